@@ -1,0 +1,321 @@
+//! Escalations: a platform's wish for a ticket, as seeds 002 (Genesys, both forms) and 000 (the
+//! bot) send them, and what the ticket is to contain.
+
+use std::collections::BTreeMap;
+
+use firn_model::{
+    Attribute, Draft, Entry, EntryOrigin, JournalText, Millis, Mirror, PlatformId, Preset, Value,
+    WorkNote,
+};
+use serde_json::{Map, Value as Json};
+
+use crate::mapping::attribute;
+use crate::settings::Rules;
+use crate::{intake, json, masking};
+
+/// What an escalation asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Escalation {
+    /// A ticket.
+    Ticket(Box<Ticket>),
+    /// Nothing: a filter excludes it. The reason.
+    Filtered(String),
+}
+
+/// A ticket to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// The conversation or call.
+    pub record: PlatformId,
+    /// Columns, masked.
+    pub draft: Draft,
+    /// The evidence pack, as a work note.
+    pub evidence: Option<Entry>,
+}
+
+/// Reads an escalation of the integration's preset.
+///
+/// # Errors
+/// What is missing, null or unsubstituted, in a sentence. The payload belongs into quarantine.
+pub fn read(rules: &Rules, body: &str, now: Millis) -> Result<Escalation, String> {
+    let payload = json::object(body)?;
+    unsubstituted(&Json::Object(payload.clone()), "")?;
+    match rules.settings().preset {
+        Preset::Genesys => genesys(rules, &payload, now),
+        Preset::Bot => bot(rules, &payload, now),
+        Preset::Incidents => Err(
+            "this integration takes events, not escalations (its preset is incidents); post to /events".to_owned(),
+        ),
+    }
+}
+
+/// `${call.id}` that nobody replaced means that the flow had no such value.
+fn unsubstituted(value: &Json, at: &str) -> Result<(), String> {
+    match value {
+        Json::String(text) => match text.find("${") {
+            Some(i) if text[i..].contains('}') => Err(format!(
+                "{at} holds an unsubstituted variable {text:?}; the flow had no value for it"
+            )),
+            _ => Ok(()),
+        },
+        Json::Object(map) => map.iter().try_for_each(|(name, value)| {
+            let at = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+            unsubstituted(value, &at)
+        }),
+        // Free text of a transcript may well talk about ${variables}.
+        _ => Ok(()),
+    }
+}
+
+fn text<'a>(payload: &'a Map<String, Json>, name: &str) -> Option<&'a str> {
+    payload.get(name).and_then(Json::as_str).map(str::trim).filter(|t| !t.is_empty())
+}
+
+fn needed<'a>(payload: &'a Map<String, Json>, name: &str) -> Result<&'a str, String> {
+    text(payload, name).ok_or_else(|| match payload.get(name) {
+        None => format!("{name} is missing"),
+        Some(Json::Null) => format!("{name} is null"),
+        Some(_) => format!("{name} must be a text that is not empty"),
+    })
+}
+
+fn record_id(payload: &Map<String, Json>, name: &str) -> Result<PlatformId, String> {
+    PlatformId::new(needed(payload, name)?).map_err(|e| format!("{name}: {e}"))
+}
+
+/// Impact and urgency from a word for priority.
+fn priority(word: Option<&str>, set: &mut BTreeMap<Attribute, Value>) -> Result<(), String> {
+    let Some(word) = word else { return Ok(()) };
+    let (impact, urgency) = match word.to_ascii_lowercase().as_str() {
+        "critical" => ("1", "1"),
+        "high" => ("2", "1"),
+        "medium" => ("2", "2"),
+        "low" => ("3", "3"),
+        _ => return Err(format!("priority {word:?} is none of Critical, High, Medium, Low")),
+    };
+    set.insert(attribute("impact"), Value::text(impact));
+    set.insert(attribute("urgency"), Value::text(urgency));
+    Ok(())
+}
+
+fn cut(text: &str, max: usize) -> String {
+    let text = masking::mask(text).text;
+    if text.chars().count() <= max {
+        return text;
+    }
+    let mut cut: String = text.chars().take(max - 1).collect();
+    cut.push('\u{2026}');
+    cut
+}
+
+fn put(set: &mut BTreeMap<Attribute, Value>, column: &str, value: &str, max: usize) {
+    if !value.is_empty() {
+        set.insert(attribute(column), Value::text(cut(value, max)));
+    }
+}
+
+fn evidence(id: &str, lines: &[String], now: Millis) -> Option<Entry> {
+    (!lines.is_empty()).then(|| Entry {
+        origin: EntryOrigin::Firn(format!("evidence-{id}")),
+        text: JournalText::WorkNote(WorkNote(lines.join("\n"))),
+        author: "firn".to_owned(),
+        at: now,
+        mirror: Mirror::Pending,
+    })
+}
+
+/// Seed 002: a call. The Event Bus form has `startTime` and `endTime`, the Architect form
+/// `ticketPriority`; both are read by the same rules.
+fn genesys(rules: &Rules, payload: &Map<String, Json>, now: Millis) -> Result<Escalation, String> {
+    let record = record_id(payload, "callId")?;
+    let reason = needed(payload, "escalationReason")?;
+    let wanted = &rules.settings().escalate_on;
+    if !wanted.is_empty() && !wanted.iter().any(|w| w == reason) {
+        return Ok(Escalation::Filtered(format!(
+            "escalationReason {reason:?} is not in escalate_on"
+        )));
+    }
+    for name in ["startTime", "endTime"] {
+        let value = text(payload, name);
+        if value.is_some() && intake::instant(value).is_none() {
+            return Err(format!("{name} {:?} is not an RFC 3339 time", value.unwrap_or_default()));
+        }
+    }
+    let queue = text(payload, "queueName");
+    let mut set = BTreeMap::new();
+    let subject = format!(
+        "{} call escalated from {}: {reason}",
+        text(payload, "direction").unwrap_or("inbound"),
+        queue.unwrap_or("an unnamed queue"),
+    );
+    put(&mut set, "short_description", &subject, 160);
+    let mut lines = vec![format!("Call {record} was escalated ({reason}).")];
+    for (label, name) in [
+        ("Queue", "queueName"),
+        ("Direction", "direction"),
+        ("Started", "startTime"),
+        ("Ended", "endTime"),
+        ("Caller phone", "customerPhone"),
+        ("Transcript", "conversationText"),
+    ] {
+        if let Some(value) = text(payload, name) {
+            lines.push(format!("{label}: {value}"));
+        }
+    }
+    put(&mut set, "description", &lines.join("\n"), 4000);
+    priority(text(payload, "ticketPriority"), &mut set)?;
+    let mut notes = vec![format!("Escalated by Genesys Cloud: {reason}")];
+    if let Some(agent) = text(payload, "agentUserId") {
+        notes.push(format!("Agent: {agent}"));
+    }
+    let evidence = evidence(record.as_str(), &notes, now);
+    Ok(Escalation::Ticket(Box::new(Ticket { record, draft: Draft { set }, evidence })))
+}
+
+/// Seed 000: a conversation. Firn defines this shape; it is published as a JSON Schema.
+fn bot(rules: &Rules, payload: &Map<String, Json>, now: Millis) -> Result<Escalation, String> {
+    let record = record_id(payload, "session_id")?;
+    let question = needed(payload, "question")?;
+    let reason = needed(payload, "escalation_reason")?;
+    let wanted = &rules.settings().escalate_on;
+    if !wanted.is_empty() && !wanted.iter().any(|w| w == reason) {
+        return Ok(Escalation::Filtered(format!(
+            "escalation_reason {reason:?} is not in escalate_on"
+        )));
+    }
+    let mut set = BTreeMap::new();
+    put(&mut set, "short_description", question, 160);
+    let mut lines = Vec::new();
+    if let Some(summary) = text(payload, "summary") {
+        lines.push(format!("Summary: {summary}"));
+    }
+    lines.push(format!("Escalation reason: {reason}"));
+    let transcript = list(payload, "transcript");
+    if !transcript.is_empty() {
+        lines.push("Transcript excerpt:".to_owned());
+        lines.extend(transcript.iter().rev().take(20).rev().map(|turn| {
+            let part = |name: &str| turn.get(name).and_then(Json::as_str).unwrap_or_default();
+            format!("{}: {}", part("role"), part("text"))
+        }));
+    }
+    put(&mut set, "description", &lines.join("\n"), 4000);
+    let tags: Vec<String> =
+        list(payload, "tags").iter().filter_map(Json::as_str).map(str::to_lowercase).collect();
+    let category = tags.iter().find_map(|tag| {
+        let words = rules.settings().categories.get(tag);
+        words.or_else(|| {
+            tag.split_whitespace().find_map(|word| rules.settings().categories.get(word))
+        })
+    });
+    if let Some((category, subcategory)) = category {
+        put(&mut set, "category", category, 40);
+        put(&mut set, "subcategory", subcategory, 40);
+    }
+    priority(text(payload, "priority"), &mut set)?;
+    let mut notes = vec![format!("Escalated by the bot: {reason}")];
+    if let Some(why) = text(payload, "why_refused") {
+        notes.push(format!("Why refused: {why}"));
+    }
+    if !tags.is_empty() {
+        notes.push(format!("Tags: {}", tags.join(", ")));
+    }
+    for item in list(payload, "evidence") {
+        let part = |name: &str| item.get(name).and_then(Json::as_str).unwrap_or_default();
+        let line = item
+            .as_str()
+            .map_or_else(|| format!("{} {}", part("title"), part("url")), str::to_owned);
+        notes.push(format!("Evidence: {}", line.trim()));
+    }
+    let evidence = evidence(record.as_str(), &notes, now);
+    Ok(Escalation::Ticket(Box::new(Ticket { record, draft: Draft { set }, evidence })))
+}
+
+fn list<'a>(payload: &'a Map<String, Json>, name: &str) -> &'a [Json] {
+    payload.get(name).and_then(Json::as_array).map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{preset, settings};
+    use firn_model::{Integration, IntegrationId, PlatformContract, TenantId};
+
+    fn rules(preset: Preset) -> Rules {
+        settings::compile(Integration {
+            id: IntegrationId::new("int-1").unwrap(),
+            tenant: TenantId::new("acme").unwrap(),
+            slug: "snow".to_owned(),
+            name: "ServiceNow".to_owned(),
+            base_url: "https://example.service-now.com".to_owned(),
+            platform: PlatformContract::default(),
+            enabled: true,
+            settings: preset::settings(preset),
+        })
+        .unwrap()
+    }
+
+    const EVENT_BUS: &str = r#"{ "callId": "00000000-0000-0000-0000-000000000000",
+      "startTime": "2023-10-27T14:30:00.000Z", "endTime": "2023-10-27T14:35:00.000Z",
+      "direction": "inbound", "queueName": "IT_Support_Hotline", "agentUserId": "admin_user_01",
+      "escalationReason": "IVR_TIMEOUT_EXCEEDED", "customerPhone": "+15550199888" }"#;
+
+    fn ticket(preset: Preset, body: &str) -> Ticket {
+        match read(&rules(preset), body, Millis(0)).unwrap() {
+            Escalation::Ticket(ticket) => *ticket,
+            Escalation::Filtered(why) => panic!("{why}"),
+        }
+    }
+
+    #[test]
+    fn the_genesys_payload_becomes_a_masked_ticket() {
+        let ticket = ticket(Preset::Genesys, EVENT_BUS);
+        let description = ticket.draft.set[&attribute("description")].to_text();
+        assert!(description.contains("***-***-9888"), "{description}");
+        assert!(!description.contains("5550199888"));
+        assert_eq!(ticket.record.as_str(), "00000000-0000-0000-0000-000000000000");
+    }
+
+    #[test]
+    fn the_architect_form_sets_impact_and_urgency() {
+        let body =
+            EVENT_BUS.replace(r#""agentUserId""#, r#""ticketPriority": "High", "agentUserId""#);
+        let ticket = ticket(Preset::Genesys, &body);
+        assert_eq!(ticket.draft.set[&attribute("impact")], Value::text("2"));
+        assert_eq!(ticket.draft.set[&attribute("urgency")], Value::text("1"));
+    }
+
+    #[test]
+    fn what_a_flow_did_not_fill_in_is_named() {
+        for (from, to, why) in [
+            ("00000000-0000-0000-0000-000000000000", "${call.id}", "callId"),
+            (r#""callId": "00000000-0000-0000-0000-000000000000","#, "", "callId is missing"),
+            (r#""00000000-0000-0000-0000-000000000000""#, "null", "callId is null"),
+            ("2023-10-27T14:30:00.000Z", "yesterday", "startTime"),
+            ("+15550199888", "${contact.phoneNumber}", "customerPhone"),
+        ] {
+            let error =
+                read(&rules(Preset::Genesys), &EVENT_BUS.replace(from, to), Millis(0)).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_bots_tags_choose_the_category_and_its_evidence_stays_internal() {
+        let body = r#"{ "session_id": "session-7", "question": "My VPN drops every ten minutes",
+          "summary": "VPN drops; card 4111 1111 1111 1111 was read out", "escalation_reason": "low confidence",
+          "tags": ["vpn", "laptop"], "why_refused": "no article matched", "priority": "High",
+          "transcript": [{"role":"user","text":"it drops"}], "evidence": [{"title":"KB0010001","url":"https://kb.example/1"}] }"#;
+        let ticket = ticket(Preset::Bot, body);
+        assert_eq!(ticket.draft.set[&attribute("category")], Value::text("network"));
+        assert_eq!(ticket.draft.set[&attribute("subcategory")], Value::text("vpn"));
+        assert_eq!(
+            ticket.draft.set[&attribute("short_description")],
+            Value::text("My VPN drops every ten minutes")
+        );
+        assert!(!ticket.draft.set[&attribute("description")].to_text().contains("4111"));
+        let note = ticket.evidence.unwrap().text;
+        assert!(
+            matches!(&note, JournalText::WorkNote(WorkNote(t)) if t.contains("no article matched"))
+        );
+    }
+}

@@ -1,0 +1,282 @@
+//! Intake: which record a payload is about, at which revision, and which fields it shows.
+//!
+//! | shape | from |
+//! |---|---|
+//! | `{sys_id, number, table, action, current, previous, sys_mod_count?}` | seed 003 and our own rule on `task` |
+//! | `{sys_id, number, short_description, state, ..., updated_on}` | seed 004 |
+//! | `{table: "sys_journal_field", journal: {...}}` | our own rule on `sys_journal_field` |
+//! | `{id, type, occurred_at, record, comment?}` | the platform's events |
+
+use std::collections::BTreeMap;
+
+use firn_model::{
+    Attribute, EntrySeen, Millis, Observation, ObservationSource, ObservedRecord, PlatformId,
+    Revision, Side, SysId, Value, parse_rfc3339, parse_servicenow,
+};
+use serde_json::{Map, Value as Json};
+
+use crate::settings::Rules;
+use crate::{json, wire};
+
+/// A platform's event, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlatformEvent {
+    /// Its own id: the same id again is the same event.
+    pub id: String,
+    /// The record that it is about.
+    pub record: PlatformId,
+    /// Whether every mapped field is there.
+    pub whole: bool,
+    /// What it shows.
+    pub observation: Observation,
+}
+
+/// Reads ServiceNow's webhook.
+///
+/// # Errors
+/// What is missing or wrong, in a sentence.
+pub fn servicenow(rules: &Rules, body: &str) -> Result<Observation, String> {
+    let payload = json::object(body)?;
+    if let Some(journal) = payload.get("journal") {
+        return journal_row(&payload, journal);
+    }
+    let id = sys_id(&payload, "sys_id")?;
+    let nested = payload.get("current").and_then(Json::as_object);
+    let mut attributes = attributes(nested.unwrap_or(&payload));
+    // Neither is part of the record's mapped content.
+    for meta in ["sys_id", "number", "table", "action", "updated_on", "sys_mod_count"] {
+        attributes.retain(|name, _| name.as_str() != meta);
+    }
+    let mod_count = match payload.get("sys_mod_count") {
+        None | Some(Json::Null) => None, // Rules from before v2 do not send it.
+        Some(value) => Some(mod_count(value)?),
+    };
+    let updated = match nested {
+        Some(current) => current.get("sys_updated_on"),
+        None => payload.get("updated_on"),
+    };
+    let revision = match updated.and_then(Json::as_str) {
+        None | Some("") => None,
+        Some(text) => {
+            let updated = parse_servicenow(text).map_err(|e| e.to_string())?;
+            Some(Revision::External { updated, mod_count })
+        }
+    };
+    if nested.is_none() {
+        // Seed 004 sends `assigned_to` by its display name: a name is no key, so it is unseen.
+        attributes.retain(|name, value| {
+            name.as_str() != "assigned_to" || SysId::new(value.to_text()).is_ok()
+        });
+    }
+    let text = |name: &str| payload.get(name).and_then(Json::as_str).map(str::to_owned);
+    let column = &rules.settings().correlation.column;
+    let correlation =
+        attributes.get(column).and_then(|v| firn_model::CorrelationKey::new(v.to_text()).ok());
+    Ok(Observation {
+        side: Side::External,
+        source: ObservationSource::Message,
+        record: ObservedRecord {
+            id: id.into(),
+            class: text("table"),
+            number: text("number"),
+            correlation,
+            revision,
+            attributes,
+        },
+        entries: Vec::new(),
+    })
+}
+
+/// Our rule on `sys_journal_field` sends the row and the record that it belongs to.
+fn journal_row(payload: &Map<String, Json>, journal: &Json) -> Result<Observation, String> {
+    let id = sys_id(payload, "sys_id")?;
+    let text = |name: &str| journal.get(name).and_then(Json::as_str).unwrap_or_default();
+    let entry: EntrySeen = wire_entry(text("sys_id"), text("element"), text("value"), text("sys_created_by"), text("sys_created_on"))
+        .ok_or("journal needs sys_id, element (comments or work_notes), value, sys_created_by and sys_created_on")?;
+    Ok(Observation {
+        side: Side::External,
+        source: ObservationSource::Message,
+        record: ObservedRecord {
+            id: id.into(),
+            class: payload.get("table").and_then(Json::as_str).map(str::to_owned),
+            ..ObservedRecord::default()
+        },
+        entries: vec![entry],
+    })
+}
+
+fn wire_entry(id: &str, element: &str, value: &str, author: &str, at: &str) -> Option<EntrySeen> {
+    wire::servicenow_entry(id, element, value.to_owned(), author.to_owned(), at)
+}
+
+/// Reads a platform's event.
+///
+/// # Errors
+/// What is missing or wrong, in a sentence.
+pub fn platform(rules: &Rules, body: &str) -> Result<PlatformEvent, String> {
+    let payload = json::object(body)?;
+    let id = payload.get("id").and_then(Json::as_str).filter(|t| !t.is_empty() && t.len() <= 256);
+    let id = id.ok_or("id is missing: give each event an id of its own")?.to_owned();
+    let at = match payload.get("occurred_at").and_then(Json::as_str) {
+        None => None,
+        Some(text) => Some(parse_rfc3339(text).map_err(|e| format!("occurred_at: {e}"))?),
+    };
+    let record = payload.get("record").and_then(Json::as_object).ok_or("record is missing")?;
+    let seen = wire::platform_record(record, at).ok_or("record.id is missing")?;
+    let about = PlatformId::new(seen.id.clone()).map_err(|e| e.to_string())?;
+    let partial = record.get("partial").and_then(Json::as_bool).unwrap_or(true);
+    let whole = !partial
+        && rules
+            .settings()
+            .fields
+            .iter()
+            .all(|f| seen.attributes.contains_key(&crate::mapping::platform_attribute(f)));
+    let entries = match payload.get("comment") {
+        None | Some(Json::Null) => Vec::new(),
+        Some(comment) => vec![wire::platform_comment(comment, at)?],
+    };
+    Ok(PlatformEvent {
+        id,
+        record: about,
+        whole,
+        observation: Observation {
+            side: Side::Platform,
+            source: ObservationSource::Message,
+            record: seen,
+            entries,
+        },
+    })
+}
+
+fn sys_id(payload: &Map<String, Json>, name: &str) -> Result<SysId, String> {
+    let text = payload.get(name).and_then(Json::as_str).ok_or(format!("{name} is missing"))?;
+    SysId::new(text).map_err(|e| e.to_string())
+}
+
+fn mod_count(value: &Json) -> Result<u32, String> {
+    let text = match value {
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    wire::servicenow_count(&text)
+        .ok_or_else(|| "sys_mod_count must be a decimal integer from 0 to 2147483647".to_owned())
+}
+
+fn attributes(object: &Map<String, Json>) -> BTreeMap<Attribute, Value> {
+    object
+        .iter()
+        .filter_map(|(name, value)| {
+            Some((Attribute::new(name.clone()).ok()?, Value::from_json(value)?))
+        })
+        .collect()
+}
+
+/// The identity of a webhook that carries no id of its own: the record at its revision, or a
+/// digest of the body where that is not known.
+#[must_use]
+pub fn webhook_identity(observation: Option<&Observation>, body: &str) -> String {
+    let revision = observation.and_then(|o| match o.record.revision {
+        Some(Revision::External { mod_count: Some(n), .. }) if o.entries.is_empty() => {
+            Some(format!("{}-{n}", o.record.id))
+        }
+        _ => None,
+    });
+    let entry =
+        observation.and_then(|o| o.entries.first()).map(|e| format!("journal-{}", e.origin.id()));
+    revision.or(entry).unwrap_or_else(|| format!("body-{}", crate::identity::digest(&[body])))
+}
+
+/// The instant of a text that may be an RFC 3339 time.
+pub(crate) fn instant(text: Option<&str>) -> Option<Millis> {
+    text.and_then(|t| parse_rfc3339(t).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{preset, settings};
+    use firn_model::{Integration, IntegrationId, PlatformContract, Preset, TenantId};
+
+    fn rules() -> Rules {
+        settings::compile(Integration {
+            id: IntegrationId::new("int-1").unwrap(),
+            tenant: TenantId::new("acme").unwrap(),
+            slug: "prod-snow".to_owned(),
+            name: "Production ServiceNow".to_owned(),
+            base_url: "https://example.service-now.com".to_owned(),
+            platform: PlatformContract::default(),
+            enabled: true,
+            settings: preset::settings(Preset::Incidents),
+        })
+        .unwrap()
+    }
+
+    const SEED_003: &str = r#"{
+      "sys_id": "a1b2c3d4e5f60718293a4b5c6d7e8f90", "number": "INC0010001", "sys_mod_count": "7",
+      "table": "incident", "action": "insert",
+      "current": { "short_description": "Printer is offline",
+        "description": "User reports the 3rd-floor MFP is unresponsive.",
+        "state": "1", "priority": "3", "urgency": "2", "impact": "3",
+        "assignment_group": "", "assigned_to": "", "caller_id": "", "company": "",
+        "category": "hardware", "sys_updated_on": "2026-04-29 14:30:00", "sys_created_on": "2026-04-29 14:30:00" },
+      "previous": { "state": "1", "priority": "2", "assignment_group": "", "assigned_to": "" } }"#;
+
+    #[test]
+    fn seed_003_with_and_without_the_counter() {
+        let observation = servicenow(&rules(), SEED_003).unwrap();
+        let updated = parse_servicenow("2026-04-29 14:30:00").unwrap();
+        assert_eq!(
+            observation.record.revision,
+            Some(Revision::External { updated, mod_count: Some(7) })
+        );
+        assert_eq!(observation.record.number.as_deref(), Some("INC0010001"));
+        let old = SEED_003.replace(r#""sys_mod_count": "7","#, "");
+        let observation = servicenow(&rules(), &old).unwrap();
+        assert_eq!(
+            observation.record.revision,
+            Some(Revision::External { updated, mod_count: None })
+        );
+    }
+
+    #[test]
+    fn seed_004_where_a_name_is_not_a_reference() {
+        let body = r#"{"sys_id":"a1b2c3d4e5f60718293a4b5c6d7e8f90","number":"INC0010001",
+            "short_description":"Printer is offline","state":"2","priority":"3","impact":"3",
+            "assigned_to":"Ann Lee","updated_on":"2026-04-29 14:30:00"}"#;
+        let observation = servicenow(&rules(), body).unwrap();
+        let names: Vec<&str> =
+            observation.record.attributes.keys().map(Attribute::as_str).collect();
+        assert_eq!(names, ["impact", "priority", "short_description", "state"]);
+    }
+
+    #[test]
+    fn what_cannot_be_understood_says_why() {
+        for (body, why) in [
+            ("{", "EOF"),
+            (r#"{"number":"INC1"}"#, "sys_id is missing"),
+            (r#"{"sys_id":"../../sys_user"}"#, "32 hexadecimal"),
+            (
+                r#"{"sys_id":"a1b2c3d4e5f60718293a4b5c6d7e8f90","sys_mod_count":"-1"}"#,
+                "sys_mod_count",
+            ),
+            (
+                r#"{"sys_id":"a1b2c3d4e5f60718293a4b5c6d7e8f90","updated_on":"yesterday"}"#,
+                "yesterday",
+            ),
+        ] {
+            let error = servicenow(&rules(), body).unwrap_err();
+            assert!(error.contains(why), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_comment_needs_an_audience() {
+        let event = |visibility: &str| {
+            format!(
+                r#"{{"id":"e1","type":"comment.added","record":{{"id":"42"}},"comment":{{"id":"c1","text":"hi","visibility":"{visibility}"}}}}"#
+            )
+        };
+        assert_eq!(platform(&rules(), &event("public")).unwrap().observation.entries.len(), 1);
+        assert!(platform(&rules(), &event("everyone")).unwrap_err().contains("visibility"));
+    }
+}

@@ -1,0 +1,588 @@
+//! What became of a request: puts its outcome into the link. An outcome that is not known is
+//! looked up, never blindly repeated; the base moves only on what was seen.
+
+use firn_model::{
+    Base, CorrelationMode, DeadLetter, EntrySeen, Exchange, ExchangeKind, ExternalRecord,
+    FieldName, Finding, FindingKind, Flight, Link, Millis, Mirror, Notice, ObservationSource,
+    ObservedRecord, Outcome, Parked, ParkedWhy, Phase, Reference, Refusal, Revision, Side, SysId,
+    Translated, Uncertainty, Verb, Why, Write,
+};
+
+use crate::plan::Effects;
+use crate::settings::Rules;
+use crate::{identity, journal, mapping, observe};
+
+/// What an answer says, decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading {
+    /// The tickets that have our key, oldest first.
+    Found(Vec<ObservedRecord>),
+    /// The record, and entries where the side shows them with it.
+    Record(ObservedRecord, Vec<EntrySeen>),
+    /// The journal.
+    Entries(Vec<EntrySeen>),
+    /// The users with an e-mail address.
+    Users(Vec<SysId>),
+    /// The outcome of a write, or of a read that failed.
+    Outcome(Outcome),
+}
+
+/// The pause after a sign-in that was not accepted: no hammering, the account could be locked.
+const SIGN_IN_PAUSE: u64 = 60_000;
+
+/// Puts the answer to exchange `number` into the link. The answer to another exchange than the one
+/// under way came too late and says nothing that will not be looked up anyway.
+pub fn land(
+    rules: &Rules,
+    link: &mut Link,
+    side: Side,
+    number: u64,
+    reading: Reading,
+    now: Millis,
+    effects: &mut Effects,
+) {
+    let state = link.side_mut(side);
+    let Some(exchange) = state.exchange.take_if(|e| e.number == number) else { return };
+    let mut landing = Landing { rules, link, side, now, effects };
+    match (exchange.kind.clone(), reading) {
+        (ExchangeKind::Send, Reading::Outcome(outcome)) => landing.written(&exchange, outcome),
+        (ExchangeKind::Find, Reading::Found(records)) => landing.found(records),
+        (ExchangeKind::Read, Reading::Record(record, entries)) => landing.read(&record, &entries),
+        (ExchangeKind::Journal, Reading::Entries(rows)) => landing.journal(&rows),
+        (ExchangeKind::User(email), Reading::Users(ids)) => landing.user(email, &ids),
+        (kind, Reading::Outcome(outcome)) => landing.read_failed(&kind, outcome),
+        // An answer of another kind than was asked for: as good as none.
+        (kind, _) => {
+            let outcome =
+                Outcome::Unknown(Uncertainty::Open, "an answer of another kind".to_owned());
+            landing.read_failed(&kind, outcome);
+        }
+    }
+}
+
+struct Landing<'a> {
+    rules: &'a Rules,
+    link: &'a mut Link,
+    side: Side,
+    now: Millis,
+    effects: &'a mut Effects,
+}
+
+impl Landing<'_> {
+    fn finding(&mut self, kind: FindingKind, field: Option<&FieldName>, text: String) {
+        self.effects.findings.push(Finding {
+            kind,
+            integration: self.link.integration.clone(),
+            link: Some(self.link.id.clone()),
+            field: field.cloned(),
+            text,
+            at: self.now,
+        });
+    }
+
+    fn healthy(&mut self) {
+        let state = self.link.side_mut(self.side);
+        state.failures = 0;
+        state.not_before = None;
+    }
+
+    /// Leaves the side alone for a while: as long as it said, or longer with every failure.
+    fn back_off(&mut self, outcome: &Outcome) {
+        let seed = self.link.id.as_str().to_owned();
+        let now = self.now;
+        let state = self.link.side_mut(self.side);
+        state.failures = state.failures.saturating_add(1);
+        let pause = match outcome {
+            Outcome::SignInFailed => SIGN_IN_PAUSE,
+            _ => backoff(&seed, state.failures),
+        };
+        state.not_before = Some(outcome.not_before(now).unwrap_or(now.plus(pause)));
+        if *outcome == Outcome::SignInFailed {
+            let text = format!(
+                "the {} side does not accept our sign-in; check the credentials. Work waits and is tried once a minute",
+                self.side
+            );
+            self.finding(FindingKind::SignInFailed, None, text);
+        }
+    }
+
+    fn flight(&mut self) -> Option<&mut Flight> {
+        self.link.side_mut(self.side).flight.as_mut()
+    }
+
+    fn phase(&mut self, phase: Phase) {
+        if let Some(flight) = self.flight() {
+            flight.phase = phase;
+        }
+    }
+
+    fn drop_flight(&mut self) -> Option<Write> {
+        self.link.side_mut(self.side).flight.take().map(|flight| flight.write)
+    }
+
+    /// The transaction limit has passed, so that an unanswered write can no longer take effect.
+    fn too_late_to_commit(&self, sent: Millis) -> bool {
+        self.now >= sent.plus(self.rules.settings().correlation.transaction_limit)
+    }
+
+    /// Looks again later: soon at first, and in any case when the transaction limit is over.
+    fn wait_for_commit(&mut self, sent: Millis) {
+        let limit = sent.plus(self.rules.settings().correlation.transaction_limit);
+        let seed = self.link.id.as_str().to_owned();
+        let now = self.now;
+        let state = self.link.side_mut(self.side);
+        state.failures = state.failures.saturating_add(1);
+        state.not_before =
+            Some(now.plus(backoff(&seed, state.failures)).min(limit).max(now.plus(1)));
+    }
+
+    // ---- reads ---------------------------------------------------------------------------
+
+    fn read_failed(&mut self, kind: &ExchangeKind, outcome: Outcome) {
+        let idle = self.link.side(self.side).flight.is_none();
+        match (kind, &outcome) {
+            (ExchangeKind::Read, Outcome::Gone) => {
+                self.gone();
+                return;
+            }
+            (_, Outcome::Refused(refusal)) => {
+                let text = format!(
+                    "reading from the {} side was refused ({} {}); check the rights of the integration user",
+                    self.side, refusal.status, refusal.message
+                );
+                self.finding(FindingKind::Refused, None, text);
+            }
+            _ => {}
+        }
+        let state = self.link.side_mut(self.side);
+        match kind {
+            ExchangeKind::Read if idle => state.look = true,
+            ExchangeKind::Journal if idle => state.look_journal = true,
+            _ => {}
+        }
+        self.back_off(&outcome);
+    }
+
+    fn gone(&mut self) {
+        let side = self.side;
+        self.link.side_mut(side).missing = true;
+        self.drop_flight();
+        let text = format!(
+            "the {side} record cannot be found any more (or the integration user may not see it); nothing is written until it is seen again"
+        );
+        self.finding(FindingKind::RecordMissing, None, text);
+    }
+
+    fn user(&mut self, email: String, ids: &[SysId]) {
+        self.healthy();
+        let reference = match ids {
+            [] => Reference::Missing,
+            [one] => Reference::Found(one.clone()),
+            _ => Reference::Ambiguous,
+        };
+        self.link.references.insert(email, reference);
+    }
+
+    fn found(&mut self, records: Vec<ObservedRecord>) {
+        self.healthy();
+        let Some(flight) = self.flight() else { return };
+        let phase = flight.phase.clone();
+        if records.len() > 1 {
+            let text = format!(
+                "{} tickets carry the key {}; the oldest is used, close the others",
+                records.len(),
+                self.link.key
+            );
+            self.finding(FindingKind::DuplicateTicket, None, text);
+        }
+        match (records.into_iter().next(), phase) {
+            (Some(record), phase) => {
+                // Found while checking, it was there before us; found while verifying, it is ours.
+                let adopted = matches!(phase, Phase::Checking | Phase::Refused(_));
+                self.link_to(&record, adopted, ObservationSource::Read);
+            }
+            (None, Phase::Checking | Phase::Sending) => self.phase(Phase::Sending),
+            (None, Phase::Refused(refusal)) => self.dead(&refusal),
+            (None, Phase::Verifying { sent, .. }) => {
+                let unique = self.rules.settings().correlation.mode == CorrelationMode::Unique;
+                if unique || self.too_late_to_commit(sent) {
+                    self.phase(Phase::Sending);
+                } else {
+                    self.wait_for_commit(sent);
+                }
+            }
+        }
+    }
+
+    fn link_to(&mut self, record: &ObservedRecord, adopted: bool, source: ObservationSource) {
+        let Ok(sys_id) = SysId::new(record.id.clone()) else { return };
+        let table = self.rules.settings().table.clone();
+        self.link.external = Some(ExternalRecord {
+            table,
+            sys_id: sys_id.clone(),
+            number: record.number.clone(),
+            adopted,
+        });
+        self.link.draft = None;
+        if adopted {
+            // The ticket was there: its evidence was written by whoever made it.
+            for entry in &mut self.link.entries {
+                if matches!(entry.origin, firn_model::EntryOrigin::Firn(_)) {
+                    entry.mirror = Mirror::Withheld("the ticket was there already".to_owned());
+                }
+            }
+            self.link.external_side.look_journal = true;
+        }
+        self.drop_flight();
+        observe::record(self.rules, self.link, Side::External, record, source, self.now);
+        self.effects.notice = Some(Notice {
+            link: self.link.id.clone(),
+            sys_id,
+            number: record.number.clone(),
+            created: !adopted,
+        });
+    }
+
+    fn read(&mut self, record: &ObservedRecord, entries: &[EntrySeen]) {
+        self.healthy();
+        observe::record(
+            self.rules,
+            self.link,
+            self.side,
+            record,
+            ObservationSource::Read,
+            self.now,
+        );
+        journal::observe(self.rules, self.link, entries);
+        let Some(flight) = self.flight().cloned() else { return };
+        let Verb::Update { set, .. } = &flight.write.verb else { return };
+        match flight.phase {
+            Phase::Checking => {
+                if self.as_expected(&flight.write) {
+                    let revision = self.link.side(self.side).revision;
+                    if let Some(flight) = self.flight() {
+                        flight.write.expect.revision = revision;
+                        flight.phase = Phase::Sending;
+                    }
+                } else {
+                    self.drop_flight(); // Somebody was first: plan anew from what is there.
+                }
+            }
+            Phase::Verifying { sent, open, .. } => {
+                let landed = set.iter().all(|(name, t)| self.stands_there(name, t));
+                if landed || !open || self.too_late_to_commit(sent) {
+                    let write = flight.write.clone();
+                    self.drop_flight();
+                    if landed {
+                        self.overwritten_unseen(&write);
+                        self.settle_fields(&write);
+                    }
+                } else {
+                    self.wait_for_commit(sent);
+                }
+            }
+            Phase::Sending | Phase::Refused(_) => {}
+        }
+    }
+
+    fn as_expected(&self, write: &Write) -> bool {
+        write.expect.fields.iter().all(|(name, expected)| {
+            let Some(field) = self.rules.field(name) else { return false };
+            let seen = self.link.fields.get(name).and_then(|s| s.shape(self.side));
+            match (expected, seen) {
+                (None, None) => true,
+                (Some(a), Some(b)) => mapping::same(field, self.side, a, b),
+                _ => false,
+            }
+        })
+    }
+
+    fn stands_there(&self, name: &FieldName, translated: &Translated) -> bool {
+        let seen = self.link.fields.get(name).and_then(|s| s.shape(self.side));
+        match (self.rules.field(name), seen) {
+            (Some(field), Some(seen)) => {
+                mapping::agree_from(field, self.side, seen, &translated.of)
+            }
+            _ => false,
+        }
+    }
+
+    fn journal(&mut self, rows: &[EntrySeen]) {
+        self.healthy();
+        if let Some(flight) = self.flight().cloned()
+            && let Verb::Append { entry, text, before, .. } = &flight.write.verb
+        {
+            match flight.phase {
+                Phase::Checking => {
+                    let seen = journal::rows_before(self.rules, text, rows);
+                    if let Some(Flight { write, phase }) = self.flight()
+                        && let Verb::Append { before, .. } = &mut write.verb
+                    {
+                        *before = seen;
+                        *phase = Phase::Sending;
+                    }
+                }
+                Phase::Verifying { sent, applied, .. } => {
+                    match journal::claim(self.rules, self.link, text, before, rows) {
+                        Some(row) => {
+                            self.drop_flight();
+                            journal::settle(self.link, entry, Mirror::Mirrored(Some(row)));
+                        }
+                        None if applied => {
+                            self.drop_flight();
+                            journal::settle(self.link, entry, Mirror::Mirrored(None));
+                            let text = "an entry was written but cannot be read back: the integration user has no right to read sys_journal_field, so comments from ServiceNow may be missed".to_owned();
+                            self.finding(FindingKind::RecordMissing, None, text);
+                        }
+                        None if self.too_late_to_commit(sent) => self.phase(Phase::Sending),
+                        None => self.wait_for_commit(sent),
+                    }
+                }
+                Phase::Sending | Phase::Refused(_) => {}
+            }
+        }
+        journal::observe(self.rules, self.link, rows);
+    }
+
+    // ---- writes --------------------------------------------------------------------------
+
+    fn written(&mut self, exchange: &Exchange, outcome: Outcome) {
+        let Some(flight) = self.flight().cloned() else { return };
+        let external = self.side == Side::External;
+        match outcome {
+            Outcome::Applied(record) => {
+                self.healthy();
+                self.applied(exchange, flight.write, record);
+            }
+            Outcome::Moved(record) => {
+                self.healthy();
+                self.drop_flight();
+                observe::record(
+                    self.rules,
+                    self.link,
+                    self.side,
+                    &record,
+                    ObservationSource::Read,
+                    self.now,
+                );
+            }
+            Outcome::Gone => {
+                if matches!(flight.write.verb, Verb::Append { .. }) {
+                    self.dead(&Refusal { status: 404, message: "the record is gone".to_owned() });
+                }
+                self.gone();
+            }
+            // Certainly not done. Time has passed since the check, so check again.
+            Outcome::Throttled { .. } | Outcome::SignInFailed | Outcome::NotSent(_) => {
+                self.back_off(&outcome);
+                self.phase(if external { Phase::Checking } else { Phase::Sending });
+            }
+            Outcome::Unknown(uncertainty, _) => {
+                self.back_off(&outcome);
+                self.phase(if external {
+                    let open = uncertainty == Uncertainty::Open;
+                    Phase::Verifying { sent: exchange.since, open, applied: false }
+                } else {
+                    Phase::Sending // The platform knows the key: the same again is no second time.
+                });
+            }
+            Outcome::Refused(refusal) => self.refused(&flight.write, refusal),
+        }
+    }
+
+    fn applied(&mut self, exchange: &Exchange, write: Write, record: Option<ObservedRecord>) {
+        if let Some(record) = &record
+            && !matches!(write.verb, Verb::Create { .. })
+        {
+            observe::record(
+                self.rules,
+                self.link,
+                self.side,
+                record,
+                ObservationSource::WriteAnswer,
+                self.now,
+            );
+        }
+        match (&write.verb, record) {
+            (Verb::Create { .. }, Some(record)) if SysId::new(record.id.clone()).is_ok() => {
+                self.link_to(&record, false, ObservationSource::WriteAnswer);
+            }
+            // Done, it says, but not what: look it up.
+            (Verb::Create { .. }, _) => {
+                self.phase(Phase::Verifying { sent: exchange.since, open: true, applied: false });
+            }
+            (Verb::Update { set, .. }, record) => {
+                self.drop_flight();
+                if record.is_some() {
+                    self.overwritten_unseen(&write);
+                } else {
+                    self.acknowledged(&write, set);
+                }
+                self.settle_fields(&write);
+            }
+            (Verb::Append { entry, .. }, _) => match self.side {
+                Side::External => self.phase(Phase::Verifying {
+                    sent: exchange.since,
+                    open: false,
+                    applied: true,
+                }),
+                Side::Platform => {
+                    self.drop_flight();
+                    journal::settle(self.link, entry, Mirror::Mirrored(None));
+                }
+            },
+        }
+    }
+
+    /// A side that cannot be read acknowledges exactly the fields sent; that counts as seen.
+    fn acknowledged(
+        &mut self,
+        write: &Write,
+        set: &std::collections::BTreeMap<FieldName, Translated>,
+    ) {
+        for (name, translated) in set {
+            let state = self.link.fields.entry(name.clone()).or_default();
+            let expected = write.expect.fields.get(name).and_then(Option::as_ref);
+            let seen = state.seen_mut(self.side);
+            if seen.as_ref().map(|s| &s.shape) == expected {
+                let revision = seen.as_ref().and_then(|s| s.revision);
+                *seen = Some(firn_model::Seen {
+                    shape: translated.shape.clone(),
+                    revision,
+                    edited: self.now,
+                });
+            }
+        }
+    }
+
+    /// The Table API has no conditional write. One update more than ours since our read means that
+    /// somebody wrote in between, and that we may have overwritten it without seeing it.
+    fn overwritten_unseen(&mut self, write: &Write) {
+        let Verb::Update { set, .. } = &write.verb else { return };
+        let before = write.expect.revision;
+        let after = self.link.side(self.side).revision;
+        if let (
+            Some(Revision::External { mod_count: Some(before), .. }),
+            Some(Revision::External { mod_count: Some(after), .. }),
+        ) = (before, after)
+            && after > before.saturating_add(1)
+        {
+            for name in set.keys() {
+                let text = format!(
+                    "the ticket changed {} more times around our write of {name}; a change in between may have been overwritten unseen: look at its history",
+                    after - before - 1
+                );
+                self.finding(FindingKind::OverwrittenUnseen, Some(name), text);
+            }
+        }
+    }
+
+    /// After a write that was applied: what stands there now becomes the base, or tells that the
+    /// write was ignored or rewritten.
+    fn settle_fields(&mut self, write: &Write) {
+        let Verb::Update { set, .. } = &write.verb else { return };
+        for (name, translated) in set {
+            let Some(field) = self.rules.field(name).cloned() else { continue };
+            let restored = write
+                .reasons
+                .iter()
+                .any(|r| r.field.as_ref() == Some(name) && r.why == Why::Restored);
+            let state = self.link.fields.entry(name.clone()).or_default();
+            if restored {
+                let now = self.now;
+                state.restores.retain(|at| now.since(*at) < 3_600_000);
+                state.restores.push(now);
+            }
+            let Some(seen) = state.shape(self.side).cloned() else { continue };
+            let expected = write.expect.fields.get(name).and_then(Option::as_ref);
+            let (stands, ours) = if mapping::agree_from(&field, self.side, &seen, &translated.of) {
+                (true, seen)
+            } else if expected.is_some_and(|e| mapping::same(&field, self.side, e, &seen)) {
+                state.parked = Some(Parked {
+                    why: ParkedWhy::WriteIgnored,
+                    platform: state.shape(Side::Platform).cloned(),
+                    external: state.shape(Side::External).cloned(),
+                });
+                let text = format!(
+                    "the {} side took our write of {name} and kept its old value; it is left alone until one side changes",
+                    self.side
+                );
+                self.finding(FindingKind::WriteIgnored, Some(name), text);
+                continue;
+            } else {
+                // A third value: what we sent becomes the base, and the rest is their edit.
+                (false, translated.shape.clone())
+            };
+            let theirs = translated.of.clone();
+            let base = match self.side {
+                Side::External => Base { platform: theirs, external: ours },
+                Side::Platform => Base { platform: ours, external: theirs },
+            };
+            if let Some(state) = self.link.fields.get_mut(name) {
+                state.base = Some(base);
+                if !stands {
+                    state.decision = None;
+                }
+            }
+        }
+    }
+
+    fn refused(&mut self, write: &Write, refusal: Refusal) {
+        self.healthy();
+        match &write.verb {
+            // Perhaps it is refused because it is there: a unique key says so in this way.
+            Verb::Create { .. } => self.phase(Phase::Refused(refusal)),
+            Verb::Update { set, .. } if set.len() > 1 => {
+                self.drop_flight();
+                self.link.side_mut(self.side).one_by_one = true;
+            }
+            Verb::Update { .. } | Verb::Append { .. } => self.dead(&refusal),
+        }
+    }
+
+    /// Refused for good: kept whole as a dead letter, and what it was about is left alone.
+    fn dead(&mut self, refusal: &Refusal) {
+        let Some(write) = self.drop_flight() else { return };
+        let mut about = None;
+        match &write.verb {
+            Verb::Create { .. } => self.link.external_side.halted = true,
+            Verb::Append { entry, .. } => journal::settle(self.link, entry, Mirror::Parked),
+            Verb::Update { set, .. } => {
+                for name in set.keys() {
+                    about = Some(name.clone());
+                    let state = self.link.fields.entry(name.clone()).or_default();
+                    state.parked = Some(Parked {
+                        why: ParkedWhy::Refused,
+                        platform: state.shape(Side::Platform).cloned(),
+                        external: state.shape(Side::External).cloned(),
+                    });
+                }
+            }
+        }
+        let reason = format!("{} {}", refusal.status, refusal.message);
+        let text = format!(
+            "the {} side refused a write ({reason}); it is kept as a dead letter: mend the cause, then retry it",
+            self.side
+        );
+        self.finding(FindingKind::Refused, about.as_ref(), text);
+        self.effects.dead.push(DeadLetter {
+            id: format!("entry-{}", &identity::short(&["dead", &write.key])[..10]),
+            integration: self.link.integration.clone(),
+            link: self.link.id.clone(),
+            write,
+            reason,
+            at: self.now,
+        });
+    }
+}
+
+/// The pause after the `failures`-th failure in a row: 0.25 s, doubled each time up to a minute,
+/// plus up to a quarter so that links do not come back in step. In milliseconds.
+#[must_use]
+pub fn backoff(seed: &str, failures: u32) -> u64 {
+    let base = 250_u64.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(60_000);
+    let jitter = seed
+        .bytes()
+        .fold(u64::from(failures), |h, b| h.wrapping_mul(31).wrapping_add(u64::from(b)));
+    base + jitter % (base / 4).max(1)
+}

@@ -1,0 +1,133 @@
+//! Puts an observation into a link. The order of arrival does not matter: per field the newest
+//! revision counts, and what cannot be ordered is read again.
+
+use firn_model::{
+    FieldMapping, Link, Millis, Observation, ObservationSource, ObservedRecord, Order, Revision,
+    Seen, Shape, Side,
+};
+
+use crate::journal;
+use crate::mapping::{self, Reading};
+use crate::settings::Rules;
+
+/// Puts an observation into a link.
+pub fn observe(rules: &Rules, link: &mut Link, observation: &Observation, now: Millis) {
+    record(rules, link, observation.side, &observation.record, observation.source, now);
+    journal::observe(rules, link, &observation.entries);
+}
+
+/// Puts what was seen of a record into a link.
+pub fn record(
+    rules: &Rules,
+    link: &mut Link,
+    side: Side,
+    seen: &ObservedRecord,
+    source: ObservationSource,
+    now: Millis,
+) {
+    let message = source == ObservationSource::Message;
+    let state = link.side_mut(side);
+    state.missing = false;
+    let revision = match (seen.revision, message && rules.may_read(side)) {
+        (Some(revision), _) => revision,
+        // Neither version nor time, and the record can be read: let the read tell.
+        (None, true) => {
+            state.look = true;
+            return;
+        }
+        // A side that cannot be read (or a read without a version): what it says now is newest.
+        (None, false) => match side {
+            Side::Platform => Revision::Platform { version: None, at: now },
+            Side::External => Revision::External { updated: now, mod_count: None },
+        },
+    };
+    if seen.attributes.is_empty() && message {
+        return; // A comment alone; nothing of the record was shown.
+    }
+    if message {
+        let without_count = matches!(revision, Revision::External { mod_count: None, .. });
+        let gap = state.revision.is_some_and(|known| revision.leaves_a_gap_after(&known));
+        if gap || without_count {
+            state.look = true;
+        }
+    }
+    match state.revision.map(|known| revision.order(&known)) {
+        None | Some(Order::Newer) => state.revision = Some(revision),
+        Some(Order::Unordered) if !message => state.revision = Some(revision),
+        // A read that is older than a message: it was overtaken on its way.
+        Some(Order::Older) if source == ObservationSource::Read => state.look = true,
+        Some(_) => {}
+    }
+    if side == Side::External
+        && let Some(external) = &mut link.external
+        && seen.number.is_some()
+    {
+        external.number.clone_from(&seen.number);
+    }
+    for field in &rules.settings().fields {
+        if see(field, link, side, seen, revision, message) == Doubt::ReadAgain {
+            link.side_mut(side).look = true;
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Doubt {
+    None,
+    ReadAgain,
+}
+
+fn see(
+    field: &FieldMapping,
+    link: &mut Link,
+    side: Side,
+    seen: &ObservedRecord,
+    revision: Revision,
+    message: bool,
+) -> Doubt {
+    let state = link.fields.entry(field.name.clone()).or_default();
+    let known = state.seen_mut(side);
+    let shape = match mapping::read(field, side, &seen.attributes) {
+        Reading::Unseen => return Doubt::None,
+        Reading::Partial(part) => {
+            let differs = known.as_ref().is_none_or(|k| {
+                part.0.iter().any(|(attribute, value)| k.shape.get(attribute) != Some(value))
+            });
+            return if differs { Doubt::ReadAgain } else { Doubt::None };
+        }
+        Reading::Whole(shape) => shape,
+    };
+    let Some(old) = known else {
+        *known = Some(Seen { shape, revision: Some(revision), edited: revision.at() });
+        return Doubt::None;
+    };
+    let order = old.revision.map_or(Order::Newer, |known| revision.order(&known));
+    match order {
+        Order::Newer => {
+            renew(field, side, old, shape, revision);
+            Doubt::None
+        }
+        Order::Older => Doubt::None,
+        Order::Same | Order::Unordered if old.shape == shape => {
+            if !message {
+                old.revision = Some(revision);
+            }
+            Doubt::None
+        }
+        // The same revision with other content: not a question of who came first.
+        Order::Same | Order::Unordered if message => Doubt::ReadAgain,
+        Order::Same | Order::Unordered => {
+            renew(field, side, old, shape, revision);
+            Doubt::None
+        }
+    }
+}
+
+/// The edit time is that of the first observation that showed the value.
+fn renew(field: &FieldMapping, side: Side, old: &mut Seen, shape: Shape, revision: Revision) {
+    if !mapping::same(field, side, &old.shape, &shape) {
+        old.edited = revision.at();
+    }
+    old.shape = shape;
+    old.revision = Some(revision);
+}

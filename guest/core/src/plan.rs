@@ -1,0 +1,629 @@
+//! `plan`: the one function that decides. It looks at a link and says the next step of each side.
+//!
+//! Webhook, poll, reconcile run, operator's click: each only brings an input and lets [`advance`]
+//! look again. So repair, echo suppression, reordering and crash recovery have no code of their
+//! own; they are the ordinary case, run once more.
+
+use std::collections::BTreeMap;
+
+use firn_model::{
+    Audit, Base, Conflict, ConflictState, Exchange, ExchangeKind, Expectation, FieldMapping,
+    FieldState, Finding, FindingKind, Flight, Link, Millis, Notice, Observation, Outcome, Parked,
+    ParkedWhy, Phase, Plan, Seen, Shape, Side, Step, Translated, Uncertainty, Value, Verb, Why,
+    Write, Written,
+};
+
+use crate::land::{self, Reading};
+use crate::mapping::{self, Untranslatable};
+use crate::merge::{self, Circumstances, Verdict};
+use crate::settings::Rules;
+use crate::{identity, journal, masking, observe};
+
+/// What `advance` is given besides the link.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Something was seen.
+    Seen(Observation),
+    /// A request is over.
+    Answered {
+        /// The side that was asked.
+        side: Side,
+        /// Which exchange.
+        number: u64,
+        /// What the answer says.
+        reading: Reading,
+    },
+}
+
+/// What comes out besides the link and its steps.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// What a person should see.
+    pub findings: Vec<Finding>,
+    /// What was decided.
+    pub audit: Vec<Audit>,
+    /// Conflicts that opened, changed or closed.
+    pub conflicts: Vec<Conflict>,
+    /// What failed for good.
+    pub dead: Vec<firn_model::DeadLetter>,
+    /// The link got its ticket.
+    pub notice: Option<Notice>,
+}
+
+/// Puts inputs into a link and says what comes next.
+#[must_use]
+pub fn advance(rules: &Rules, mut link: Link, inputs: &[Input], now: Millis) -> Plan {
+    let mut effects = Effects::default();
+    for input in inputs {
+        match input {
+            Input::Seen(observation) => observe::observe(rules, &mut link, observation, now),
+            Input::Answered { side, number, reading } => {
+                land::land(rules, &mut link, *side, *number, reading.clone(), now, &mut effects);
+            }
+        }
+    }
+    for side in Side::BOTH {
+        let overdue = link.side(side).exchange.as_ref().filter(|e| e.deadline <= now);
+        if let Some(number) = overdue.map(|e| e.number) {
+            let outcome = Outcome::Unknown(Uncertainty::Open, "no answer in time".to_owned());
+            land::land(
+                rules,
+                &mut link,
+                side,
+                number,
+                Reading::Outcome(outcome),
+                now,
+                &mut effects,
+            );
+        }
+    }
+    let mut planner = Planner { rules, link, now, effects, wants: BTreeMap::new() };
+    planner.settle();
+    let steps = Side::BOTH.map(|side| (side, planner.step(side))).to_vec();
+    let Planner { mut link, effects, .. } = planner;
+    link.updated = now;
+    Plan {
+        link,
+        steps,
+        findings: effects.findings,
+        audit: effects.audit,
+        conflicts: effects.conflicts,
+        dead: effects.dead,
+        notice: effects.notice,
+    }
+}
+
+/// A field that a side is to be given.
+#[derive(Debug, Clone)]
+struct Want {
+    field: FieldMapping,
+    /// The other side's shape that is translated.
+    of: Shape,
+    /// The platform's shape, where a person chose it.
+    chosen: Option<Shape>,
+    why: Why,
+}
+
+struct Planner<'a> {
+    rules: &'a Rules,
+    link: Link,
+    now: Millis,
+    effects: Effects,
+    wants: BTreeMap<Side, Vec<Want>>,
+}
+
+impl Planner<'_> {
+    // ---- what should be ------------------------------------------------------------------
+
+    /// Looks at every field: agreement becomes the base, differences become wants.
+    fn settle(&mut self) {
+        for field in &self.rules.settings().fields {
+            let Some(mut state) = self.link.fields.remove(&field.name) else { continue };
+            self.settle_field(field, &mut state);
+            self.link.fields.insert(field.name.clone(), state);
+        }
+    }
+
+    fn settle_field(&mut self, field: &FieldMapping, state: &mut FieldState) {
+        if self.land_early(field, state) == InFlight::Yes {
+            return;
+        }
+        if self.link.external.is_none() || self.stays_parked(field, state) {
+            return;
+        }
+        if let Some(verdict) = self.decided(field, state) {
+            return self.carry_decision(field, state, verdict);
+        }
+        let circumstances = Circumstances {
+            strategy: self.rules.strategy(field),
+            window: self.rules.settings().conflict_window,
+            now: self.now,
+        };
+        match merge::verdict(field, state, circumstances) {
+            Verdict::Settled => {}
+            Verdict::Agreed => agree(state),
+            Verdict::Carry { to, why } => {
+                if let Some(of) = state.shape(to.other()).cloned() {
+                    self.want(to, Want { field: field.clone(), of, chosen: None, why });
+                }
+            }
+            Verdict::Park(why) => {
+                park(state, why);
+                let text = format!(
+                    "{} was changed by the side that does not own it, and is kept there; the owner's next change overwrites it",
+                    field.name
+                );
+                self.finding(FindingKind::Kept, field, text);
+            }
+            Verdict::Conflict => self.open_conflict(field, state),
+        }
+    }
+
+    /// A write under way that is seen to have landed before its answer came: that is agreement on
+    /// what was sent, even if the other side has moved on meanwhile.
+    fn land_early(&self, field: &FieldMapping, state: &mut FieldState) -> InFlight {
+        for side in Side::BOTH {
+            let Some(flight) = &self.link.side(side).flight else { continue };
+            let Verb::Update { set, .. } = &flight.write.verb else { continue };
+            let Some(translated) = set.get(&field.name) else { continue };
+            let landed = state
+                .shape(side)
+                .filter(|seen| mapping::agree_from(field, side, seen, &translated.of))
+                .cloned();
+            if let Some(ours) = landed {
+                let theirs = translated.of.clone();
+                state.base = Some(match side {
+                    Side::External => Base { platform: theirs, external: ours },
+                    Side::Platform => Base { platform: ours, external: theirs },
+                });
+            }
+            return InFlight::Yes;
+        }
+        InFlight::No
+    }
+
+    /// A parked field is left alone until something changes; agreement always frees it.
+    fn stays_parked(&mut self, field: &FieldMapping, state: &mut FieldState) -> bool {
+        let Some(parked) = state.parked.clone() else { return false };
+        let agreed = match (&state.platform, &state.external) {
+            (Some(p), Some(e)) => mapping::agree(field, &p.shape, &e.shape),
+            _ => false,
+        };
+        if agreed {
+            state.parked = None;
+            if let ParkedWhy::Conflict(_) = parked.why {
+                self.report_conflict(field, state, &parked, ConflictState::Closed { at: self.now });
+            }
+            return false;
+        }
+        let changed = |side: Side, then: &Option<Shape>| state.shape(side) != then.as_ref();
+        let platform_changed = changed(Side::Platform, &parked.platform);
+        let external_changed = changed(Side::External, &parked.external);
+        if !platform_changed && !external_changed {
+            return true;
+        }
+        match &parked.why {
+            // New edits update the same conflict.
+            ParkedWhy::Conflict(_) => {
+                let why = parked.why.clone();
+                self.report_conflict(field, state, &parked, ConflictState::Open);
+                park(state, why);
+                true
+            }
+            // Only the owner's next change overwrites what was kept.
+            ParkedWhy::Kept => {
+                let owner_changed = match field.owner {
+                    firn_model::Owner::Platform => platform_changed,
+                    firn_model::Owner::External => external_changed,
+                    firn_model::Owner::Shared => true,
+                };
+                if owner_changed {
+                    state.parked = None;
+                    // The kept value stands for nothing that was agreed on.
+                    if let Some(base) = &mut state.base {
+                        let kept = match field.owner {
+                            firn_model::Owner::Platform => (Side::External, &parked.external),
+                            _ => (Side::Platform, &parked.platform),
+                        };
+                        if let (side, Some(shape)) = kept {
+                            match side {
+                                Side::External => base.external = shape.clone(),
+                                Side::Platform => base.platform = shape.clone(),
+                            }
+                        }
+                    }
+                    false
+                } else {
+                    park(state, ParkedWhy::Kept);
+                    true
+                }
+            }
+            _ => {
+                state.parked = None;
+                false
+            }
+        }
+    }
+
+    /// A person's decision, as long as both sides are as the person saw them (or as decided).
+    fn decided(&self, field: &FieldMapping, state: &mut FieldState) -> Option<Shape> {
+        let decision = state.decision.as_ref()?;
+        let target = &decision.platform;
+        let platform_fits = state.shape(Side::Platform).is_some_and(|now| {
+            Some(now) == decision.seen.0.as_ref()
+                || mapping::same(field, Side::Platform, now, target)
+        });
+        let external_fits = state.shape(Side::External).is_some_and(|now| {
+            Some(now) == decision.seen.1.as_ref() || mapping::agree(field, target, now)
+        });
+        if platform_fits && external_fits {
+            Some(target.clone())
+        } else {
+            state.decision = None;
+            None
+        }
+    }
+
+    fn carry_decision(&mut self, field: &FieldMapping, state: &mut FieldState, target: Shape) {
+        let (Some(platform), Some(external)) =
+            (state.shape(Side::Platform).cloned(), state.shape(Side::External).cloned())
+        else {
+            return;
+        };
+        let by = state.decision.as_ref().map(|d| d.by.clone()).unwrap_or_default();
+        let platform_done = mapping::same(field, Side::Platform, &platform, &target);
+        let external_done = mapping::agree(field, &target, &external);
+        if platform_done && external_done {
+            state.decision = None;
+            agree(state);
+            return;
+        }
+        let why = Why::Resolved { by };
+        if !platform_done {
+            let want = Want {
+                field: field.clone(),
+                of: external,
+                chosen: Some(target.clone()),
+                why: why.clone(),
+            };
+            self.want(Side::Platform, want);
+        }
+        if !external_done {
+            self.want(Side::External, Want { field: field.clone(), of: target, chosen: None, why });
+        }
+    }
+
+    fn want(&mut self, to: Side, want: Want) {
+        if self.rules.may_write(to) {
+            self.wants.entry(to).or_default().push(want);
+        }
+    }
+
+    fn open_conflict(&mut self, field: &FieldMapping, state: &mut FieldState) {
+        self.link.sequence += 1;
+        let id = identity::conflict_id(&self.link, &field.name);
+        park(state, ParkedWhy::Conflict(id));
+        if let Some(parked) = state.parked.clone() {
+            self.report_conflict(field, state, &parked, ConflictState::Open);
+        }
+        let text = format!(
+            "both sides changed {}; choose a value with `firn conflict resolve`",
+            field.name
+        );
+        self.finding(FindingKind::Conflict, field, text);
+    }
+
+    fn report_conflict(
+        &mut self,
+        field: &FieldMapping,
+        state: &FieldState,
+        parked: &Parked,
+        now: ConflictState,
+    ) {
+        let ParkedWhy::Conflict(id) = &parked.why else { return };
+        let masked = |seen: &Seen| Seen { shape: mask_shape(&seen.shape), ..seen.clone() };
+        self.effects.conflicts.push(Conflict {
+            id: id.clone(),
+            integration: self.link.integration.clone(),
+            link: self.link.id.clone(),
+            number: self.link.external.as_ref().and_then(|e| e.number.clone()),
+            field: field.name.clone(),
+            platform: state.platform.as_ref().map(masked),
+            external: state.external.as_ref().map(masked),
+            base: state.base.as_ref().map(|base| Base {
+                platform: mask_shape(&base.platform),
+                external: mask_shape(&base.external),
+            }),
+            opened: self.now,
+            updated: self.now,
+            state: now,
+        });
+    }
+
+    fn finding(&mut self, kind: FindingKind, field: &FieldMapping, text: String) {
+        self.effects.findings.push(Finding {
+            kind,
+            integration: self.link.integration.clone(),
+            link: Some(self.link.id.clone()),
+            field: Some(field.name.clone()),
+            text,
+            at: self.now,
+        });
+    }
+
+    // ---- what to do next -----------------------------------------------------------------
+
+    /// The next step of a side: at most one request under way, at most one write in flight.
+    fn step(&mut self, side: Side) -> Step {
+        let now = self.now;
+        let state = self.link.side_mut(side);
+        if let Some(exchange) = &state.exchange {
+            return Step::Wait(exchange.deadline);
+        }
+        if state.halted {
+            return Step::Settled;
+        }
+        let paused = state.not_before.filter(|until| *until > now);
+        let Some(kind) = self.next(side) else {
+            self.link.side_mut(side).one_by_one = false;
+            return Step::Settled;
+        };
+        match paused {
+            Some(until) => Step::Wait(until),
+            None => self.exchange(side, kind),
+        }
+    }
+
+    fn next(&mut self, side: Side) -> Option<ExchangeKind> {
+        if let Some(flight) = &self.link.side(side).flight {
+            return Some(asks(flight));
+        }
+        if side == Side::External && self.link.external.is_none() {
+            self.link.draft.as_ref()?;
+            return self.rules.may_write(side).then(|| self.create());
+        }
+        if !self.rules.may_read(side) {
+            self.link.side_mut(side).look = false;
+        }
+        let state = self.link.side(side);
+        if state.look {
+            return Some(ExchangeKind::Read);
+        }
+        if state.missing {
+            return None;
+        }
+        self.update(side).or_else(|| self.append(side)).or_else(|| {
+            let journal = side == Side::External && self.link.side(side).look_journal;
+            journal.then_some(ExchangeKind::Journal)
+        })
+    }
+
+    fn exchange(&mut self, side: Side, kind: ExchangeKind) -> Step {
+        self.link.sequence += 1;
+        let number = self.link.sequence;
+        let timeout = self.rules.settings().request_timeout;
+        let exchange = Exchange {
+            kind,
+            number,
+            since: self.now,
+            // The host gives up at the timeout and says so; a little later nobody will.
+            deadline: self.now.plus(timeout + timeout / 4 + 100),
+        };
+        let state = self.link.side_mut(side);
+        match exchange.kind {
+            ExchangeKind::Read => state.look = false,
+            ExchangeKind::Journal => state.look_journal = false,
+            ExchangeKind::Send => self.audit_write(side),
+            ExchangeKind::Find | ExchangeKind::User(_) => {}
+        }
+        self.link.side_mut(side).exchange = Some(exchange.clone());
+        Step::Exchange(exchange)
+    }
+
+    /// Every write has its audit line. A write that is sent again has the same key, and so the
+    /// same line.
+    fn audit_write(&mut self, side: Side) {
+        let Some(flight) = &self.link.side(side).flight else { return };
+        let event = match flight.write.verb {
+            Verb::Create { .. } => "create",
+            Verb::Update { .. } => "update",
+            Verb::Append { .. } => "append",
+        };
+        self.effects.audit.push(Audit {
+            integration: self.link.integration.clone(),
+            link: Some(self.link.id.clone()),
+            at: self.now,
+            event: event.to_owned(),
+            key: Some(flight.write.key.clone()),
+            side: Some(side),
+            fields: flight.write.reasons.iter().map(mask_written).collect(),
+            note: None,
+        });
+    }
+
+    fn fly(
+        &mut self,
+        side: Side,
+        verb: Verb,
+        expect: Expectation,
+        reasons: Vec<Written>,
+    ) -> ExchangeKind {
+        let key = identity::next_key(&mut self.link);
+        // The platform compares `expect` itself; ServiceNow cannot, so look just before.
+        let phase = match side {
+            Side::External => Phase::Checking,
+            Side::Platform => Phase::Sending,
+        };
+        let flight = Flight { write: Write { key, side, verb, expect, reasons }, phase };
+        let kind = asks(&flight);
+        self.link.side_mut(side).flight = Some(flight);
+        kind
+    }
+
+    /// A new ticket: the draft, and every mapped field that the platform has shown.
+    fn create(&mut self) -> ExchangeKind {
+        let mut set = self.link.draft.clone().unwrap_or_default().set;
+        let mut reasons = vec![Written { field: None, from: None, to: None, why: Why::Created }];
+        for field in &self.rules.settings().fields {
+            let shape = self.link.fields.get(&field.name).and_then(|s| s.shape(Side::Platform));
+            let Some(shape) = shape.filter(|s| !s.is_empty()) else { continue };
+            // What cannot be translated now is dealt with once the ticket is there.
+            if let Ok(columns) = mapping::to_external(field, shape, None, &self.link.references) {
+                reasons.push(Written {
+                    field: Some(field.name.clone()),
+                    from: None,
+                    to: Some(columns.shape.clone()),
+                    why: Why::Created,
+                });
+                set.extend(columns.with);
+                set.extend(columns.shape.0);
+            }
+        }
+        let key = self.link.key.clone();
+        let column = self.rules.settings().correlation.column.clone();
+        set.insert(column, Value::text(key.as_str()));
+        self.fly(Side::External, Verb::Create { key, set }, Expectation::default(), reasons)
+    }
+
+    fn update(&mut self, side: Side) -> Option<ExchangeKind> {
+        let mut set = BTreeMap::new();
+        let mut with = BTreeMap::new();
+        let mut expect =
+            Expectation { revision: self.link.side(side).revision, ..Expectation::default() };
+        let mut reasons = Vec::new();
+        for want in self.wants.remove(&side).unwrap_or_default() {
+            let name = want.field.name.clone();
+            let present = self.link.fields.get(&name).and_then(|s| s.shape(side)).cloned();
+            let columns = match self.translate(side, &want, present.as_ref()) {
+                Ok(columns) => columns,
+                Err(Untranslatable::LookUp(email)) => return Some(ExchangeKind::User(email)),
+                Err(why) => {
+                    self.park_untranslatable(&want.field, &why);
+                    continue;
+                }
+            };
+            reasons.push(Written {
+                field: Some(name.clone()),
+                from: present.clone(),
+                to: Some(columns.shape.clone()),
+                why: want.why,
+            });
+            expect.fields.insert(name.clone(), present);
+            with.extend(columns.with);
+            set.insert(name, Translated { shape: columns.shape, of: want.of });
+            if self.link.side(side).one_by_one {
+                break;
+            }
+        }
+        (!set.is_empty()).then(|| self.fly(side, Verb::Update { set, with }, expect, reasons))
+    }
+
+    fn translate(
+        &self,
+        side: Side,
+        want: &Want,
+        present: Option<&Shape>,
+    ) -> Result<mapping::Columns, Untranslatable> {
+        if let (Side::Platform, Some(chosen)) = (side, &want.chosen) {
+            return Ok(mapping::Columns { shape: chosen.clone(), with: BTreeMap::new() });
+        }
+        if side == Side::Platform
+            && present.is_some_and(|shape| mapping::loses_on_the_way_out(&want.field, shape))
+        {
+            return Err(Untranslatable::Masked);
+        }
+        mapping::translate(&want.field, side.other(), &want.of, present, &self.link.references)
+    }
+
+    fn park_untranslatable(&mut self, field: &FieldMapping, why: &Untranslatable) {
+        let name = &field.name;
+        let (why, kind, text) = match why {
+            Untranslatable::Unmapped => (
+                ParkedWhy::Unmapped,
+                FindingKind::UnmappedValue,
+                format!("{name} has a value that the value map does not know; add it to the map"),
+            ),
+            Untranslatable::Masked => (
+                ParkedWhy::Masked,
+                FindingKind::MaskedEdit,
+                format!(
+                    "{name} was edited in ServiceNow where it is masked or cut; the platform's original is not overwritten"
+                ),
+            ),
+            Untranslatable::UnknownUser | Untranslatable::LookUp(_) => (
+                ParkedWhy::Reference,
+                FindingKind::UnknownReference,
+                format!("{name} names a user who cannot be found by e-mail, or not exactly once"),
+            ),
+        };
+        if let Some(state) = self.link.fields.get_mut(name) {
+            park(state, why);
+        }
+        self.finding(kind, field, text);
+    }
+
+    fn append(&mut self, side: Side) -> Option<ExchangeKind> {
+        if !self.rules.may_write(side) {
+            return None;
+        }
+        let entry = journal::next(self.rules, &self.link, side)?.clone();
+        let why = match entry.origin {
+            firn_model::EntryOrigin::Firn(_) => Why::Evidence,
+            _ => Why::Mirrored,
+        };
+        let reasons = vec![Written { field: None, from: None, to: None, why }];
+        let text = journal::outgoing(&entry.text);
+        let verb = Verb::Append { entry: entry.origin, text, before: Vec::new() };
+        Some(self.fly(side, verb, Expectation::default(), reasons))
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum InFlight {
+    Yes,
+    No,
+}
+
+/// What has to be asked for a write to get on.
+fn asks(flight: &Flight) -> ExchangeKind {
+    match (&flight.phase, &flight.write.verb) {
+        (Phase::Sending, _) => ExchangeKind::Send,
+        (_, Verb::Create { .. }) => ExchangeKind::Find,
+        (_, Verb::Update { .. }) => ExchangeKind::Read,
+        (_, Verb::Append { .. }) => ExchangeKind::Journal,
+    }
+}
+
+fn park(state: &mut FieldState, why: ParkedWhy) {
+    state.parked = Some(Parked {
+        why,
+        platform: state.shape(Side::Platform).cloned(),
+        external: state.shape(Side::External).cloned(),
+    });
+}
+
+/// Both sides mean the same: that is the new base.
+fn agree(state: &mut FieldState) {
+    if let (Some(platform), Some(external)) = (&state.platform, &state.external) {
+        state.base =
+            Some(Base { platform: platform.shape.clone(), external: external.shape.clone() });
+    }
+}
+
+/// A shape as it may be shown: in an audit line, a report, a screen.
+#[must_use]
+pub fn mask_shape(shape: &Shape) -> Shape {
+    let mask = |value: &Value| match value {
+        Value::Text(text) => Value::text(masking::mask(text).text),
+        other => other.clone(),
+    };
+    Shape(shape.0.iter().map(|(a, v)| (a.clone(), mask(v))).collect())
+}
+
+fn mask_written(written: &Written) -> Written {
+    Written {
+        from: written.from.as_ref().map(mask_shape),
+        to: written.to.as_ref().map(mask_shape),
+        ..written.clone()
+    }
+}

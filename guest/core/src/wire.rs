@@ -1,0 +1,190 @@
+//! The wire: how an exchange becomes an HTTP request, and an answer a reading.
+//!
+//! ServiceNow: Table API, UTC values (`sysparm_display_value=false`), only validated ids, tables
+//! and keys in URLs, rows re-checked against our own filter (an instance silently drops what it
+//! does not understand of a query). Platform: the published contract.
+
+mod platform;
+mod servicenow;
+
+pub(crate) use platform::comment as platform_comment;
+pub use platform::record as platform_record;
+pub use servicenow::record as servicenow_record;
+pub(crate) use servicenow::{count as servicenow_count, seen_entry as servicenow_entry};
+
+use firn_model::{
+    Answer, AnswerBody, Exchange, HttpRequest, HttpResponse, Link, Millis, Outcome, Refusal, Side,
+    TenantId, Uncertainty, parse_http_date,
+};
+
+use crate::land::Reading;
+use crate::settings::Rules;
+
+/// The request for an exchange; `None` if the link has nothing to ask (a flight that is gone).
+#[must_use]
+pub fn request(
+    rules: &Rules,
+    tenant: &TenantId,
+    link: &Link,
+    side: Side,
+    exchange: &Exchange,
+    ticket: String,
+) -> Option<HttpRequest> {
+    let parts = match side {
+        Side::External => servicenow::request(rules, link, exchange)?,
+        Side::Platform => platform::request(rules, link, exchange)?,
+    };
+    Some(HttpRequest {
+        ticket,
+        tenant: tenant.clone(),
+        integration: link.integration.clone(),
+        remote: parts.remote,
+        method: parts.method,
+        path: parts.path,
+        query: parts.query,
+        headers: vec![("accept".to_owned(), "application/json".to_owned())],
+        body: parts.body,
+        timeout: rules.settings().request_timeout,
+    })
+}
+
+/// What differs from request to request.
+struct Parts {
+    remote: firn_model::Remote,
+    method: firn_model::Method,
+    path: String,
+    query: Vec<(String, String)>,
+    body: Option<String>,
+}
+
+/// Decodes an answer to an exchange of a link.
+#[must_use]
+pub fn reading(
+    rules: &Rules,
+    link: &Link,
+    side: Side,
+    exchange: &Exchange,
+    answer: &Answer,
+    now: Millis,
+) -> Reading {
+    let response = match &answer.body {
+        AnswerBody::Response(response) => response,
+        AnswerBody::NotSent(why) => return Reading::Outcome(Outcome::NotSent(why.clone())),
+        AnswerBody::Lost(why) => {
+            return Reading::Outcome(Outcome::Unknown(Uncertainty::Open, why.clone()));
+        }
+    };
+    if let Some(outcome) = failure(response, now) {
+        // A platform says "not as expected" with the record as it is.
+        if side == Side::Platform
+            && let Some(moved) = platform::moved(response)
+        {
+            return Reading::Outcome(moved);
+        }
+        return Reading::Outcome(outcome);
+    }
+    match side {
+        Side::External => servicenow::reading(rules, link, exchange, response),
+        Side::Platform => platform::reading(link, exchange, response),
+    }
+}
+
+/// What a status other than 2xx means.
+fn failure(response: &HttpResponse, now: Millis) -> Option<Outcome> {
+    let after = || retry_after(response, now);
+    let message = || said(&response.body);
+    Some(match response.status {
+        200..=299 => return None,
+        401 => Outcome::SignInFailed,
+        404 | 410 => Outcome::Gone,
+        429 => Outcome::Throttled { after: after() },
+        // It asks us to come back: nothing was done.
+        503 if response.header("retry-after").is_some() => Outcome::Throttled { after: after() },
+        // From the server itself: its transaction is over, but may have been committed.
+        500 | 503 => Outcome::Unknown(Uncertainty::Ended, message()),
+        // From something in between: the server may still be at it. Redirects are not followed.
+        408 | 502 | 504 | 300..=399 => Outcome::Unknown(Uncertainty::Open, message()),
+        status @ 400..=499 => Outcome::Refused(Refusal { status, message: message() }),
+        _ => Outcome::Unknown(Uncertainty::Open, message()),
+    })
+}
+
+/// `Retry-After` as milliseconds: seconds or an HTTP date. Garbage counts as absent.
+fn retry_after(response: &HttpResponse, now: Millis) -> Option<u64> {
+    let text = response.header("retry-after")?.trim();
+    if let Ok(seconds) = text.parse::<i64>() {
+        return Some(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000));
+    }
+    // Relative to their own clock, if they tell it: ours may differ.
+    let here = response.header("date").and_then(|d| parse_http_date(d).ok()).unwrap_or(now);
+    let then = parse_http_date(text).ok()?;
+    Some(u64::try_from(then.since(here)).unwrap_or(0))
+}
+
+/// What a failed answer says, in a line that can be shown: ServiceNow's message and detail.
+fn said(body: &str) -> String {
+    let json: Option<serde_json::Value> = serde_json::from_str(body).ok();
+    let text = |pointer: &str| {
+        json.as_ref().and_then(|j| j.pointer(pointer)).and_then(|v| v.as_str()).unwrap_or_default()
+    };
+    let message = [text("/error/message"), text("/error/detail"), text("/title"), text("/detail")]
+        .into_iter()
+        .filter(|t| !t.is_empty())
+        .collect::<Vec<_>>()
+        .join(": ");
+    let message = if message.is_empty() { "no reason given".to_owned() } else { message };
+    crate::masking::mask(&message).text.chars().take(300).collect()
+}
+
+/// A success that does not have the form of one: a login page, a cut answer. For a write that is
+/// ambiguous; for a read it is a failure like any other.
+fn malformed(what: &str) -> Reading {
+    Reading::Outcome(Outcome::Unknown(
+        Uncertainty::Open,
+        format!("an answer with status 200 that is {what}"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(status: u16, headers: &[(&str, &str)]) -> HttpResponse {
+        let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        HttpResponse { status, headers, body: String::new() }
+    }
+
+    #[test]
+    fn retry_after_in_all_its_forms() {
+        let after = |value: &str| {
+            failure(
+                &response(
+                    429,
+                    &[("retry-after", value), ("date", "Wed, 29 Apr 2026 14:30:00 GMT")],
+                ),
+                Millis(0),
+            )
+        };
+        let throttled = |after| Some(Outcome::Throttled { after });
+        assert_eq!(after("7"), throttled(Some(7_000)));
+        assert_eq!(after("-5"), throttled(Some(0)));
+        assert_eq!(after("Wed, 29 Apr 2026 14:30:09 GMT"), throttled(Some(9_000)));
+        assert_eq!(after("soon"), throttled(None));
+        assert_eq!(failure(&response(429, &[]), Millis(0)), throttled(None));
+        // However long they ask for, an hour is the longest wait.
+        let long = Outcome::Throttled { after: Some(u64::MAX) };
+        assert_eq!(long.not_before(Millis(0)), Some(Millis(3_600_000)));
+    }
+
+    #[test]
+    fn only_what_certainly_did_nothing_counts_as_not_done() {
+        let unknown = |status| {
+            matches!(failure(&response(status, &[]), Millis(0)), Some(Outcome::Unknown(..)))
+        };
+        for status in [500, 502, 503, 504, 302, 408] {
+            assert!(unknown(status), "{status}");
+        }
+        assert!(!unknown(400) && !unknown(403) && !unknown(429) && !unknown(401));
+        assert!(failure(&response(201, &[]), Millis(0)).is_none());
+    }
+}

@@ -1,0 +1,227 @@
+//! ServiceNow's side of the wire: the Table API.
+
+use std::collections::BTreeMap;
+
+use firn_model::{
+    Attribute, Comment, CorrelationKey, EntryOrigin, EntrySeen, Exchange, ExchangeKind,
+    HttpResponse, JournalText, Link, Method, Millis, ObservedRecord, Outcome, Remote, Revision,
+    SysId, Value, Verb, WorkNote, parse_servicenow,
+};
+use serde_json::{Map, Value as Json};
+
+use super::{Parts, malformed};
+use crate::land::Reading;
+use crate::settings::Rules;
+
+fn pair(name: &str, value: impl Into<String>) -> (String, String) {
+    (name.to_owned(), value.into())
+}
+
+/// Raw values, no links, and only the columns that are wanted.
+fn shape(rules: &Rules) -> Vec<(String, String)> {
+    vec![
+        pair("sysparm_fields", rules.columns().join(",")),
+        pair("sysparm_display_value", "false"),
+        pair("sysparm_exclude_reference_link", "true"),
+    ]
+}
+
+pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option<Parts> {
+    let table = &rules.settings().table;
+    let list = |table: &str, query: String, limit: &str| Parts {
+        remote: Remote::Servicenow,
+        method: Method::Get,
+        path: format!("/api/now/table/{table}"),
+        query: vec![pair("sysparm_query", query), pair("sysparm_limit", limit)],
+        body: None,
+    };
+    let record =
+        || link.external.as_ref().map(|e| format!("/api/now/table/{}/{}", e.table, e.sys_id));
+    Some(match &exchange.kind {
+        ExchangeKind::Find => {
+            let column = &rules.settings().correlation.column;
+            let query = format!("{column}={}^ORDERBYsys_created_on^ORDERBYsys_id", link.key);
+            let mut parts = list(table.as_str(), query, "10");
+            parts.query.extend(shape(rules));
+            parts
+        }
+        ExchangeKind::Read => Parts {
+            remote: Remote::Servicenow,
+            method: Method::Get,
+            path: record()?,
+            query: shape(rules),
+            body: None,
+        },
+        ExchangeKind::Journal => {
+            let id = &link.external.as_ref()?.sys_id;
+            let query = format!(
+                "element_id={id}^elementINcomments,work_notes^ORDERBYsys_created_on^ORDERBYsys_id"
+            );
+            let mut parts = list("sys_journal_field", query, "1000");
+            parts.query.push(pair(
+                "sysparm_fields",
+                "sys_id,element_id,element,value,sys_created_on,sys_created_by",
+            ));
+            parts
+        }
+        ExchangeKind::User(email) => {
+            // A caret would change the meaning of the query; no address that we accept has one.
+            let email: String = email.chars().filter(|c| *c != '^' && !c.is_control()).collect();
+            let mut parts = list("sys_user", format!("email={email}^active=true"), "2");
+            parts.query.push(pair("sysparm_fields", "sys_id,email"));
+            parts
+        }
+        ExchangeKind::Send => send(rules, link, record())?,
+    })
+}
+
+fn send(rules: &Rules, link: &Link, record: Option<String>) -> Option<Parts> {
+    let flight = link.external_side.flight.as_ref()?;
+    let (method, path, columns) = match &flight.write.verb {
+        Verb::Create { set, .. } => {
+            (Method::Post, format!("/api/now/table/{}", rules.settings().table), set.clone())
+        }
+        Verb::Update { set, with } => {
+            let mut columns = with.clone();
+            for translated in set.values() {
+                columns.extend(translated.shape.0.clone());
+            }
+            (Method::Patch, record?, columns)
+        }
+        Verb::Append { text, .. } => {
+            let column = crate::mapping::attribute(text.column());
+            let columns = BTreeMap::from([(column, Value::text(text.text()))]);
+            (Method::Patch, record?, columns)
+        }
+    };
+    let body: Map<String, Json> =
+        columns.into_iter().map(|(a, v)| (a.into(), Json::String(v.to_text()))).collect();
+    Some(Parts {
+        remote: Remote::Servicenow,
+        method,
+        path,
+        query: shape(rules),
+        body: Some(Json::Object(body).to_string()),
+    })
+}
+
+pub(super) fn reading(
+    rules: &Rules,
+    link: &Link,
+    exchange: &Exchange,
+    response: &HttpResponse,
+) -> Reading {
+    let Ok(json) = serde_json::from_str::<Json>(&response.body) else {
+        return malformed("not JSON (a login or maintenance page, or cut off)");
+    };
+    let Some(result) = json.get("result") else {
+        return malformed("without a result");
+    };
+    match &exchange.kind {
+        ExchangeKind::Find => {
+            let Some(rows) = result.as_array() else { return malformed("not a list") };
+            let records = rows
+                .iter()
+                .filter_map(|row| record(rules, row.as_object()?))
+                .filter(|r| r.correlation.as_ref() == Some(&link.key))
+                .collect();
+            Reading::Found(records)
+        }
+        ExchangeKind::Journal => {
+            let (Some(rows), Some(external)) = (result.as_array(), &link.external) else {
+                return malformed("not a list");
+            };
+            Reading::Entries(rows.iter().filter_map(|row| entry(row, &external.sys_id)).collect())
+        }
+        ExchangeKind::User(email) => {
+            let Some(rows) = result.as_array() else { return malformed("not a list") };
+            let ids = rows
+                .iter()
+                .filter(|row| row["email"].as_str().is_some_and(|e| e.eq_ignore_ascii_case(email)))
+                .filter_map(|row| SysId::new(row["sys_id"].as_str()?).ok())
+                .collect();
+            Reading::Users(ids)
+        }
+        ExchangeKind::Read | ExchangeKind::Send => {
+            let seen = result.as_object().and_then(|row| record(rules, row));
+            let Some(seen) = seen else { return malformed("not a record") };
+            let ours = link.external.as_ref().is_none_or(|e| e.sys_id.as_str() == seen.id);
+            match (ours, exchange.kind == ExchangeKind::Read) {
+                (false, _) => malformed("another record than was asked for"),
+                (true, true) => Reading::Record(seen, Vec::new()),
+                (true, false) => Reading::Outcome(Outcome::Applied(Some(seen))),
+            }
+        }
+    }
+}
+
+/// Reads a row: every scalar is text; a reference may come as an object.
+pub fn record(rules: &Rules, row: &Map<String, Json>) -> Option<ObservedRecord> {
+    let text = |name: &str| row.get(name).map(scalar).filter(|t| !t.is_empty());
+    let id = SysId::new(text("sys_id")?).ok()?;
+    let updated = text("sys_updated_on").and_then(|t| parse_servicenow(&t).ok());
+    let mod_count = text("sys_mod_count").and_then(|t| count(&t));
+    let column = &rules.settings().correlation.column;
+    Some(ObservedRecord {
+        id: id.into(),
+        class: text("sys_class_name"),
+        number: text("number"),
+        correlation: text(column.as_str()).and_then(|t| CorrelationKey::new(t).ok()),
+        revision: updated.map(|updated| Revision::External { updated, mod_count }),
+        attributes: row
+            .iter()
+            .filter_map(|(name, value)| {
+                Some((Attribute::new(name.clone()).ok()?, Value::text(scalar(value))))
+            })
+            .collect(),
+    })
+}
+
+/// `sys_mod_count`: a decimal integer, 0 to 2147483647.
+pub(crate) fn count(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| text.parse::<u32>().ok()).flatten().filter(|n| *n <= 2_147_483_647)
+}
+
+fn scalar(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        Json::Object(reference) => {
+            reference.get("value").and_then(Json::as_str).unwrap_or_default().to_owned()
+        }
+        Json::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+fn entry(row: &Json, of: &SysId) -> Option<EntrySeen> {
+    let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+    if text("element_id") != of.as_str() {
+        return None;
+    }
+    seen_entry(
+        &text("sys_id"),
+        &text("element"),
+        text("value"),
+        text("sys_created_by"),
+        &text("sys_created_on"),
+    )
+}
+
+/// A row of `sys_journal_field`, from a read or a webhook.
+pub(crate) fn seen_entry(
+    id: &str,
+    element: &str,
+    value: String,
+    author: String,
+    at: &str,
+) -> Option<EntrySeen> {
+    let text = match element {
+        "comments" => JournalText::Comment(Comment(value)),
+        "work_notes" => JournalText::WorkNote(WorkNote(value)),
+        _ => return None,
+    };
+    let id = SysId::new(id).ok()?;
+    let at = parse_servicenow(at).unwrap_or(Millis(0));
+    Some(EntrySeen { origin: EntryOrigin::External(id.into()), text, author, at })
+}

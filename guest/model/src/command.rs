@@ -1,0 +1,129 @@
+//! Commands: everything that goes out, and what became of it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Attribute, CorrelationKey, EntryOrigin, FieldName, JournalText, Millis, ObservedRecord,
+    Revision, Shape, Side, Value, Written,
+};
+
+/// What a write expects to find.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Expectation {
+    /// The record's revision when the write was planned.
+    pub revision: Option<Revision>,
+    /// The fields about to be overwritten, as they were.
+    pub fields: BTreeMap<FieldName, Option<Shape>>,
+}
+
+/// A field's new shape on the side that is written to, and what of the other side it stands for.
+/// Once the write is seen to have landed, the two are the new base.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Translated {
+    /// What is written.
+    pub shape: Shape,
+    /// The other side's shape that it translates.
+    pub of: Shape,
+}
+
+/// What a write does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verb {
+    /// Makes the record under a key that finds it again.
+    Create {
+        /// The key.
+        key: CorrelationKey,
+        /// All columns of the new record.
+        set: BTreeMap<Attribute, Value>,
+    },
+    /// Changes fields of an existing record.
+    Update {
+        /// The new shape of each field, and what it translates.
+        set: BTreeMap<FieldName, Translated>,
+        /// Columns that must accompany them (`close_code` with a resolution).
+        with: BTreeMap<Attribute, Value>,
+    },
+    /// Adds one journal entry.
+    Append {
+        /// The entry of the link that is being mirrored.
+        entry: EntryOrigin,
+        /// The text as it leaves, masked.
+        text: JournalText,
+        /// Rows by our own user that said the same before the write: they are not ours.
+        before: Vec<String>,
+    },
+}
+
+/// One write to one side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Write {
+    /// The idempotency key: stays the same over retries.
+    pub key: String,
+    /// Where it goes.
+    pub side: Side,
+    /// What it does.
+    pub verb: Verb,
+    /// What it expects to find.
+    pub expect: Expectation,
+    /// For each field, what changes and why; becomes the audit line.
+    pub reasons: Vec<Written>,
+}
+
+/// Whether the other side may still be at work on a write whose fate we do not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Uncertainty {
+    /// It answered with a failure: it may have committed, but it will not commit later.
+    Ended,
+    /// No answer, or one from something in between: it may still commit.
+    Open,
+}
+
+/// A definite no.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// HTTP status.
+    pub status: u16,
+    /// What the other side said, shortened.
+    pub message: String,
+}
+
+/// What became of an exchange.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Done; with the record as it is now, where the side tells.
+    Applied(Option<ObservedRecord>),
+    /// Not done: the record was not as expected.
+    Moved(ObservedRecord),
+    /// The side says that there is no such record (or that we may not see it).
+    Gone,
+    /// Not done: too much at once. Come back after so many milliseconds, if it says.
+    Throttled {
+        /// Milliseconds to wait.
+        after: Option<u64>,
+    },
+    /// Not done: our sign-in was not accepted.
+    SignInFailed,
+    /// Not done, and a repeat would not help.
+    Refused(Refusal),
+    /// Perhaps done.
+    Unknown(Uncertainty, String),
+    /// Never left: certainly not done.
+    NotSent(String),
+}
+
+impl Outcome {
+    /// The instant before which the side should be left alone, if it named one.
+    #[must_use]
+    pub fn not_before(&self, now: Millis) -> Option<Millis> {
+        match self {
+            // An hour is the longest that a rate rule can ask for (it counts per hour).
+            Outcome::Throttled { after: Some(ms) } => Some(now.plus((*ms).min(3_600_000))),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What passes the border between host and engine: events in, reports out, and the requests that
+//! the host carries for the engine.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{IntegrationId, Key, LinkId, Operation, SysId, TenantId};
+
+/// Which way in a request took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InboundKind {
+    /// ServiceNow's webhook.
+    Webhook,
+    /// The platform's event.
+    PlatformEvent,
+    /// The platform's wish for a ticket.
+    Escalation,
+}
+
+/// A request from outside, for one integration. Bearer tokens were checked by the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inbound {
+    /// The host's number for it; its reply names it.
+    pub request: u64,
+    /// The owner of the integration.
+    pub tenant: TenantId,
+    /// The integration.
+    pub integration: IntegrationId,
+    /// Which way in it took.
+    pub kind: InboundKind,
+    /// Header names in lower case. A header that came twice is here twice.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A request from outside.
+    Inbound(Inbound),
+    /// A request of an operator.
+    Operate {
+        /// The host's number for it.
+        request: u64,
+        /// The tenant that it concerns.
+        tenant: TenantId,
+        /// What is asked.
+        operation: Operation,
+        /// Who asks, for the audit.
+        by: String,
+    },
+    /// A row is due.
+    Due(Key),
+    /// A request that we submitted is over.
+    Answer(Answer),
+}
+
+/// Where a request goes. The host knows the addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Remote {
+    /// The ServiceNow instance; `path` and `query` are relative to its base URL.
+    Servicenow,
+    /// The platform's callback URL.
+    PlatformCallback,
+    /// The platform's read URL; `path` is the id that replaces `{id}`.
+    PlatformRead,
+}
+
+/// An HTTP method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Creates, or posts.
+    Post,
+    /// Changes.
+    Patch,
+}
+
+/// A request for the host to carry. Credentials are added there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// Names the exchange; its answer carries it back.
+    pub ticket: String,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The integration.
+    pub integration: IntegrationId,
+    /// Where it goes.
+    pub remote: Remote,
+    /// How.
+    pub method: Method,
+    /// The path; see [`Remote`].
+    pub path: String,
+    /// Query parameters, not yet encoded.
+    pub query: Vec<(String, String)>,
+    /// Further headers.
+    pub headers: Vec<(String, String)>,
+    /// A JSON body.
+    pub body: Option<String>,
+    /// Milliseconds after which it counts as lost.
+    pub timeout: u64,
+}
+
+/// An HTTP response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpResponse {
+    /// The status.
+    pub status: u16,
+    /// `content-type`, `retry-after` and `date`, as far as present; names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl HttpResponse {
+    /// A header's value.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+}
+
+/// How a submitted request ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AnswerBody {
+    /// With a response.
+    Response(HttpResponse),
+    /// It certainly never left.
+    NotSent(String),
+    /// It may have arrived; no response did.
+    Lost(String),
+}
+
+/// The end of a submitted request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The ticket of the request.
+    pub ticket: String,
+    /// The tenant of the request.
+    pub tenant: TenantId,
+    /// The integration of the request.
+    pub integration: IntegrationId,
+    /// How it ended.
+    pub body: AnswerBody,
+}
+
+/// The answer to a request from outside or of an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// A JSON body; a problem document if the status is 400 or more.
+    pub body: String,
+    /// The answer may get better: wait for a [`Notice`] of this link before sending it.
+    pub waits_for: Option<LinkId>,
+}
+
+/// A link got its ticket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The link.
+    pub link: LinkId,
+    /// The ticket.
+    pub sys_id: SysId,
+    /// Its number.
+    pub number: Option<String>,
+    /// Whether the ticket was made just now (or had been there before).
+    pub created: bool,
+}
+
+/// One result of `handle`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// A request has its answer.
+    Reply {
+        /// The host's number for the request.
+        request: u64,
+        /// The answer.
+        reply: Reply,
+    },
+    /// Something that a waiting request may want to know.
+    Notice(Notice),
+}

@@ -1,0 +1,53 @@
+//! The nouns of Firn: what it talks about. This crate decides nothing.
+//!
+//! Belongs here: data types with their invariants, their serialised shape and
+//! their documentation. Does not belong here: any rule about what should happen
+//! next (that is `firn-core`), any I/O (that is `host/`).
+//!
+//! The words are the glossary of the design: *record*, *link*, *observation*,
+//! *base*, *plan*, *command*, *outcome*, *finding*.
+
+mod command;
+mod delivery;
+mod door;
+mod id;
+mod journal;
+mod link;
+mod observation;
+mod operator;
+mod plan;
+mod revision;
+mod row;
+mod settings;
+mod time;
+mod value;
+
+pub use command::{Expectation, Outcome, Refusal, Translated, Uncertainty, Verb, Write};
+pub use delivery::{Delivery, DeliveryState, Problem, Quarantined};
+pub use door::{
+    Answer, AnswerBody, Event, HttpRequest, HttpResponse, Inbound, InboundKind, Method, Notice,
+    Remote, Reply, Report,
+};
+pub use id::{
+    Attribute, ConflictId, CorrelationKey, FieldName, IntegrationId, InvalidId, LinkId, PlatformId,
+    SysId, TableName, TenantId,
+};
+pub use journal::{Comment, Entry, EntryOrigin, JournalText, Mirror, WorkNote};
+pub use link::{
+    Base, Conflict, ConflictState, Decision, Draft, Exchange, ExchangeKind, ExternalRecord,
+    FieldState, Flight, Link, Parked, ParkedWhy, Phase, Reference, Seen, SideState,
+};
+pub use observation::{EntrySeen, Observation, ObservationSource, ObservedRecord};
+pub use operator::{Check, CheckState, FieldDrift, Operation, Resolution, Run, RunMode, RunState};
+pub use plan::{Audit, DeadLetter, Finding, FindingKind, Plan, Step, Why, Written};
+pub use revision::{Order, Revision};
+pub use row::{Change, CommitError, Expect, Key, Put, Row};
+pub use settings::{
+    ChoicePair, CorrelationMode, CorrelationPolicy, Direction, Fault, FieldMapping, Integration,
+    JournalPolicy, Mapping, OffOwner, Owner, PlatformContract, Preset, Settings, Strategy,
+    WebhookPolicy,
+};
+pub use time::{
+    Millis, TimeError, parse_http_date, parse_rfc3339, parse_servicenow, servicenow_text,
+};
+pub use value::{Shape, Side, Value};

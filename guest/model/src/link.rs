@@ -1,0 +1,334 @@
+//! The link: a pair of records with everything that `plan` needs to say the next step.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Attribute, ConflictId, CorrelationKey, Entry, FieldName, IntegrationId, LinkId, Millis,
+    PlatformId, Refusal, Revision, Shape, Side, SysId, TableName, Value, Write,
+};
+
+/// A pair of records, one a side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its id, derived from the integration and the platform's id.
+    pub id: LinkId,
+    /// The integration that it belongs to.
+    pub integration: IntegrationId,
+    /// The platform's record.
+    pub platform_id: PlatformId,
+    /// The key under which the ticket is found again.
+    pub key: CorrelationKey,
+    /// ServiceNow's record, once known.
+    pub external: Option<ExternalRecord>,
+    /// What a new ticket is to contain besides its mapped fields. Gone once created.
+    pub draft: Option<Draft>,
+    /// Mapped fields.
+    pub fields: BTreeMap<FieldName, FieldState>,
+    /// The journal, in order of arrival.
+    pub entries: Vec<Entry>,
+    /// The platform's side.
+    pub platform_side: SideState,
+    /// ServiceNow's side.
+    pub external_side: SideState,
+    /// Users looked up by e-mail, so that references can be written.
+    pub references: BTreeMap<String, Reference>,
+    /// Counts writes and exchanges; makes their keys.
+    pub sequence: u64,
+    /// When the link was made.
+    pub created: Millis,
+    /// When it last changed.
+    pub updated: Millis,
+}
+
+impl Link {
+    /// The state of one side.
+    #[must_use]
+    pub fn side(&self, side: Side) -> &SideState {
+        match side {
+            Side::Platform => &self.platform_side,
+            Side::External => &self.external_side,
+        }
+    }
+
+    /// The state of one side, to change.
+    pub fn side_mut(&mut self, side: Side) -> &mut SideState {
+        match side {
+            Side::Platform => &mut self.platform_side,
+            Side::External => &mut self.external_side,
+        }
+    }
+}
+
+/// ServiceNow's record of a link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExternalRecord {
+    /// Its table.
+    pub table: TableName,
+    /// Its id.
+    pub sys_id: SysId,
+    /// Its number, for people.
+    pub number: Option<String>,
+    /// Whether the ticket was there before this link asked for it.
+    pub adopted: bool,
+}
+
+/// Content of a ticket to be.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Draft {
+    /// Columns, already masked.
+    pub set: BTreeMap<Attribute, Value>,
+}
+
+/// A field as last seen on one side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// How that side represents it.
+    pub shape: Shape,
+    /// The newest revision at which it was seen.
+    pub revision: Option<Revision>,
+    /// When this value was first seen to be so, by that side's clock.
+    pub edited: Millis,
+}
+
+/// What both sides last agreed on, in both sides' shapes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// The platform's shape.
+    pub platform: Shape,
+    /// ServiceNow's shape.
+    pub external: Shape,
+}
+
+/// Why a field is left alone until something changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ParkedWhy {
+    /// A person has to decide.
+    Conflict(ConflictId),
+    /// The non-owner's value was kept after being restored too often, or by policy.
+    Kept,
+    /// The value has no counterpart in the value map.
+    Unmapped,
+    /// The text was masked on its way out; carrying it back would destroy the original.
+    Masked,
+    /// The user could not be found, or not unambiguously.
+    Reference,
+    /// The write was answered with success and changed nothing.
+    WriteIgnored,
+    /// The write was refused.
+    Refused,
+}
+
+/// A field that is left alone, with both sides as they were then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// Why.
+    pub why: ParkedWhy,
+    /// The platform's shape then.
+    pub platform: Option<Shape>,
+    /// ServiceNow's shape then.
+    pub external: Option<Shape>,
+}
+
+/// A person's decision on a conflict, valid while both sides stay as they were seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The platform's shape to be.
+    pub platform: Shape,
+    /// The shapes that the person saw, platform's then ServiceNow's.
+    pub seen: (Option<Shape>, Option<Shape>),
+    /// Who decided.
+    pub by: String,
+    /// Whether ServiceNow's own value was chosen: then it is not rewritten.
+    pub keep_external: bool,
+}
+
+/// Everything about one mapped field of a link.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FieldState {
+    /// As last seen on the platform.
+    pub platform: Option<Seen>,
+    /// As last seen in ServiceNow.
+    pub external: Option<Seen>,
+    /// As last agreed on.
+    pub base: Option<Base>,
+    /// Left alone, and why.
+    pub parked: Option<Parked>,
+    /// A person's decision that is being carried out.
+    pub decision: Option<Decision>,
+    /// When the owner's value was written back over a non-owner's, within the last hour.
+    pub restores: Vec<Millis>,
+}
+
+impl FieldState {
+    /// The field on one side.
+    #[must_use]
+    pub fn seen(&self, side: Side) -> Option<&Seen> {
+        match side {
+            Side::Platform => self.platform.as_ref(),
+            Side::External => self.external.as_ref(),
+        }
+    }
+
+    /// The field on one side, to change.
+    pub fn seen_mut(&mut self, side: Side) -> &mut Option<Seen> {
+        match side {
+            Side::Platform => &mut self.platform,
+            Side::External => &mut self.external,
+        }
+    }
+
+    /// The shape on one side.
+    #[must_use]
+    pub fn shape(&self, side: Side) -> Option<&Shape> {
+        self.seen(side).map(|seen| &seen.shape)
+    }
+}
+
+/// Where a write stands. `Checking -> Sending -> (Verifying)`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Reading what is there, just before writing.
+    Checking,
+    /// Checked, and about to be sent or being sent.
+    Sending,
+    /// Its fate is unknown: being looked up.
+    Verifying {
+        /// When the request left.
+        sent: Millis,
+        /// Whether it may still take effect.
+        open: bool,
+        /// Whether the other side said that it is done, and only the trace of it is looked for.
+        applied: bool,
+    },
+    /// A create that was refused: perhaps only because the ticket is there already.
+    Refused(Refusal),
+}
+
+/// A write under way. At most one a side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flight {
+    /// The write.
+    pub write: Write,
+    /// Where it stands.
+    pub phase: Phase,
+}
+
+/// What is asked of a side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExchangeKind {
+    /// Look for the ticket by its key.
+    Find,
+    /// Read the record.
+    Read,
+    /// Read the journal of the record.
+    Journal,
+    /// Look a user up by e-mail.
+    User(String),
+    /// Send the write in flight.
+    Send,
+}
+
+/// One request under way. At most one a side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// What was asked.
+    pub kind: ExchangeKind,
+    /// Tells its answer from that of an earlier one.
+    pub number: u64,
+    /// When it left.
+    pub since: Millis,
+    /// When it counts as lost.
+    pub deadline: Millis,
+}
+
+/// What a link knows and wants of one side.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SideState {
+    /// The newest revision seen of the record.
+    pub revision: Option<Revision>,
+    /// The record should be read.
+    pub look: bool,
+    /// The journal should be read.
+    pub look_journal: bool,
+    /// The write under way.
+    pub flight: Option<Flight>,
+    /// The request under way.
+    pub exchange: Option<Exchange>,
+    /// Failures in a row; sets the pause before the next try.
+    pub failures: u32,
+    /// Left alone until then.
+    pub not_before: Option<Millis>,
+    /// After a refusal of several fields: one field at a time, to find the one.
+    pub one_by_one: bool,
+    /// The record could not be found when it was last read.
+    pub missing: bool,
+    /// Creating the record was refused: nothing more until somebody retries the dead letter.
+    pub halted: bool,
+}
+
+/// A reference, looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reference {
+    /// Exactly one.
+    Found(SysId),
+    /// None.
+    Missing,
+    /// More than one.
+    Ambiguous,
+}
+
+/// Where a conflict stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum ConflictState {
+    /// Waits for a person.
+    Open,
+    /// A person decided.
+    Resolved {
+        /// Who.
+        by: String,
+        /// For which value, in the platform's shape.
+        value: Shape,
+        /// When.
+        at: Millis,
+    },
+    /// Both sides came to agree by themselves.
+    Closed {
+        /// When.
+        at: Millis,
+    },
+}
+
+/// Both sides changed one field since the base, to different values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// Its id.
+    pub id: ConflictId,
+    /// The integration.
+    pub integration: IntegrationId,
+    /// The link.
+    pub link: LinkId,
+    /// The ticket's number, for people.
+    pub number: Option<String>,
+    /// The field.
+    pub field: FieldName,
+    /// The platform's value.
+    pub platform: Option<Seen>,
+    /// ServiceNow's value.
+    pub external: Option<Seen>,
+    /// What both last agreed on.
+    pub base: Option<Base>,
+    /// When it was first seen.
+    pub opened: Millis,
+    /// When a value last changed.
+    pub updated: Millis,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub state: ConflictState,
+}

@@ -1,0 +1,160 @@
+//! What an operator asks for, and reconcile runs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ConflictId, FieldName, Integration, IntegrationId, LinkId, Millis, Shape, Side, Value,
+};
+
+/// How a conflict is resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resolution {
+    /// The platform's value.
+    UsePlatform,
+    /// ServiceNow's value.
+    UseExternal,
+    /// A third one, as the platform would write it.
+    Value(Value),
+}
+
+/// Whether a run only looks or also mends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunMode {
+    /// Writes nothing but its report.
+    DryRun,
+    /// Lets `plan` act on what was found.
+    AutoHeal,
+}
+
+/// One request of an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "operation")]
+pub enum Operation {
+    /// Creates or replaces an integration.
+    Configure {
+        /// All of it.
+        integration: Box<Integration>,
+    },
+    /// Resolves a conflict.
+    Resolve {
+        /// The integration.
+        integration: IntegrationId,
+        /// The conflict.
+        conflict: ConflictId,
+        /// The choice.
+        resolution: Resolution,
+    },
+    /// Tries a dead letter again.
+    RetryDead {
+        /// The integration.
+        integration: IntegrationId,
+        /// The dead letter.
+        id: String,
+    },
+    /// Throws a dead letter away.
+    DiscardDead {
+        /// The integration.
+        integration: IntegrationId,
+        /// The dead letter.
+        id: String,
+    },
+    /// Compares all links with both sides.
+    Reconcile {
+        /// The integration.
+        integration: IntegrationId,
+        /// Only look, or mend.
+        mode: RunMode,
+    },
+    /// Reads both sides of one link again.
+    Resync {
+        /// The integration.
+        integration: IntegrationId,
+        /// The link.
+        link: LinkId,
+    },
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunState {
+    /// Links are still being looked at.
+    Running,
+    /// Every link was looked at.
+    Finished,
+}
+
+/// A reconcile run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub id: String,
+    /// The integration.
+    pub integration: IntegrationId,
+    /// Only look, or mend.
+    pub mode: RunMode,
+    /// Who asked.
+    pub by: String,
+    /// When it began.
+    pub started: Millis,
+    /// When it ended.
+    pub finished: Option<Millis>,
+    /// Where it stands.
+    pub state: RunState,
+    /// Links to look at in all.
+    pub links: u64,
+    /// Links looked at.
+    pub checked: u64,
+    /// Links that drifted.
+    pub drifted: u64,
+    /// What was found, link by link; only links with something to say.
+    pub drifts: Vec<Check>,
+}
+
+/// Where a check stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckState {
+    /// A side is being read.
+    Reading(Side),
+    /// Done.
+    Done,
+    /// A side could not be read; why.
+    Failed(String),
+}
+
+/// One field that differs from what was last agreed on, with no event to say so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldDrift {
+    /// The field.
+    pub field: FieldName,
+    /// The platform's value, masked.
+    pub platform: Option<Shape>,
+    /// ServiceNow's value, masked.
+    pub external: Option<Shape>,
+    /// What both last agreed on, in the platform's shape, masked.
+    pub base: Option<Shape>,
+    /// Who would win, in words.
+    pub verdict: String,
+}
+
+/// One link of a reconcile run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// The run.
+    pub run: String,
+    /// The link.
+    pub link: LinkId,
+    /// The ticket's number, for people.
+    pub number: Option<String>,
+    /// Where it stands.
+    pub state: CheckState,
+    /// Whether the platform cannot be read, so that only ServiceNow was compared.
+    pub platform_not_verifiable: bool,
+    /// Fields that drifted.
+    pub fields: Vec<FieldDrift>,
+    /// Entries that had not been seen.
+    pub entries: u64,
+}

@@ -1,0 +1,179 @@
+//! Plans: the answer of the core.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Conflict, Exchange, FieldName, IntegrationId, Link, LinkId, Millis, Notice, Shape, Side, Write,
+};
+
+/// Why a field is written. Each write carries its reasons into the audit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// The record is new.
+    Created,
+    /// The other side changed, and may.
+    Carried,
+    /// This side changed without owning the field: the owner's value is written back.
+    Restored,
+    /// Both changed at nearly the same time: the later edit won.
+    LastWriteWins,
+    /// Both changed at nearly the same time: the side of higher priority won.
+    HigherPriority,
+    /// Both changed: the owner's value stands.
+    Overruled,
+    /// A person decided.
+    Resolved {
+        /// Who.
+        by: String,
+    },
+    /// The sides met without a common base.
+    Attached,
+    /// A journal entry of the other side.
+    Mirrored,
+    /// The evidence pack of an escalation.
+    Evidence,
+}
+
+/// One field of a write: what changes, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// The field; `None` for a whole record or a journal entry.
+    pub field: Option<FieldName>,
+    /// What stood there, the loser of a conflict included.
+    pub from: Option<Shape>,
+    /// What is written.
+    pub to: Option<Shape>,
+    /// Why.
+    pub why: Why,
+}
+
+/// What the core wants done next on a side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing: the side is as it should be.
+    Settled,
+    /// Send a request: a read, or the write in flight.
+    Exchange(Exchange),
+    /// Look again then.
+    Wait(Millis),
+}
+
+/// A line of the audit: one per write, and one per decision worth explaining.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    /// The integration.
+    pub integration: IntegrationId,
+    /// The link, where there is one.
+    pub link: Option<LinkId>,
+    /// When.
+    pub at: Millis,
+    /// What happened, in one of few words: `write`, `filtered`, `resolved`, ...
+    pub event: String,
+    /// The write's key, for writes.
+    pub key: Option<String>,
+    /// The side that is written to.
+    pub side: Option<Side>,
+    /// The fields, and why.
+    pub fields: Vec<Written>,
+    /// Anything else worth saying. Never a raw value.
+    pub note: Option<String>,
+}
+
+/// What kind of thing a person should see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingKind {
+    /// A conflict waits for a person.
+    Conflict,
+    /// A value has no counterpart in its map.
+    UnmappedValue,
+    /// A payload could not be used and was kept.
+    Quarantined,
+    /// Another write slipped between our read and our write.
+    OverwrittenUnseen,
+    /// A write changed nothing.
+    WriteIgnored,
+    /// A non-owner's value was kept.
+    Kept,
+    /// A masked text was edited on the other side.
+    MaskedEdit,
+    /// A user could not be found.
+    UnknownReference,
+    /// A write was refused.
+    Refused,
+    /// More than one ticket has our key.
+    DuplicateTicket,
+    /// A record cannot be found.
+    RecordMissing,
+    /// The sign-in is not accepted.
+    SignInFailed,
+}
+
+/// Something a person should see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What kind.
+    pub kind: FindingKind,
+    /// The integration.
+    pub integration: IntegrationId,
+    /// The link, where there is one.
+    pub link: Option<LinkId>,
+    /// The field, where there is one.
+    pub field: Option<FieldName>,
+    /// What happened and what to do, in one or two sentences. Never a raw value.
+    pub text: String,
+    /// When.
+    pub at: Millis,
+}
+
+/// Work that failed for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Its id.
+    pub id: String,
+    /// The integration.
+    pub integration: IntegrationId,
+    /// The link.
+    pub link: LinkId,
+    /// The write.
+    pub write: Write,
+    /// What the other side said.
+    pub reason: String,
+    /// When.
+    pub at: Millis,
+}
+
+/// What is to be stored and done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The link as it is to be stored.
+    pub link: Link,
+    /// The next step of each side.
+    pub steps: Vec<(Side, Step)>,
+    /// What a person should see.
+    pub findings: Vec<Finding>,
+    /// What was decided.
+    pub audit: Vec<Audit>,
+    /// Conflicts that opened, changed or closed.
+    pub conflicts: Vec<Conflict>,
+    /// What failed for good.
+    pub dead: Vec<DeadLetter>,
+    /// Set when the link got its ticket.
+    pub notice: Option<Notice>,
+}
+
+impl Plan {
+    /// The earliest instant at which somebody should look again, if any.
+    #[must_use]
+    pub fn wake(&self) -> Option<Millis> {
+        self.steps
+            .iter()
+            .filter_map(|(_, step)| match step {
+                Step::Settled => None,
+                Step::Exchange(exchange) => Some(exchange.deadline),
+                Step::Wait(until) => Some(*until),
+            })
+            .min()
+    }
+}
