@@ -231,6 +231,9 @@ impl Landing<'_> {
                     entry.mirror = Mirror::Withheld("the ticket was there already".to_owned());
                 }
             }
+        }
+        if source == ObservationSource::Read {
+            // Others may have written in it before we knew it.
             self.link.external_side.look_journal = true;
         }
         self.drop_flight();
@@ -315,7 +318,7 @@ impl Landing<'_> {
             match flight.phase {
                 Phase::Checking => {
                     let seen = journal::rows_before(self.rules, text, rows);
-                    if let Some(Flight { write, phase }) = self.flight()
+                    if let Some(Flight { write, phase, .. }) = self.flight()
                         && let Verb::Append { before, .. } = &mut write.verb
                     {
                         *before = seen;

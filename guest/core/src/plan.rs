@@ -380,6 +380,11 @@ impl Planner<'_> {
         }
         if side == Side::External && self.link.external.is_none() {
             self.link.draft.as_ref()?;
+            // The platform's record is being read: the ticket is to show all of it.
+            let platform = &self.link.platform_side;
+            if platform.look || platform.exchange.is_some() {
+                return None;
+            }
             return self.rules.may_write(side).then(|| self.create());
         }
         if !self.rules.may_read(side) {
@@ -420,10 +425,14 @@ impl Planner<'_> {
         Step::Exchange(exchange)
     }
 
-    /// Every write has its audit line. A write that is sent again has the same key, and so the
-    /// same line.
+    /// Every write has its audit line; a write that is sent again has no second one.
     fn audit_write(&mut self, side: Side) {
-        let Some(flight) = &self.link.side(side).flight else { return };
+        let Some(flight) = &mut self.link.side_mut(side).flight else { return };
+        flight.attempts += 1;
+        if flight.attempts > 1 {
+            return;
+        }
+        let flight = flight.clone();
         let event = match flight.write.verb {
             Verb::Create { .. } => "create",
             Verb::Update { .. } => "update",
@@ -454,7 +463,8 @@ impl Planner<'_> {
             Side::External => Phase::Checking,
             Side::Platform => Phase::Sending,
         };
-        let flight = Flight { write: Write { key, side, verb, expect, reasons }, phase };
+        let flight =
+            Flight { write: Write { key, side, verb, expect, reasons }, phase, attempts: 0 };
         let kind = asks(&flight);
         self.link.side_mut(side).flight = Some(flight);
         kind

@@ -157,6 +157,8 @@ pub struct Reply {
     pub body: String,
     /// The answer may get better: wait for a [`Notice`] of this link before sending it.
     pub waits_for: Option<LinkId>,
+    /// Whether this request is the one that asked for the ticket first.
+    pub first: bool,
 }
 
 /// A link got its ticket.

@@ -215,6 +215,8 @@ pub struct Flight {
     pub write: Write,
     /// Where it stands.
     pub phase: Phase,
+    /// How often it was sent.
+    pub attempts: u32,
 }
 
 /// What is asked of a side.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConflictId, FieldName, Integration, IntegrationId, LinkId, Millis, Shape, Side, Value,
+    ConflictId, FieldName, Integration, IntegrationId, LinkId, Millis, Observation, Shape, Value,
 };
 
 /// How a conflict is resolved.
@@ -117,8 +117,12 @@ pub struct Run {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckState {
-    /// A side is being read.
-    Reading(Side),
+    /// ServiceNow's record is being read.
+    ReadingExternal,
+    /// ServiceNow's journal is being read.
+    ReadingJournal,
+    /// The platform's record is being read.
+    ReadingPlatform,
     /// Done.
     Done,
     /// A side could not be read; why.
@@ -157,4 +161,10 @@ pub struct Check {
     pub fields: Vec<FieldDrift>,
     /// Entries that had not been seen.
     pub entries: u64,
+    /// What was read so far; emptied when the check is done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<Observation>,
+    /// How often a read was tried.
+    #[serde(default)]
+    pub attempts: u32,
 }

@@ -1,0 +1,342 @@
+//! Admission: is it genuine, can it be read, is it new? Then one durable row, and only then an
+//! answer. What cannot be understood is kept, with its reason; what is not genuine is refused.
+
+use firn_core::escalation::{self, Escalation, Ticket};
+use firn_core::settings::Rules;
+use firn_core::{identity, intake, json};
+use firn_model::{
+    Audit, CommitError, Delivery, DeliveryState, Finding, FindingKind, Inbound, InboundKind, Link,
+    Millis, PlatformId, Problem, Quarantined, Reply, SideState, TenantId,
+};
+use serde_json::json;
+
+use crate::session::Session;
+use crate::{Doors, Scheme, Signature, rows};
+
+/// How far a webhook's timestamp may lie from our clock, both ways. In seconds.
+const WINDOW: i64 = 300;
+
+pub(crate) fn inbound<D: Doors>(
+    session: &mut Session<'_, D>,
+    inbound: &Inbound,
+) -> Result<(), CommitError> {
+    let Some(rules) = session.rules(&inbound.tenant, &inbound.integration)? else {
+        let detail = format!("there is no integration {}; check the address", inbound.integration);
+        session.problem(
+            inbound.request,
+            &Problem::new(404, "unknown-integration", "Unknown integration", detail),
+        );
+        return Ok(());
+    };
+    match inbound.kind {
+        InboundKind::Webhook => webhook(session, &rules, inbound),
+        InboundKind::PlatformEvent => event(session, &rules, inbound),
+        InboundKind::Escalation => escalate(session, &rules, inbound),
+    }
+}
+
+// ---- ServiceNow's webhook --------------------------------------------------------------------
+
+fn webhook<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    inbound: &Inbound,
+) -> Result<(), CommitError> {
+    let signed = match genuine(session, rules, inbound) {
+        Ok(signed) => signed,
+        Err(problem) => {
+            session.problem(inbound.request, &problem);
+            return Ok(());
+        }
+    };
+    let observation = intake::servicenow(rules, &inbound.body);
+    let identity = signed
+        .unwrap_or_else(|| intake::webhook_identity(observation.as_ref().ok(), &inbound.body));
+    receive(session, inbound, &identity, observation.err())
+}
+
+/// Checks who sent a webhook. Gives its id, where the scheme has one.
+fn genuine<D: Doors>(
+    session: &Session<'_, D>,
+    rules: &Rules,
+    inbound: &Inbound,
+) -> Result<Option<String>, Problem> {
+    let policy = &rules.settings().webhook;
+    let refuse =
+        |why: &str| Problem::new(401, "bad-signature", "The webhook is not signed as agreed", why);
+    let one = |name: &str| {
+        let mut values = inbound.headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        match (values.next(), values.next()) {
+            (Some(value), None) => Ok(value),
+            (None, _) => Err(refuse(&format!("the header {name} is missing"))),
+            (Some(_), Some(_)) => {
+                Err(refuse(&format!("the header {name} is there more than once")))
+            }
+        }
+    };
+    let has = |name: &str| inbound.headers.iter().any(|(n, _)| n == name);
+    let (scheme, message, signatures, id) =
+        if policy.servicenow_signature && !has("webhook-signature") {
+            let signature = one("x-servicenow-signature")?.trim().to_owned();
+            (Scheme::BodyOnly, inbound.body.clone(), vec![signature], None)
+        } else if policy.standard {
+            let id = one("webhook-id")?;
+            let fits = (1..=256).contains(&id.len())
+                && id.bytes().all(|b| b.is_ascii_graphic() && b != b'.');
+            if !fits {
+                return Err(refuse(
+                    "webhook-id must be 1 to 256 visible ASCII characters without a dot",
+                ));
+            }
+            let timestamp = one("webhook-timestamp")?;
+            let seconds: i64 = timestamp
+                .parse()
+                .map_err(|_| refuse("webhook-timestamp must be whole seconds since 1970"))?;
+            let here = session.now.0.div_euclid(1000);
+            if !here.checked_sub(seconds).is_some_and(|age| (-WINDOW..=WINDOW).contains(&age)) {
+                return Err(refuse(
+                    "webhook-timestamp is more than 300 s from our clock; check both clocks",
+                ));
+            }
+            let signatures = one("webhook-signature")?
+                .split(' ')
+                .filter_map(|s| s.strip_prefix("v1,"))
+                .map(str::to_owned)
+                .collect();
+            (
+                Scheme::Standard,
+                format!("{id}.{timestamp}.{}", inbound.body),
+                signatures,
+                Some(format!("wh-{id}")),
+            )
+        } else {
+            return Err(refuse("this integration takes X-ServiceNow-Signature only"));
+        };
+    match session.doors.verify(&inbound.tenant, &inbound.integration, scheme, &message, &signatures)
+    {
+        Signature::Valid => Ok(id),
+        Signature::Invalid => {
+            Err(refuse("the signature does not match; check the webhook secret on both sides"))
+        }
+        Signature::NoSecret => {
+            Err(refuse("the integration has no webhook secret yet; provision it first"))
+        }
+    }
+}
+
+// ---- the platform's events -------------------------------------------------------------------
+
+fn event<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    inbound: &Inbound,
+) -> Result<(), CommitError> {
+    if let Err(why) = json::object(&inbound.body) {
+        session.problem(inbound.request, &malformed(&why));
+        return Ok(());
+    }
+    match intake::platform(rules, &inbound.body) {
+        Ok(event) => receive(session, inbound, &format!("ev-{}", event.id), None),
+        Err(why) => unusable(session, inbound, &why),
+    }
+}
+
+fn malformed(why: &str) -> Problem {
+    Problem::new(400, "malformed-json", "The body is not a JSON object that we take", why)
+}
+
+// ---- escalations -----------------------------------------------------------------------------
+
+fn escalate<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    inbound: &Inbound,
+) -> Result<(), CommitError> {
+    if let Err(why) = json::object(&inbound.body) {
+        session.problem(inbound.request, &malformed(&why));
+        return Ok(());
+    }
+    match escalation::read(rules, &inbound.body, session.now) {
+        Err(why) => unusable(session, inbound, &why),
+        Ok(Escalation::Filtered(why)) => {
+            let line = Audit {
+                integration: inbound.integration.clone(),
+                link: None,
+                at: session.now,
+                event: "filtered".to_owned(),
+                key: None,
+                side: None,
+                fields: Vec::new(),
+                note: Some(why.clone()),
+            };
+            session.audit(&inbound.tenant, &line)?;
+            session.reply(inbound.request, 200, &json!({ "status": "filtered", "reason": why }));
+            Ok(())
+        }
+        Ok(Escalation::Ticket(ticket)) => open(session, rules, inbound, *ticket),
+    }
+}
+
+/// One link per conversation or call, however often it is asked for. The intent is stored before
+/// anything is sent.
+fn open<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    inbound: &Inbound,
+    ticket: Ticket,
+) -> Result<(), CommitError> {
+    let id = identity::link_id(&inbound.integration, &ticket.record);
+    if let Some(link) = session.link(&inbound.tenant, &inbound.integration, &id)? {
+        let reply = match &link.external {
+            Some(external) => Reply {
+                status: 200,
+                body: json!({ "status": "existing", "link": id, "sys_id": external.sys_id, "number": external.number }).to_string(),
+                waits_for: None,
+                first: false,
+            },
+            None => Reply {
+                status: 202,
+                body: json!({ "status": "pending", "link": id }).to_string(),
+                waits_for: Some(id),
+                first: false,
+            },
+        };
+        session.answer(inbound.request, reply);
+        return Ok(());
+    }
+    let mut link = new_link(rules, &ticket.record, session.now);
+    link.draft = Some(ticket.draft);
+    link.entries.extend(ticket.evidence);
+    let key = rows::link(&inbound.tenant, &inbound.integration, &link.id);
+    session.put(&key, &link, Some(session.now))?;
+    session.answer(
+        inbound.request,
+        Reply {
+            status: 202,
+            body: json!({ "status": "accepted", "link": link.id }).to_string(),
+            waits_for: Some(link.id),
+            first: true,
+        },
+    );
+    Ok(())
+}
+
+pub(crate) fn new_link(rules: &Rules, record: &PlatformId, now: Millis) -> Link {
+    Link {
+        id: identity::link_id(rules.id(), record),
+        integration: rules.id().clone(),
+        platform_id: record.clone(),
+        key: identity::correlation_key(record),
+        external: None,
+        draft: None,
+        fields: std::collections::BTreeMap::new(),
+        entries: Vec::new(),
+        platform_side: SideState::default(),
+        external_side: SideState::default(),
+        references: std::collections::BTreeMap::new(),
+        sequence: 0,
+        created: now,
+        updated: now,
+    }
+}
+
+// ---- one row ---------------------------------------------------------------------------------
+
+/// Keeps a delivery, once. One that cannot be understood is kept in quarantine: its sender will
+/// not send it again.
+fn receive<D: Doors>(
+    session: &mut Session<'_, D>,
+    inbound: &Inbound,
+    identity: &str,
+    fault: Option<String>,
+) -> Result<(), CommitError> {
+    let key = rows::delivery(&inbound.tenant, &inbound.integration, identity);
+    if session.exists(&key)? {
+        session.reply(
+            inbound.request,
+            202,
+            &json!({ "status": "duplicate", "delivery": identity }),
+        );
+        return Ok(());
+    }
+    let (state, due) = match &fault {
+        None => (DeliveryState::Received, session.now),
+        Some(why) => {
+            (DeliveryState::Quarantined(why.clone()), session.now.plus(crate::work::RETENTION))
+        }
+    };
+    let delivery = Delivery {
+        identity: identity.to_owned(),
+        kind: inbound.kind,
+        body: inbound.body.clone(),
+        received: session.now,
+        state,
+    };
+    session.put(&key, &delivery, Some(due))?;
+    match fault {
+        None => session.reply(
+            inbound.request,
+            202,
+            &json!({ "status": "accepted", "delivery": identity }),
+        ),
+        Some(why) => {
+            let id = quarantine(session, &inbound.tenant, inbound, &why)?;
+            session.reply(
+                inbound.request,
+                202,
+                &json!({ "status": "quarantined", "quarantine": id, "reason": why }),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A request whose sender can mend it is told so, and kept all the same.
+fn unusable<D: Doors>(
+    session: &mut Session<'_, D>,
+    inbound: &Inbound,
+    why: &str,
+) -> Result<(), CommitError> {
+    let id = quarantine(session, &inbound.tenant, inbound, why)?;
+    let mut body = serde_json::to_value(Problem::new(
+        422,
+        "unusable-payload",
+        "The payload cannot be used",
+        format!("{why}. It is kept in quarantine as {id}"),
+    ))
+    .unwrap_or_default();
+    body["quarantine"] = json!(id);
+    session.reply(inbound.request, 422, &body);
+    Ok(())
+}
+
+fn quarantine<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    inbound: &Inbound,
+    why: &str,
+) -> Result<String, CommitError> {
+    let id = format!("q-{}", identity::short(&["quarantine", &inbound.body]));
+    let row = Quarantined {
+        id: id.clone(),
+        integration: inbound.integration.clone(),
+        kind: inbound.kind,
+        reason: why.to_owned(),
+        body: inbound.body.clone(),
+        at: session.now,
+    };
+    session.put(&rows::quarantine(tenant, &inbound.integration, &id), &row, None)?;
+    let finding = Finding {
+        kind: FindingKind::Quarantined,
+        integration: inbound.integration.clone(),
+        link: None,
+        field: None,
+        text: format!(
+            "a payload was put into quarantine as {id}: {}",
+            firn_core::masking::mask(why).text
+        ),
+        at: session.now,
+    };
+    session.find(tenant, &finding)?;
+    Ok(id)
+}

@@ -1,0 +1,264 @@
+//! What an operator asks for. Each is an input like any other: it changes a link or a row, and
+//! lets the plan look again.
+
+use firn_core::settings;
+use firn_core::{mapping, plan};
+use firn_model::{
+    Audit, CommitError, Conflict, ConflictId, ConflictState, DeadLetter, Decision, Integration,
+    IntegrationId, LinkId, Mirror, Operation, Parked, ParkedWhy, Problem, Resolution, Shape, Side,
+    TenantId, Verb,
+};
+use serde_json::json;
+
+use crate::session::Session;
+use crate::{Doors, reconcile, rows};
+
+pub(crate) fn operate<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    operation: &Operation,
+    by: &str,
+) -> Result<(), CommitError> {
+    match operation {
+        Operation::Configure { integration } => {
+            configure(session, request, tenant, integration, by)
+        }
+        Operation::Resolve { integration, conflict, resolution } => {
+            resolve(session, request, tenant, integration, conflict, resolution, by)
+        }
+        Operation::RetryDead { integration, id } => {
+            retry(session, request, tenant, integration, id, by)
+        }
+        Operation::DiscardDead { integration, id } => {
+            let key = rows::dead(tenant, integration, id);
+            let Some(letter) = session.get::<DeadLetter>(&key)? else {
+                return not_found(session, request, "dead letter", id);
+            };
+            session.delete(&key);
+            note(session, tenant, integration, Some(&letter.link), "dead-letter-discarded", by)?;
+            session.reply(request, 200, &json!({ "status": "discarded", "id": id }));
+            Ok(())
+        }
+        Operation::Reconcile { integration, mode } => {
+            reconcile::start(session, request, tenant, integration, *mode, by)
+        }
+        Operation::Resync { integration, link } => {
+            resync(session, request, tenant, integration, link, by)
+        }
+    }
+}
+
+fn not_found<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    what: &str,
+    id: &str,
+) -> Result<(), CommitError> {
+    let problem = Problem::new(404, "not-found", "Not found", format!("there is no {what} {id}"));
+    session.problem(request, &problem);
+    Ok(())
+}
+
+fn note<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    integration: &IntegrationId,
+    link: Option<&LinkId>,
+    event: &str,
+    by: &str,
+) -> Result<(), CommitError> {
+    let line = Audit {
+        integration: integration.clone(),
+        link: link.cloned(),
+        at: session.now,
+        event: event.to_owned(),
+        key: None,
+        side: None,
+        fields: Vec::new(),
+        note: Some(format!("by {by}")),
+    };
+    session.audit(tenant, &line)
+}
+
+fn configure<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    integration: &Integration,
+    by: &str,
+) -> Result<(), CommitError> {
+    if integration.tenant != *tenant {
+        return not_found(session, request, "integration", integration.id.as_str());
+    }
+    if let Err(faults) = settings::compile(integration.clone()) {
+        let text =
+            faults.iter().map(|f| format!("{}: {}", f.at, f.text)).collect::<Vec<_>>().join("; ");
+        let mut body = serde_json::to_value(Problem::new(
+            422,
+            "unsound-settings",
+            "The settings are not sound",
+            text,
+        ))
+        .unwrap_or_default();
+        body["faults"] = json!(faults);
+        session.reply(request, 422, &body);
+        return Ok(());
+    }
+    let key = rows::integration(tenant, &integration.id);
+    let known = session.get::<Integration>(&key)?;
+    if known.as_ref() != Some(integration) {
+        session.put(&key, integration, None)?;
+        note(session, tenant, &integration.id, None, "configured", by)?;
+    }
+    let status = if known.is_some() { 200 } else { 201 };
+    session.reply(request, status, &json!(integration));
+    Ok(())
+}
+
+fn resolve<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    integration: &IntegrationId,
+    id: &ConflictId,
+    resolution: &Resolution,
+    by: &str,
+) -> Result<(), CommitError> {
+    let key = rows::conflict(tenant, integration, id);
+    let Some(mut conflict) = session.get::<Conflict>(&key)? else {
+        return not_found(session, request, "conflict", id.as_str());
+    };
+    let stale = |session: &mut Session<'_, D>, why: &str| {
+        session
+            .problem(request, &Problem::new(409, "conflict-is-over", "The conflict is over", why));
+        Ok(())
+    };
+    if conflict.state != ConflictState::Open {
+        return stale(session, "it was resolved already, or both sides came to agree");
+    }
+    let (Some(rules), Some(mut link)) =
+        (session.rules(tenant, integration)?, session.link(tenant, integration, &conflict.link)?)
+    else {
+        return not_found(session, request, "link", conflict.link.as_str());
+    };
+    let Some(field) = rules.field(&conflict.field) else {
+        return stale(session, "its field is not mapped any more");
+    };
+    let state = link.fields.entry(conflict.field.clone()).or_default();
+    let ours =
+        matches!(&state.parked, Some(Parked { why: ParkedWhy::Conflict(open), .. }) if open == id);
+    if !ours {
+        return stale(session, "its field is in another state now");
+    }
+    let chosen = match resolution {
+        Resolution::UsePlatform => state.shape(Side::Platform).cloned(),
+        Resolution::UseExternal => {
+            state.shape(Side::External).and_then(|s| mapping::to_platform(field, s).ok())
+        }
+        Resolution::Value(value) => {
+            Some(Shape::one(mapping::platform_attribute(field), value.clone()))
+        }
+    };
+    let users = &link.references;
+    let fits = |shape: &Shape| {
+        !matches!(
+            mapping::to_external(field, shape, None, users),
+            Err(mapping::Untranslatable::Unmapped)
+        )
+    };
+    let Some(chosen) = chosen.filter(fits) else {
+        let detail = format!("{} has no such value in its value map", conflict.field);
+        session.problem(
+            request,
+            &Problem::new(422, "unmapped-value", "The value has no counterpart", detail),
+        );
+        return Ok(());
+    };
+    state.parked = None;
+    state.decision = Some(Decision {
+        platform: chosen.clone(),
+        seen: (state.shape(Side::Platform).cloned(), state.shape(Side::External).cloned()),
+        by: by.to_owned(),
+        keep_external: *resolution == Resolution::UseExternal,
+    });
+    conflict.state = ConflictState::Resolved {
+        by: by.to_owned(),
+        value: plan::mask_shape(&chosen),
+        at: session.now,
+    };
+    conflict.updated = session.now;
+    session.put(&key, &conflict, None)?;
+    note(session, tenant, integration, Some(&conflict.link), "conflict-resolved", by)?;
+    session.advance(tenant, &rules, link, &[])?;
+    session.reply(request, 200, &json!(conflict));
+    Ok(())
+}
+
+/// Tries a dead letter again: what it was about is no longer left alone, and the plan makes a new
+/// write of it if one is still needed.
+fn retry<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    integration: &IntegrationId,
+    id: &str,
+    by: &str,
+) -> Result<(), CommitError> {
+    let key = rows::dead(tenant, integration, id);
+    let Some(letter) = session.get::<DeadLetter>(&key)? else {
+        return not_found(session, request, "dead letter", id);
+    };
+    let (Some(rules), Some(mut link)) =
+        (session.rules(tenant, integration)?, session.link(tenant, integration, &letter.link)?)
+    else {
+        return not_found(session, request, "link", letter.link.as_str());
+    };
+    match &letter.write.verb {
+        Verb::Create { .. } => link.external_side.halted = false,
+        Verb::Append { entry, .. } => {
+            for known in link.entries.iter_mut().filter(|e| e.origin == *entry) {
+                if known.mirror == Mirror::Parked {
+                    known.mirror = Mirror::Pending;
+                }
+            }
+        }
+        Verb::Update { set, .. } => {
+            for name in set.keys() {
+                if let Some(state) = link.fields.get_mut(name) {
+                    state.parked = None;
+                }
+            }
+        }
+    }
+    session.delete(&key);
+    note(session, tenant, integration, Some(&letter.link), "dead-letter-retried", by)?;
+    session.advance(tenant, &rules, link, &[])?;
+    session.reply(request, 202, &json!({ "status": "retrying", "id": id }));
+    Ok(())
+}
+
+fn resync<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    integration: &IntegrationId,
+    id: &LinkId,
+    by: &str,
+) -> Result<(), CommitError> {
+    let (Some(rules), Some(mut link)) =
+        (session.rules(tenant, integration)?, session.link(tenant, integration, id)?)
+    else {
+        return not_found(session, request, "link", id.as_str());
+    };
+    for side in Side::BOTH {
+        let state = link.side_mut(side);
+        state.missing = false;
+        state.look = true;
+        state.look_journal = side == Side::External;
+    }
+    note(session, tenant, integration, Some(id), "resync", by)?;
+    session.advance(tenant, &rules, link, &[])?;
+    session.reply(request, 202, &json!({ "status": "resyncing", "link": id }));
+    Ok(())
+}

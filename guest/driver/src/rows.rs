@@ -1,0 +1,48 @@
+//! Which rows there are, and under which keys.
+
+use firn_model::{ConflictId, IntegrationId, Key, LinkId, TenantId};
+
+pub(crate) fn integration(tenant: &TenantId, id: &IntegrationId) -> Key {
+    Key::new(tenant, &["integration", id.as_str()])
+}
+
+pub(crate) fn delivery(tenant: &TenantId, id: &IntegrationId, identity: &str) -> Key {
+    Key::new(tenant, &["delivery", id.as_str(), identity])
+}
+
+pub(crate) fn quarantine(tenant: &TenantId, id: &IntegrationId, quarantined: &str) -> Key {
+    Key::new(tenant, &["quarantine", id.as_str(), quarantined])
+}
+
+pub(crate) fn link(tenant: &TenantId, id: &IntegrationId, link: &LinkId) -> Key {
+    Key::new(tenant, &["link", id.as_str(), link.as_str()])
+}
+
+/// From ServiceNow's record to its link.
+pub(crate) fn by_external(tenant: &TenantId, id: &IntegrationId, sys_id: &str) -> Key {
+    Key::new(tenant, &["external", id.as_str(), sys_id])
+}
+
+pub(crate) fn conflict(tenant: &TenantId, id: &IntegrationId, conflict: &ConflictId) -> Key {
+    Key::new(tenant, &["conflict", id.as_str(), conflict.as_str()])
+}
+
+pub(crate) fn finding(tenant: &TenantId, id: &IntegrationId, name: &str) -> Key {
+    Key::new(tenant, &["finding", id.as_str(), name])
+}
+
+pub(crate) fn dead(tenant: &TenantId, id: &IntegrationId, name: &str) -> Key {
+    Key::new(tenant, &["dead", id.as_str(), name])
+}
+
+pub(crate) fn audit(tenant: &TenantId, id: &IntegrationId, name: &str) -> Key {
+    Key::new(tenant, &["audit", id.as_str(), name])
+}
+
+pub(crate) fn run(tenant: &TenantId, id: &IntegrationId, run: &str) -> Key {
+    Key::new(tenant, &["run", id.as_str(), run])
+}
+
+pub(crate) fn check(tenant: &TenantId, id: &IntegrationId, run: &str, link: &LinkId) -> Key {
+    Key::new(tenant, &["check", id.as_str(), run, link.as_str()])
+}

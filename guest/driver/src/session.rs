@@ -1,0 +1,290 @@
+//! One batch at work: what it has read, what it will change, what it will send and say. Nothing
+//! leaves before [`Session::commit`].
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use firn_core::plan::{Input, advance};
+use firn_core::settings::{self, Rules};
+use firn_core::{identity, wire};
+use firn_model::{
+    Audit, Change, CommitError, Conflict, Expect, Finding, HttpRequest, Integration, IntegrationId,
+    Key, Link, LinkId, Millis, Plan, Problem, Put, Reply, Report, Row, Side, Step, TenantId,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Doors, rows};
+
+struct Slot {
+    /// The version that was read; 0 if there was no row; `None` if it was never read.
+    read: Option<u64>,
+    now: Option<Put>,
+    changed: bool,
+}
+
+pub(crate) struct Session<'a, D> {
+    pub(crate) doors: &'a D,
+    rules: &'a mut BTreeMap<Key, (u64, Rc<Rules>)>,
+    pub(crate) now: Millis,
+    slots: BTreeMap<Key, Slot>,
+    requests: Vec<HttpRequest>,
+    reports: Vec<Report>,
+}
+
+impl<'a, D: Doors> Session<'a, D> {
+    pub(crate) fn new(doors: &'a D, rules: &'a mut BTreeMap<Key, (u64, Rc<Rules>)>) -> Self {
+        let now = doors.now();
+        Session {
+            doors,
+            rules,
+            now,
+            slots: BTreeMap::new(),
+            requests: Vec::new(),
+            reports: Vec::new(),
+        }
+    }
+
+    // ---- rows ----------------------------------------------------------------------------
+
+    fn slot(&mut self, key: &Key) -> Result<&mut Slot, CommitError> {
+        if self.slots.get(key).is_none_or(|slot| slot.read.is_none() && !slot.changed) {
+            let row = self.doors.get(std::slice::from_ref(key))?.pop().flatten();
+            let slot = match row {
+                Some(Row { version, value, due, .. }) => {
+                    Slot { read: Some(version), now: Some(Put { value, due }), changed: false }
+                }
+                None => Slot { read: Some(0), now: None, changed: false },
+            };
+            self.slots.insert(key.clone(), slot);
+        }
+        self.slots.get_mut(key).ok_or_else(|| CommitError::Failed("a row went astray".to_owned()))
+    }
+
+    /// A row as this batch would leave it.
+    pub(crate) fn get<T: DeserializeOwned>(&mut self, key: &Key) -> Result<Option<T>, CommitError> {
+        let Some(put) = &self.slot(key)?.now else { return Ok(None) };
+        decode(key, &put.value).map(Some)
+    }
+
+    pub(crate) fn exists(&mut self, key: &Key) -> Result<bool, CommitError> {
+        Ok(self.slot(key)?.now.is_some())
+    }
+
+    /// Writes a row. Whoever read it before expects it to be unchanged; a row never read is
+    /// written whatever is there.
+    pub(crate) fn put<T: Serialize>(
+        &mut self,
+        key: &Key,
+        value: &T,
+        due: Option<Millis>,
+    ) -> Result<(), CommitError> {
+        let value = serde_json::to_string(value).map_err(|e| CommitError::Failed(e.to_string()))?;
+        let slot =
+            self.slots.entry(key.clone()).or_insert(Slot { read: None, now: None, changed: true });
+        slot.now = Some(Put { value, due });
+        slot.changed = true;
+        Ok(())
+    }
+
+    pub(crate) fn delete(&mut self, key: &Key) {
+        let slot =
+            self.slots.entry(key.clone()).or_insert(Slot { read: None, now: None, changed: true });
+        slot.now = None;
+        slot.changed = true;
+    }
+
+    /// Committed rows below a prefix, page by page.
+    pub(crate) fn all(&self, tenant: &TenantId, prefix: &str) -> Result<Vec<Row>, CommitError> {
+        const PAGE: u32 = 500;
+        let mut rows: Vec<Row> = Vec::new();
+        loop {
+            let after = rows.last().map(|row| row.key.path.clone());
+            let page = self.doors.scan(tenant, prefix, after.as_deref(), PAGE)?;
+            let full = page.len() == PAGE as usize;
+            rows.extend(page);
+            if !full {
+                return Ok(rows);
+            }
+        }
+    }
+
+    /// Commits everything at once, and hands over what may now leave.
+    pub(crate) fn commit(self) -> Result<(Vec<Report>, Vec<HttpRequest>), CommitError> {
+        let changes: Vec<Change> = self
+            .slots
+            .into_iter()
+            .filter(|(_, slot)| slot.changed)
+            .map(|(key, slot)| Change {
+                key,
+                expect: match slot.read {
+                    None => Expect::Any,
+                    Some(0) => Expect::Absent,
+                    Some(version) => Expect::Version(version),
+                },
+                put: slot.now,
+            })
+            .collect();
+        if !changes.is_empty() {
+            self.doors.commit(&changes)?;
+        }
+        Ok((self.reports, self.requests))
+    }
+
+    // ---- integrations --------------------------------------------------------------------
+
+    /// An integration's checked settings, parsed once per version.
+    pub(crate) fn rules(
+        &mut self,
+        tenant: &TenantId,
+        id: &IntegrationId,
+    ) -> Result<Option<Rc<Rules>>, CommitError> {
+        let key = rows::integration(tenant, id);
+        let slot = self.slot(&key)?;
+        let (Some(version), Some(put), false) = (slot.read, slot.now.clone(), slot.changed) else {
+            return Ok(None);
+        };
+        if let Some((known, rules)) = self.rules.get(&key)
+            && *known == version
+        {
+            return Ok(Some(Rc::clone(rules)));
+        }
+        let integration: Integration = decode(&key, &put.value)?;
+        let rules = settings::compile(integration).map(Rc::new).map_err(|_| {
+            CommitError::Failed(format!("{}: stored settings are not sound", key.path))
+        })?;
+        self.rules.insert(key, (version, Rc::clone(&rules)));
+        Ok(Some(rules))
+    }
+
+    // ---- links ---------------------------------------------------------------------------
+
+    pub(crate) fn link(
+        &mut self,
+        tenant: &TenantId,
+        id: &IntegrationId,
+        link: &LinkId,
+    ) -> Result<Option<Link>, CommitError> {
+        self.get(&rows::link(tenant, id, link))
+    }
+
+    /// Puts inputs into a link, and stores and sends what the plan says.
+    pub(crate) fn advance(
+        &mut self,
+        tenant: &TenantId,
+        rules: &Rules,
+        link: Link,
+        inputs: &[Input],
+    ) -> Result<(), CommitError> {
+        let plan = advance(rules, link, inputs, self.now);
+        self.carry_out(tenant, rules, plan)
+    }
+
+    pub(crate) fn carry_out(
+        &mut self,
+        tenant: &TenantId,
+        rules: &Rules,
+        plan: Plan,
+    ) -> Result<(), CommitError> {
+        let wake = plan.wake();
+        let Plan { link, steps, findings, audit, conflicts, dead, notice } = plan;
+        let id = rules.id();
+        for (side, step) in steps {
+            let Step::Exchange(exchange) = step else { continue };
+            let ticket = ticket(&rows::link(tenant, id, &link.id), side, exchange.number);
+            self.requests.extend(wire::request(rules, tenant, &link, side, &exchange, ticket));
+        }
+        if let Some(notice) = notice {
+            let key = rows::by_external(tenant, id, notice.sys_id.as_str());
+            self.put(&key, &link.id, None)?;
+            self.reports.push(Report::Notice(notice));
+        }
+        for conflict in conflicts {
+            self.store_conflict(tenant, conflict)?;
+        }
+        for finding in findings {
+            self.find(tenant, &finding)?;
+        }
+        for letter in dead {
+            self.put(&rows::dead(tenant, id, &letter.id), &letter, None)?;
+        }
+        for line in audit {
+            self.audit(tenant, &line)?;
+        }
+        self.put(&rows::link(tenant, id, &link.id), &link, wake)
+    }
+
+    fn store_conflict(
+        &mut self,
+        tenant: &TenantId,
+        mut conflict: Conflict,
+    ) -> Result<(), CommitError> {
+        let key = rows::conflict(tenant, &conflict.integration, &conflict.id);
+        if let Some(known) = self.get::<Conflict>(&key)? {
+            conflict.opened = known.opened;
+            if let firn_model::ConflictState::Resolved { .. } = known.state {
+                conflict.state = known.state; // A resolved conflict does not close by itself.
+            }
+        }
+        self.put(&key, &conflict, None)
+    }
+
+    pub(crate) fn find(&mut self, tenant: &TenantId, finding: &Finding) -> Result<(), CommitError> {
+        let kind = serde_json::to_string(&finding.kind).unwrap_or_default();
+        let link = finding.link.as_ref().map_or("-", LinkId::as_str);
+        let field = finding.field.as_ref().map_or("-", firn_model::FieldName::as_str);
+        let name = format!("{}.{link}.{field}", kind.trim_matches('"'));
+        self.doors.line(&format!("finding {name}: {}", finding.text));
+        self.put(&rows::finding(tenant, &finding.integration, &name), finding, None)
+    }
+
+    pub(crate) fn audit(&mut self, tenant: &TenantId, line: &Audit) -> Result<(), CommitError> {
+        let what = serde_json::to_string(line).unwrap_or_default();
+        let name = format!("{:015}-{}", line.at.0.max(0), identity::short(&["audit", &what]));
+        self.put(&rows::audit(tenant, &line.integration, &name), line, None)
+    }
+
+    pub(crate) fn submit(&mut self, request: HttpRequest) {
+        self.requests.push(request);
+    }
+
+    // ---- replies -------------------------------------------------------------------------
+
+    pub(crate) fn reply(&mut self, request: u64, status: u16, body: &serde_json::Value) {
+        self.answer(
+            request,
+            Reply { status, body: body.to_string(), waits_for: None, first: false },
+        );
+    }
+
+    pub(crate) fn problem(&mut self, request: u64, problem: &Problem) {
+        let body = serde_json::to_value(problem).unwrap_or_default();
+        self.reply(request, problem.status, &body);
+    }
+
+    pub(crate) fn answer(&mut self, request: u64, reply: Reply) {
+        self.reports.push(Report::Reply { request, reply });
+    }
+}
+
+fn decode<T: DeserializeOwned>(key: &Key, value: &str) -> Result<T, CommitError> {
+    serde_json::from_str(value)
+        .map_err(|e| CommitError::Failed(format!("{} cannot be read: {e}", key.path)))
+}
+
+/// Names an exchange: the row that waits for it, the side, and its number.
+pub(crate) fn ticket(key: &Key, side: Side, number: u64) -> String {
+    format!("{}#{side}#{number}", key.path)
+}
+
+/// Takes a ticket apart again.
+pub(crate) fn read_ticket(tenant: &TenantId, ticket: &str) -> Option<(Key, Side, u64)> {
+    let mut parts = ticket.rsplitn(3, '#');
+    let number = parts.next()?.parse().ok()?;
+    let side = match parts.next()? {
+        "platform" => Side::Platform,
+        "external" => Side::External,
+        _ => return None,
+    };
+    Some((Key { tenant: tenant.clone(), path: parts.next()?.to_owned() }, side, number))
+}
