@@ -3,9 +3,9 @@
 
 use firn_model::{
     Base, CorrelationMode, DeadLetter, EntrySeen, Exchange, ExchangeKind, ExternalRecord,
-    FieldName, Finding, FindingKind, Flight, Link, Millis, Mirror, Notice, ObservationSource,
-    ObservedRecord, Outcome, Parked, ParkedWhy, Phase, Reference, Refusal, Revision, Side, SysId,
-    Translated, Uncertainty, Verb, Why, Write,
+    FieldName, Finding, FindingKind, Flight, Ghost, Link, Millis, Mirror, Notice,
+    ObservationSource, ObservedRecord, Order, Outcome, Parked, ParkedWhy, Phase, Reference,
+    Refusal, Revision, Side, SysId, Translated, Uncertainty, Verb, Why, Write,
 };
 
 use crate::plan::Effects;
@@ -259,14 +259,18 @@ impl Landing<'_> {
         journal::observe(self.rules, self.link, entries);
         let Some(flight) = self.flight().cloned() else { return };
         let Verb::Update { set, .. } = &flight.write.verb else { return };
+        let known = self.link.side(self.side).revision;
+        let overtaken = matches!(
+            (record.revision, known),
+            (Some(read), Some(known)) if read.order(&known) == Order::Older
+        );
         match flight.phase {
+            // Overtaken by a message that shows a newer state: read again.
+            Phase::Checking if overtaken => {}
             Phase::Checking => {
                 if self.as_expected(&flight.write) {
-                    let revision = self.link.side(self.side).revision;
-                    if let Some(flight) = self.flight() {
-                        flight.write.expect.revision = revision;
-                        flight.phase = Phase::Sending;
-                    }
+                    self.expect_what_is_there();
+                    self.phase(Phase::Sending);
                 } else {
                     self.drop_flight(); // Somebody was first: plan anew from what is there.
                 }
@@ -276,15 +280,35 @@ impl Landing<'_> {
                 if landed || !open || self.too_late_to_commit(sent) {
                     let write = flight.write.clone();
                     self.drop_flight();
+                    let between =
+                        changes_between(&write, self.link.side(self.side).revision.as_ref());
                     if landed {
                         self.overwritten_unseen(&write);
                         self.settle_fields(&write);
+                        if open && !self.too_late_to_commit(sent) {
+                            self.remember_ghosts(&write, sent);
+                        }
+                    } else if between > 2 {
+                        // It may have landed after one edit and before another.
+                        self.overwritten_unseen(&write);
                     }
                 } else {
                     self.wait_for_commit(sent);
                 }
             }
             Phase::Sending | Phase::Refused(_) => {}
+        }
+    }
+
+    fn remember_ghosts(&mut self, write: &Write, sent: Millis) {
+        let Verb::Update { set, .. } = &write.verb else { return };
+        let until = sent.plus(self.rules.settings().correlation.transaction_limit);
+        for (name, translated) in set {
+            if let Some(state) = self.link.fields.get_mut(name) {
+                let revision = state.external.as_ref().and_then(|seen| seen.revision);
+                let of = translated.of.clone();
+                state.ghost = Some(Ghost { of, revision, until, departed: false });
+            }
         }
     }
 
@@ -298,6 +322,24 @@ impl Landing<'_> {
                 _ => false,
             }
         })
+    }
+
+    /// The check found the same meaning, perhaps in other words (New for In Progress): what is
+    /// about to be overwritten is what stands there now.
+    fn expect_what_is_there(&mut self) {
+        let revision = self.link.side(self.side).revision;
+        let Some(mut flight) = self.link.side_mut(self.side).flight.take() else { return };
+        flight.write.expect.revision = revision;
+        for (name, expected) in &mut flight.write.expect.fields {
+            *expected = self.link.fields.get(name).and_then(|s| s.shape(self.side)).cloned();
+            for written in &mut flight.write.reasons {
+                if written.field.as_ref() == Some(name) && written.from != *expected {
+                    written.from.clone_from(expected);
+                    flight.attempts = 0; // The audit has to tell of this.
+                }
+            }
+        }
+        self.link.side_mut(self.side).flight = Some(flight);
     }
 
     fn stands_there(&self, name: &FieldName, translated: &Translated) -> bool {
@@ -458,24 +500,12 @@ impl Landing<'_> {
         }
     }
 
-    /// The Table API has no conditional write. One update more than ours since our read means that
-    /// somebody wrote in between, and that we may have overwritten it without seeing it.
     fn overwritten_unseen(&mut self, write: &Write) {
         let Verb::Update { set, .. } = &write.verb else { return };
-        let before = write.expect.revision;
-        let after = self.link.side(self.side).revision;
-        if let (
-            Some(Revision::External { mod_count: Some(before), .. }),
-            Some(Revision::External { mod_count: Some(after), .. }),
-        ) = (before, after)
-            && after > before.saturating_add(1)
-        {
+        let between = changes_between(write, self.link.side(self.side).revision.as_ref());
+        if between > 1 {
             for name in set.keys() {
-                let text = format!(
-                    "the ticket changed {} more times around our write of {name}; a change in between may have been overwritten unseen: look at its history",
-                    after - before - 1
-                );
-                self.finding(FindingKind::OverwrittenUnseen, Some(name), text);
+                self.finding(FindingKind::OverwrittenUnseen, Some(name), overwritten_text(name));
             }
         }
     }
@@ -577,6 +607,26 @@ impl Landing<'_> {
             at: self.now,
         });
     }
+}
+
+/// How often the record changed between the read before a write and a later sight of it. The
+/// Table API has no conditional write: one change more than ours means that somebody wrote in
+/// between, and that we may have overwritten it without seeing it.
+pub(crate) fn changes_between(write: &Write, later: Option<&Revision>) -> u32 {
+    match (write.expect.revision, later) {
+        (
+            Some(Revision::External { mod_count: Some(before), .. }),
+            Some(Revision::External { mod_count: Some(after), .. }),
+        ) => after.saturating_sub(before),
+        _ => 0,
+    }
+}
+
+/// What a person is told then.
+pub(crate) fn overwritten_text(name: &FieldName) -> String {
+    format!(
+        "the ticket changed more than once around our write of {name}; a change in between may have been overwritten unseen: look at its history"
+    )
 }
 
 /// The pause after the `failures`-th failure in a row: 0.25 s, doubled each time up to a minute,

@@ -25,31 +25,28 @@ pub fn record(
     source: ObservationSource,
     now: Millis,
 ) {
+    if seen.attributes.is_empty() {
+        return; // Journal entries alone; nothing of the record was shown.
+    }
     let message = source == ObservationSource::Message;
     let state = link.side_mut(side);
     state.missing = false;
     let revision = match (seen.revision, message && rules.may_read(side)) {
-        (Some(revision), _) => revision,
-        // Neither version nor time, and the record can be read: let the read tell.
-        (None, true) => {
+        // Neither version nor time, or (from an older rule) no counter: within a second such a
+        // message cannot be ordered, and what lies between cannot be counted. Let a read tell.
+        (None | Some(Revision::External { mod_count: None, .. }), true) => {
             state.look = true;
             return;
         }
+        (Some(revision), _) => revision,
         // A side that cannot be read (or a read without a version): what it says now is newest.
         (None, false) => match side {
             Side::Platform => Revision::Platform { version: None, at: now },
             Side::External => Revision::External { updated: now, mod_count: None },
         },
     };
-    if seen.attributes.is_empty() && message {
-        return; // A comment alone; nothing of the record was shown.
-    }
     if message {
-        let without_count = matches!(revision, Revision::External { mod_count: None, .. });
-        let gap = state.revision.is_some_and(|known| revision.leaves_a_gap_after(&known));
-        if gap || without_count {
-            state.look = true;
-        }
+        state.look |= state.revision.is_some_and(|known| revision.leaves_a_gap_after(&known));
     }
     match state.revision.map(|known| revision.order(&known)) {
         None | Some(Order::Newer) => state.revision = Some(revision),

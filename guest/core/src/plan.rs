@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use firn_model::{
     Audit, Base, Conflict, ConflictState, Exchange, ExchangeKind, Expectation, FieldMapping,
-    FieldState, Finding, FindingKind, Flight, Link, Millis, Notice, Observation, Outcome, Parked,
-    ParkedWhy, Phase, Plan, Seen, Shape, Side, Step, Translated, Uncertainty, Value, Verb, Why,
-    Write, Written,
+    FieldState, Finding, FindingKind, Flight, Link, Millis, Notice, Observation, Outcome, Owner,
+    Parked, ParkedWhy, Phase, Plan, Revision, Seen, Shape, Side, Step, Translated, Uncertainty,
+    Value, Verb, Why, Write, Written,
 };
 
 use crate::land::{self, Reading};
@@ -125,6 +125,7 @@ impl Planner<'_> {
     }
 
     fn settle_field(&mut self, field: &FieldMapping, state: &mut FieldState) {
+        self.watch_ghost(field, state);
         if self.land_early(field, state) == InFlight::Yes {
             return;
         }
@@ -161,25 +162,55 @@ impl Planner<'_> {
 
     /// A write under way that is seen to have landed before its answer came: that is agreement on
     /// what was sent, even if the other side has moved on meanwhile.
-    fn land_early(&self, field: &FieldMapping, state: &mut FieldState) -> InFlight {
+    fn land_early(&mut self, field: &FieldMapping, state: &mut FieldState) -> InFlight {
         for side in Side::BOTH {
             let Some(flight) = &self.link.side(side).flight else { continue };
             let Verb::Update { set, .. } = &flight.write.verb else { continue };
             let Some(translated) = set.get(&field.name) else { continue };
             let landed = state
-                .shape(side)
-                .filter(|seen| mapping::agree_from(field, side, seen, &translated.of))
-                .cloned();
-            if let Some(ours) = landed {
-                let theirs = translated.of.clone();
-                state.base = Some(match side {
+                .seen(side)
+                .filter(|seen| mapping::agree_from(field, side, &seen.shape, &translated.of));
+            if let Some(seen) = landed {
+                let between = land::changes_between(&flight.write, seen.revision.as_ref());
+                let (ours, theirs) = (seen.shape.clone(), translated.of.clone());
+                let base = Some(match side {
                     Side::External => Base { platform: theirs, external: ours },
                     Side::Platform => Base { platform: ours, external: theirs },
                 });
+                if state.base != base && between > 1 {
+                    let text = land::overwritten_text(&field.name);
+                    self.finding(FindingKind::OverwrittenUnseen, field, text);
+                }
+                state.base = base;
             }
             return InFlight::Yes;
         }
         InFlight::No
+    }
+
+    /// Tells when a write of ours seems to have taken effect late, over what came after it.
+    fn watch_ghost(&mut self, field: &FieldMapping, state: &mut FieldState) {
+        let (Some(ghost), Some(seen)) = (&mut state.ghost, &state.external) else { return };
+        let count = |revision: Option<Revision>| match revision {
+            Some(Revision::External { mod_count: Some(n), .. }) => n,
+            _ => 0,
+        };
+        let since = count(seen.revision).saturating_sub(count(ghost.revision));
+        let over = seen.revision.is_some_and(|revision| revision.at() > ghost.until);
+        if !mapping::agree(field, &ghost.of, &seen.shape) {
+            ghost.departed = true;
+        } else if ghost.departed || since > 1 {
+            state.ghost = None;
+            self.finding(
+                FindingKind::OverwrittenUnseen,
+                field,
+                land::overwritten_text(&field.name),
+            );
+            return;
+        }
+        if over {
+            state.ghost = None;
+        }
     }
 
     /// A parked field is left alone until something changes; agreement always frees it.
@@ -196,7 +227,11 @@ impl Planner<'_> {
             }
             return false;
         }
-        let changed = |side: Side, then: &Option<Shape>| state.shape(side) != then.as_ref();
+        // By meaning: New and In Progress are both `open`, and no change.
+        let changed = |side: Side, then: &Option<Shape>| match (state.shape(side), then) {
+            (Some(now), Some(then)) => !mapping::same(field, side, now, then),
+            (now, then) => now != then.as_ref(),
+        };
         let platform_changed = changed(Side::Platform, &parked.platform);
         let external_changed = changed(Side::External, &parked.external);
         if !platform_changed && !external_changed {
@@ -210,33 +245,24 @@ impl Planner<'_> {
                 park(state, why);
                 true
             }
-            // Only the owner's next change overwrites what was kept.
+            // Only the owner's next change overwrites what was kept. It stays parked until both
+            // agree: an owner who thinks better of it leaves everything as it was.
             ParkedWhy::Kept => {
-                let owner_changed = match field.owner {
-                    firn_model::Owner::Platform => platform_changed,
-                    firn_model::Owner::External => external_changed,
-                    firn_model::Owner::Shared => true,
-                };
-                if owner_changed {
-                    state.parked = None;
-                    // The kept value stands for nothing that was agreed on.
-                    if let Some(base) = &mut state.base {
-                        let kept = match field.owner {
-                            firn_model::Owner::Platform => (Side::External, &parked.external),
-                            _ => (Side::Platform, &parked.platform),
-                        };
-                        if let (side, Some(shape)) = kept {
-                            match side {
-                                Side::External => base.external = shape.clone(),
-                                Side::Platform => base.platform = shape.clone(),
-                            }
-                        }
+                let owner = match field.owner {
+                    Owner::Platform => (platform_changed, Side::External),
+                    Owner::External => (external_changed, Side::Platform),
+                    Owner::Shared => {
+                        state.parked = None;
+                        return false;
                     }
-                    false
-                } else {
-                    park(state, ParkedWhy::Kept);
-                    true
+                };
+                if let (true, to) = owner
+                    && let Some(of) = state.shape(to.other()).cloned()
+                {
+                    let want = Want { field: field.clone(), of, chosen: None, why: Why::Carried };
+                    self.want(to, want);
                 }
+                true
             }
             _ => {
                 state.parked = None;
@@ -278,18 +304,14 @@ impl Planner<'_> {
             agree(state);
             return;
         }
+        // ServiceNow first: the platform is then given what both are to agree on.
         let why = Why::Resolved { by };
-        if !platform_done {
-            let want = Want {
-                field: field.clone(),
-                of: external,
-                chosen: Some(target.clone()),
-                why: why.clone(),
-            };
+        let field = field.clone();
+        if external_done {
+            let want = Want { field, of: external, chosen: Some(target), why };
             self.want(Side::Platform, want);
-        }
-        if !external_done {
-            self.want(Side::External, Want { field: field.clone(), of: target, chosen: None, why });
+        } else {
+            self.want(Side::External, Want { field, of: target, chosen: None, why });
         }
     }
 

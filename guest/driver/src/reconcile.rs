@@ -179,12 +179,7 @@ fn finish<D: Doors>(
     let seen = std::mem::take(&mut check.seen);
     let mut looked = link.clone();
     for observation in &seen {
-        // The journal alone shows nothing of the record.
-        if observation.record.id.is_empty() {
-            firn_core::journal::observe(rules, &mut looked, &observation.entries);
-        } else {
-            observe::observe(rules, &mut looked, observation, session.now);
-        }
+        observe::observe(rules, &mut looked, observation, session.now);
     }
     check.entries = (looked.entries.len() - link.entries.len().min(looked.entries.len())) as u64;
     let busy = Side::BOTH.iter().any(|side| link.side(*side).flight.is_some());

@@ -35,7 +35,7 @@ pub use id::{
 pub use journal::{Comment, Entry, EntryOrigin, JournalText, Mirror, WorkNote};
 pub use link::{
     Base, Conflict, ConflictState, Decision, Draft, Exchange, ExchangeKind, ExternalRecord,
-    FieldState, Flight, Link, Parked, ParkedWhy, Phase, Reference, Seen, SideState,
+    FieldState, Flight, Ghost, Link, Parked, ParkedWhy, Phase, Reference, Seen, SideState,
 };
 pub use observation::{EntrySeen, Observation, ObservationSource, ObservedRecord};
 pub use operator::{Check, CheckState, FieldDrift, Operation, Resolution, Run, RunMode, RunState};

@@ -145,6 +145,21 @@ pub struct Decision {
     pub keep_external: bool,
 }
 
+/// A write whose answer was lost and that seems to have landed. It may also be that a user made
+/// the same change, and that the write is still on its way: then it would overwrite whatever comes
+/// after. Remembered until the instance must have given up on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ghost {
+    /// The platform's shape that was written.
+    pub of: Shape,
+    /// ServiceNow's revision at which it seemed to have landed.
+    pub revision: Option<Revision>,
+    /// Until when it may still take effect.
+    pub until: Millis,
+    /// Whether the field has had another value since.
+    pub departed: bool,
+}
+
 /// Everything about one mapped field of a link.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FieldState {
@@ -160,6 +175,9 @@ pub struct FieldState {
     pub decision: Option<Decision>,
     /// When the owner's value was written back over a non-owner's, within the last hour.
     pub restores: Vec<Millis>,
+    /// A write to ServiceNow that may still take effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ghost: Option<Ghost>,
 }
 
 impl FieldState {

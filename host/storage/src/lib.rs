@@ -1,1 +1,54 @@
-//! To come.
+//! The storage door: rows with versions and due times, committed atomically and only then
+//! acknowledged. The store knows keys, never meaning; every value is sealed for its tenant.
+//!
+//! Two implementations of [`Store`], one conformance suite (`tests/conformance.rs`): [`Sqlite`],
+//! and [`Memory`], the in-memory model that the simulation runs on.
+
+mod memory;
+mod seal;
+mod sqlite;
+
+pub use memory::Memory;
+pub use seal::{Sealer, SealerError};
+pub use sqlite::{OpenError, Sqlite};
+
+use firn_model::{Change, CommitError, Key, Millis, Row, TenantId};
+
+/// The storage door, host side.
+pub trait Store: Send + Sync {
+    /// The rows of these keys, in order.
+    ///
+    /// # Errors
+    /// `Failed` when the store cannot be read now.
+    fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, CommitError>;
+
+    /// Up to `limit` rows whose path begins with `prefix` and is greater than `after`, in order.
+    ///
+    /// # Errors
+    /// `Failed` when the store cannot be read now.
+    fn scan(
+        &self,
+        tenant: &TenantId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Row>, CommitError>;
+
+    /// All changes or none; returns after the data is safe.
+    ///
+    /// # Errors
+    /// `Stale` when a row was not as expected, `Failed` when the store cannot take it now.
+    fn commit(&self, changes: &[Change]) -> Result<(), CommitError>;
+
+    /// Up to `limit` keys that are due, earliest first, with their due times.
+    ///
+    /// # Errors
+    /// `Failed` when the store cannot be read now.
+    fn due(&self, now: Millis, limit: u32) -> Result<Vec<(Key, Millis)>, CommitError>;
+
+    /// The earliest due time of all rows.
+    ///
+    /// # Errors
+    /// `Failed` when the store cannot be read now.
+    fn next_due(&self) -> Result<Option<Millis>, CommitError>;
+}

@@ -1,0 +1,104 @@
+//! The in-memory model of a store: the shortest thing that keeps the contract.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use firn_model::{Change, CommitError, Expect, Key, Millis, Row, TenantId};
+
+use crate::Store;
+
+#[derive(Default)]
+struct Tables {
+    rows: BTreeMap<Key, Row>,
+    due: BTreeSet<(Millis, Key)>,
+}
+
+/// Rows in memory. Nothing is sealed, nothing survives.
+#[derive(Default)]
+pub struct Memory {
+    tables: Mutex<Tables>,
+}
+
+impl Memory {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Memory {
+        Memory::default()
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for Memory {
+    fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, CommitError> {
+        let tables = self.tables();
+        Ok(keys.iter().map(|key| tables.rows.get(key).cloned()).collect())
+    }
+
+    fn scan(
+        &self,
+        tenant: &TenantId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Row>, CommitError> {
+        let tables = self.tables();
+        let from = Key { tenant: tenant.clone(), path: after.unwrap_or(prefix).to_owned() };
+        Ok(tables
+            .rows
+            .range(from..)
+            .map(|(_, row)| row)
+            .take_while(|row| row.key.tenant == *tenant && row.key.path.starts_with(prefix))
+            .filter(|row| after.is_none_or(|after| row.key.path.as_str() > after))
+            .take(limit as usize)
+            .cloned()
+            .collect())
+    }
+
+    fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
+        let mut tables = self.tables();
+        for change in changes {
+            let version = tables.rows.get(&change.key).map(|row| row.version);
+            let as_expected = match change.expect {
+                Expect::Any => true,
+                Expect::Absent => version.is_none(),
+                Expect::Version(expected) => version == Some(expected),
+            };
+            if !as_expected {
+                return Err(CommitError::Stale(change.key.clone()));
+            }
+        }
+        for change in changes {
+            let old = tables.rows.remove(&change.key);
+            if let Some(Row { due: Some(due), .. }) = &old {
+                tables.due.remove(&(*due, change.key.clone()));
+            }
+            if let Some(put) = &change.put {
+                let version = old.map_or(1, |row| row.version + 1);
+                let row = Row {
+                    key: change.key.clone(),
+                    version,
+                    value: put.value.clone(),
+                    due: put.due,
+                };
+                if let Some(due) = put.due {
+                    tables.due.insert((due, change.key.clone()));
+                }
+                tables.rows.insert(change.key.clone(), row);
+            }
+        }
+        Ok(())
+    }
+
+    fn due(&self, now: Millis, limit: u32) -> Result<Vec<(Key, Millis)>, CommitError> {
+        let tables = self.tables();
+        let due = tables.due.iter().take_while(|(due, _)| *due <= now).take(limit as usize);
+        Ok(due.map(|(due, key)| (key.clone(), *due)).collect())
+    }
+
+    fn next_due(&self) -> Result<Option<Millis>, CommitError> {
+        Ok(self.tables().due.first().map(|(due, _)| *due))
+    }
+}

@@ -1,0 +1,170 @@
+//! A fake platform that keeps the contract: versions, `expect`, and one effect per key.
+
+use std::collections::BTreeMap;
+
+use firn_model::{HttpRequest, HttpResponse, Millis};
+use serde_json::{Value as Json, json};
+
+#[derive(Clone)]
+pub(crate) struct Said {
+    pub(crate) id: String,
+    pub(crate) text: String,
+    pub(crate) visibility: String,
+    pub(crate) by_user: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Record {
+    pub(crate) fields: BTreeMap<String, String>,
+    pub(crate) version: u64,
+    pub(crate) updated: Millis,
+    pub(crate) comments: Vec<Said>,
+    authors: BTreeMap<String, bool>,
+}
+
+/// A value of a user that a write of ours replaced.
+pub(crate) struct Overwritten {
+    pub(crate) record: String,
+    pub(crate) field: String,
+    pub(crate) value: String,
+}
+
+#[derive(Default)]
+pub(crate) struct Platform {
+    pub(crate) records: BTreeMap<String, Record>,
+    pub(crate) overwritten: Vec<Overwritten>,
+    pub(crate) writes: u64,
+    pub(crate) keys: Vec<String>,
+    events: u64,
+    comments: u64,
+}
+
+fn time(at: Millis) -> String {
+    format!("{}.{:03}Z", firn_model::servicenow_text(at).replace(' ', "T"), at.0.rem_euclid(1000))
+}
+
+impl Platform {
+    /// A user edits fields. Gives the event that tells of it.
+    pub(crate) fn edit(&mut self, id: &str, set: &[(&str, &str)], now: Millis) -> String {
+        let record = self.records.entry(id.to_owned()).or_default();
+        for (field, value) in set {
+            record.fields.insert((*field).to_owned(), (*value).to_owned());
+            record.authors.insert((*field).to_owned(), true);
+        }
+        record.version += 1;
+        record.updated = now;
+        let shown: BTreeMap<String, String> =
+            set.iter().map(|(f, v)| ((*f).to_owned(), (*v).to_owned())).collect();
+        self.event(id, &shown, set.len() < 5, None)
+    }
+
+    /// A user says something. Gives the event that tells of it.
+    pub(crate) fn say(&mut self, id: &str, text: &str, visibility: &str, now: Millis) -> String {
+        self.comments += 1;
+        let said = Said {
+            id: format!("c{}", self.comments),
+            text: text.to_owned(),
+            visibility: visibility.to_owned(),
+            by_user: true,
+        };
+        let record = self.records.entry(id.to_owned()).or_default();
+        record.comments.push(said.clone());
+        record.updated = now;
+        self.event(id, &BTreeMap::new(), true, Some(&said))
+    }
+
+    fn event(
+        &mut self,
+        id: &str,
+        shown: &BTreeMap<String, String>,
+        partial: bool,
+        said: Option<&Said>,
+    ) -> String {
+        self.events += 1;
+        let record = &self.records[id];
+        let mut body = json!({ "id": format!("e{}", self.events), "type": "changed", "occurred_at": time(record.updated),
+            "record": { "kind": "incident", "id": id, "version": record.version, "partial": partial, "fields": shown } });
+        if let Some(said) = said {
+            body["comment"] = json!({ "id": said.id, "author": "carol", "text": said.text, "visibility": said.visibility });
+        }
+        body.to_string()
+    }
+
+    fn show(&self, id: &str) -> Json {
+        let record = &self.records[id];
+        json!({ "record": { "kind": "incident", "id": id, "version": record.version,
+            "updated_at": time(record.updated), "fields": record.fields },
+            "comments": record.comments.iter().map(|c| json!({ "id": c.id, "author": "carol", "text": c.text,
+                "visibility": c.visibility, "at": time(record.updated) })).collect::<Vec<_>>() })
+    }
+
+    /// Serves a request; gives events that tell of what it changed.
+    pub(crate) fn serve(
+        &mut self,
+        request: &HttpRequest,
+        now: Millis,
+    ) -> (HttpResponse, Vec<String>) {
+        let answer = |status, body: Json| HttpResponse {
+            status,
+            headers: Vec::new(),
+            body: body.to_string(),
+        };
+        if request.remote == firn_model::Remote::PlatformRead {
+            return match self.records.contains_key(&request.path) {
+                true => (answer(200, self.show(&request.path)), Vec::new()),
+                false => (answer(404, json!({})), Vec::new()),
+            };
+        }
+        let body: Json = request
+            .body
+            .as_deref()
+            .and_then(|b| serde_json::from_str(b).ok())
+            .unwrap_or(Json::Null);
+        let text = |v: &Json| v.as_str().unwrap_or_default().to_owned();
+        let (id, key) = (text(&body["record"]["id"]), text(&body["key"]));
+        if !self.records.contains_key(&id) {
+            return (answer(404, json!({})), Vec::new());
+        }
+        if self.keys.contains(&key) {
+            return (answer(200, self.show(&id)), Vec::new());
+        }
+        let record = self.records.get_mut(&id).unwrap_or_else(|| unreachable!());
+        let expected = body["expect"].as_object().into_iter().flatten();
+        for (field, value) in expected {
+            if record.fields.get(field).cloned().unwrap_or_default() != text(value) {
+                return (answer(409, self.show(&id)), Vec::new());
+            }
+        }
+        self.keys.push(key);
+        self.writes += 1;
+        let mut shown = BTreeMap::new();
+        for (field, value) in body["set"].as_object().into_iter().flatten() {
+            let old = record.fields.insert(field.clone(), text(value)).unwrap_or_default();
+            shown.insert(field.clone(), text(value));
+            if record.authors.insert(field.clone(), false) == Some(true) && old != text(value) {
+                self.overwritten.push(Overwritten {
+                    record: id.clone(),
+                    field: field.clone(),
+                    value: old,
+                });
+            }
+        }
+        if !shown.is_empty() {
+            record.version += 1;
+        }
+        record.updated = now;
+        let mut said = None;
+        if let Some(comment) = body["comment"].as_object() {
+            let new = Said {
+                id: text(&comment["id"]),
+                text: text(&comment["text"]),
+                visibility: text(&comment["visibility"]),
+                by_user: false,
+            };
+            record.comments.push(new.clone());
+            said = Some(new);
+        }
+        let event = self.event(&id, &shown, true, said.as_ref());
+        (answer(200, self.show(&id)), vec![event])
+    }
+}

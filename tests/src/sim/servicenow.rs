@@ -1,0 +1,302 @@
+//! A fake ServiceNow: just enough of the Table API for the driver, with the priority matrix,
+//! `sys_mod_count`, whole seconds, and a journal. It remembers who wrote what.
+
+use std::collections::BTreeMap;
+
+use firn_model::{HttpRequest, HttpResponse, Method, Millis, servicenow_text};
+use serde_json::{Value as Json, json};
+
+pub(crate) struct Ticket {
+    pub(crate) columns: BTreeMap<String, String>,
+    pub(crate) mod_count: u32,
+    pub(crate) updated: Millis,
+}
+
+#[derive(Clone)]
+pub(crate) struct JournalRow {
+    pub(crate) sys_id: String,
+    pub(crate) ticket: String,
+    pub(crate) element: String,
+    pub(crate) value: String,
+    pub(crate) author: String,
+    pub(crate) at: Millis,
+}
+
+/// A value of a user that a write of ours replaced.
+pub(crate) struct Overwritten {
+    pub(crate) ticket: String,
+    pub(crate) column: String,
+    pub(crate) value: String,
+}
+
+/// What changed, to be told by webhook.
+pub(crate) enum Changed {
+    Ticket(String),
+    Journal(JournalRow),
+}
+
+#[derive(Default)]
+pub(crate) struct ServiceNow {
+    pub(crate) tickets: BTreeMap<String, Ticket>,
+    pub(crate) journal: Vec<JournalRow>,
+    pub(crate) overwritten: Vec<Overwritten>,
+    pub(crate) writes: u64,
+    pub(crate) unique: bool,
+    ids: u64,
+    /// Who wrote the value that stands in a column now.
+    authors: BTreeMap<(String, String), String>,
+    pub(crate) bodies: Vec<(String, Json)>,
+}
+
+pub(crate) const US: &str = "integration";
+pub(crate) const USERS: [(&str, &str); 2] = [
+    ("0000000000000000000000000000a001", "ann@example.com"),
+    ("0000000000000000000000000000a002", "bob@example.com"),
+];
+
+impl ServiceNow {
+    fn id(&mut self) -> String {
+        self.ids += 1;
+        format!("{:032x}", self.ids)
+    }
+
+    /// A user edits a column.
+    pub(crate) fn edit(
+        &mut self,
+        id: &str,
+        column: &str,
+        value: &str,
+        now: Millis,
+    ) -> Vec<Changed> {
+        self.write(id, &BTreeMap::from([(column.to_owned(), value.to_owned())]), "agent", now)
+    }
+
+    /// A user writes a comment or work note.
+    pub(crate) fn say(&mut self, id: &str, element: &str, text: &str, now: Millis) -> Vec<Changed> {
+        self.write(id, &BTreeMap::from([(element.to_owned(), text.to_owned())]), "agent", now)
+    }
+
+    fn write(
+        &mut self,
+        id: &str,
+        set: &BTreeMap<String, String>,
+        by: &str,
+        now: Millis,
+    ) -> Vec<Changed> {
+        let mut changed = Vec::new();
+        let mut said = Vec::new();
+        let Some(ticket) = self.tickets.get_mut(id) else { return changed };
+        let mut touched = false;
+        for (column, value) in set {
+            if column == "comments" || column == "work_notes" {
+                said.push((column.clone(), value.clone()));
+                touched = true;
+                continue;
+            }
+            let old = ticket.columns.insert(column.clone(), value.clone()).unwrap_or_default();
+            if old == *value {
+                continue;
+            }
+            touched = true;
+            let author = self.authors.insert((id.to_owned(), column.clone()), by.to_owned());
+            if by == US && author.as_deref() == Some("agent") {
+                self.overwritten.push(Overwritten {
+                    ticket: id.to_owned(),
+                    column: column.clone(),
+                    value: old,
+                });
+            }
+        }
+        if !touched {
+            return changed;
+        }
+        settle(&mut ticket.columns);
+        ticket.mod_count += 1;
+        ticket.updated = now;
+        if by == US {
+            self.writes += 1;
+        }
+        changed.push(Changed::Ticket(id.to_owned()));
+        for (element, value) in said {
+            let row = JournalRow {
+                sys_id: self.id(),
+                ticket: id.to_owned(),
+                element,
+                value,
+                author: by.to_owned(),
+                at: now,
+            };
+            self.journal.push(row.clone());
+            changed.push(Changed::Journal(row));
+        }
+        changed
+    }
+
+    /// The webhook for a ticket: seed 003's shape, with or without the counter, or seed 004's.
+    pub(crate) fn webhook(&self, id: &str, shape: u64) -> Option<String> {
+        let ticket = self.tickets.get(id)?;
+        let c = |name: &str| ticket.columns.get(name).cloned().unwrap_or_default();
+        let mut current = json!({});
+        for name in [
+            "short_description",
+            "description",
+            "state",
+            "priority",
+            "urgency",
+            "impact",
+            "assigned_to",
+            "correlation_id",
+        ] {
+            current[name] = json!(c(name));
+        }
+        current["sys_updated_on"] = json!(servicenow_text(ticket.updated));
+        let mut body = json!({ "sys_id": id, "number": c("number"), "table": "incident", "action": "update", "current": current });
+        match shape {
+            0 => {}
+            1 => {
+                body = json!({ "sys_id": id, "number": c("number"), "short_description": c("short_description"),
+                    "state": c("state"), "priority": c("priority"), "impact": c("impact"),
+                    "assigned_to": "Ann Lee", "updated_on": servicenow_text(ticket.updated) });
+            }
+            _ => body["sys_mod_count"] = json!(ticket.mod_count.to_string()),
+        }
+        Some(body.to_string())
+    }
+
+    pub(crate) fn journal_webhook(row: &JournalRow) -> String {
+        json!({ "sys_id": row.ticket, "table": "sys_journal_field", "action": "insert",
+            "journal": { "sys_id": row.sys_id, "element": row.element, "value": row.value,
+                "sys_created_by": row.author, "sys_created_on": servicenow_text(row.at) } })
+        .to_string()
+    }
+
+    fn show(&self, id: &str) -> Json {
+        let ticket = &self.tickets[id];
+        let mut row = json!({ "sys_id": id, "sys_class_name": "incident",
+            "sys_mod_count": ticket.mod_count.to_string(), "sys_updated_on": servicenow_text(ticket.updated) });
+        for (column, value) in &ticket.columns {
+            row[column] = json!(value);
+        }
+        let assigned = row["assigned_to"].as_str().unwrap_or_default();
+        let email = USERS.iter().find(|(id, _)| *id == assigned).map_or("", |(_, email)| email);
+        row["assigned_to.email"] = json!(email);
+        row
+    }
+
+    /// Serves a request.
+    pub(crate) fn serve(
+        &mut self,
+        request: &HttpRequest,
+        now: Millis,
+    ) -> (HttpResponse, Vec<Changed>) {
+        let answer = |status, body: Json| HttpResponse {
+            status,
+            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            body: body.to_string(),
+        };
+        let refused = |status, message: &str| {
+            answer(
+                status,
+                json!({ "error": { "message": message, "detail": null }, "status": "failure" }),
+            )
+        };
+        let query = |name: &str| {
+            request
+                .query
+                .iter()
+                .find(|(n, _)| n == name)
+                .map(|(_, v)| v.as_str())
+                .unwrap_or_default()
+        };
+        let body: Json = request
+            .body
+            .as_deref()
+            .and_then(|b| serde_json::from_str(b).ok())
+            .unwrap_or(Json::Null);
+        let set: BTreeMap<String, String> = body
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(n, v)| (n.clone(), v.as_str().unwrap_or_default().to_owned()))
+            .collect();
+        let parts: Vec<&str> =
+            request.path.trim_start_matches("/api/now/table/").split('/').collect();
+        match (request.method, parts.as_slice()) {
+            (Method::Get, ["incident"]) => {
+                let wanted = query("sysparm_query")
+                    .strip_prefix("correlation_id=")
+                    .and_then(|q| q.split('^').next());
+                let rows: Vec<Json> = self
+                    .tickets
+                    .iter()
+                    .filter(|(_, t)| t.columns.get("correlation_id").map(String::as_str) == wanted)
+                    .map(|(id, _)| self.show(id))
+                    .collect();
+                (answer(200, json!({ "result": rows })), Vec::new())
+            }
+            (Method::Get, ["sys_user"]) => {
+                let rows: Vec<Json> = USERS
+                    .iter()
+                    .filter(|(_, email)| {
+                        query("sysparm_query").starts_with(&format!("email={email}"))
+                    })
+                    .map(|(id, email)| json!({ "sys_id": id, "email": email }))
+                    .collect();
+                (answer(200, json!({ "result": rows })), Vec::new())
+            }
+            (Method::Get, ["sys_journal_field"]) => {
+                let rows: Vec<Json> = self
+                    .journal
+                    .iter()
+                    .filter(|r| query("sysparm_query").starts_with(&format!("element_id={}", r.ticket)))
+                    .map(|r| json!({ "sys_id": r.sys_id, "element_id": r.ticket, "element": r.element,
+                        "value": r.value, "sys_created_by": r.author, "sys_created_on": servicenow_text(r.at) }))
+                    .collect();
+                (answer(200, json!({ "result": rows })), Vec::new())
+            }
+            (Method::Get, ["incident", id]) if self.tickets.contains_key(*id) => {
+                (answer(200, json!({ "result": self.show(id) })), Vec::new())
+            }
+            (Method::Post, ["incident"]) => {
+                let key = set.get("correlation_id").cloned();
+                if self.unique
+                    && self
+                        .tickets
+                        .values()
+                        .any(|t| t.columns.get("correlation_id") == key.as_ref())
+                {
+                    return (refused(403, "Operation Failed"), Vec::new());
+                }
+                let id = self.id();
+                let mut columns = BTreeMap::from([
+                    ("number".to_owned(), format!("INC{:07}", self.ids)),
+                    ("state".to_owned(), "1".to_owned()),
+                    ("impact".to_owned(), "3".to_owned()),
+                    ("urgency".to_owned(), "3".to_owned()),
+                    ("short_description".to_owned(), String::new()),
+                    ("description".to_owned(), String::new()),
+                    ("assigned_to".to_owned(), String::new()),
+                ]);
+                columns.extend(set);
+                settle(&mut columns);
+                self.tickets.insert(id.clone(), Ticket { columns, mod_count: 0, updated: now });
+                self.writes += 1;
+                self.bodies.push((id.clone(), body));
+                (answer(201, json!({ "result": self.show(&id) })), vec![Changed::Ticket(id)])
+            }
+            (Method::Patch, ["incident", id]) if self.tickets.contains_key(*id) => {
+                let changed = self.write(id, &set, US, now);
+                self.bodies.push(((*id).to_owned(), body));
+                (answer(200, json!({ "result": self.show(id) })), changed)
+            }
+            _ => (refused(404, "No Record found"), Vec::new()),
+        }
+    }
+}
+
+/// The priority matrix: impact plus urgency, less one.
+fn settle(columns: &mut BTreeMap<String, String>) {
+    let number = |name: &str| columns.get(name).and_then(|v| v.parse::<u8>().ok()).unwrap_or(3);
+    let priority = (number("impact") + number("urgency")).saturating_sub(1).clamp(1, 5);
+    columns.insert("priority".to_owned(), priority.to_string());
+}

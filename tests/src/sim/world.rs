@@ -1,0 +1,778 @@
+//! The world of one seed: clock, network, faults, and the process that can die.
+#![allow(clippy::print_stdout)]
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use firn_core::{identity, preset};
+use firn_driver::{Clock, Engine, Http, Log, Scheme, Secrets, Signature, Storage};
+use firn_model::{
+    Answer, AnswerBody, Change, CommitError, Conflict, ConflictState, CorrelationMode, Event,
+    HttpRequest, HttpResponse, Inbound, InboundKind, Integration, IntegrationId, Key, Link, Method,
+    Millis, OffOwner, Operation, Outcome, Owner, PlatformContract, PlatformId, Preset, Remote,
+    Report, Resolution, Row, RunMode, Strategy, TenantId,
+};
+use firn_storage::{Memory, Store};
+
+use super::Coverage;
+use super::platform::Platform;
+use super::servicenow::{Changed, ServiceNow, USERS};
+
+/// A property that did not hold.
+#[derive(Debug)]
+pub struct Violation {
+    /// The seed that brings it back.
+    pub seed: u64,
+    /// What did not hold.
+    pub what: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "seed {}: {}", self.seed, self.what)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dies {
+    BeforeCommit,
+    AfterCommit,
+    StoreFails,
+}
+
+/// What the doors of one process lead to; the store outlives it.
+struct Shared {
+    store: Memory,
+    now: Cell<Millis>,
+    requests: RefCell<Vec<HttpRequest>>,
+    dies: Cell<Option<Dies>>,
+    died: Cell<bool>,
+}
+
+#[derive(Clone)]
+struct Doors(Rc<Shared>);
+
+impl Storage for Doors {
+    fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, CommitError> {
+        self.0.store.get(keys)
+    }
+    fn scan(
+        &self,
+        tenant: &TenantId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Row>, CommitError> {
+        self.0.store.scan(tenant, prefix, after, limit)
+    }
+    fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
+        match self.0.dies.take() {
+            None => self.0.store.commit(changes),
+            Some(Dies::StoreFails) => Err(CommitError::Failed("disk full".to_owned())),
+            Some(Dies::BeforeCommit) => {
+                self.0.died.set(true);
+                Err(CommitError::Failed("died".to_owned()))
+            }
+            Some(Dies::AfterCommit) => {
+                self.0.died.set(true);
+                self.0.store.commit(changes)
+            }
+        }
+    }
+}
+impl Http for Doors {
+    fn submit(&self, request: HttpRequest) {
+        self.0.requests.borrow_mut().push(request);
+    }
+}
+impl Clock for Doors {
+    fn now(&self) -> Millis {
+        self.0.now.get()
+    }
+}
+impl Secrets for Doors {
+    fn verify(
+        &self,
+        _: &TenantId,
+        _: &IntegrationId,
+        _: Scheme,
+        _: &str,
+        signatures: &[String],
+    ) -> Signature {
+        if signatures == ["good"] { Signature::Valid } else { Signature::Invalid }
+    }
+}
+impl Log for Doors {
+    fn line(&self, _: &str) {}
+}
+
+#[derive(Clone)]
+enum Message {
+    /// ServiceNow's webhook: best effort.
+    Webhook { id: u64, body: String },
+    /// The platform's event: sent again until it is taken.
+    Event { body: String },
+    /// A request on its way to a side.
+    Request { request: Box<HttpRequest>, answer_lost: bool },
+    /// A response on its way back.
+    Response { ticket: String, body: AnswerBody },
+    /// The client gives up.
+    Timeout { ticket: String },
+}
+
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    verbose: bool,
+    rng: fastrand::Rng,
+    pub(crate) now: Millis,
+    shared: Rc<Shared>,
+    engine: Engine<Doors>,
+    pub(crate) integration: Integration,
+    queue: BTreeMap<(Millis, u64), Message>,
+    messages: u64,
+    requests: u64,
+    /// Requests of the living process that have no answer yet.
+    pending: BTreeSet<String>,
+    /// Events whose acknowledgement is awaited, by request number.
+    unacknowledged: BTreeMap<u64, String>,
+    pub(crate) servicenow: ServiceNow,
+    pub(crate) platform: Platform,
+    pub(crate) coverage: Coverage,
+    faults: bool,
+    pub(crate) edits: u64,
+    pub(crate) fired: u64,
+    tokens: u64,
+}
+
+const TIMEOUT: u64 = 1_000;
+const TRANSACTION_LIMIT: u64 = 4_000;
+
+impl World {
+    pub(crate) fn new(seed: u64, verbose: bool) -> World {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let start = Millis(1_777_472_000_000);
+        let shared = Rc::new(Shared {
+            store: Memory::new(),
+            now: Cell::new(start),
+            requests: RefCell::new(Vec::new()),
+            dies: Cell::new(None),
+            died: Cell::new(false),
+        });
+        let integration = integration(&mut rng);
+        let mut servicenow = ServiceNow::default();
+        servicenow.unique = integration.settings.correlation.mode == CorrelationMode::Unique;
+        World {
+            seed,
+            verbose,
+            rng,
+            now: start,
+            engine: Engine::new(Doors(Rc::clone(&shared))),
+            shared,
+            integration,
+            queue: BTreeMap::new(),
+            messages: 0,
+            requests: 0,
+            pending: BTreeSet::new(),
+            unacknowledged: BTreeMap::new(),
+            servicenow,
+            platform: Platform::default(),
+            coverage: Coverage::new(),
+            faults: true,
+            edits: 0,
+            fired: 0,
+            tokens: 0,
+        }
+    }
+
+    pub(crate) fn run(mut self) -> Result<Coverage, Violation> {
+        let operation = Operation::Configure { integration: Box::new(self.integration.clone()) };
+        self.operate(operation);
+        let steps = self.rng.u32(100..160);
+        for _ in 0..steps {
+            self.step();
+            self.one_ticket_per_key()?;
+        }
+        self.faults = false;
+        self.until_quiet()?;
+        for _ in 0..2 {
+            self.reconcile();
+            self.until_quiet()?;
+        }
+        self.one_ticket_per_key()?;
+        let writes = self.servicenow.writes + self.platform.writes;
+        self.now = self.now.plus(3_600_000);
+        self.until_quiet()?;
+        if self.servicenow.writes + self.platform.writes != writes {
+            return Err(self.violation("quiet: it wrote again in an hour without edits".to_owned()));
+        }
+        super::check::check(&mut self)?;
+        Ok(self.coverage)
+    }
+
+    pub(crate) fn violation(&self, what: String) -> Violation {
+        Violation { seed: self.seed, what }
+    }
+
+    fn say(&self, text: impl FnOnce() -> String) {
+        if self.verbose {
+            println!("{:>9} {}", self.now.0 - 1_777_472_000_000, text());
+        }
+    }
+
+    pub(crate) fn met(&mut self, what: &'static str) {
+        *self.coverage.entry(what).or_default() += 1;
+        if what.starts_with("fault") {
+            self.fired += 1;
+        }
+        self.say(|| what.to_owned());
+    }
+
+    fn chance(&mut self, percent: u32) -> bool {
+        self.faults && self.rng.u32(0..100) < percent
+    }
+
+    pub(crate) fn rows<T: serde::de::DeserializeOwned>(&self, kind: &str) -> Vec<T> {
+        let prefix = format!("{kind}/");
+        let rows = self
+            .shared
+            .store
+            .scan(&self.integration.tenant, &prefix, None, 10_000)
+            .unwrap_or_default();
+        rows.iter().filter_map(|row| serde_json::from_str(&row.value).ok()).collect()
+    }
+
+    // ---- one step ------------------------------------------------------------------------
+
+    fn step(&mut self) {
+        match self.rng.u32(0..100) {
+            0..=13 => self.edit_platform(),
+            14..=25 => self.edit_external(),
+            26..=30 => self.edit_both(),
+            31..=34 => self.comment(),
+            35..=36 => self.resolve(),
+            37 => self.reconcile(),
+            38..=40 => {
+                let dies = [Dies::BeforeCommit, Dies::AfterCommit, Dies::StoreFails];
+                self.shared.dies.set(Some(dies[self.rng.usize(0..3)]));
+            }
+            41..=44 => {
+                let ms = self.rng.u64(0..8_000);
+                self.pass(ms);
+            }
+            _ => {}
+        }
+        self.advance();
+    }
+
+    /// Lets time pass, and happen what happens meanwhile.
+    fn pass(&mut self, ms: u64) {
+        let until = self.now.plus(ms);
+        while self.next().is_some_and(|next| next <= until) {
+            self.advance();
+        }
+        self.now = self.now.max(until);
+    }
+
+    /// When something arrives or is due next.
+    fn next(&self) -> Option<Millis> {
+        let arrival = self.queue.keys().next().map(|(at, _)| *at);
+        let due = self.shared.store.next_due().ok().flatten();
+        arrival.into_iter().chain(due).min()
+    }
+
+    /// Takes what is next: messages that arrive and rows that are due, some at once.
+    fn advance(&mut self) {
+        let Some(next) = self.next() else { return };
+        if next.since(self.now) > 600_000 {
+            return;
+        }
+        self.now = self.now.max(next);
+        self.shared.now.set(self.now);
+        let mut batch = Vec::new();
+        let size = self.rng.usize(1..4);
+        while batch.len() < size {
+            let Some(entry) = self.queue.first_entry().filter(|e| e.key().0 <= self.now) else {
+                break;
+            };
+            let message = entry.remove();
+            batch.extend(self.arrive(message));
+        }
+        let due = self.shared.store.due(self.now, 3).unwrap_or_default();
+        batch.extend(due.into_iter().map(|(key, _)| Event::Due(key)));
+        if !batch.is_empty() {
+            self.handle(batch);
+        }
+    }
+
+    fn handle(&mut self, batch: Vec<Event>) {
+        self.say(|| {
+            format!("handle {}", batch.iter().map(describe).collect::<Vec<_>>().join(", "))
+        });
+        let planned = self.shared.dies.get();
+        let reports = self.engine.handle(&batch);
+        let requests: Vec<HttpRequest> = self.shared.requests.take();
+        if planned.is_some() && self.shared.dies.get().is_none() {
+            match planned {
+                Some(Dies::BeforeCommit) => self.met("fault: crash before commit"),
+                Some(Dies::AfterCommit) => self.met("fault: crash after commit"),
+                _ => self.met("fault: store failed"),
+            }
+        }
+        if self.shared.died.take() {
+            // The process is gone, with its requests, its connections and what it would have said.
+            self.engine = Engine::new(Doors(Rc::clone(&self.shared)));
+            self.pending.clear();
+            let lost: Vec<String> =
+                std::mem::take(&mut self.unacknowledged).into_values().collect();
+            for body in lost {
+                self.send_event(body, 1_000);
+            }
+            return;
+        }
+        for report in reports {
+            let Report::Reply { request, reply } = report else { continue };
+            if let Some(body) = self.unacknowledged.remove(&request)
+                && reply.status >= 400
+            {
+                self.send_event(body, 1_000);
+            }
+        }
+        for request in requests {
+            self.send_request(request);
+        }
+    }
+
+    fn operate(&mut self, operation: Operation) {
+        self.requests += 1;
+        let event = Event::Operate {
+            request: self.requests,
+            tenant: self.integration.tenant.clone(),
+            operation,
+            by: "operator".to_owned(),
+        };
+        self.shared.now.set(self.now);
+        self.handle(vec![event]);
+    }
+
+    fn post(&mut self, delay: u64, message: Message) {
+        self.messages += 1;
+        self.queue.insert((self.now.plus(delay), self.messages), message);
+    }
+
+    // ---- the network ---------------------------------------------------------------------
+
+    fn arrive(&mut self, message: Message) -> Option<Event> {
+        match message {
+            Message::Webhook { id, body } => Some(self.inbound(
+                InboundKind::Webhook,
+                body,
+                vec![
+                    ("webhook-id".to_owned(), format!("w{id}")),
+                    ("webhook-timestamp".to_owned(), (self.now.0 / 1000).to_string()),
+                    ("webhook-signature".to_owned(), "v1,good".to_owned()),
+                ],
+            )),
+            Message::Event { body } => {
+                self.unacknowledged.insert(self.requests + 1, body.clone());
+                Some(self.inbound(InboundKind::PlatformEvent, body, Vec::new()))
+            }
+            Message::Request { request, answer_lost } => {
+                self.execute(&request, answer_lost);
+                None
+            }
+            Message::Response { ticket, body } => self.answered(ticket, body),
+            Message::Timeout { ticket } => {
+                self.answered(ticket, AnswerBody::Lost("timeout".to_owned()))
+            }
+        }
+    }
+
+    fn inbound(
+        &mut self,
+        kind: InboundKind,
+        body: String,
+        headers: Vec<(String, String)>,
+    ) -> Event {
+        self.requests += 1;
+        Event::Inbound(Inbound {
+            request: self.requests,
+            tenant: self.integration.tenant.clone(),
+            integration: self.integration.id.clone(),
+            kind,
+            headers,
+            body,
+        })
+    }
+
+    fn answered(&mut self, ticket: String, body: AnswerBody) -> Option<Event> {
+        self.pending.remove(&ticket).then(|| {
+            Event::Answer(Answer {
+                ticket,
+                tenant: self.integration.tenant.clone(),
+                integration: self.integration.id.clone(),
+                body,
+            })
+        })
+    }
+
+    fn send_request(&mut self, request: HttpRequest) {
+        let ticket = request.ticket.clone();
+        self.pending.insert(ticket.clone());
+        self.post(TIMEOUT, Message::Timeout { ticket: ticket.clone() });
+        let refuse = |status, headers: &[(&str, &str)]| {
+            let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+            AnswerBody::Response(HttpResponse { status, headers, body: "<html>".to_owned() })
+        };
+        let mut delay = self.rng.u64(5..120);
+        let mut answer_lost = false;
+        if self.chance(14) {
+            let (what, answer) = match self.rng.u32(0..7) {
+                0 => ("fault: connection refused", Some(AnswerBody::NotSent("refused".to_owned()))),
+                1 => ("fault: 503", Some(refuse(503, &[]))),
+                2 => ("fault: 429", Some(refuse(429, &[("retry-after", "2")]))),
+                3 => ("fault: 401", Some(refuse(401, &[]))),
+                4 => {
+                    self.met("fault: request lost");
+                    return;
+                }
+                5 => {
+                    // Overdue, and executed all the same: at most until the transaction limit.
+                    delay = self.rng.u64(TIMEOUT..TRANSACTION_LIMIT - 200);
+                    ("fault: late commit", None)
+                }
+                _ => {
+                    answer_lost = true;
+                    ("fault: answer lost after effect", None)
+                }
+            };
+            self.met(what);
+            if let Some(body) = answer {
+                self.post(delay, Message::Response { ticket, body });
+                return;
+            }
+        }
+        self.post(delay, Message::Request { request: Box::new(request), answer_lost });
+    }
+
+    fn execute(&mut self, request: &HttpRequest, answer_lost: bool) {
+        self.say(|| {
+            format!(
+                "execute {:?} {:?} {} {}",
+                request.remote,
+                request.method,
+                request.path,
+                request.body.as_deref().unwrap_or("")
+            )
+        });
+        let mut body = if request.remote == Remote::Servicenow {
+            if request.method == Method::Patch && self.chance(6) {
+                self.met("edit: external between read and write");
+                if let Some(id) = request.path.rsplit('/').next().map(str::to_owned) {
+                    self.edit_ticket(&id);
+                }
+            }
+            let (response, changed) = self.servicenow.serve(request, self.now);
+            for changed in changed {
+                self.tell(changed);
+            }
+            response
+        } else {
+            let (response, events) = self.platform.serve(request, self.now);
+            if response.status == 409 {
+                self.met("outcome: moved");
+            }
+            for event in events {
+                self.send_event(event, 0);
+            }
+            response
+        };
+        if request.method != Method::Get && self.chance(3) {
+            self.met("fault: 500 after commit");
+            body = HttpResponse { status: 500, headers: Vec::new(), body: String::new() };
+        }
+        if !answer_lost {
+            let delay = self.rng.u64(1..60);
+            let message = Message::Response {
+                ticket: request.ticket.clone(),
+                body: AnswerBody::Response(body),
+            };
+            self.post(delay, message);
+        }
+    }
+
+    /// ServiceNow tells of a change: once, never, twice, late, or with an older payload.
+    fn tell(&mut self, changed: Changed) {
+        let (body, plain) = match &changed {
+            Changed::Ticket(id) => {
+                let shape = match self.chance(20) {
+                    true => self.rng.u64(0..2),
+                    false => 2,
+                };
+                if shape < 2 {
+                    self.met("fault: webhook without counter");
+                }
+                (self.servicenow.webhook(id, shape), true)
+            }
+            Changed::Journal(row) => (Some(ServiceNow::journal_webhook(row)), false),
+        };
+        let Some(body) = body else { return };
+        let _ = plain;
+        if self.chance(15) {
+            self.met("fault: webhook lost");
+            return;
+        }
+        self.messages += 1;
+        let id = self.messages;
+        let mut delay = self.rng.u64(1..200);
+        if self.chance(12) {
+            self.met("fault: webhook late");
+            delay = self.rng.u64(1_000..30_000);
+        }
+        if self.chance(10) {
+            self.met("fault: webhook doubled");
+            let again = self.rng.u64(1..10_000);
+            self.post(delay + again, Message::Webhook { id, body: body.clone() });
+        }
+        self.post(delay, Message::Webhook { id, body });
+    }
+
+    fn send_event(&mut self, body: String, after: u64) {
+        let mut delay = after + self.rng.u64(1..200);
+        if self.chance(12) {
+            self.met("fault: event late");
+            delay += self.rng.u64(1_000..20_000);
+        }
+        if self.chance(10) {
+            self.met("fault: event doubled");
+            let again = self.rng.u64(1..10_000);
+            self.post(delay + again, Message::Event { body: body.clone() });
+        }
+        self.post(delay, Message::Event { body });
+    }
+
+    // ---- people --------------------------------------------------------------------------
+
+    fn token(&mut self) -> String {
+        self.tokens += 1;
+        // Now and then the same text twice, or a text that is masked on its way.
+        match self.rng.u32(0..20) {
+            0 => format!("token{} call +1555019{:04}", self.tokens, self.tokens),
+            _ => format!("token{}", self.tokens),
+        }
+    }
+
+    fn platform_value(&mut self, field: &str) -> String {
+        let pick = |rng: &mut fastrand::Rng, of: &[&str]| of[rng.usize(0..of.len())].to_owned();
+        match field {
+            "severity" => pick(&mut self.rng, &["critical", "high", "medium", "low"]),
+            "status" => pick(&mut self.rng, &["open", "mitigated", "resolved", "closed"]),
+            "assigned_to" => pick(&mut self.rng, &["", USERS[0].1, USERS[1].1]),
+            _ => self.token(),
+        }
+    }
+
+    fn edit_platform(&mut self) {
+        self.edits += 1;
+        self.met("edit: platform");
+        let id = format!("rec-{}", self.rng.u32(0..2));
+        let fields = ["title", "description", "severity", "status", "assigned_to"];
+        let new = !self.platform.records.contains_key(&id);
+        let chosen: Vec<&str> =
+            if new { fields.to_vec() } else { vec![fields[self.rng.usize(0..fields.len())]] };
+        let values: Vec<(&str, String)> =
+            chosen.into_iter().map(|f| (f, self.platform_value(f))).collect();
+        let set: Vec<(&str, &str)> = values.iter().map(|(f, v)| (*f, v.as_str())).collect();
+        self.say(|| format!("platform user: {id} {set:?}"));
+        let event = self.platform.edit(&id, &set, self.now);
+        self.send_event(event, 0);
+    }
+
+    fn a_ticket(&mut self) -> Option<String> {
+        let ids: Vec<&String> = self.servicenow.tickets.keys().collect();
+        (!ids.is_empty()).then(|| ids[self.rng.usize(0..ids.len())].clone())
+    }
+
+    fn edit_external(&mut self) {
+        if let Some(id) = self.a_ticket() {
+            self.met("edit: external");
+            self.edit_ticket(&id);
+        }
+    }
+
+    fn edit_ticket(&mut self, id: &str) {
+        self.edits += 1;
+        let column =
+            ["short_description", "description", "impact", "urgency", "state", "assigned_to"];
+        let column = column[self.rng.usize(0..column.len())];
+        let value = match column {
+            "impact" | "urgency" => self.rng.u32(1..4).to_string(),
+            "state" => ["1", "2", "3", "6", "7", "8"][self.rng.usize(0..6)].to_owned(),
+            "assigned_to" => ["", USERS[0].0, USERS[1].0][self.rng.usize(0..3)].to_owned(),
+            _ => self.token(),
+        };
+        self.say(|| format!("agent: {id} {column}={value}"));
+        for changed in self.servicenow.edit(id, column, &value, self.now) {
+            self.tell(changed);
+        }
+    }
+
+    /// The same field on both sides within a few seconds.
+    fn edit_both(&mut self) {
+        let Some(id) = self.a_ticket() else { return };
+        self.met("edit: both at once");
+        self.edits += 2;
+        let record = self.servicenow.tickets[&id].columns["correlation_id"].clone();
+        let (field, column, theirs) = match self.rng.u32(0..2) {
+            0 => ("title", "short_description", self.token()),
+            _ => ("status", "state", ["1", "3", "6", "7"][self.rng.usize(0..4)].to_owned()),
+        };
+        let ours = self.platform_value(field);
+        let event = self.platform.edit(&record, &[(field, &ours)], self.now);
+        self.send_event(event, 0);
+        let ms = self.rng.u64(0..9_000);
+        self.pass(ms);
+        self.say(|| format!("both: {record} {field}={ours}, {column}={theirs}"));
+        for changed in self.servicenow.edit(&id, column, &theirs, self.now) {
+            self.tell(changed);
+        }
+    }
+
+    fn comment(&mut self) {
+        let text = match self.rng.u32(0..4) {
+            0 => "ok".to_owned(),
+            _ => self.token(),
+        };
+        let internal = self.rng.bool();
+        if self.rng.bool() {
+            let ids: Vec<String> = self.platform.records.keys().cloned().collect();
+            if ids.is_empty() {
+                return;
+            }
+            self.met("comment: platform");
+            let id = &ids[self.rng.usize(0..ids.len())];
+            let event = self.platform.say(
+                id,
+                &text,
+                if internal { "internal" } else { "public" },
+                self.now,
+            );
+            self.send_event(event, 0);
+        } else if let Some(id) = self.a_ticket() {
+            self.met("comment: external");
+            let element = if internal { "work_notes" } else { "comments" };
+            for changed in self.servicenow.say(&id, element, &text, self.now) {
+                self.tell(changed);
+            }
+        }
+        self.edits += 1;
+    }
+
+    fn resolve(&mut self) {
+        let open: Vec<Conflict> = self.rows("conflict");
+        let Some(conflict) = open.into_iter().find(|c| c.state == ConflictState::Open) else {
+            return;
+        };
+        self.met("why: resolved");
+        let resolution = match self.rng.u32(0..3) {
+            0 => Resolution::UsePlatform,
+            1 => Resolution::UseExternal,
+            _ => Resolution::Value(firn_model::Value::text(
+                self.platform_value(conflict.field.as_str()),
+            )),
+        };
+        self.operate(Operation::Resolve {
+            integration: self.integration.id.clone(),
+            conflict: conflict.id,
+            resolution,
+        });
+    }
+
+    fn reconcile(&mut self) {
+        self.met("reconcile");
+        let mode = if self.faults && self.rng.bool() { RunMode::DryRun } else { RunMode::AutoHeal };
+        self.operate(Operation::Reconcile { integration: self.integration.id.clone(), mode });
+    }
+
+    // ---- the end -------------------------------------------------------------------------
+
+    /// Lets everything arrive and everything due happen, until nothing is left to do.
+    fn until_quiet(&mut self) -> Result<(), Violation> {
+        let horizon = self.now.plus(3_600_000);
+        for _ in 0..20_000 {
+            let Some(next) = self.next() else { return Ok(()) };
+            if next > horizon {
+                return Ok(());
+            }
+            self.advance();
+        }
+        for link in self.rows::<Link>("link") {
+            self.say(|| format!("{link:#?}"));
+        }
+        Err(self.violation("quiet: it never comes to rest".to_owned()))
+    }
+
+    fn one_ticket_per_key(&self) -> Result<(), Violation> {
+        let mut keys = BTreeSet::new();
+        for ticket in self.servicenow.tickets.values() {
+            if !keys.insert(&ticket.columns["correlation_id"]) {
+                return Err(
+                    self.violation(format!("two tickets for {}", ticket.columns["correlation_id"]))
+                );
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn link_of(&self, record: &str) -> Option<Link> {
+        let id = identity::link_id(&self.integration.id, &PlatformId::new(record).ok()?);
+        self.rows::<Link>("link").into_iter().find(|link| link.id == id)
+    }
+}
+
+fn describe(event: &Event) -> String {
+    match event {
+        Event::Inbound(i) => format!("{:?} {}", i.kind, i.body),
+        Event::Operate { operation, .. } => format!("{operation:?}").chars().take(60).collect(),
+        Event::Due(key) => format!("due {}", key.path),
+        Event::Answer(a) => match &a.body {
+            AnswerBody::Response(r) => format!("answer {} {} {}", a.ticket, r.status, r.body),
+            other => format!("answer {} {other:?}", a.ticket),
+        },
+    }
+}
+
+fn integration(rng: &mut fastrand::Rng) -> Integration {
+    let mut settings = preset::settings(Preset::Incidents);
+    settings.request_timeout = TIMEOUT;
+    settings.correlation.transaction_limit = TRANSACTION_LIMIT;
+    if rng.bool() {
+        settings.correlation.mode = CorrelationMode::Unique;
+    }
+    settings.strategy =
+        [Strategy::LastWriteWins, Strategy::OwnershipPriority, Strategy::ManualReview]
+            [rng.usize(0..3)];
+    settings.journal.work_notes_to_platform = rng.bool();
+    for field in &mut settings.fields {
+        field.owner = [Owner::Platform, Owner::External, Owner::Shared][rng.usize(0..3)];
+        field.off_owner =
+            [OffOwner::Restored, OffOwner::Restored, OffOwner::Kept, OffOwner::Adopted]
+                [rng.usize(0..4)];
+        field.platform_priority = rng.i32(0..3);
+        field.external_priority = rng.i32(0..3);
+    }
+    let _ = Outcome::SignInFailed;
+    Integration {
+        id: IntegrationId::new("int-1").unwrap_or_else(|_| unreachable!()),
+        tenant: TenantId::new("acme").unwrap_or_else(|_| unreachable!()),
+        slug: "prod-snow".to_owned(),
+        name: "Production ServiceNow".to_owned(),
+        base_url: "https://example.service-now.com".to_owned(),
+        platform: PlatformContract {
+            callback_url: Some("https://platform.example/callback".to_owned()),
+            read_url: Some("https://platform.example/records/{id}".to_owned()),
+        },
+        enabled: true,
+        settings,
+    }
+}
