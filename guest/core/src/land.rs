@@ -8,12 +8,15 @@ use firn_model::{
     Refusal, Revision, Side, SysId, Translated, Uncertainty, Verb, Why, Write,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::plan::Effects;
 use crate::settings::Rules;
 use crate::{identity, journal, mapping, observe};
 
 /// What an answer says, decoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Reading {
     /// The tickets that have our key, oldest first.
     Found(Vec<ObservedRecord>),

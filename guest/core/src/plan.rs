@@ -13,6 +13,8 @@ use firn_model::{
     Value, Verb, Why, Write, Written,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::land::{self, Reading};
 use crate::mapping::{self, Untranslatable};
 use crate::merge::{self, Circumstances, Verdict};
@@ -20,7 +22,8 @@ use crate::settings::Rules;
 use crate::{identity, journal, masking, observe};
 
 /// What `advance` is given besides the link.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Input {
     /// Something was seen.
     Seen(Observation),
@@ -197,9 +200,10 @@ impl Planner<'_> {
         };
         let since = count(seen.revision).saturating_sub(count(ghost.revision));
         let over = seen.revision.is_some_and(|revision| revision.at() > ghost.until);
-        if !mapping::agree(field, &ghost.of, &seen.shape) {
-            ghost.departed = true;
-        } else if ghost.departed || since > 1 {
+        let agrees = mapping::agree(field, &ghost.of, &seen.shape);
+        ghost.departed |= !agrees;
+        // An edit and then the ghost; or an edit, the ghost, and an edit again.
+        if (agrees && (ghost.departed || since > 1)) || since > 2 {
             state.ghost = None;
             self.finding(
                 FindingKind::OverwrittenUnseen,

@@ -162,7 +162,7 @@ pub struct Reply {
 }
 
 /// A link got its ticket.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     /// The link.
     pub link: LinkId,

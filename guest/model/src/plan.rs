@@ -49,7 +49,8 @@ pub struct Written {
 }
 
 /// What the core wants done next on a side.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// Nothing: the side is as it should be.
     Settled,
@@ -145,7 +146,7 @@ pub struct DeadLetter {
 }
 
 /// What is to be stored and done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The link as it is to be stored.
     pub link: Link,
