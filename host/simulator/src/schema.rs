@@ -1,0 +1,273 @@
+//! What a stock instance knows: tables and their parents, defaults, references, choices, users.
+
+/// A table and the one that it extends.
+pub(crate) const TABLES: &[(&str, &str)] = &[
+    ("task", ""),
+    ("incident", "task"),
+    ("problem", "task"),
+    ("change_request", "task"),
+    ("sc_request", "task"),
+    ("sc_req_item", "task"),
+    ("sc_task", "task"),
+    ("sn_customerservice_case", "task"),
+    ("sys_user", ""),
+    ("sys_user_group", ""),
+    ("core_company", ""),
+    ("sys_choice", ""),
+    ("sys_properties", ""),
+    ("sys_script", ""),
+    ("sys_journal_field", ""),
+    ("sys_attachment", ""),
+    ("sys_audit_delete", ""),
+    ("syslog", ""),
+    ("sys_outbound_http_log", ""),
+];
+
+pub(crate) fn parent(table: &str) -> Option<&'static str> {
+    TABLES.iter().find(|(name, _)| *name == table).map(|(_, parent)| *parent)
+}
+
+/// A table and all that it extends, nearest first.
+pub(crate) fn ancestry(table: &str) -> Vec<&'static str> {
+    let mut line = Vec::new();
+    let mut at = TABLES.iter().find(|(name, _)| *name == table);
+    while let Some((name, parent)) = at {
+        line.push(*name);
+        at = TABLES.iter().find(|(name, _)| name == parent);
+    }
+    line
+}
+
+pub(crate) fn is_task(table: &str) -> bool {
+    ancestry(table).contains(&"task")
+}
+
+/// The table that a reference column points to.
+pub(crate) fn reference(column: &str) -> Option<&'static str> {
+    Some(match column {
+        "caller_id" | "assigned_to" | "opened_by" | "resolved_by" | "closed_by" | "reopened_by"
+        | "manager" => "sys_user",
+        "assignment_group" => "sys_user_group",
+        "company" => "core_company",
+        "parent" | "parent_incident" => "incident",
+        "problem_id" => "problem",
+        "rfc" => "change_request",
+        _ => return None,
+    })
+}
+
+pub(crate) const JOURNALS: [&str; 2] = ["comments", "work_notes"];
+
+/// Columns that are there and empty on a fresh task.
+const EMPTY: &str = "activity_due additional_assignee_list approval_history approval_set assigned_to \
+    assignment_group business_duration business_service calendar_duration calendar_stc caller_id \
+    caused_by close_code close_notes closed_at closed_by cmdb_ci comments comments_and_work_notes \
+    company contact_type contract correlation_display correlation_id delivery_plan delivery_task \
+    description due_date expected_start follow_up group_list hold_reason location order parent \
+    parent_incident problem_id reopened_by reopened_time resolved_at resolved_by rfc service_offering \
+    short_description sla_due subcategory sys_tags time_worked user_input watch_list work_end \
+    work_notes work_notes_list work_start";
+
+const TASK: &[(&str, &str)] = &[
+    ("active", "true"),
+    ("approval", "not requested"),
+    ("escalation", "0"),
+    ("impact", "3"),
+    ("knowledge", "false"),
+    ("made_sla", "true"),
+    ("priority", "4"),
+    ("reassignment_count", "0"),
+    ("state", "1"),
+    ("sys_domain", "global"),
+    ("sys_domain_path", "/"),
+    ("upon_approval", "proceed"),
+    ("upon_reject", "cancel"),
+    ("urgency", "3"),
+];
+
+const INCIDENT: &[(&str, &str)] = &[
+    ("category", "inquiry"),
+    ("child_incidents", "0"),
+    ("incident_state", "1"),
+    ("notify", "1"),
+    ("reopen_count", "0"),
+    ("severity", "3"),
+];
+
+/// Columns that exist on incidents only; other classes answer them as empty.
+const OF_INCIDENT: &[&str] = &["caller_id", "category", "subcategory", "close_code", "hold_reason"];
+
+/// The columns of a fresh row.
+pub(crate) fn defaults(table: &str) -> Vec<(String, String)> {
+    let mut columns: Vec<(String, String)> = Vec::new();
+    let mut put = |pairs: &[(&str, &str)]| {
+        columns.extend(pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())));
+    };
+    if is_task(table) {
+        let empty =
+            EMPTY.split_whitespace().filter(|c| table == "incident" || !OF_INCIDENT.contains(c));
+        put(&empty.map(|c| (c, "")).collect::<Vec<_>>());
+        put(TASK);
+        if table == "incident" {
+            put(INCIDENT);
+        }
+    }
+    let rest: &[(&str, &str)] = match table {
+        "sys_user" => &[
+            ("user_name", ""),
+            ("name", ""),
+            ("email", ""),
+            ("active", "true"),
+            ("time_zone", "GMT"),
+            ("date_format", "yyyy-MM-dd"),
+            ("locked_out", "false"),
+            ("web_service_access_only", "false"),
+        ],
+        "sys_user_group" | "core_company" => &[("name", ""), ("active", "true")],
+        "sys_choice" => &[
+            ("name", ""),
+            ("element", ""),
+            ("value", ""),
+            ("label", ""),
+            ("sequence", "0"),
+            ("inactive", "false"),
+            ("language", "en"),
+        ],
+        "sys_properties" => &[
+            ("name", ""),
+            ("value", ""),
+            ("type", "string"),
+            ("description", ""),
+            ("read_roles", ""),
+            ("write_roles", ""),
+            ("is_private", "false"),
+            ("ignore_cache", "false"),
+        ],
+        "sys_script" => &[
+            ("name", ""),
+            ("collection", ""),
+            ("when", "after"),
+            ("order", "100"),
+            ("priority", "100"),
+            ("active", "true"),
+            ("advanced", "true"),
+            ("action_insert", "false"),
+            ("action_update", "false"),
+            ("action_delete", "false"),
+            ("action_query", "false"),
+            ("condition", ""),
+            ("filter_condition", ""),
+            ("script", ""),
+            ("description", ""),
+        ],
+        "sys_journal_field" => {
+            &[("element_id", ""), ("element", ""), ("name", ""), ("value", ""), ("sys_tags", "")]
+        }
+        "syslog" => &[("level", ""), ("message", ""), ("source", "")],
+        "sys_outbound_http_log" => &[("url", ""), ("method", ""), ("response_status", "")],
+        "sys_audit_delete" => &[("tablename", ""), ("documentkey", "")],
+        _ => &[],
+    };
+    put(rest);
+    columns
+}
+
+pub(crate) fn number_prefix(table: &str) -> Option<&'static str> {
+    Some(match table {
+        "incident" => "INC",
+        "problem" => "PRB",
+        "change_request" => "CHG",
+        "sc_request" => "REQ",
+        "sc_req_item" => "RITM",
+        "sc_task" => "SCTASK",
+        "sn_customerservice_case" => "CS",
+        "task" => "TASK",
+        _ => return None,
+    })
+}
+
+/// Choices: table, element, value and label.
+pub(crate) const CHOICES: &[(&str, &str, &[(&str, &str)])] = &[
+    (
+        "incident",
+        "state",
+        &[
+            ("1", "New"),
+            ("2", "In Progress"),
+            ("3", "On Hold"),
+            ("6", "Resolved"),
+            ("7", "Closed"),
+            ("8", "Canceled"),
+        ],
+    ),
+    ("task", "impact", &[("1", "1 - High"), ("2", "2 - Medium"), ("3", "3 - Low")]),
+    ("task", "urgency", &[("1", "1 - High"), ("2", "2 - Medium"), ("3", "3 - Low")]),
+    (
+        "task",
+        "priority",
+        &[
+            ("1", "1 - Critical"),
+            ("2", "2 - High"),
+            ("3", "3 - Moderate"),
+            ("4", "4 - Low"),
+            ("5", "5 - Planning"),
+        ],
+    ),
+    (
+        "incident",
+        "hold_reason",
+        &[
+            ("1", "Awaiting Caller"),
+            ("3", "Awaiting Problem"),
+            ("4", "Awaiting Vendor"),
+            ("5", "Awaiting Change"),
+        ],
+    ),
+    (
+        "incident",
+        "close_code",
+        &[
+            ("Duplicate", "Duplicate"),
+            ("Known error", "Known error"),
+            ("No resolution provided", "No resolution provided"),
+            ("Resolved by caller", "Resolved by caller"),
+            ("Resolved by change", "Resolved by change"),
+            ("Resolved by problem", "Resolved by problem"),
+            ("Resolved by request", "Resolved by request"),
+            ("Solution provided", "Solution provided"),
+            ("Workaround provided", "Workaround provided"),
+            ("User error", "User error"),
+        ],
+    ),
+    (
+        "incident",
+        "category",
+        &[
+            ("inquiry", "Inquiry / Help"),
+            ("software", "Software"),
+            ("hardware", "Hardware"),
+            ("network", "Network"),
+            ("database", "Database"),
+        ],
+    ),
+];
+
+/// Users: name for sign-in, password (empty: cannot sign in), display name, e-mail, roles.
+pub(crate) const USERS: &[(&str, &str, &str, &str, &str)] = &[
+    ("admin", "admin", "System Administrator", "admin@example.com", "admin"),
+    ("integration", "integration", "Firn Integration", "integration@example.com", "itil"),
+    ("ann.lee", "ann.lee", "Ann Lee", "ann.lee@example.com", "itil"),
+    ("bob.ray", "bob.ray", "Bob Ray", "bob.ray@example.com", "itil"),
+    ("caller", "", "Cara Caller", "cara.caller@example.com", ""),
+];
+
+/// Priority from impact and urgency.
+pub(crate) fn priority(impact: &str, urgency: &str) -> &'static str {
+    match (impact, urgency) {
+        ("1", "1") => "1",
+        ("1", "2") | ("2", "1") => "2",
+        ("1", "3") | ("2", "2") | ("3", "1") => "3",
+        ("2", "3") | ("3", "2") => "4",
+        _ => "5",
+    }
+}

@@ -1,0 +1,386 @@
+//! Records and the rules of the house: what a write does to a row besides what it says.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::schema;
+
+/// A row: every column is text.
+pub type Record = BTreeMap<String, String>;
+
+/// Why a write was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// No such table.
+    NoTable(String),
+    /// No such row.
+    NoRecord,
+    /// Mandatory fields, by label.
+    DataPolicy(Vec<&'static str>),
+    /// A business rule aborted it.
+    Aborted(String),
+    /// A unique column has the value already.
+    NotUnique,
+}
+
+/// A change that business rules may want to hear of.
+#[derive(Debug, Clone)]
+pub(crate) struct Changed {
+    pub(crate) table: String,
+    pub(crate) current: Record,
+    /// The row before; `None` for an insert.
+    pub(crate) previous: Option<Record>,
+}
+
+#[derive(Default)]
+pub(crate) struct Tables {
+    rows: BTreeMap<String, BTreeMap<String, Record>>,
+    numbers: BTreeMap<String, u64>,
+    ids: u64,
+    rng: fastrand::Rng,
+    /// Unique indices: table and column.
+    pub(crate) unique: Vec<(String, String)>,
+}
+
+pub(crate) fn now() -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let at = jiff::Timestamp::from_second(i64::try_from(seconds).unwrap_or(0)).unwrap_or_default();
+    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+fn get<'a>(record: &'a Record, column: &str) -> &'a str {
+    record.get(column).map_or("", String::as_str)
+}
+
+impl Tables {
+    pub(crate) fn new(seed: u64) -> Tables {
+        let mut tables = Tables { rng: fastrand::Rng::with_seed(seed), ..Tables::default() };
+        for (user_name, password, name, email, roles) in schema::USERS {
+            let set = [
+                ("user_name", *user_name),
+                ("name", *name),
+                ("email", *email),
+                ("user_password", *password),
+                ("roles", *roles),
+            ];
+            tables.seed("sys_user", &set);
+        }
+        for name in ["Service Desk", "Network", "Software"] {
+            tables.seed("sys_user_group", &[("name", name)]);
+        }
+        for (table, element, choices) in schema::CHOICES {
+            for (sequence, (value, label)) in choices.iter().enumerate() {
+                let sequence = sequence.to_string();
+                let set = [
+                    ("name", *table),
+                    ("element", *element),
+                    ("value", *value),
+                    ("label", *label),
+                    ("sequence", &sequence),
+                ];
+                tables.seed("sys_choice", &set);
+            }
+        }
+        tables
+    }
+
+    fn seed(&mut self, table: &str, set: &[(&str, &str)]) {
+        let set = set.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let _ = self.insert(table, &set, "system", &mut |_| Ok(()));
+    }
+
+    pub(crate) fn guid(&mut self) -> String {
+        // Random, and never twice: the lower half counts.
+        self.ids += 1;
+        format!("{:016x}{:016x}", self.rng.u64(..), self.ids ^ 0x5eed_0000_0000_0000)
+    }
+
+    pub(crate) fn exists(table: &str) -> bool {
+        schema::parent(table).is_some()
+    }
+
+    /// Whether a query may name a column: known ones, custom ones that a row has, and dot-walks.
+    pub(crate) fn has_column(&self, table: &str, column: &str) -> bool {
+        let first = column.split('.').next().unwrap_or(column);
+        first.starts_with("sys_")
+            || first == "number"
+            || schema::defaults(table).iter().any(|(name, _)| name == first)
+            || self.unique.iter().any(|(t, c)| t == table && c == first)
+            || self.of(table).any(|record| record.contains_key(first))
+    }
+
+    /// All rows of a table and of the tables that extend it.
+    pub(crate) fn of<'a>(&'a self, table: &str) -> impl Iterator<Item = &'a Record> + use<'a> {
+        let classes: Vec<_> = self
+            .rows
+            .iter()
+            .filter(|(name, _)| schema::ancestry(name).contains(&table))
+            .map(|(_, rows)| rows)
+            .collect();
+        classes.into_iter().flat_map(|rows| rows.values())
+    }
+
+    pub(crate) fn find(&self, table: &str, sys_id: &str) -> Option<&Record> {
+        self.rows
+            .iter()
+            .filter(|(name, _)| schema::ancestry(name).contains(&table))
+            .find_map(|(_, rows)| rows.get(sys_id))
+    }
+
+    pub(crate) fn first(&self, table: &str, column: &str, value: &str) -> Option<&Record> {
+        self.of(table).find(|record| get(record, column) == value)
+    }
+
+    /// A column's value, through references: `caller_id.email`.
+    pub(crate) fn walk(&self, record: &Record, path: &str) -> String {
+        let Some((first, rest)) = path.split_once('.') else {
+            return get(record, path).to_owned();
+        };
+        let target =
+            schema::reference(first).and_then(|table| self.find(table, get(record, first)));
+        target.map(|target| self.walk(target, rest)).unwrap_or_default()
+    }
+
+    /// What people see of a column: the label of a choice, the name of a referenced row.
+    pub(crate) fn display_of(&self, record: &Record, column: &str) -> String {
+        let value = self.walk(record, column);
+        if let Some(table) = schema::reference(column) {
+            let target = self.find(table, &value);
+            return target
+                .map(|t| get(t, "name").to_owned())
+                .filter(|n| !n.is_empty())
+                .or_else(|| target.map(|t| get(t, "number").to_owned()))
+                .unwrap_or_default();
+        }
+        let class = get(record, "sys_class_name");
+        let choice = self.of("sys_choice").find(|choice| {
+            get(choice, "element") == column
+                && get(choice, "value") == value
+                && schema::ancestry(class).contains(&get(choice, "name"))
+        });
+        choice.map_or(value, |choice| get(choice, "label").to_owned())
+    }
+
+    pub(crate) fn insert(
+        &mut self,
+        table: &str,
+        set: &Record,
+        by: &str,
+        before: &mut dyn FnMut(&mut Changed) -> Result<(), String>,
+    ) -> Result<Vec<Changed>, Refused> {
+        if !Tables::exists(table) {
+            return Err(Refused::NoTable(table.to_owned()));
+        }
+        let mut record: Record = schema::defaults(table).into_iter().collect();
+        let at = now();
+        let id =
+            set.get("sys_id").filter(|id| id.len() == 32).cloned().unwrap_or_else(|| self.guid());
+        if self.find(table, &id).is_some() {
+            return Err(Refused::NotUnique);
+        }
+        for (column, value) in [
+            ("sys_id", id.as_str()),
+            ("sys_created_on", &at),
+            ("sys_created_by", by),
+            ("sys_updated_on", &at),
+            ("sys_updated_by", by),
+            ("sys_mod_count", "0"),
+            ("sys_class_name", table),
+        ] {
+            record.insert(column.to_owned(), value.to_owned());
+        }
+        if let Some(prefix) = schema::number_prefix(table) {
+            let next = self.numbers.entry(table.to_owned()).or_insert(10_000);
+            *next += 1;
+            let number = format!("{prefix}{next:07}");
+            record.insert("task_effective_number".to_owned(), number.clone());
+            record.insert("number".to_owned(), number);
+            record.insert("opened_at".to_owned(), at.clone());
+            let user = self.first("sys_user", "user_name", by).map(|u| get(u, "sys_id").to_owned());
+            record.insert("opened_by".to_owned(), user.unwrap_or_default());
+        }
+        apply(&mut record, set);
+        let mut changed = Changed { table: table.to_owned(), current: record, previous: None };
+        self.finish(&mut changed, before)?;
+        let said = self.say(&mut changed.current, by);
+        self.rows.entry(table.to_owned()).or_default().insert(id, changed.current.clone());
+        Ok(std::iter::once(changed).chain(said).collect())
+    }
+
+    pub(crate) fn update(
+        &mut self,
+        table: &str,
+        sys_id: &str,
+        set: &Record,
+        by: &str,
+        before: &mut dyn FnMut(&mut Changed) -> Result<(), String>,
+    ) -> Result<Vec<Changed>, Refused> {
+        let previous = self.find(table, sys_id).cloned().ok_or(Refused::NoRecord)?;
+        let class = get(&previous, "sys_class_name").to_owned();
+        let mut record = previous.clone();
+        apply(&mut record, set);
+        if record == previous {
+            return Ok(Vec::new()); // Nothing changes: no new version, no rule.
+        }
+        let mut changed =
+            Changed { table: class.clone(), current: record, previous: Some(previous.clone()) };
+        self.finish(&mut changed, before)?;
+        let count: u64 = get(&previous, "sys_mod_count").parse().unwrap_or(0);
+        changed.current.insert("sys_mod_count".to_owned(), (count + 1).to_string());
+        changed.current.insert("sys_updated_on".to_owned(), now());
+        changed.current.insert("sys_updated_by".to_owned(), by.to_owned());
+        let said = self.say(&mut changed.current, by);
+        self.rows.entry(class).or_default().insert(sys_id.to_owned(), changed.current.clone());
+        Ok(std::iter::once(changed).chain(said).collect())
+    }
+
+    pub(crate) fn delete(&mut self, table: &str, sys_id: &str, by: &str) -> Result<(), Refused> {
+        let class = self
+            .find(table, sys_id)
+            .map(|r| get(r, "sys_class_name").to_owned())
+            .ok_or(Refused::NoRecord)?;
+        if let Some(rows) = self.rows.get_mut(&class) {
+            rows.remove(sys_id);
+        }
+        let set = Record::from([
+            ("tablename".to_owned(), class),
+            ("documentkey".to_owned(), sys_id.to_owned()),
+        ]);
+        self.insert("sys_audit_delete", &set, by, &mut |_| Ok(())).map(|_| ())
+    }
+
+    /// Before-rules, computed columns and data policies: what stands between a write and its row.
+    fn finish(
+        &self,
+        changed: &mut Changed,
+        before: &mut dyn FnMut(&mut Changed) -> Result<(), String>,
+    ) -> Result<(), Refused> {
+        before(changed).map_err(Refused::Aborted)?;
+        let table = changed.table.clone();
+        if schema::is_task(&table) {
+            self.task(changed)?;
+        }
+        let record = &changed.current;
+        for (of, column) in &self.unique {
+            let value = get(record, column);
+            let taken = *of == table
+                && !value.is_empty()
+                && self
+                    .of(of)
+                    .any(|r| get(r, column) == value && get(r, "sys_id") != get(record, "sys_id"));
+            if taken {
+                return Err(Refused::NotUnique);
+            }
+        }
+        Ok(())
+    }
+
+    fn task(&self, changed: &mut Changed) -> Result<(), Refused> {
+        let previous = changed.previous.clone().unwrap_or_default();
+        let record = &mut changed.current;
+        if changed.table == "incident" {
+            let priority = schema::priority(get(record, "impact"), get(record, "urgency"));
+            record.insert("priority".to_owned(), priority.to_owned());
+            let (was, is) = (get(&previous, "state").to_owned(), get(record, "state").to_owned());
+            record.insert("incident_state".to_owned(), is.clone());
+            if was == "7" && is != "7" {
+                return Err(Refused::Aborted("Closed incidents cannot be reopened".to_owned()));
+            }
+            self.incident_policy(record)?;
+            if is != was {
+                transition(record, &was, &is);
+            }
+        }
+        Ok(())
+    }
+
+    /// Resolving and closing need a code and notes; holding needs a reason. A code that is no
+    /// choice counts as none.
+    fn incident_policy(&self, record: &Record) -> Result<(), Refused> {
+        let mut missing = Vec::new();
+        let state = get(record, "state");
+        if matches!(state, "6" | "7") {
+            let code = get(record, "close_code");
+            let known = self
+                .of("sys_choice")
+                .any(|c| get(c, "element") == "close_code" && get(c, "value") == code);
+            if !known {
+                missing.push("Resolution code");
+            }
+            if get(record, "close_notes").is_empty() {
+                missing.push("Resolution notes");
+            }
+        }
+        if state == "3" && get(record, "hold_reason").is_empty() {
+            missing.push("On hold reason");
+        }
+        if missing.is_empty() { Ok(()) } else { Err(Refused::DataPolicy(missing)) }
+    }
+
+    /// Journal columns do not stay in the row: each text becomes a row of `sys_journal_field`.
+    fn say(&mut self, record: &mut Record, by: &str) -> Vec<Changed> {
+        let mut changed = Vec::new();
+        for column in schema::JOURNALS {
+            let Some(text) = record.get_mut(column).map(std::mem::take).filter(|t| !t.is_empty())
+            else {
+                continue;
+            };
+            let set = Record::from([
+                ("element_id".to_owned(), get(record, "sys_id").to_owned()),
+                ("element".to_owned(), column.to_owned()),
+                ("name".to_owned(), get(record, "sys_class_name").to_owned()),
+                ("value".to_owned(), text),
+            ]);
+            if let Ok(said) = self.insert("sys_journal_field", &set, by, &mut |_| Ok(())) {
+                changed.extend(said);
+            }
+        }
+        changed
+    }
+}
+
+/// Columns of a write, except those that the system keeps for itself.
+fn apply(record: &mut Record, set: &Record) {
+    const KEPT: &[&str] = &[
+        "sys_id",
+        "number",
+        "sys_created_on",
+        "sys_created_by",
+        "sys_updated_on",
+        "sys_updated_by",
+        "sys_mod_count",
+        "sys_class_name",
+        "priority",
+    ];
+    let is_task = record.contains_key("number");
+    for (column, value) in set {
+        let kept = KEPT.contains(&column.as_str()) && (column != "priority" || is_task);
+        // Custom columns begin with u_ or x_; other unknown ones are ignored without a word.
+        let known =
+            record.contains_key(column) || column.starts_with("u_") || column.starts_with("x_");
+        if !kept && (known || matches!(column.as_str(), "user_password" | "roles")) {
+            record.insert(column.clone(), value.clone());
+        }
+    }
+}
+
+fn transition(record: &mut Record, was: &str, is: &str) {
+    let at = now();
+    let mut put = |column: &str, value: String| {
+        record.insert(column.to_owned(), value);
+    };
+    match is {
+        "6" => put("resolved_at", at),
+        "7" => {
+            put("closed_at", at);
+            put("active", "false".to_owned());
+        }
+        _ if was == "6" => {
+            put("resolved_at", String::new());
+            put("reopened_time", at);
+            let count: u64 = get(record, "reopen_count").parse().unwrap_or(0);
+            record.insert("reopen_count".to_owned(), (count + 1).to_string());
+        }
+        _ => {}
+    }
+}
