@@ -8,6 +8,8 @@ use firn_model::{
     PlatformContract, Settings, Side, Strategy,
 };
 
+use serde_json::Value as Json;
+
 use crate::mapping;
 
 /// Checked settings of one integration.
@@ -149,6 +151,80 @@ pub fn compile(integration: Integration) -> Result<Rules, Vec<Fault>> {
     if faults.is_empty() { Ok(Rules { integration }) } else { Err(faults) }
 }
 
+/// Applies a JSON merge patch (RFC 7396) to settings. `fields` is an object by field name, so that
+/// one field can be changed alone; a new field is added. `work_notes` names the journal: its owner
+/// says which way work notes travel.
+///
+/// # Errors
+/// Says what cannot be read.
+pub fn overlay(settings: &Settings, patch: &Json) -> Result<Settings, Fault> {
+    let fault = |at: &str, text: String| Fault { at: at.to_owned(), text };
+    let mut patch = match patch {
+        Json::Null => return Ok(settings.clone()),
+        Json::Object(patch) => patch.clone(),
+        _ => return Err(fault("settings", "settings must be an object".to_owned())),
+    };
+    let fields = patch.remove("fields");
+    let mut document =
+        serde_json::to_value(settings).map_err(|e| fault("settings", e.to_string()))?;
+    merge_patch(&mut document, &Json::Object(patch));
+    for (name, change) in fields.as_ref().and_then(Json::as_object).into_iter().flatten() {
+        if name == "work_notes" {
+            work_notes(&mut document, change)?;
+            continue;
+        }
+        let Some(list) = document["fields"].as_array_mut() else { continue };
+        match list.iter_mut().find(|f| f["name"] == name.as_str()) {
+            Some(known) => merge_patch(known, change),
+            None => {
+                let mut field = serde_json::json!({ "name": name });
+                merge_patch(&mut field, change);
+                list.push(field);
+            }
+        }
+    }
+    if fields.as_ref().is_some_and(|f| !f.is_object()) {
+        return Err(fault("fields", "fields must be an object by field name".to_owned()));
+    }
+    serde_json::from_value(document).map_err(|e| fault("settings", e.to_string()))
+}
+
+fn work_notes(document: &mut Json, change: &Json) -> Result<(), Fault> {
+    let (to_servicenow, to_platform) = match change.get("owner").and_then(Json::as_str) {
+        Some("platform") => (true, false),
+        Some("external") => (false, true),
+        Some("shared") => (true, true),
+        _ => {
+            return Err(Fault {
+                at: "fields.work_notes.owner".to_owned(),
+                text: "must be platform, external or shared".to_owned(),
+            });
+        }
+    };
+    document["journal"]["work_notes_to_servicenow"] = to_servicenow.into();
+    document["journal"]["work_notes_to_platform"] = to_platform.into();
+    Ok(())
+}
+
+fn merge_patch(target: &mut Json, patch: &Json) {
+    let Json::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = Json::Object(serde_json::Map::new());
+    }
+    if let Json::Object(target) = target {
+        for (name, value) in patch {
+            if value.is_null() {
+                target.remove(name);
+            } else {
+                merge_patch(target.entry(name.clone()).or_insert(Json::Null), value);
+            }
+        }
+    }
+}
+
 /// The round-trip laws of a value map, with the values that break them.
 fn value_map_faults(pairs: &[firn_model::ChoicePair]) -> Vec<(String, String)> {
     let mut faults = Vec::new();
@@ -200,6 +276,21 @@ mod tests {
         for preset in [Preset::Incidents, Preset::Genesys, Preset::Bot] {
             assert!(compile(integration(preset)).is_ok(), "{preset:?}");
         }
+    }
+
+    #[test]
+    fn one_field_can_be_changed_alone() {
+        let start = preset::settings(Preset::Incidents);
+        let patch = serde_json::json!({ "strategy": "manual-review",
+            "fields": { "severity": { "owner": "external", "external_priority": 5 }, "work_notes": { "owner": "platform" } } });
+        let changed = overlay(&start, &patch).unwrap();
+        assert_eq!(changed.strategy, Strategy::ManualReview);
+        let severity = changed.fields.iter().find(|f| f.name.as_str() == "severity").unwrap();
+        assert_eq!((severity.owner, severity.external_priority), (firn_model::Owner::External, 5));
+        assert_eq!(changed.fields.len(), start.fields.len());
+        assert!(!changed.journal.work_notes_to_platform);
+        assert_eq!(overlay(&start, &Json::Null).unwrap(), start);
+        assert!(overlay(&start, &serde_json::json!({ "strategy": "coin-toss" })).is_err());
     }
 
     #[test]

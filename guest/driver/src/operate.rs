@@ -2,11 +2,11 @@
 //! lets the plan look again.
 
 use firn_core::settings;
-use firn_core::{mapping, plan};
+use firn_core::{mapping, plan, preset};
 use firn_model::{
-    Audit, CommitError, Conflict, ConflictId, ConflictState, DeadLetter, Decision, Integration,
-    IntegrationId, LinkId, Mirror, Operation, Parked, ParkedWhy, Problem, Resolution, Shape, Side,
-    TenantId, Verb,
+    Audit, CommitError, Configure, Conflict, ConflictId, ConflictState, DeadLetter, Decision,
+    Integration, IntegrationId, LinkId, Mirror, Operation, Parked, ParkedWhy, Problem, Resolution,
+    Shape, Side, TenantId, Verb,
 };
 use serde_json::json;
 
@@ -85,34 +85,59 @@ fn configure<D: Doors>(
     session: &mut Session<'_, D>,
     request: u64,
     tenant: &TenantId,
-    integration: &Integration,
+    given: &Configure,
     by: &str,
 ) -> Result<(), CommitError> {
-    if integration.tenant != *tenant {
-        return not_found(session, request, "integration", integration.id.as_str());
-    }
-    if let Err(faults) = settings::compile(integration.clone()) {
-        let text =
-            faults.iter().map(|f| format!("{}: {}", f.at, f.text)).collect::<Vec<_>>().join("; ");
-        let mut body = serde_json::to_value(Problem::new(
-            422,
-            "unsound-settings",
-            "The settings are not sound",
-            text,
-        ))
-        .unwrap_or_default();
-        body["faults"] = json!(faults);
-        session.reply(request, 422, &body);
-        return Ok(());
-    }
-    let key = rows::integration(tenant, &integration.id);
+    let key = rows::integration(tenant, &given.id);
     let known = session.get::<Integration>(&key)?;
-    if known.as_ref() != Some(integration) {
-        session.put(&key, integration, None)?;
+    if known.is_none() && !given.create {
+        return not_found(session, request, "integration", given.id.as_str());
+    }
+    let created = known.is_none();
+    let start = known.clone().unwrap_or_else(|| Integration {
+        id: given.id.clone(),
+        tenant: tenant.clone(),
+        slug: given.id.as_str().to_owned(),
+        name: given.id.as_str().to_owned(),
+        base_url: String::new(),
+        platform: firn_model::PlatformContract::default(),
+        enabled: true,
+        settings: preset::settings(given.preset.unwrap_or_default()),
+    });
+    let integration =
+        settings::overlay(&start.settings, &given.settings).map(|settings| Integration {
+            slug: given.slug.clone().unwrap_or(start.slug),
+            name: given.name.clone().unwrap_or(start.name),
+            base_url: given.base_url.clone().unwrap_or(start.base_url),
+            platform: given.platform.clone().unwrap_or(start.platform),
+            enabled: given.enabled.unwrap_or(start.enabled),
+            id: start.id,
+            tenant: start.tenant,
+            settings,
+        });
+    let sound = integration
+        .map_err(|fault| vec![fault])
+        .and_then(|integration| settings::compile(integration.clone()).map(|_| integration));
+    let integration = match sound {
+        Ok(integration) => integration,
+        Err(faults) => {
+            let text = faults
+                .iter()
+                .map(|f| format!("{}: {}", f.at, f.text))
+                .collect::<Vec<_>>()
+                .join("; ");
+            let problem = Problem::new(422, "unsound-settings", "The settings are not sound", text);
+            let mut body = serde_json::to_value(problem).unwrap_or_default();
+            body["faults"] = json!(faults);
+            session.reply(request, 422, &body);
+            return Ok(());
+        }
+    };
+    if known.as_ref() != Some(&integration) {
+        session.put(&key, &integration, None)?;
         note(session, tenant, &integration.id, None, "configured", by)?;
     }
-    let status = if known.is_some() { 200 } else { 201 };
-    session.reply(request, status, &json!(integration));
+    session.reply(request, if created { 201 } else { 200 }, &json!(integration));
     Ok(())
 }
 

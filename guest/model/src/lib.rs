@@ -38,7 +38,9 @@ pub use link::{
     FieldState, Flight, Ghost, Link, Parked, ParkedWhy, Phase, Reference, Seen, SideState,
 };
 pub use observation::{EntrySeen, Observation, ObservationSource, ObservedRecord};
-pub use operator::{Check, CheckState, FieldDrift, Operation, Resolution, Run, RunMode, RunState};
+pub use operator::{
+    Check, CheckState, Configure, FieldDrift, Operation, Resolution, Run, RunMode, RunState,
+};
 pub use plan::{Audit, DeadLetter, Finding, FindingKind, Plan, Step, Why, Written};
 pub use revision::{Order, Revision};
 pub use row::{Change, CommitError, Expect, Key, Put, Row};

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConflictId, FieldName, Integration, IntegrationId, LinkId, Millis, Observation, Shape, Value,
+    ConflictId, FieldName, IntegrationId, LinkId, Millis, Observation, PlatformContract, Preset,
+    Shape, Value,
 };
 
 /// How a conflict is resolved.
@@ -28,14 +29,38 @@ pub enum RunMode {
     AutoHeal,
 }
 
+/// An integration to be, or a change of one. What is not given stays, or is the preset's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configure {
+    /// Its id.
+    pub id: IntegrationId,
+    /// Whether it must be new, or must be there.
+    pub create: bool,
+    /// A short name for the command line.
+    pub slug: Option<String>,
+    /// Its name for people.
+    pub name: Option<String>,
+    /// The instance.
+    pub base_url: Option<String>,
+    /// The user's own system.
+    pub platform: Option<PlatformContract>,
+    /// On or off.
+    pub enabled: Option<bool>,
+    /// Where the settings start from, if it is new.
+    pub preset: Option<Preset>,
+    /// A JSON merge patch (RFC 7396) on the settings; `fields` is an object by field name.
+    #[serde(default)]
+    pub settings: serde_json::Value,
+}
+
 /// One request of an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "operation")]
 pub enum Operation {
-    /// Creates or replaces an integration.
+    /// Creates or changes an integration.
     Configure {
-        /// All of it.
-        integration: Box<Integration>,
+        /// What is given.
+        integration: Box<Configure>,
     },
     /// Resolves a conflict.
     Resolve {

@@ -1,1 +1,21 @@
-//! To come.
+//! Everything that leaves the house: connections, credentials, budgets, address checks, and the
+//! provisioning of business rules.
+//!
+//! [`Carrier`] is the http door: it carries the engine's requests to where an integration's
+//! addresses point, adds credentials, keeps the instance's budget, and says honestly how a request
+//! ended. [`verify`] is the secrets door. [`provision`] installs and removes what makes ServiceNow
+//! send webhooks.
+
+mod address;
+mod budget;
+mod carrier;
+mod provision;
+mod secret;
+mod signature;
+mod signin;
+
+pub use address::{AddressError, Addresses};
+pub use carrier::{Carrier, Target};
+pub use provision::{Artifact, ProvisionError, Provisioner};
+pub use secret::{Credentials, Secret, SecretError, Secrets};
+pub use signature::{new_webhook_secret, sign, verify};

@@ -187,6 +187,7 @@ pub(crate) fn number_prefix(table: &str) -> Option<&'static str> {
 }
 
 /// Choices: table, element, value and label.
+#[allow(clippy::type_complexity)] // A table of tables, read once.
 pub(crate) const CHOICES: &[(&str, &str, &[(&str, &str)])] = &[
     (
         "incident",

@@ -8,10 +8,10 @@ use std::rc::Rc;
 use firn_core::{identity, preset};
 use firn_driver::{Clock, Engine, Http, Log, Scheme, Secrets, Signature, Storage};
 use firn_model::{
-    Answer, AnswerBody, Change, CommitError, Conflict, ConflictState, CorrelationMode, Event,
-    HttpRequest, HttpResponse, Inbound, InboundKind, Integration, IntegrationId, Key, Link, Method,
-    Millis, OffOwner, Operation, Outcome, Owner, PlatformContract, PlatformId, Preset, Remote,
-    Report, Resolution, Row, RunMode, Strategy, TenantId,
+    Answer, AnswerBody, Change, CommitError, Configure, Conflict, ConflictState, CorrelationMode,
+    Event, HttpRequest, HttpResponse, Inbound, InboundKind, Integration, IntegrationId, Key, Link,
+    Method, Millis, OffOwner, Operation, Outcome, Owner, PlatformContract, PlatformId, Preset,
+    Remote, Report, Resolution, Row, RunMode, Strategy, TenantId,
 };
 use firn_storage::{Memory, Store};
 
@@ -186,7 +186,18 @@ impl World {
     }
 
     pub(crate) fn run(mut self) -> Result<Coverage, Violation> {
-        let operation = Operation::Configure { integration: Box::new(self.integration.clone()) };
+        let given = Configure {
+            id: self.integration.id.clone(),
+            create: true,
+            slug: None,
+            name: None,
+            base_url: None,
+            platform: Some(self.integration.platform.clone()),
+            enabled: None,
+            preset: None,
+            settings: settings_patch(&self.integration.settings),
+        };
+        let operation = Operation::Configure { integration: Box::new(given) };
         self.operate(operation);
         let steps = self.rng.u32(100..160);
         for _ in 0..steps {
@@ -775,4 +786,16 @@ fn integration(rng: &mut fastrand::Rng) -> Integration {
         enabled: true,
         settings,
     }
+}
+
+/// Settings as a patch: fields by name.
+fn settings_patch(settings: &firn_model::Settings) -> serde_json::Value {
+    let mut patch = serde_json::to_value(settings).unwrap_or_default();
+    let fields = patch["fields"].as_array().cloned().unwrap_or_default();
+    patch["fields"] = fields
+        .into_iter()
+        .map(|field| (field["name"].as_str().unwrap_or_default().to_owned(), field))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    patch
 }

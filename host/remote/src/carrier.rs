@@ -1,0 +1,239 @@
+//! The http door: carries one request and says how it ended. A request that cannot leave within
+//! its timeout does not leave at all; one that left and brought no response may have arrived.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use firn_model::{AnswerBody, HttpRequest, HttpResponse, Method, PlatformContract, Remote};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+use url::Url;
+
+use crate::budget::Budget;
+use crate::signin::SignIn;
+use crate::{Addresses, Secrets, signature};
+
+/// The longest answer that is read.
+const ANSWER: usize = 8 << 20;
+
+/// Where an integration's requests go.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The instance.
+    pub base_url: String,
+    /// The platform.
+    pub platform: PlatformContract,
+    /// What opens their doors.
+    pub secrets: Secrets,
+}
+
+/// Carries requests for all integrations.
+pub struct Carrier {
+    client: reqwest::Client,
+    addresses: Addresses,
+    signin: SignIn,
+    budgets: Mutex<BTreeMap<String, Arc<Budget>>>,
+}
+
+impl Carrier {
+    /// A carrier that connects to these addresses only.
+    ///
+    /// # Errors
+    /// When the TLS roots cannot be loaded.
+    pub fn new(addresses: Addresses) -> Result<Carrier, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("firn/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .dns_resolver(Arc::new(addresses.clone()))
+            .connect_timeout(Duration::from_secs(10))
+            .no_proxy()
+            .build()?;
+        Ok(Carrier {
+            client,
+            addresses,
+            signin: SignIn::default(),
+            budgets: Mutex::new(BTreeMap::new()),
+        })
+    }
+
+    /// The HTTP client, with its address checks.
+    pub(crate) fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    pub(crate) fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    fn budget(&self, base_url: &str) -> Arc<Budget> {
+        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(budgets.entry(base_url.to_owned()).or_default())
+    }
+
+    /// Carries a request. Returns within its timeout.
+    pub async fn carry(&self, target: &Target, request: &HttpRequest) -> AnswerBody {
+        let end = Instant::now() + Duration::from_millis(request.timeout);
+        let url = match self.url(target, request) {
+            Ok(url) => url,
+            Err(why) => return AnswerBody::NotSent(why),
+        };
+        if request.remote != Remote::Servicenow {
+            let headers = platform_headers(target, request);
+            return self.send(request, url, &headers, end).await;
+        }
+        let budget = self.budget(&target.base_url);
+        let Some(_turn) = budget.turn(end).await else {
+            return AnswerBody::NotSent("the instance's budget had no room in time".to_owned());
+        };
+        let first = match self.authorize(target, None).await {
+            Ok(header) => header,
+            Err(why) => return AnswerBody::NotSent(why),
+        };
+        let mut answer = self.send(request, url.clone(), &[authorization(&first)], end).await;
+        // A token may have ended on the way: once more with a new one, if there is a new one.
+        if matches!(&answer, AnswerBody::Response(r) if r.status == 401)
+            && let Ok(second) = self.authorize(target, Some(&first)).await
+            && second.expose_secret() != first.expose_secret()
+        {
+            answer = self.send(request, url, &[authorization(&second)], end).await;
+        }
+        if let AnswerBody::Response(response) = &answer
+            && matches!(response.status, 429 | 503)
+            && let Some(seconds) =
+                response.header("retry-after").and_then(|v| v.trim().parse::<u64>().ok())
+        {
+            budget.pause(Duration::from_secs(seconds));
+        }
+        answer
+    }
+
+    async fn authorize(
+        &self,
+        target: &Target,
+        stale: Option<&SecretString>,
+    ) -> Result<SecretString, String> {
+        let base = self.addresses.check(&target.base_url).map_err(|e| e.to_string())?;
+        let stale = stale.map(ExposeSecret::expose_secret);
+        self.signin.header(&self.client, &base, &target.secrets.credentials, stale).await
+    }
+
+    fn url(&self, target: &Target, request: &HttpRequest) -> Result<Url, String> {
+        let missing = || "the platform has no such address".to_owned();
+        let text = match request.remote {
+            Remote::Servicenow => {
+                format!("{}{}", target.base_url.trim_end_matches('/'), request.path)
+            }
+            Remote::PlatformCallback => target.platform.callback_url.clone().ok_or_else(missing)?,
+            Remote::PlatformRead => {
+                let template = target.platform.read_url.as_ref().ok_or_else(missing)?;
+                let id: String =
+                    url::form_urlencoded::byte_serialize(request.path.as_bytes()).collect();
+                template.replace("{id}", &id.replace('+', "%20"))
+            }
+        };
+        let mut url = self.addresses.check(&text).map_err(|e| e.to_string())?;
+        if !request.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&request.query);
+        }
+        Ok(url)
+    }
+
+    async fn send(
+        &self,
+        request: &HttpRequest,
+        url: Url,
+        headers: &[(String, SecretString)],
+        end: Instant,
+    ) -> AnswerBody {
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Patch => reqwest::Method::PATCH,
+        };
+        let mut outgoing = self.client.request(method, url);
+        for (name, value) in &request.headers {
+            outgoing = outgoing.header(name, value);
+        }
+        for (name, value) in headers {
+            let Ok(mut value) = reqwest::header::HeaderValue::from_str(value.expose_secret())
+            else {
+                return AnswerBody::NotSent(format!("the header {name} cannot be sent"));
+            };
+            value.set_sensitive(true);
+            outgoing = outgoing.header(name, value);
+        }
+        if let Some(body) = &request.body {
+            outgoing = outgoing.header("content-type", "application/json").body(body.clone());
+        }
+        match tokio::time::timeout_at(end, exchange(outgoing)).await {
+            Ok(answer) => answer,
+            Err(_) => AnswerBody::Lost("no answer in time".to_owned()),
+        }
+    }
+}
+
+async fn exchange(request: reqwest::RequestBuilder) -> AnswerBody {
+    let mut response = match request.send().await {
+        Ok(response) => response,
+        Err(e) if e.is_connect() || e.is_builder() => {
+            return AnswerBody::NotSent(format!("cannot connect: {}", cause(e)));
+        }
+        Err(e) => return AnswerBody::Lost(format!("the connection broke: {}", cause(e))),
+    };
+    let status = response.status().as_u16();
+    let headers = ["content-type", "retry-after", "date"]
+        .into_iter()
+        .filter_map(|name| {
+            let value = response.headers().get(name)?.to_str().ok()?;
+            Some((name.to_owned(), value.to_owned()))
+        })
+        .collect();
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER => body.extend_from_slice(&chunk),
+            Ok(Some(_)) => return AnswerBody::Lost("the answer is too long".to_owned()),
+            Ok(None) => break,
+            Err(e) => return AnswerBody::Lost(format!("the answer broke off: {}", cause(e))),
+        }
+    }
+    let body = String::from_utf8_lossy(&body).into_owned();
+    AnswerBody::Response(HttpResponse { status, headers, body })
+}
+
+/// The innermost reason, without the address (which may hold a secret).
+fn cause(e: reqwest::Error) -> String {
+    let e = e.without_url();
+    let mut at: &dyn std::error::Error = &e;
+    while let Some(deeper) = at.source() {
+        at = deeper;
+    }
+    at.to_string()
+}
+
+fn authorization(value: &SecretString) -> (String, SecretString) {
+    ("authorization".to_owned(), value.clone())
+}
+
+/// Our callbacks are signed by the Standard Webhooks scheme, if the integration has a secret.
+fn platform_headers(target: &Target, request: &HttpRequest) -> Vec<(String, SecretString)> {
+    let (Some(secret), Some(body)) = (&target.secrets.callback, &request.body) else {
+        return Vec::new();
+    };
+    let id = request.ticket.replace(['/', '#', '.'], "-");
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let timestamp = now.as_secs().to_string();
+    let Some(signature) = signature::sign(secret, &format!("{id}.{timestamp}.{body}")) else {
+        return Vec::new();
+    };
+    [
+        ("webhook-id", id),
+        ("webhook-timestamp", timestamp),
+        ("webhook-signature", format!("v1,{signature}")),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), SecretString::from(value)))
+    .collect()
+}
