@@ -6,7 +6,7 @@ use firn_core::settings::Rules;
 use firn_core::{identity, intake, json};
 use firn_model::{
     Audit, CommitError, Delivery, DeliveryState, Finding, FindingKind, Inbound, InboundKind, Link,
-    Millis, PlatformId, Problem, Quarantined, Reply, SideState, TenantId,
+    PlatformId, Problem, Quarantined, Reply, SideState, TenantId,
 };
 use serde_json::json;
 
@@ -204,7 +204,7 @@ fn open<D: Doors>(
         session.answer(inbound.request, reply);
         return Ok(());
     }
-    let mut link = new_link(rules, &ticket.record, session.now);
+    let mut link = new_link(session, &inbound.tenant, rules, &ticket.record)?;
     link.draft = Some(ticket.draft);
     link.entries.extend(ticket.evidence);
     let key = rows::link(&inbound.tenant, &inbound.integration, &link.id);
@@ -221,8 +221,15 @@ fn open<D: Doors>(
     Ok(())
 }
 
-pub(crate) fn new_link(rules: &Rules, record: &PlatformId, now: Millis) -> Link {
-    Link {
+/// A new link, findable by its key from now on.
+pub(crate) fn new_link<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    rules: &Rules,
+    record: &PlatformId,
+) -> Result<Link, CommitError> {
+    let now = session.now;
+    let link = Link {
         id: identity::link_id(rules.id(), record),
         integration: rules.id().clone(),
         platform_id: record.clone(),
@@ -237,7 +244,9 @@ pub(crate) fn new_link(rules: &Rules, record: &PlatformId, now: Millis) -> Link 
         sequence: 0,
         created: now,
         updated: now,
-    }
+    };
+    session.put(&rows::by_key(tenant, rules.id(), link.key.as_str()), &link.id, None)?;
+    Ok(link)
 }
 
 // ---- one row ---------------------------------------------------------------------------------

@@ -23,6 +23,11 @@ pub(crate) fn by_external(tenant: &TenantId, id: &IntegrationId, sys_id: &str) -
     Key::new(tenant, &["external", id.as_str(), sys_id])
 }
 
+/// From a ticket's key to its link.
+pub(crate) fn by_key(tenant: &TenantId, id: &IntegrationId, key: &str) -> Key {
+    Key::new(tenant, &["key", id.as_str(), key])
+}
+
 pub(crate) fn conflict(tenant: &TenantId, id: &IntegrationId, conflict: &ConflictId) -> Key {
     Key::new(tenant, &["conflict", id.as_str(), conflict.as_str()])
 }

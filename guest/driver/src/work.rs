@@ -44,7 +44,7 @@ fn delivery<D: Doors>(
     key: &Key,
 ) -> Result<(), CommitError> {
     let Some(mut delivery) = session.get::<Delivery>(key)? else { return Ok(()) };
-    if delivery.state != DeliveryState::Received {
+    if !matches!(delivery.state, DeliveryState::Received | DeliveryState::Waiting) {
         session.delete(key); // Its time is over.
         return Ok(());
     }
@@ -64,6 +64,7 @@ fn delivery<D: Doors>(
             session.put(key, &delivery, Some(end))
         }
         None => {
+            delivery.state = DeliveryState::Waiting;
             let later = session.now.plus(500);
             session.put(key, &delivery, Some(later))
         }
@@ -83,9 +84,19 @@ fn webhook<D: Doors>(
     };
     let index = rows::by_external(&key.tenant, rules.id(), &observation.record.id);
     let Some(id) = session.get::<LinkId>(&index)? else {
+        // Our own insert may be heard before its answer. A ticket that shows another key than ours,
+        // or none, is not ours; one whose key is not shown may turn out to be.
+        let column = &rules.settings().correlation.column;
+        let ours = match observation.record.attributes.get(column) {
+            Some(value) if value.is_empty() => false,
+            Some(value) => {
+                session.exists(&rows::by_key(&key.tenant, rules.id(), &value.to_text()))?
+            }
+            None => true,
+        };
         let age = session.now.since(delivery.received);
-        let not_ours = (age > UNKNOWN_TICKET_PATIENCE).then(|| "not a ticket of ours".to_owned());
-        return Ok(not_ours);
+        let over = !ours || age > UNKNOWN_TICKET_PATIENCE;
+        return Ok(over.then(|| "not a ticket of ours".to_owned()));
     };
     match session.link(&key.tenant, rules.id(), &id)? {
         Some(link) => {
@@ -111,7 +122,7 @@ fn event<D: Doors>(
     let link = match (known, rules.settings().preset) {
         (Some(link), _) => link,
         (None, Preset::Incidents) => {
-            let mut link = admit::new_link(rules, &event.record, session.now);
+            let mut link = admit::new_link(session, &key.tenant, rules, &event.record)?;
             link.draft = Some(Draft::default());
             // A part of a record is no ticket: read the rest first, where it can be read.
             link.platform_side.look = !event.whole && rules.may_read(firn_model::Side::Platform);

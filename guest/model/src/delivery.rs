@@ -10,6 +10,8 @@ use crate::{InboundKind, IntegrationId, Millis};
 pub enum DeliveryState {
     /// To be looked at.
     Received,
+    /// Looked at: it is about a ticket that we do not know, or not yet.
+    Waiting,
     /// Looked at; in a word, what it led to.
     Done(String),
     /// Could not be understood; the reason.

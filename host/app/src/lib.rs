@@ -1,1 +1,14 @@
-//! To come.
+//! The program `firn`: the HTTP API, the command line, the sandbox, and the wiring between store,
+//! engine and remotes. Decides nothing about records: that is the engine's.
+
+pub mod api;
+pub mod cli;
+mod client;
+mod host;
+mod sandbox;
+mod serve;
+mod vault;
+
+pub use host::{Asked, Host, HostConfig};
+pub use sandbox::{Report, Step, play};
+pub use serve::{Listening, listen};

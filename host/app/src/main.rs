@@ -1,2 +1,5 @@
-//! To come.
-fn main() {}
+//! The binary `firn`.
+
+fn main() -> std::process::ExitCode {
+    firn::cli::main()
+}

@@ -62,6 +62,12 @@ impl Carrier {
         &self.client
     }
 
+    /// Which addresses it connects to.
+    #[must_use]
+    pub fn allowed(&self) -> &Addresses {
+        &self.addresses
+    }
+
     pub(crate) fn addresses(&self) -> &Addresses {
         &self.addresses
     }

@@ -1,0 +1,317 @@
+//! What an operator looks at and mends: links, conflicts, dead letters, findings, audit, reconcile
+//! runs. Reading comes from the store; changing goes through the engine. Values are shown masked:
+//! what the engine stores for these screens is masked already, and links show no values at all.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use firn_model::{
+    Audit, Conflict, ConflictId, ConflictState, DeadLetter, Delivery, DeliveryState, Finding, Link,
+    Mirror, Operation, Quarantined, Resolution, Run, RunMode, Side, Value, Verb,
+};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value as Json, json};
+
+use super::{Shared, failed, json, ok, problem, respond};
+use crate::host::link_id;
+use crate::vault::Known;
+
+/// Rows of a kind that belong to an integration.
+fn rows<T: DeserializeOwned>(shared: &Shared, known: &Known, kind: &str) -> anyhow::Result<Vec<T>> {
+    let prefix = format!("{kind}/{}/", known.integration.id);
+    shared.host.rows(&known.integration.tenant, &prefix)
+}
+
+/// Finds the integration and answers with what `f` makes of it.
+fn with(
+    shared: &Shared,
+    reference: &str,
+    f: impl FnOnce(&Arc<Known>) -> anyhow::Result<Response>,
+) -> Response {
+    match shared.known(reference) {
+        Ok(known) => f(&known).unwrap_or_else(|why| failed(&why)),
+        Err(response) => response,
+    }
+}
+
+fn not_found(what: &str, id: &str) -> Response {
+    let id: String = id.chars().take(80).collect();
+    problem(404, "not-found", "Not found", format!("there is no {what} {id}"))
+}
+
+/// A link as shown: what it is and where it stands.
+fn shown(link: &Link) -> Json {
+    let side = |side: Side| {
+        let state = link.side(side);
+        let writing = state.flight.as_ref().map(|f| match f.write.verb {
+            Verb::Create { .. } => "create",
+            Verb::Update { .. } => "update",
+            Verb::Append { .. } => "append",
+        });
+        json!({ "writing": writing, "failures": state.failures, "not_before": state.not_before,
+            "missing": state.missing, "halted": state.halted })
+    };
+    let fields: serde_json::Map<String, Json> = link
+        .fields
+        .iter()
+        .map(|(name, state)| {
+            let parked = state.parked.as_ref().map(|p| &p.why);
+            (name.to_string(), json!({ "agreed": state.base.is_some(), "parked": parked }))
+        })
+        .collect();
+    json!({
+        "id": link.id, "platform_id": link.platform_id, "key": link.key,
+        "sys_id": link.external.as_ref().map(|e| &e.sys_id),
+        "number": link.external.as_ref().and_then(|e| e.number.clone()),
+        "settled": settled(link), "created": link.created, "updated": link.updated,
+        "fields": fields, "entries": link.entries.len(),
+        "platform": side(Side::Platform), "external": side(Side::External),
+    })
+}
+
+/// Whether nothing is left to do on a link.
+fn settled(link: &Link) -> bool {
+    let idle = |side: Side| {
+        let state = link.side(side);
+        state.flight.is_none() && state.exchange.is_none() && !state.look && !state.look_journal
+    };
+    idle(Side::Platform)
+        && idle(Side::External)
+        && (link.external.is_some() || link.external_side.halted)
+        && link.entries.iter().all(|e| e.mirror != Mirror::Pending)
+}
+
+pub(crate) async fn status(
+    State(shared): State<Shared>,
+    Path(reference): Path<String>,
+) -> Response {
+    with(&shared, &reference, |known| {
+        let links: Vec<Link> = rows(&shared, known, "link")?;
+        let deliveries: Vec<Delivery> = rows(&shared, known, "delivery")?;
+        let conflicts: Vec<Conflict> = rows(&shared, known, "conflict")?;
+        let findings: Vec<Finding> = rows(&shared, known, "finding")?;
+        let dead: Vec<DeadLetter> = rows(&shared, known, "dead")?;
+        let waiting = deliveries.iter().filter(|d| d.state == DeliveryState::Received).count();
+        let backlog = links.iter().filter(|l| !settled(l)).count() + waiting;
+        Ok(ok(json!({
+            "integration": known.integration.id, "name": known.integration.name,
+            "enabled": known.integration.enabled, "links": links.len(), "backlog": backlog,
+            "deliveries_waiting": waiting, "dead_letters": dead.len(),
+            "open_conflicts": conflicts.iter().filter(|c| c.state == ConflictState::Open).count(),
+            "findings": findings.len(),
+        })))
+    })
+}
+
+pub(crate) async fn links(State(shared): State<Shared>, Path(reference): Path<String>) -> Response {
+    with(&shared, &reference, |known| {
+        let links: Vec<Link> = rows(&shared, known, "link")?;
+        Ok(ok(json!({ "links": links.iter().map(shown).collect::<Vec<_>>() })))
+    })
+}
+
+pub(crate) async fn link(
+    State(shared): State<Shared>,
+    Path((reference, id)): Path<(String, String)>,
+) -> Response {
+    with(&shared, &reference, |known| {
+        let link: Option<Link> = shared
+            .host
+            .row(&known.integration.tenant, &["link", known.integration.id.as_str(), &id])?;
+        Ok(link.map_or_else(|| not_found("link", &id), |link| ok(shown(&link))))
+    })
+}
+
+pub(crate) async fn resync(
+    State(shared): State<Shared>,
+    Path((reference, id)): Path<(String, String)>,
+) -> Response {
+    let Some(link) = link_id(&id) else { return not_found("link", &id) };
+    operate(&shared, &reference, |integration| Operation::Resync { integration, link }).await
+}
+
+async fn operate(
+    shared: &Shared,
+    reference: &str,
+    operation: impl FnOnce(firn_model::IntegrationId) -> Operation,
+) -> Response {
+    match shared.known(reference) {
+        Ok(known) => {
+            let operation = operation(known.integration.id.clone());
+            respond(shared.host.operate(&known.integration.tenant, operation, "api").await)
+        }
+        Err(response) => response,
+    }
+}
+
+pub(crate) async fn conflicts(
+    State(shared): State<Shared>,
+    Path(reference): Path<String>,
+) -> Response {
+    with(&shared, &reference, |known| {
+        let conflicts: Vec<Conflict> = rows(&shared, known, "conflict")?;
+        Ok(ok(json!({ "conflicts": conflicts })))
+    })
+}
+
+pub(crate) async fn conflict(
+    State(shared): State<Shared>,
+    Path((reference, id)): Path<(String, String)>,
+) -> Response {
+    with(&shared, &reference, |known| {
+        let conflict: Option<Conflict> = shared
+            .host
+            .row(&known.integration.tenant, &["conflict", known.integration.id.as_str(), &id])?;
+        Ok(conflict.map_or_else(|| not_found("conflict", &id), ok))
+    })
+}
+
+/// `{"use": "platform"}`, `{"use": "external"}` or `{"value": ...}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Resolve {
+    r#use: Option<String>,
+    value: Option<Json>,
+}
+
+pub(crate) async fn resolve(
+    State(shared): State<Shared>,
+    Path((reference, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    raw: Body,
+) -> Response {
+    let Resolve { r#use, value } = match json(&headers, raw).await {
+        Ok(resolve) => resolve,
+        Err(response) => return response,
+    };
+    let resolution = match (r#use.as_deref(), value.as_ref().map(Value::from_json)) {
+        (Some("platform"), None) => Resolution::UsePlatform,
+        (Some("external"), None) => Resolution::UseExternal,
+        (None, Some(Some(value))) => Resolution::Value(value),
+        _ => {
+            return problem(
+                422,
+                "no-choice",
+                "No choice was made",
+                r#"send {"use":"platform"}, {"use":"external"} or {"value":"..."}"#,
+            );
+        }
+    };
+    let Ok(conflict) = ConflictId::new(id.clone()) else { return not_found("conflict", &id) };
+    operate(&shared, &reference, |integration| Operation::Resolve {
+        integration,
+        conflict,
+        resolution,
+    })
+    .await
+}
+
+pub(crate) async fn dead(State(shared): State<Shared>, Path(reference): Path<String>) -> Response {
+    with(&shared, &reference, |known| {
+        let letters: Vec<DeadLetter> = rows(&shared, known, "dead")?;
+        // What it would write is shown by field; the values stay sealed.
+        let letters: Vec<Json> = letters
+            .iter()
+            .map(|letter| {
+                let what = match &letter.write.verb {
+                    Verb::Create { .. } => json!("create"),
+                    Verb::Update { set, .. } => json!(set.keys().collect::<Vec<_>>()),
+                    Verb::Append { .. } => json!("comment"),
+                };
+                json!({ "id": letter.id, "link": letter.link, "side": letter.write.side, "what": what,
+                    "reason": letter.reason, "at": letter.at, "key": letter.write.key })
+            })
+            .collect();
+        Ok(ok(json!({ "entries": letters })))
+    })
+}
+
+pub(crate) async fn retry(
+    State(shared): State<Shared>,
+    Path((reference, id)): Path<(String, String)>,
+) -> Response {
+    operate(&shared, &reference, |integration| Operation::RetryDead { integration, id }).await
+}
+
+pub(crate) async fn discard(
+    State(shared): State<Shared>,
+    Path((reference, id)): Path<(String, String)>,
+) -> Response {
+    operate(&shared, &reference, |integration| Operation::DiscardDead { integration, id }).await
+}
+
+pub(crate) async fn findings(
+    State(shared): State<Shared>,
+    Path(reference): Path<String>,
+) -> Response {
+    with(&shared, &reference, |known| {
+        let findings: Vec<Finding> = rows(&shared, known, "finding")?;
+        Ok(ok(json!({ "findings": findings })))
+    })
+}
+
+pub(crate) async fn quarantine(
+    State(shared): State<Shared>,
+    Path(reference): Path<String>,
+) -> Response {
+    with(&shared, &reference, |known| {
+        let kept: Vec<Quarantined> = rows(&shared, known, "quarantine")?;
+        // Bodies stay sealed: they were never masked.
+        let kept: Vec<Json> = kept
+            .iter()
+            .map(|q| json!({ "id": q.id, "kind": q.kind, "reason": q.reason, "at": q.at, "bytes": q.body.len() }))
+            .collect();
+        Ok(ok(json!({ "quarantine": kept })))
+    })
+}
+
+pub(crate) async fn audit(State(shared): State<Shared>, Path(reference): Path<String>) -> Response {
+    with(&shared, &reference, |known| {
+        let lines: Vec<Audit> = rows(&shared, known, "audit")?;
+        Ok(ok(json!({ "audit": lines })))
+    })
+}
+
+/// `{"mode": "dry-run"}` (the default) or `{"mode": "auto-heal"}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reconcile {
+    mode: Option<RunMode>,
+}
+
+pub(crate) async fn reconcile(
+    State(shared): State<Shared>,
+    Path(reference): Path<String>,
+    headers: HeaderMap,
+    raw: Body,
+) -> Response {
+    let Reconcile { mode } = match json(&headers, raw).await {
+        Ok(given) => given,
+        Err(response) => return response,
+    };
+    let mode = mode.unwrap_or(RunMode::DryRun);
+    operate(&shared, &reference, |integration| Operation::Reconcile { integration, mode }).await
+}
+
+pub(crate) async fn runs(State(shared): State<Shared>, Path(reference): Path<String>) -> Response {
+    with(&shared, &reference, |known| {
+        let runs: Vec<Run> = rows(&shared, known, "run")?;
+        Ok(ok(json!({ "runs": runs })))
+    })
+}
+
+pub(crate) async fn run(
+    State(shared): State<Shared>,
+    Path((reference, id)): Path<(String, String)>,
+) -> Response {
+    with(&shared, &reference, |known| {
+        let run: Option<Run> = shared
+            .host
+            .row(&known.integration.tenant, &["run", known.integration.id.as_str(), &id])?;
+        Ok(run.map_or_else(|| not_found("run", &id), ok))
+    })
+}

@@ -1,0 +1,65 @@
+//! The command line as a client of the API.
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value as Json;
+
+/// Where the API is, and what opens it.
+pub(crate) struct Client {
+    url: String,
+    token: Option<String>,
+    http: reqwest::blocking::Client,
+}
+
+impl Client {
+    pub(crate) fn new(url: &str, token: Option<String>) -> Result<Client> {
+        let http = reqwest::blocking::Client::builder()
+            .timeout(std::time::Duration::from_secs(60))
+            .no_proxy()
+            .build()?;
+        Ok(Client { url: url.trim_end_matches('/').to_owned(), token, http })
+    }
+
+    /// Calls the API; an error says what the problem document says.
+    pub(crate) fn call(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Json>,
+    ) -> Result<Json> {
+        let url = format!("{}/api/v1{path}", self.url);
+        let mut request = self.http.request(method, &url);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().with_context(|| {
+            format!("cannot reach Firn at {}; is it running? (--url, FIRN_URL)", self.url)
+        })?;
+        let status = response.status();
+        let answer: Json = response.json().unwrap_or_default();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+        if status.as_u16() == 401 {
+            bail!("{}: {} (--token, FIRN_TOKEN)", text("title"), text("detail"));
+        }
+        bail!("{}: {}", text("title"), text("detail"))
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Result<Json> {
+        self.call(reqwest::Method::GET, path, None)
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Json) -> Result<Json> {
+        self.call(reqwest::Method::POST, path, Some(body))
+    }
+}
+
+/// A segment of a path, encoded.
+pub(crate) fn segment(text: &str) -> String {
+    let encoded: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    encoded.replace('+', "%20")
+}

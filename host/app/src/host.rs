@@ -1,0 +1,581 @@
+//! The host: workers with engine instances, a scheduler that hands out what is due, and the doors.
+//!
+//! Events of one row go to one worker, in order; what collides all the same is found by the row's
+//! version and looked at again.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use firn_model::{
+    Answer, AnswerBody, Change, CommitError, Event, HttpRequest, Inbound, InboundKind, Integration,
+    IntegrationId, Key, LinkId, Millis, Notice, Operation, Problem, Reply, Report, Row, TenantId,
+};
+use firn_remote::{Addresses, Carrier, Provisioner, Secrets};
+use firn_runtime::{Doors, Runtime, Scheme, Signature, Worker};
+use firn_storage::{Sealer, Sqlite, Store};
+use serde::de::DeserializeOwned;
+use tokio::sync::{broadcast, oneshot};
+
+use crate::vault::{Known, Vault};
+
+/// The most events of one batch, and so of one commit.
+const BATCH: usize = 64;
+/// After a trap on a row, it is left alone for so long.
+const TRAPPED: Duration = Duration::from_secs(60);
+/// The same row is not handed out again sooner than this.
+const BREATH: Duration = Duration::from_millis(5);
+
+/// How a host runs.
+#[derive(Debug, Clone)]
+pub struct HostConfig {
+    /// Where store, key and cache are.
+    pub data: PathBuf,
+    /// How many engine instances work.
+    pub workers: usize,
+    /// Which addresses may be connected to.
+    pub addresses: Addresses,
+    /// Where ServiceNow and the platform reach us.
+    pub public_url: String,
+}
+
+/// The answer to a request, as the API gives it.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// HTTP status.
+    pub status: u16,
+    /// JSON.
+    pub body: serde_json::Value,
+    /// Where the result will be found, if it is not there yet.
+    pub location: Option<String>,
+}
+
+/// A running host.
+pub struct Host {
+    store: Arc<dyn Store>,
+    vault: Vault,
+    carrier: Carrier,
+    public_url: String,
+    tokio: tokio::runtime::Handle,
+    queues: Vec<Sender<Event>>,
+    requests: AtomicU64,
+    replies: Mutex<BTreeMap<u64, oneshot::Sender<Reply>>>,
+    notices: broadcast::Sender<Notice>,
+    claims: Mutex<BTreeMap<Key, Option<Instant>>>,
+    wake: Wake,
+    stopping: AtomicBool,
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Wake {
+    woken: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Wake {
+    fn wake(&self) {
+        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_one();
+    }
+
+    fn sleep(&self, at_most: Duration) {
+        let woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut woken, _) = self
+            .changed
+            .wait_timeout_while(woken, at_most, |woken| !*woken)
+            .unwrap_or_else(PoisonError::into_inner);
+        *woken = false;
+    }
+}
+
+fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Reads the master key of a data directory, or makes one on first start.
+fn master_key(data: &std::path::Path) -> Result<[u8; 32]> {
+    let path = data.join("master.key");
+    if !path.exists() {
+        let mut key = [0_u8; 32];
+        std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut key)?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .with_context(|| format!("cannot create {}", path.display()))?;
+        std::io::Write::write_all(&mut file, &key)?;
+        file.sync_all()?;
+    }
+    let key = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    key.try_into().map_err(|_| {
+        anyhow::anyhow!("{} is not a key of 32 bytes; restore it from a backup", path.display())
+    })
+}
+
+impl Host {
+    /// Opens a data directory and starts to work. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the directory cannot be used, or the engine cannot be run.
+    pub fn open(config: &HostConfig) -> Result<Arc<Host>> {
+        std::fs::create_dir_all(&config.data)
+            .with_context(|| format!("cannot create {}", config.data.display()))?;
+        std::fs::set_permissions(
+            &config.data,
+            std::os::unix::fs::PermissionsExt::from_mode(0o700),
+        )?;
+        let sealer = Sealer::new(master_key(&config.data)?);
+        let store: Arc<dyn Store> = Arc::new(Sqlite::open(&config.data.join("firn.db"), sealer)?);
+        let runtime = Runtime::new(Some(&config.data.join("cache")))?;
+        let vault = Vault::load(Arc::clone(&store)).context("the integrations cannot be loaded")?;
+        let channels: Vec<_> = (0..config.workers.max(1)).map(|_| unbounded()).collect();
+        let host = Arc::new(Host {
+            store,
+            vault,
+            carrier: Carrier::new(config.addresses.clone())?,
+            public_url: config.public_url.trim_end_matches('/').to_owned(),
+            tokio: tokio::runtime::Handle::current(),
+            queues: channels.iter().map(|(sender, _)| sender.clone()).collect(),
+            requests: AtomicU64::new(1),
+            replies: Mutex::new(BTreeMap::new()),
+            notices: broadcast::channel(1_024).0,
+            claims: Mutex::new(BTreeMap::new()),
+            wake: Wake::default(),
+            stopping: AtomicBool::new(false),
+            threads: Mutex::new(Vec::new()),
+        });
+        let mut threads = Vec::new();
+        for (i, (_, queue)) in channels.into_iter().enumerate() {
+            let doors = Arc::downgrade(&host);
+            let worker = runtime.worker(move || Box::new(HostDoors(Weak::clone(&doors))));
+            let host = Arc::downgrade(&host);
+            let run = move || work(&host, &queue, worker);
+            threads.push(std::thread::Builder::new().name(format!("worker-{i}")).spawn(run)?);
+        }
+        let weak = Arc::downgrade(&host);
+        threads.push(
+            std::thread::Builder::new()
+                .name("scheduler".to_owned())
+                .spawn(move || schedule(&weak))?,
+        );
+        *host.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
+        Ok(host)
+    }
+
+    /// Stops handing out work, and waits for what is being done.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.wake.wake();
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+
+    /// Where ServiceNow reaches an integration's webhook.
+    #[must_use]
+    pub fn webhook_url(&self, id: &IntegrationId) -> String {
+        format!("{}/api/v1/webhooks/{id}", self.public_url)
+    }
+
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    fn push(&self, event: Event) {
+        let mut hasher = std::hash::DefaultHasher::new();
+        match &event {
+            Event::Inbound(inbound) => inbound.request.hash(&mut hasher),
+            Event::Operate { request, .. } => request.hash(&mut hasher),
+            Event::Due(key) => key.path.hash(&mut hasher),
+            Event::Answer(answer) => answer.ticket.split('#').next().hash(&mut hasher),
+        }
+        let queue = &self.queues[hasher.finish() as usize % self.queues.len()];
+        let _ = queue.send(event);
+    }
+
+    /// Rows of a kind, decoded; what cannot be decoded is left out (and said so in the log).
+    pub(crate) fn rows<T: DeserializeOwned>(
+        &self,
+        tenant: &TenantId,
+        prefix: &str,
+    ) -> Result<Vec<T>> {
+        let mut rows: Vec<Row> = Vec::new();
+        loop {
+            let after = rows.last().map(|r| r.key.path.clone());
+            let page = self.store.scan(tenant, prefix, after.as_deref(), 1_000)?;
+            let full = page.len() == 1_000;
+            rows.extend(page);
+            if !full {
+                break;
+            }
+        }
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| {
+                serde_json::from_str(&row.value)
+                    .map_err(|e| tracing::error!("{} cannot be read: {e}", row.key.path))
+                    .ok()
+            })
+            .collect())
+    }
+
+    /// One row, decoded.
+    pub(crate) fn row<T: DeserializeOwned>(
+        &self,
+        tenant: &TenantId,
+        segments: &[&str],
+    ) -> Result<Option<T>> {
+        let row = self.store.get(&[Key::new(tenant, segments)])?.pop().flatten();
+        row.map(|row| serde_json::from_str(&row.value).map_err(Into::into)).transpose()
+    }
+
+    fn ask(&self, event: impl FnOnce(u64) -> Event) -> oneshot::Receiver<Reply> {
+        let request = self.requests.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        self.replies.lock().unwrap_or_else(PoisonError::into_inner).insert(request, sender);
+        self.push(event(request));
+        receiver
+    }
+
+    /// Asks for an operation.
+    pub async fn operate(&self, tenant: &TenantId, operation: Operation, by: &str) -> Asked {
+        let tenant = tenant.clone();
+        let by = by.to_owned();
+        answered(self.ask(|request| Event::Operate { request, tenant, operation, by }).await)
+    }
+
+    /// Takes a request from outside. `wait` is how long a ticket may take to be made.
+    pub(crate) async fn inbound(
+        &self,
+        known: &Known,
+        kind: InboundKind,
+        headers: Vec<(String, String)>,
+        body: String,
+        wait: Duration,
+    ) -> Asked {
+        let Integration { id, tenant, .. } = &known.integration;
+        let mut notices = self.notices.subscribe();
+        let (tenant, integration) = (tenant.clone(), id.clone());
+        let reply = self.ask(|request| {
+            Event::Inbound(Inbound { request, tenant, integration, kind, headers, body })
+        });
+        let Ok(reply) = reply.await else { return answered(Err(())) };
+        let Some(link) = reply.waits_for.clone() else { return answered(Ok::<_, ()>(reply)) };
+        let first = reply.first;
+        let noticed = tokio::time::timeout(wait, async {
+            loop {
+                match notices.recv().await {
+                    Ok(notice) if notice.link == link => return Some(notice),
+                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+            }
+        });
+        match noticed.await {
+            Ok(Some(notice)) => ticket(&notice, first),
+            _ => Asked {
+                location: Some(format!("/api/v1/integrations/{id}/links/{link}")),
+                ..answered(Ok::<_, ()>(reply))
+            },
+        }
+    }
+
+    /// Installs what makes ServiceNow send webhooks.
+    ///
+    /// # Errors
+    /// Names the artifact that could not be installed.
+    pub(crate) async fn provision(&self, known: &Known) -> Result<Vec<firn_remote::Artifact>> {
+        let id = &known.integration.id;
+        let mut secrets = known.secrets.clone();
+        if secrets.webhook.is_empty() {
+            secrets.webhook.push(firn_remote::new_webhook_secret()?);
+            self.vault.keep(known.integration.clone(), secrets.clone())?;
+        }
+        let provisioner = Provisioner::new(&self.carrier, &known.integration, &secrets)?;
+        Ok(provisioner.provision(id, &self.webhook_url(id), &secrets.webhook[0]).await?)
+    }
+
+    /// Removes it again.
+    ///
+    /// # Errors
+    /// Names the artifact that could not be removed.
+    pub(crate) async fn unprovision(&self, known: &Known) -> Result<Vec<firn_remote::Artifact>> {
+        let provisioner = Provisioner::new(&self.carrier, &known.integration, &known.secrets)?;
+        Ok(provisioner.unprovision(&known.integration.id).await?)
+    }
+
+    /// Stores an integration's settings through the engine, which checks them, and its secrets.
+    pub(crate) async fn configure(
+        &self,
+        tenant: &TenantId,
+        given: firn_model::Configure,
+        secrets: Secrets,
+        by: &str,
+    ) -> Result<Asked> {
+        if let Some(url) = &given.base_url {
+            self.carrier_addresses().check(url)?;
+        }
+        for url in given.platform.iter().flat_map(|p| [&p.callback_url, &p.read_url]).flatten() {
+            self.carrier_addresses().check(&url.replace("{id}", "id"))?;
+        }
+        let operation = Operation::Configure { integration: Box::new(given) };
+        let asked = self.operate(tenant, operation, by).await;
+        if asked.status < 300 {
+            let integration: Integration = serde_json::from_value(asked.body.clone())?;
+            if integration.tenant != *tenant {
+                bail!("the engine answered for another tenant");
+            }
+            self.vault.keep(integration, secrets)?;
+        }
+        Ok(asked)
+    }
+
+    fn carrier_addresses(&self) -> &Addresses {
+        self.carrier.allowed()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The answer to a request that waited for its ticket.
+fn ticket(notice: &Notice, first: bool) -> Asked {
+    let created = notice.created && first;
+    Asked {
+        status: if created { 201 } else { 200 },
+        body: serde_json::json!({
+            "status": if created { "created" } else { "existing" },
+            "link": notice.link, "sys_id": notice.sys_id, "number": notice.number,
+        }),
+        location: None,
+    }
+}
+
+fn answered<E>(reply: Result<Reply, E>) -> Asked {
+    let reply = reply.unwrap_or_else(|_| Reply {
+        status: 500,
+        body: serde_json::to_string(&Problem::new(
+            500,
+            "engine-failed",
+            "The engine failed on this request",
+            "nothing was stored; it is logged, and other requests go on",
+        ))
+        .unwrap_or_default(),
+        waits_for: None,
+        first: false,
+    });
+    Asked {
+        status: reply.status,
+        body: serde_json::from_str(&reply.body).unwrap_or_default(),
+        location: None,
+    }
+}
+
+/// A worker: takes what waits as one batch, and passes on what the engine reports.
+fn work(host: &Weak<Host>, queue: &Receiver<Event>, mut worker: Worker) {
+    loop {
+        let first = match queue.recv_timeout(Duration::from_millis(200)) {
+            Ok(event) => event,
+            Err(crossbeam_channel::RecvTimeoutError::Timeout) => match host.upgrade() {
+                Some(host) if !host.stopping.load(Ordering::SeqCst) => continue,
+                _ => return,
+            },
+            Err(crossbeam_channel::RecvTimeoutError::Disconnected) => return,
+        };
+        let mut batch = vec![first];
+        batch.extend(queue.try_iter().take(BATCH - 1));
+        let due: Vec<Key> = batch
+            .iter()
+            .filter_map(|event| match event {
+                Event::Due(key) => Some(key.clone()),
+                _ => None,
+            })
+            .collect();
+        let handled = worker.handle(batch);
+        let Some(host) = host.upgrade() else { return };
+        for (event, trap) in &handled.trapped {
+            tracing::error!("the engine trapped on one event and goes on without it: {trap}");
+            host.trapped(event);
+        }
+        let trapped: Vec<&Key> = handled
+            .trapped
+            .iter()
+            .filter_map(|(event, _)| match event {
+                Event::Due(key) => Some(key),
+                _ => None,
+            })
+            .collect();
+        {
+            let mut claims = host.claims.lock().unwrap_or_else(PoisonError::into_inner);
+            for key in due {
+                let pause = if trapped.contains(&&key) { TRAPPED } else { BREATH };
+                claims.insert(key, Some(Instant::now() + pause));
+            }
+        }
+        for report in handled.reports {
+            match report {
+                Report::Reply { request, reply } => host.reply(request, reply),
+                Report::Notice(notice) => {
+                    let _ = host.notices.send(notice);
+                }
+            }
+        }
+        host.wake.wake();
+    }
+}
+
+impl Host {
+    fn reply(&self, request: u64, reply: Reply) {
+        let waiting = self.replies.lock().unwrap_or_else(PoisonError::into_inner).remove(&request);
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(reply);
+        }
+    }
+
+    /// Whoever waits for an event that trapped is told so: the sender is dropped.
+    fn trapped(&self, event: &Event) {
+        if let Event::Inbound(Inbound { request, .. }) | Event::Operate { request, .. } = event {
+            self.replies.lock().unwrap_or_else(PoisonError::into_inner).remove(request);
+        }
+    }
+}
+
+/// The scheduler: hands out rows that are due, each to one worker at a time.
+fn schedule(host: &Weak<Host>) {
+    const LOOK: Duration = Duration::from_millis(100);
+    while let Some(host) = host.upgrade() {
+        if host.stopping.load(Ordering::SeqCst) {
+            return;
+        }
+        let due = match host.store.due(now(), 1_000) {
+            Ok(due) => due,
+            Err(why) => {
+                tracing::error!("the store cannot be read: {why}");
+                std::thread::sleep(Duration::from_secs(1));
+                continue;
+            }
+        };
+        let mut ready = Vec::new();
+        let mut sleep = LOOK;
+        {
+            let mut claims = host.claims.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = Instant::now();
+            claims.retain(|_, free| free.is_none_or(|free| free > at));
+            for (key, _) in due {
+                match claims.get(&key) {
+                    Some(Some(free)) => sleep = sleep.min(free.saturating_duration_since(at)),
+                    Some(None) => {}
+                    None => {
+                        claims.insert(key.clone(), None);
+                        ready.push(key);
+                    }
+                }
+            }
+        }
+        for key in ready {
+            host.push(Event::Due(key));
+        }
+        if let Ok(Some(next)) = host.store.next_due() {
+            let ahead = next.since(now());
+            if ahead > 0 {
+                sleep = sleep.min(Duration::from_millis(ahead.unsigned_abs()));
+            }
+        }
+        host.wake.sleep(sleep.max(Duration::from_millis(1)));
+    }
+}
+
+/// The doors of one instance.
+struct HostDoors(Weak<Host>);
+
+impl HostDoors {
+    fn host(&self) -> Result<Arc<Host>, CommitError> {
+        self.0.upgrade().ok_or_else(|| CommitError::Failed("the host is stopping".to_owned()))
+    }
+}
+
+impl Doors for HostDoors {
+    fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, CommitError> {
+        self.host()?.store.get(keys)
+    }
+
+    fn scan(
+        &self,
+        tenant: &TenantId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Row>, CommitError> {
+        self.host()?.store.scan(tenant, prefix, after, limit)
+    }
+
+    fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
+        self.host()?.store.commit(changes)
+    }
+
+    fn submit(&self, request: HttpRequest) {
+        let Some(host) = self.0.upgrade() else { return };
+        let tokio = host.tokio.clone();
+        tokio.spawn(async move {
+            let known = host
+                .vault
+                .get(&request.integration)
+                .filter(|k| k.integration.tenant == request.tenant);
+            let body = match known {
+                Some(known) => host.carrier.carry(&known.target(), &request).await,
+                None => AnswerBody::NotSent("the integration is gone".to_owned()),
+            };
+            let HttpRequest { ticket, tenant, integration, .. } = request;
+            host.push(Event::Answer(Answer { ticket, tenant, integration, body }));
+        });
+    }
+
+    fn now(&self) -> Millis {
+        now()
+    }
+
+    fn verify(
+        &self,
+        tenant: &str,
+        integration: &str,
+        _: Scheme,
+        message: &str,
+        signatures: &[String],
+    ) -> Signature {
+        let known = self
+            .0
+            .upgrade()
+            .and_then(|host| host.vault.get(&IntegrationId::new(integration).ok()?));
+        let Some(known) = known.filter(|k| k.integration.tenant.as_str() == tenant) else {
+            return Signature::NoSecret;
+        };
+        match firn_remote::verify(&known.secrets.webhook, message, signatures) {
+            None => Signature::NoSecret,
+            Some(true) => Signature::Valid,
+            Some(false) => Signature::Invalid,
+        }
+    }
+
+    fn line(&self, text: &str) {
+        tracing::info!("{text}");
+    }
+}
+
+/// A link's id, if the text is one.
+pub(crate) fn link_id(text: &str) -> Option<LinkId> {
+    LinkId::new(text).ok()
+}

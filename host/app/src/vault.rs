@@ -1,0 +1,120 @@
+//! What the host itself keeps in the store: which tenant an integration belongs to, and its
+//! secrets, sealed like every row.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use anyhow::{Context, Result};
+use firn_model::{Change, Expect, Integration, IntegrationId, Key, Put, TenantId};
+use firn_remote::{Secrets, Target};
+use firn_storage::Store;
+
+/// The owner of the host's own rows. No customer can have this name: it is not a valid one to ask for.
+fn system() -> TenantId {
+    TenantId::new("_firn").unwrap_or_else(|_| unreachable!("a valid name"))
+}
+
+/// An integration with what opens its doors.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) integration: Integration,
+    pub(crate) secrets: Secrets,
+}
+
+impl Known {
+    pub(crate) fn target(&self) -> Target {
+        Target {
+            base_url: self.integration.base_url.clone(),
+            platform: self.integration.platform.clone(),
+            secrets: self.secrets.clone(),
+        }
+    }
+}
+
+/// All integrations, in memory and in the store.
+pub(crate) struct Vault {
+    store: Arc<dyn Store>,
+    known: RwLock<BTreeMap<IntegrationId, Arc<Known>>>,
+}
+
+fn secret_key(tenant: &TenantId, id: &IntegrationId) -> Key {
+    Key::new(tenant, &["secret", id.as_str()])
+}
+
+impl Vault {
+    pub(crate) fn load(store: Arc<dyn Store>) -> Result<Vault> {
+        let mut known = BTreeMap::new();
+        for row in store.scan(&system(), "integration/", None, 100_000)? {
+            let tenant: TenantId = serde_json::from_str(&row.value)?;
+            let id = row.key.path.trim_start_matches("integration/").to_owned();
+            let id = IntegrationId::new(id)?;
+            let keys = [Key::new(&tenant, &["integration", id.as_str()]), secret_key(&tenant, &id)];
+            let rows = store.get(&keys)?;
+            if let [Some(integration), Some(secrets)] = rows.as_slice() {
+                let integration = serde_json::from_str(&integration.value)?;
+                let secrets = serde_json::from_str(&secrets.value)?;
+                known.insert(id, Arc::new(Known { integration, secrets }));
+            }
+        }
+        Ok(Vault { store, known: RwLock::new(known) })
+    }
+
+    pub(crate) fn get(&self, id: &IntegrationId) -> Option<Arc<Known>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Known>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// By id, slug or exact name.
+    pub(crate) fn find(&self, reference: &str) -> Option<Arc<Known>> {
+        let all = self.all();
+        let by = |f: fn(&Integration) -> &str| {
+            let mut hits = all.iter().filter(|k| f(&k.integration) == reference);
+            match (hits.next(), hits.next()) {
+                (Some(one), None) => Some(Arc::clone(one)),
+                _ => None,
+            }
+        };
+        by(|i| i.id.as_str()).or_else(|| by(|i| &i.slug)).or_else(|| by(|i| &i.name))
+    }
+
+    /// Keeps an integration's secrets, and knows it from now on.
+    pub(crate) fn keep(&self, integration: Integration, secrets: Secrets) -> Result<()> {
+        let put = |value: String| Some(Put { value, due: None });
+        let owner = serde_json::to_string(&integration.tenant)?;
+        let sealed = serde_json::to_string(&secrets)?;
+        let changes = [
+            Change {
+                key: Key::new(&system(), &["integration", integration.id.as_str()]),
+                expect: Expect::Any,
+                put: put(owner),
+            },
+            Change {
+                key: secret_key(&integration.tenant, &integration.id),
+                expect: Expect::Any,
+                put: put(sealed),
+            },
+        ];
+        self.store.commit(&changes).context("the secrets could not be stored")?;
+        let known = Arc::new(Known { integration, secrets });
+        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        all.insert(known.integration.id.clone(), known);
+        Ok(())
+    }
+
+    /// Forgets an integration and its secrets; its records stay until they are erased.
+    pub(crate) fn forget(&self, known: &Known) -> Result<()> {
+        let Integration { id, tenant, .. } = &known.integration;
+        let keys = [
+            Key::new(&system(), &["integration", id.as_str()]),
+            secret_key(tenant, id),
+            Key::new(tenant, &["integration", id.as_str()]),
+        ];
+        let changes = keys.map(|key| Change { key, expect: Expect::Any, put: None });
+        self.store.commit(&changes)?;
+        self.known.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        Ok(())
+    }
+}
