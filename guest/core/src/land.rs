@@ -2,10 +2,10 @@
 //! looked up, never blindly repeated; the base moves only on what was seen.
 
 use firn_model::{
-    Base, CorrelationMode, DeadLetter, EntrySeen, Exchange, ExchangeKind, ExternalRecord,
-    FieldName, Finding, FindingKind, Flight, Ghost, Link, Millis, Mirror, Notice,
-    ObservationSource, ObservedRecord, Order, Outcome, Parked, ParkedWhy, Phase, Reference,
-    Refusal, Revision, Side, SysId, Translated, Uncertainty, Verb, Why, Write,
+    Base, CorrelationMode, DeadLetter, EntrySeen, ExchangeKind, ExternalRecord, FieldName, Finding,
+    FindingKind, Flight, Ghost, Link, Millis, Mirror, Notice, ObservationSource, ObservedRecord,
+    Order, Outcome, Parked, ParkedWhy, Phase, Reference, Refusal, Revision, Side, SysId,
+    Translated, Uncertainty, Verb, Why, Write,
 };
 
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,7 @@ pub fn land(
     let Some(exchange) = state.exchange.take_if(|e| e.number == number) else { return };
     let mut landing = Landing { rules, link, side, now, effects };
     match (exchange.kind.clone(), reading) {
-        (ExchangeKind::Send, Reading::Outcome(outcome)) => landing.written(&exchange, outcome),
+        (ExchangeKind::Send, Reading::Outcome(outcome)) => landing.written(outcome),
         (ExchangeKind::Find, Reading::Found(records)) => landing.found(records),
         (ExchangeKind::Read, Reading::Record(record, entries)) => landing.read(&record, &entries),
         (ExchangeKind::Journal, Reading::Entries(rows)) => landing.journal(&rows),
@@ -97,6 +97,8 @@ impl Landing<'_> {
         state.failures = state.failures.saturating_add(1);
         let pause = match outcome {
             Outcome::SignInFailed => SIGN_IN_PAUSE,
+            // It never left: no reason to wait for long (the budget keeps the pace).
+            Outcome::NotSent(_) => backoff(&seed, state.failures.min(4)),
             _ => backoff(&seed, state.failures),
         };
         state.not_before = Some(outcome.not_before(now).unwrap_or(now.plus(pause)));
@@ -394,13 +396,13 @@ impl Landing<'_> {
 
     // ---- writes --------------------------------------------------------------------------
 
-    fn written(&mut self, exchange: &Exchange, outcome: Outcome) {
+    fn written(&mut self, outcome: Outcome) {
         let Some(flight) = self.flight().cloned() else { return };
         let external = self.side == Side::External;
         match outcome {
             Outcome::Applied(record) => {
                 self.healthy();
-                self.applied(exchange, flight.write, record);
+                self.applied(flight.write, record);
             }
             Outcome::Moved(record) => {
                 self.healthy();
@@ -429,7 +431,7 @@ impl Landing<'_> {
                 self.back_off(&outcome);
                 self.phase(if external {
                     let open = uncertainty == Uncertainty::Open;
-                    Phase::Verifying { sent: exchange.since, open, applied: false }
+                    Phase::Verifying { sent: self.now, open, applied: false }
                 } else {
                     Phase::Sending // The platform knows the key: the same again is no second time.
                 });
@@ -438,7 +440,7 @@ impl Landing<'_> {
         }
     }
 
-    fn applied(&mut self, exchange: &Exchange, write: Write, record: Option<ObservedRecord>) {
+    fn applied(&mut self, write: Write, record: Option<ObservedRecord>) {
         if let Some(record) = &record
             && !matches!(write.verb, Verb::Create { .. })
         {
@@ -457,7 +459,7 @@ impl Landing<'_> {
             }
             // Done, it says, but not what: look it up.
             (Verb::Create { .. }, _) => {
-                self.phase(Phase::Verifying { sent: exchange.since, open: true, applied: false });
+                self.phase(Phase::Verifying { sent: self.now, open: true, applied: false });
             }
             (Verb::Update { set, .. }, record) => {
                 self.drop_flight();
@@ -469,11 +471,9 @@ impl Landing<'_> {
                 self.settle_fields(&write);
             }
             (Verb::Append { entry, .. }, _) => match self.side {
-                Side::External => self.phase(Phase::Verifying {
-                    sent: exchange.since,
-                    open: false,
-                    applied: true,
-                }),
+                Side::External => {
+                    self.phase(Phase::Verifying { sent: self.now, open: false, applied: true })
+                }
                 Side::Platform => {
                     self.drop_flight();
                     journal::settle(self.link, entry, Mirror::Mirrored(None));

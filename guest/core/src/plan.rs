@@ -19,7 +19,7 @@ use crate::land::{self, Reading};
 use crate::mapping::{self, Untranslatable};
 use crate::merge::{self, Circumstances, Verdict};
 use crate::settings::Rules;
-use crate::{identity, journal, masking, observe};
+use crate::{identity, journal, masking, observe, wire};
 
 /// What `advance` is given besides the link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -437,8 +437,8 @@ impl Planner<'_> {
             kind,
             number,
             since: self.now,
-            // The host gives up at the timeout and says so; a little later nobody will.
-            deadline: self.now.plus(timeout + timeout / 4 + 100),
+            // The host gives up in time and says so; a little later nobody will.
+            deadline: self.now.plus(wire::QUEUE + timeout + timeout / 4 + 100),
         };
         let state = self.link.side_mut(side);
         match exchange.kind {

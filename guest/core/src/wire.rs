@@ -20,6 +20,9 @@ use firn_model::{
 use crate::land::Reading;
 use crate::settings::Rules;
 
+/// How long a request may wait for its turn in the instance's budget. In milliseconds.
+pub const QUEUE: u64 = 10_000;
+
 /// The request for an exchange; `None` if the link has nothing to ask (a flight that is gone).
 #[must_use]
 pub fn request(
@@ -44,6 +47,7 @@ pub fn request(
         query: parts.query,
         headers: vec![("accept".to_owned(), "application/json".to_owned())],
         body: parts.body,
+        queue: QUEUE,
         timeout: rules.settings().request_timeout,
     })
 }

@@ -101,7 +101,9 @@ pub struct HttpRequest {
     pub headers: Vec<(String, String)>,
     /// A JSON body.
     pub body: Option<String>,
-    /// Milliseconds after which it counts as lost.
+    /// Milliseconds that it may wait for its turn; after that it must not leave at all.
+    pub queue: u64,
+    /// Milliseconds after leaving at which it counts as lost.
     pub timeout: u64,
 }
 

@@ -215,7 +215,7 @@ pub enum Phase {
     Sending,
     /// Its fate is unknown: being looked up.
     Verifying {
-        /// When the request left.
+        /// When the request had left at the latest.
         sent: Millis,
         /// Whether it may still take effect.
         open: bool,

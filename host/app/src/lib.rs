@@ -5,10 +5,12 @@ pub mod api;
 pub mod cli;
 mod client;
 mod host;
+mod sample_platform;
 mod sandbox;
 mod serve;
 mod vault;
 
 pub use host::{Asked, Host, HostConfig};
+pub use sample_platform::{Comment, Record, SamplePlatform};
 pub use sandbox::{Report, Step, play};
 pub use serve::{Listening, listen};

@@ -77,21 +77,23 @@ impl Carrier {
         Arc::clone(budgets.entry(base_url.to_owned()).or_default())
     }
 
-    /// Carries a request. Returns within its timeout.
+    /// Carries a request. Returns within its queue time and its timeout.
     pub async fn carry(&self, target: &Target, request: &HttpRequest) -> AnswerBody {
-        let end = Instant::now() + Duration::from_millis(request.timeout);
+        let timeout = Duration::from_millis(request.timeout);
         let url = match self.url(target, request) {
             Ok(url) => url,
             Err(why) => return AnswerBody::NotSent(why),
         };
         if request.remote != Remote::Servicenow {
             let headers = platform_headers(target, request);
-            return self.send(request, url, &headers, end).await;
+            return self.send(request, url, &headers, Instant::now() + timeout).await;
         }
         let budget = self.budget(&target.base_url);
-        let Some(_turn) = budget.turn(end).await else {
+        let queue = Instant::now() + Duration::from_millis(request.queue);
+        let Some(_turn) = budget.turn(queue).await else {
             return AnswerBody::NotSent("the instance's budget had no room in time".to_owned());
         };
+        let end = Instant::now() + timeout;
         let first = match self.authorize(target, None).await {
             Ok(header) => header,
             Err(why) => return AnswerBody::NotSent(why),

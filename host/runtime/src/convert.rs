@@ -63,6 +63,7 @@ pub(crate) fn request(request: types::HttpRequest) -> Result<model::HttpRequest,
         query: request.query,
         headers: request.headers,
         body: request.body,
+        queue: request.queue,
         timeout: request.timeout,
     })
 }

@@ -57,6 +57,8 @@ pub struct Sqlite {
     path: String,
     jobs: Option<Sender<Job>>,
     writer: Option<JoinHandle<()>>,
+    /// Held as long as the store is open; the system lets go of it however the process ends.
+    _lock: std::fs::File,
 }
 
 fn failed(error: impl std::fmt::Display) -> CommitError {
@@ -76,7 +78,7 @@ impl Sqlite {
         };
         let mut connection = Connection::open(path).map_err(|e| other(&e))?;
         connection.busy_timeout(std::time::Duration::from_millis(200)).map_err(|e| other(&e))?;
-        lock(path).map_err(|()| OpenError::InUse(name.clone()))?;
+        let lock = lock(path).map_err(|()| OpenError::InUse(name.clone()))?;
         configure(&connection).map_err(|e| match e.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
                 OpenError::InUse(name.clone())
@@ -102,6 +104,7 @@ impl Sqlite {
             path: name,
             jobs: Some(jobs),
             writer: Some(writer),
+            _lock: lock,
         })
     }
 
@@ -155,17 +158,12 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// One process at a time: an advisory lock on a file beside the store, held until the process
-/// ends, however it ends.
-fn lock(path: &Path) -> Result<(), ()> {
+/// One process at a time: an advisory lock on a file beside the store.
+fn lock(path: &Path) -> Result<std::fs::File, ()> {
     let file = std::fs::File::create(path.with_extension("lock")).map_err(|_| ())?;
-    // Within one process a second store on the same file would also be a mistake.
     file.try_lock().map_err(|_| ())?;
-    LOCKS.lock().unwrap_or_else(PoisonError::into_inner).push(file);
-    Ok(())
+    Ok(file)
 }
-
-static LOCKS: Mutex<Vec<std::fs::File>> = Mutex::new(Vec::new());
 
 /// The writer: takes what waits, commits it as one transaction, answers everybody.
 fn write(mut connection: Connection, queue: &Receiver<Job>, sealer: &Sealer) {

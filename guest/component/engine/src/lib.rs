@@ -96,6 +96,7 @@ impl Http for Doors {
             query: request.query,
             headers: request.headers,
             body: request.body,
+            queue: request.queue,
             timeout: request.timeout,
         });
     }

@@ -2,7 +2,6 @@
 //! on them with expectations that can fail.
 #![allow(clippy::print_stdout)]
 
-mod platform;
 mod stage;
 mod stories;
 

@@ -9,9 +9,8 @@ use anyhow::{Context, Result, bail};
 use firn_simulator::{Faults, Record, Simulator};
 use serde_json::{Value as Json, json};
 
-use super::platform::Platform;
 use crate::api::{Shared, router};
-use crate::{Host, HostConfig, Listening, listen};
+use crate::{Host, HostConfig, Listening, SamplePlatform, listen};
 
 /// How long an expectation may take to be met.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -19,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// An integration on the stage.
 pub(crate) struct Side {
     pub(crate) id: String,
-    pub(crate) platform: Platform,
+    pub(crate) platform: SamplePlatform,
 }
 
 /// Everything that runs.
@@ -58,7 +57,7 @@ impl Stage {
         for (preset, name) in
             [("genesys", "Genesys calls"), ("bot", "Bot conversations"), ("incidents", "Incidents")]
         {
-            let platform = Platform::default();
+            let platform = SamplePlatform::default();
             let listening = listen(loopback, platform.router()).await?;
             let base = format!("http://{}", listening.address);
             let body = json!({

@@ -17,21 +17,30 @@ use serde_json::{Map, Value as Json, json};
 
 /// A comment as the platform keeps it.
 #[derive(Debug, Clone)]
-pub(crate) struct Comment {
-    pub(crate) id: String,
-    pub(crate) text: String,
-    pub(crate) visibility: String,
-    pub(crate) author: String,
+pub struct Comment {
+    /// Its id; Firn's comments keep the id that Firn gave them.
+    pub id: String,
+    /// What it says.
+    pub text: String,
+    /// `public` or `internal`.
+    pub visibility: String,
+    /// Who wrote it.
+    pub author: String,
 }
 
 /// A record of the platform.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Record {
-    pub(crate) kind: String,
-    pub(crate) fields: Map<String, Json>,
-    pub(crate) version: u64,
-    pub(crate) updated_at: String,
-    pub(crate) comments: Vec<Comment>,
+pub struct Record {
+    /// `incident`, `conversation`, `call`.
+    pub kind: String,
+    /// Its fields.
+    pub fields: Map<String, Json>,
+    /// One more with every change.
+    pub version: u64,
+    /// When it last changed (RFC 3339).
+    pub updated_at: String,
+    /// What was said about it.
+    pub comments: Vec<Comment>,
 }
 
 #[derive(Default)]
@@ -43,12 +52,13 @@ struct Inner {
     comments: u64,
     /// Where events go; `None` holds them back.
     firn: Option<String>,
+    token: Option<String>,
     held: Vec<Json>,
 }
 
 /// The sample platform.
 #[derive(Clone, Default)]
-pub(crate) struct Platform {
+pub struct SamplePlatform {
     inner: Arc<Mutex<Inner>>,
     client: reqwest::Client,
 }
@@ -65,12 +75,13 @@ fn text(value: &Json) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-impl Platform {
+impl SamplePlatform {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn router(&self) -> Router {
+    /// Its HTTP side: `POST /callback` and `GET /records/{id}`.
+    pub fn router(&self) -> Router {
         Router::new()
             .route("/callback", post(callback))
             .route("/records/{id}", get(read))
@@ -78,17 +89,24 @@ impl Platform {
     }
 
     /// Sends events to this address from now on.
-    pub(crate) fn connect(&self, events_url: String) {
-        self.lock().firn = Some(events_url);
+    pub fn connect(&self, events_url: String) {
+        self.connect_with(events_url, None);
+    }
+
+    /// The same with a bearer token.
+    pub fn connect_with(&self, events_url: String, token: Option<String>) {
+        let mut inner = self.lock();
+        inner.firn = Some(events_url);
+        inner.token = token;
     }
 
     /// Holds events back, as a platform does whose queue is slow; gives where they went.
-    pub(crate) fn hold(&self) -> Option<String> {
+    pub fn hold(&self) -> Option<String> {
         self.lock().firn.take()
     }
 
     /// Sends what was held back.
-    pub(crate) fn release(&self, events_url: Option<String>) {
+    pub fn release(&self, events_url: Option<String>) {
         let held = {
             let mut inner = self.lock();
             inner.firn = events_url;
@@ -99,16 +117,20 @@ impl Platform {
         }
     }
 
-    pub(crate) fn record(&self, id: &str) -> Option<Record> {
+    /// A record as it is now.
+    #[must_use]
+    pub fn record(&self, id: &str) -> Option<Record> {
         self.lock().records.get(id).cloned()
     }
 
-    pub(crate) fn writes(&self) -> u64 {
+    /// How many writes of Firn took effect.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
         self.lock().writes
     }
 
     /// A user changes fields, or makes a record.
-    pub(crate) fn edit(&self, kind: &str, id: &str, fields: Json) {
+    pub fn edit(&self, kind: &str, id: &str, fields: Json) {
         let event = {
             let mut inner = self.lock();
             let new = !inner.records.contains_key(id);
@@ -125,7 +147,7 @@ impl Platform {
     }
 
     /// A user says something.
-    pub(crate) fn say(&self, kind: &str, id: &str, author: &str, words: &str, visibility: &str) {
+    pub fn say(&self, kind: &str, id: &str, author: &str, words: &str, visibility: &str) {
         let event = {
             let mut inner = self.lock();
             inner.comments += 1;
@@ -151,16 +173,23 @@ impl Platform {
             return;
         };
         let client = self.client.clone();
+        let token = self.lock().token.clone();
         tokio::spawn(async move {
-            for attempt in 0..20_u64 {
-                match client.post(&url).json(&event).send().await {
+            for attempt in 0..50_u64 {
+                let mut request = client.post(&url).json(&event).timeout(Duration::from_secs(5));
+                if let Some(token) = &token {
+                    request = request.bearer_auth(token);
+                }
+                match request.send().await {
                     Ok(response)
                         if response.status().is_success()
                             || response.status().is_client_error() =>
                     {
                         return;
                     }
-                    _ => tokio::time::sleep(Duration::from_millis(100 * (attempt + 1))).await,
+                    _ => {
+                        tokio::time::sleep(Duration::from_millis(100 * (attempt + 1).min(10))).await
+                    }
                 }
             }
         });
@@ -191,7 +220,7 @@ impl Inner {
     }
 }
 
-async fn read(State(platform): State<Platform>, Path(id): Path<String>) -> Response {
+async fn read(State(platform): State<SamplePlatform>, Path(id): Path<String>) -> Response {
     let inner = platform.lock();
     if inner.records.contains_key(&id) {
         Body(inner.show(&id)).into_response()
@@ -200,7 +229,7 @@ async fn read(State(platform): State<Platform>, Path(id): Path<String>) -> Respo
     }
 }
 
-async fn callback(State(platform): State<Platform>, Body(body): Body<Json>) -> Response {
+async fn callback(State(platform): State<SamplePlatform>, Body(body): Body<Json>) -> Response {
     let id = text(&body["record"]["id"]);
     let key = text(&body["key"]);
     let (answer, event) = {

@@ -1,0 +1,35 @@
+//! The deterministic simulation, as much of it as fits a test run. `cargo simulate` runs more.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
+
+use firn_tests::sim;
+
+#[test]
+fn four_properties_hold_whatever_goes_wrong() {
+    let mut coverage = sim::Coverage::new();
+    for seed in 0..1_500 {
+        let met =
+            sim::run(seed).unwrap_or_else(|v| panic!("{v}\ncargo simulate --trace --from {seed}"));
+        for (what, count) in met {
+            *coverage.entry(what).or_default() += count;
+        }
+    }
+    for what in sim::MUST_BE_MET {
+        assert!(coverage.get(what).copied().unwrap_or(0) > 0, "never met: {what}");
+    }
+}
+
+/// Seeds that once brought a mistake to light.
+#[test]
+fn seeds_that_once_failed() {
+    for seed in [0, 2, 16, 75, 112, 162, 216, 1705, 4860, 5419, 19_883, 89_695] {
+        sim::run(seed).unwrap_or_else(|v| panic!("{v}"));
+    }
+}
+
+/// The same seed does the same: what it met, it meets again.
+#[test]
+fn a_seed_is_a_bug_report() {
+    for seed in 0..20 {
+        assert_eq!(sim::run(seed).unwrap(), sim::run(seed).unwrap());
+    }
+}

@@ -1,0 +1,368 @@
+//! Twins: the native driver and the engine component do the same on the same events; so do the
+//! native core and the core component.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use firn_driver::Engine;
+use firn_model::{
+    Answer, AnswerBody, Change, CommitError, Configure, Event, HttpRequest, HttpResponse, Inbound,
+    InboundKind, IntegrationId, Key, Millis, Operation, PlatformContract, Preset, Report, Row,
+    RunMode, TenantId,
+};
+use firn_storage::{Memory, Store};
+
+const NOW: Millis = Millis(1_777_472_000_000);
+
+/// Doors over one in-memory store, for either twin.
+#[derive(Clone, Default)]
+struct Scripted(Arc<World>);
+
+#[derive(Default)]
+struct World {
+    store: Memory,
+    requests: Mutex<Vec<HttpRequest>>,
+    now: Mutex<i64>,
+}
+
+impl Scripted {
+    fn now_is(&self) -> Millis {
+        NOW.plus(u64::try_from(*self.0.now.lock().unwrap()).unwrap())
+    }
+}
+
+impl firn_driver::Storage for Scripted {
+    fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, CommitError> {
+        self.0.store.get(keys)
+    }
+    fn scan(
+        &self,
+        t: &TenantId,
+        p: &str,
+        a: Option<&str>,
+        l: u32,
+    ) -> Result<Vec<Row>, CommitError> {
+        self.0.store.scan(t, p, a, l)
+    }
+    fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
+        self.0.store.commit(changes)
+    }
+}
+impl firn_driver::Http for Scripted {
+    fn submit(&self, request: HttpRequest) {
+        self.0.requests.lock().unwrap().push(request);
+    }
+}
+impl firn_driver::Clock for Scripted {
+    fn now(&self) -> Millis {
+        self.now_is()
+    }
+}
+impl firn_driver::Secrets for Scripted {
+    fn verify(
+        &self,
+        _: &TenantId,
+        _: &IntegrationId,
+        _: firn_driver::Scheme,
+        message: &str,
+        _: &[String],
+    ) -> firn_driver::Signature {
+        if message.contains("forged") {
+            firn_driver::Signature::Invalid
+        } else {
+            firn_driver::Signature::Valid
+        }
+    }
+}
+impl firn_driver::Log for Scripted {
+    fn line(&self, _: &str) {}
+}
+
+impl firn_runtime::Doors for Scripted {
+    fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, CommitError> {
+        self.0.store.get(keys)
+    }
+    fn scan(
+        &self,
+        t: &TenantId,
+        p: &str,
+        a: Option<&str>,
+        l: u32,
+    ) -> Result<Vec<Row>, CommitError> {
+        self.0.store.scan(t, p, a, l)
+    }
+    fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
+        self.0.store.commit(changes)
+    }
+    fn submit(&self, request: HttpRequest) {
+        self.0.requests.lock().unwrap().push(request);
+    }
+    fn now(&self) -> Millis {
+        self.now_is()
+    }
+    fn verify(
+        &self,
+        _: &str,
+        _: &str,
+        _: firn_runtime::Scheme,
+        message: &str,
+        _: &[String],
+    ) -> firn_runtime::Signature {
+        if message.contains("forged") {
+            firn_runtime::Signature::Invalid
+        } else {
+            firn_runtime::Signature::Valid
+        }
+    }
+    fn line(&self, _: &str) {}
+}
+
+fn tenant() -> TenantId {
+    TenantId::new("acme").unwrap()
+}
+
+fn integration() -> IntegrationId {
+    IntegrationId::new("int-1").unwrap()
+}
+
+fn inbound(request: u64, kind: InboundKind, body: &str) -> Event {
+    let headers = [
+        ("webhook-id", format!("w{request}")),
+        ("webhook-timestamp", (NOW.0 / 1000).to_string()),
+        ("webhook-signature", "v1,x".to_owned()),
+    ];
+    Event::Inbound(Inbound {
+        request,
+        tenant: tenant(),
+        integration: integration(),
+        kind,
+        headers: headers.map(|(n, v)| (n.to_owned(), v)).to_vec(),
+        body: body.to_owned(),
+    })
+}
+
+fn configure(preset: Preset) -> Event {
+    let given = Configure {
+        id: integration(),
+        create: true,
+        slug: None,
+        name: None,
+        base_url: Some("https://example.service-now.com".to_owned()),
+        platform: Some(PlatformContract {
+            callback_url: Some("https://p.example/c".to_owned()),
+            read_url: None,
+        }),
+        enabled: None,
+        preset: Some(preset),
+        settings: serde_json::Value::Null,
+    };
+    Event::Operate {
+        request: 1,
+        tenant: tenant(),
+        operation: Operation::Configure { integration: Box::new(given) },
+        by: "test".to_owned(),
+    }
+}
+
+/// Answers a request the way a small instance would; the same for both twins.
+fn answer(request: &HttpRequest) -> AnswerBody {
+    let row = r#"{"sys_id":"a1b2c3d4e5f60718293a4b5c6d7e8f90","number":"INC0010001","sys_mod_count":"0","sys_updated_on":"2026-04-29 14:30:00","sys_class_name":"incident","correlation_id":"rec-1","short_description":"Printer","description":"","state":"1","impact":"2","priority":"2","assigned_to":"","assigned_to.email":""}"#;
+    let (status, body) = match (request.method, request.path.as_str()) {
+        (firn_model::Method::Get, "/api/now/table/incident") => {
+            (200, r#"{"result":[]}"#.to_owned())
+        }
+        (firn_model::Method::Get, "/api/now/table/sys_journal_field") => {
+            (200, r#"{"result":[]}"#.to_owned())
+        }
+        (firn_model::Method::Post, "/api/now/table/incident") => {
+            (201, format!(r#"{{"result":{row}}}"#))
+        }
+        (_, path) if path.starts_with("/api/now/table/incident/") => {
+            (200, format!(r#"{{"result":{row}}}"#))
+        }
+        _ => (503, String::new()),
+    };
+    AnswerBody::Response(HttpResponse { status, headers: Vec::new(), body })
+}
+
+/// Plays a whole story on one twin and gives everything that it left behind.
+fn play(
+    preset: Preset,
+    events: &[Event],
+    doors: &Scripted,
+    handle: &mut dyn FnMut(Vec<Event>) -> Vec<Report>,
+) -> String {
+    let mut said = handle(vec![configure(preset)]);
+    for event in events {
+        said.extend(handle(vec![event.clone()]));
+        for _ in 0..40 {
+            let requests = std::mem::take(&mut *doors.0.requests.lock().unwrap());
+            let mut next: Vec<Event> = requests
+                .iter()
+                .map(|r| {
+                    Event::Answer(Answer {
+                        ticket: r.ticket.clone(),
+                        tenant: tenant(),
+                        integration: integration(),
+                        body: answer(r),
+                    })
+                })
+                .collect();
+            let due = doors.0.store.due(doors.now_is(), 10).unwrap();
+            next.extend(due.into_iter().map(|(key, _)| Event::Due(key)));
+            if next.is_empty() {
+                break;
+            }
+            said.extend(handle(next));
+        }
+        *doors.0.now.lock().unwrap() += 1_000;
+    }
+    let rows = doors.0.store.scan(&tenant(), "", None, 10_000).unwrap();
+    format!("{said:#?}\n{rows:#?}")
+}
+
+fn story() -> Vec<Event> {
+    vec![
+        inbound(
+            2,
+            InboundKind::PlatformEvent,
+            r#"{"id":"e1","type":"x","occurred_at":"2026-04-29T14:13:20Z","record":{"kind":"incident","id":"rec-1","version":1,"partial":false,"fields":{"title":"Printer","description":"call +15550199888","severity":"high","status":"open","assigned_to":null}}}"#,
+        ),
+        inbound(
+            3,
+            InboundKind::PlatformEvent,
+            r#"{"id":"e1","type":"x","record":{"kind":"incident","id":"rec-1"}}"#,
+        ),
+        inbound(4, InboundKind::PlatformEvent, "{"),
+        inbound(
+            5,
+            InboundKind::PlatformEvent,
+            r#"{"id":"e2","record":{"id":"rec-1"},"comment":{"id":"c1","text":"hello","visibility":"public"}}"#,
+        ),
+        inbound(
+            6,
+            InboundKind::Webhook,
+            r#"{"sys_id":"a1b2c3d4e5f60718293a4b5c6d7e8f90","number":"INC0010001","sys_mod_count":"1","table":"incident","action":"update","current":{"short_description":"Printer on fire","state":"2","priority":"2","impact":"2","sys_updated_on":"2026-04-29 14:31:00"}}"#,
+        ),
+        inbound(7, InboundKind::Webhook, "forged"),
+        inbound(8, InboundKind::Webhook, r#"{"sys_id":"not one"}"#),
+        Event::Operate {
+            request: 9,
+            tenant: tenant(),
+            operation: Operation::Reconcile { integration: integration(), mode: RunMode::DryRun },
+            by: "test".to_owned(),
+        },
+        Event::Due(Key::new(&tenant(), &["link", "int-1", "nobody"])),
+    ]
+}
+
+#[test]
+fn native_driver_and_component_leave_the_same_behind() {
+    let calls = vec![
+        inbound(
+            2,
+            InboundKind::Escalation,
+            r#"{"callId":"call-1","escalationReason":"X","queueName":"Q","customerPhone":"+15550199888"}"#,
+        ),
+        inbound(3, InboundKind::Escalation, r#"{"callId":"call-1","escalationReason":"X"}"#),
+        inbound(4, InboundKind::Escalation, r#"{"callId":"${call.id}","escalationReason":"X"}"#),
+    ];
+    let runtime = firn_runtime::Runtime::new(None).unwrap();
+    for (preset, events) in [(Preset::Incidents, story()), (Preset::Genesys, calls)] {
+        let native_doors = Scripted::default();
+        let mut native = Engine::new(native_doors.clone());
+        let natively = play(preset, &events, &native_doors, &mut |events| native.handle(&events));
+
+        let doors = Scripted::default();
+        let mine = doors.clone();
+        let mut worker = runtime.worker(move || Box::new(mine.clone()));
+        let inside = play(preset, &events, &doors, &mut |events| {
+            let handled = worker.handle(events);
+            assert!(handled.trapped.is_empty(), "{:?}", handled.trapped);
+            handled.reports
+        });
+        assert_eq!(natively, inside);
+        assert!(natively.contains("INC0010001"), "the story was told");
+    }
+}
+
+mod core_component {
+    wasmtime::component::bindgen!({ world: "core", path: "../wit" });
+}
+
+#[test]
+fn native_core_and_core_component_give_the_same_answers() {
+    let engine = wasmtime::Engine::default();
+    let component = wasmtime::component::Component::new(&engine, firn_components::CORE).unwrap();
+    let linker = wasmtime::component::Linker::<()>::new(&engine);
+    let store = Rc::new(RefCell::new(wasmtime::Store::new(&engine, ())));
+    let core =
+        core_component::Core::instantiate(&mut *store.borrow_mut(), &component, &linker).unwrap();
+
+    for text in [
+        "",
+        "call +15550199888",
+        "4111 1111 1111 1111 and ann@example.com",
+        "\u{FF14}111 1111 1111 1111",
+        "INC0010001",
+    ] {
+        let inside = core.firn_sync_masking().call_mask(&mut *store.borrow_mut(), text).unwrap();
+        let natively = firn_core::masking::mask(text);
+        assert_eq!(inside.text, natively.text);
+        assert_eq!(inside.spans.len(), natively.spans.len());
+    }
+
+    // The planner, on the link that a real story left behind.
+    let doors = Scripted::default();
+    let mut driver = Engine::new(doors.clone());
+    play(Preset::Incidents, &story(), &doors, &mut |events| driver.handle(&events));
+    let one =
+        |prefix: &str| doors.0.store.scan(&tenant(), prefix, None, 1).unwrap().remove(0).value;
+    let (integration, link) = (one("integration/"), one("link/"));
+    let plan = core
+        .firn_sync_planner()
+        .call_advance(&mut *store.borrow_mut(), &integration, &link, "[]", NOW.0)
+        .unwrap()
+        .unwrap();
+    let rules = firn_core::settings::compile(serde_json::from_str(&integration).unwrap()).unwrap();
+    let natively = firn_core::plan::advance(&rules, serde_json::from_str(&link).unwrap(), &[], NOW);
+    assert_eq!(plan, serde_json::to_string(&natively).unwrap());
+    let broken = core
+        .firn_sync_planner()
+        .call_advance(&mut *store.borrow_mut(), "{}", &link, "[]", 0)
+        .unwrap();
+    assert!(broken.unwrap_err().starts_with("integration:"));
+}
+
+/// A row too large for an instance's memory traps whoever reads it. Only its own event is lost.
+#[test]
+fn a_trap_is_contained_to_its_event() {
+    let doors = Scripted::default();
+    let mine = doors.clone();
+    let runtime = firn_runtime::Runtime::new(None).unwrap();
+    let mut worker = runtime.worker(move || Box::new(mine.clone()));
+    worker.handle(vec![configure(Preset::Genesys)]);
+    let poison = Key::new(&tenant(), &["link", "int-1", "poison"]);
+    let put = Some(firn_model::Put { value: "x".repeat(300 << 20), due: None });
+    doors
+        .0
+        .store
+        .commit(&[Change { key: poison.clone(), expect: firn_model::Expect::Any, put }])
+        .unwrap();
+
+    let call = |n: u64| {
+        inbound(
+            n,
+            InboundKind::Escalation,
+            &format!(r#"{{"callId":"call-{n}","escalationReason":"X"}}"#),
+        )
+    };
+    let handled = worker.handle(vec![call(2), Event::Due(poison.clone()), call(3)]);
+    assert_eq!(handled.trapped.len(), 1);
+    assert_eq!(handled.trapped[0].0, Event::Due(poison));
+    assert_eq!(handled.reports.len(), 2, "both calls were answered");
+    let links = doors.0.store.scan(&tenant(), "link/int-1/l-", None, 10).unwrap();
+    assert_eq!(links.len(), 2, "and both are stored, once");
+}
