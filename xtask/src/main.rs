@@ -1,2 +1,83 @@
-//! To come.
-fn main() {}
+//! Developer commands. `cargo verify` is everything that must hold before a change lands.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+/// The version of cargo-deny that `verify` installs if the machine has none.
+const DENY: &str = "0.20.2";
+
+fn main() -> ExitCode {
+    let task = std::env::args().nth(1).unwrap_or_default();
+    let outcome = match task.as_str() {
+        "verify" => verify(),
+        other => {
+            eprintln!("unknown task {other:?}; there is: verify");
+            return ExitCode::FAILURE;
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("verify: {why:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn verify() -> Result<()> {
+    let began = Instant::now();
+    let guests = ["--package", "firn-core-component", "--package", "firn-engine-component"];
+    step("formatting", cargo(&["fmt", "--all", "--check"]))?;
+    let mut tests = cargo(&["test", "--release"]);
+    tests.env("RUST_BACKTRACE", "1");
+    step("tests", tests)?;
+    step("lints", cargo(&["clippy", "--release", "--all-targets", "--", "-D", "warnings"]))?;
+    let mut lints = cargo(&["clippy", "--profile", "guest", "--target", "wasm32-unknown-unknown"]);
+    lints.args(guests).args(["--target-dir", "target/guest", "--", "-D", "warnings"]);
+    step("lints of the components", lints)?;
+    let mut docs = cargo(&["doc", "--release", "--no-deps"]);
+    docs.env("RUSTDOCFLAGS", "-D warnings");
+    step("documentation", docs)?;
+    step("licences and sources", deny()?)?;
+    step("simulation", cargo(&["simulate", "--seeds", "5000", "--from", "2000"]))?;
+    step("crash loop", cargo(&["crash", "--cycles", "30"]))?;
+    println!("everything holds, after {:.0} s", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    command.args(arguments);
+    command
+}
+
+fn step(name: &str, mut command: Command) -> Result<()> {
+    println!("== {name}");
+    let began = Instant::now();
+    let status = command.status().with_context(|| format!("{name} cannot be started"))?;
+    if !status.success() {
+        bail!("{name} failed: {command:?}");
+    }
+    println!("== {name}: {:.0} s", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// cargo-deny of this machine, or one of our own in `target/tools`.
+fn deny() -> Result<Command> {
+    let own = Path::new("target/tools/bin/cargo-deny");
+    let installed =
+        Command::new("cargo-deny").arg("--version").output().is_ok_and(|o| o.status.success());
+    if !installed && !own.exists() {
+        let mut install =
+            cargo(&["install", "--quiet", "--locked", "cargo-deny", "--version", DENY]);
+        install.args(["--root", "target/tools"]).env("CARGO_TARGET_DIR", "target/tools/build");
+        step("installing cargo-deny", install)?;
+    }
+    let mut command = Command::new(if installed { Path::new("cargo-deny") } else { own });
+    command.args(["--offline", "check", "licenses", "bans", "sources"]);
+    Ok(command)
+}

@@ -1,0 +1,275 @@
+//! Firn from outside: the real binary, its command line and its API, against a simulator.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use firn_simulator::{Faults, Simulator};
+use serde_json::{Value as Json, json};
+
+const TOKEN: &str = "outside-token";
+
+struct Firn {
+    child: Child,
+    url: String,
+}
+
+impl Firn {
+    fn start(data: &Path) -> Firn {
+        let listen: SocketAddr =
+            std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_firn"))
+            .args(["serve", "--allow-loopback", "--listen", &listen.to_string(), "--data"])
+            .arg(data)
+            .env("FIRN_TOKEN", TOKEN)
+            .env("FIRN_LOG", "error")
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let firn = Firn { child, url: format!("http://{listen}") };
+        let end = Instant::now() + Duration::from_secs(30);
+        while std::net::TcpStream::connect(listen).is_err() {
+            assert!(Instant::now() < end, "firn does not come up");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        firn
+    }
+
+    /// Runs `firn ...`; gives whether it succeeded and what it printed.
+    fn cli(&self, arguments: &[&str]) -> (bool, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_firn"))
+            .args(arguments)
+            .env("FIRN_URL", &self.url)
+            .env("FIRN_TOKEN", TOKEN)
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+impl Drop for Firn {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn simulator(runtime: &tokio::runtime::Runtime) -> Simulator {
+    runtime.block_on(Simulator::start(([127, 0, 0, 1], 0).into(), 1, Faults::default())).unwrap()
+}
+
+fn configure(firn: &Firn, simulator: &Simulator, name: &str) -> (bool, String) {
+    firn.cli(&[
+        "integration",
+        "configure",
+        "--name",
+        name,
+        "--type",
+        "servicenow",
+        "--org",
+        "acme-corp",
+        "--base-url",
+        &simulator.url(),
+        "--direction",
+        "bidirectional",
+        "--username",
+        "integration",
+        "--password",
+        "integration",
+        "--admin-username",
+        "admin",
+        "--admin-password",
+        "admin",
+    ])
+}
+
+fn ours(simulator: &Simulator, table: &str) -> usize {
+    let rows = simulator.rows(table);
+    rows.iter()
+        .filter(|r| r.get("description").is_some_and(|d| d.starts_with("Auto-managed by Firn")))
+        .count()
+}
+
+#[test]
+fn seed_004s_command_lines_work() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let simulator = simulator(&runtime);
+    let data = tempfile::tempdir().unwrap();
+    let firn = Firn::start(data.path());
+    let (ok, said) = configure(&firn, &simulator, "Prod Snow");
+    assert!(ok && said.contains("is configured"), "{said}");
+    assert_eq!((ours(&simulator, "sys_properties"), ours(&simulator, "sys_script")), (2, 2));
+    let must = |arguments: &[&str], part: &str| {
+        let (ok, said) = firn.cli(arguments);
+        assert!(ok && said.contains(part), "{arguments:?}: {said}");
+    };
+    must(
+        &[
+            "integration",
+            "field-ownership",
+            "set",
+            "prod-snow",
+            "severity",
+            "--owner",
+            "platform",
+            "--priority",
+            "10",
+        ],
+        "severity belongs to platform",
+    );
+    must(
+        &[
+            "integration",
+            "field-ownership",
+            "set",
+            "prod-snow",
+            "title",
+            "--owner",
+            "platform",
+            "--priority",
+            "10",
+        ],
+        "title",
+    );
+    must(
+        &[
+            "integration",
+            "field-ownership",
+            "set",
+            "prod-snow",
+            "assigned_to",
+            "--owner",
+            "external",
+            "--priority",
+            "5",
+        ],
+        "assigned_to",
+    );
+    must(
+        &[
+            "integration",
+            "field-ownership",
+            "set",
+            "prod-snow",
+            "work_notes",
+            "--owner",
+            "external",
+            "--priority",
+            "5",
+        ],
+        "work_notes",
+    );
+    must(&["integration", "field-ownership", "list", "prod-snow"], "severity");
+    for strategy in ["last-write-wins", "ownership-priority", "manual-review"] {
+        must(
+            &["integration", "configure", "prod-snow", "--conflict-strategy", strategy],
+            "is configured",
+        );
+        must(&["integration", "get", "Prod Snow"], strategy);
+    }
+    must(&["conflict", "list", "--integration", "prod-snow"], "none");
+    must(&["integration", "reconcile", "prod-snow", "--dry-run"], "0 links checked");
+    must(&["integration", "reconcile", "prod-snow", "--auto-heal"], "auto-heal");
+    must(&["integration", "reconcile", "history", "prod-snow"], "dry-run");
+    must(&["integration", "sync-status", "prod-snow"], "backlog");
+    must(&["integration", "links", "prod-snow", "--format", "table"], "none");
+    must(&["integration", "links", "prod-snow", "--format", "json"], "[]");
+    must(&["integration", "dlq", "prod-snow"], "none");
+    must(&["integration", "pause", "prod-snow"], "paused");
+    must(&["integration", "resume", "prod-snow"], "running");
+    must(&["integration", "list"], "prod-snow");
+
+    // Provisioning twice is provisioning once; what was changed by hand is put right.
+    must(&["integration", "provision", "prod-snow"], "unchanged");
+    assert_eq!((ours(&simulator, "sys_properties"), ours(&simulator, "sys_script")), (2, 2));
+    must(&["integration", "unprovision", "prod-snow"], "removed");
+    assert_eq!((ours(&simulator, "sys_properties"), ours(&simulator, "sys_script")), (0, 0));
+    must(&["integration", "provision", "prod-snow"], "created");
+    must(&["integration", "delete", "prod-snow", "--yes"], "deleted");
+    assert_eq!((ours(&simulator, "sys_properties"), ours(&simulator, "sys_script")), (0, 0));
+    must(&["integration", "list"], "none");
+
+    // Wrong on purpose: each says what is wrong, and fails.
+    for (arguments, part) in [
+        (vec!["integration", "get", "nobody"], "there is no integration nobody"),
+        (vec!["integration", "dlq-retry", "nobody", "entry-1"], "there is no integration"),
+        (
+            vec!["conflict", "resolve", "conflict-123", "--use-platform"],
+            "there is no conflict conflict-123",
+        ),
+        (vec!["--token", "wrong", "integration", "list"], "Not signed in"),
+        (vec!["--url", "http://127.0.0.1:9", "integration", "list"], "cannot reach Firn"),
+    ] {
+        let (ok, said) = firn.cli(&arguments);
+        assert!(!ok && said.contains(part), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn an_integration_survives_a_restart_and_its_secrets_are_not_shown() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let simulator = simulator(&runtime);
+    let data = tempfile::tempdir().unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let firn = Firn::start(data.path());
+    let body = json!({
+        "organization_id": "acme-corp", "integration_type": "servicenow", "name": "Production ServiceNow", "preset": "genesys",
+        "base_url": simulator.url(), "credentials": { "username": "integration", "password": "integration" },
+        "sync_direction": "bidirectional", "enabled": true,
+    });
+    let call = |url: String, method: reqwest::Method, body: Option<Json>| {
+        runtime.block_on(async {
+            let mut request = client.request(method, url).bearer_auth(TOKEN);
+            if let Some(body) = body {
+                request = request.json(&body);
+            }
+            let response = request.send().await.unwrap();
+            (response.status().as_u16(), response.text().await.unwrap())
+        })
+    };
+    let (status, created) = call(
+        format!("{}/api/v1/integrations", firn.url),
+        reqwest::Method::POST,
+        Some(body.clone()),
+    );
+    assert_eq!(status, 201, "{created}");
+    let id = serde_json::from_str::<Json>(&created).unwrap()["id"].as_str().unwrap().to_owned();
+    let (status, _) =
+        call(format!("{}/api/v1/integrations", firn.url), reqwest::Method::POST, Some(body));
+    assert_eq!(status, 409, "the name is taken");
+    drop(firn);
+
+    let firn = Firn::start(data.path());
+    let (_, listed) = call(format!("{}/api/v1/integrations", firn.url), reqwest::Method::GET, None);
+    assert!(listed.contains(&id) && !listed.contains("password"), "{listed}");
+    let escalation =
+        json!({ "callId": "call-1", "escalationReason": "X", "customerPhone": "+15550199888" });
+    let (status, made) = call(
+        format!("{}/api/v1/integrations/{id}/escalations", firn.url),
+        reqwest::Method::POST,
+        Some(escalation),
+    );
+    assert_eq!(status, 201, "{made}");
+    let (_, links) =
+        call(format!("{}/api/v1/integrations/{id}/links", firn.url), reqwest::Method::GET, None);
+    assert!(links.contains("INC0010001"), "{links}");
+    // A second process on the same data is refused, clearly.
+    let second = Command::new(env!("CARGO_BIN_EXE_firn"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success() && said.contains("in use by another process"), "{said}");
+    // Settings that are not sound are refused with the place.
+    let change = json!({ "settings": { "strategy": "coin-toss" } });
+    let (status, said) = call(
+        format!("{}/api/v1/integrations/{id}", firn.url),
+        reqwest::Method::PATCH,
+        Some(change),
+    );
+    assert!(status == 422 && said.contains("coin-toss"), "{status} {said}");
+}
