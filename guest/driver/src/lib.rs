@@ -4,8 +4,8 @@
 //! A batch of events is one commit. If somebody else changed a row meanwhile, nothing was
 //! committed and the whole batch is looked at again; requests leave only after the commit.
 //!
-//! One webhook in a straight line: [`admit`] (one durable row, then `202`) -> [`work`] (row due:
-//! observation into link, plan) -> commit -> request -> answer -> [`work`] again, until settled.
+//! One webhook in a straight line: `admit` (one durable row, then `202`) -> `work` (row due:
+//! observation into link, plan) -> commit -> request -> answer -> `work` again, until settled.
 
 mod admit;
 mod doors;

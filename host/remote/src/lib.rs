@@ -3,7 +3,7 @@
 //!
 //! [`Carrier`] is the http door: it carries the engine's requests to where an integration's
 //! addresses point, adds credentials, keeps the instance's budget, and says honestly how a request
-//! ended. [`verify`] is the secrets door. [`provision`] installs and removes what makes ServiceNow
+//! ended. [`verify`] is the secrets door. [`Provisioner`] installs and removes what makes ServiceNow
 //! send webhooks.
 
 mod address;

@@ -4,9 +4,9 @@
 //!
 //! Nothing here knows Firn; it is useful to others by itself.
 //!
-//! [`tables`] holds records and their rules, [`query`] reads encoded queries, [`view`] gives
-//! records the shape that was asked for, [`script`] runs business rules, [`rest`] is the API,
-//! [`signin`] the users and tokens, [`faults`] what goes wrong.
+//! `tables` holds records and their rules, `query` reads encoded queries, `view` gives
+//! records the shape that was asked for, `script` runs business rules, `rest` is the API,
+//! `signin` the users and tokens, `faults` what goes wrong.
 
 mod faults;
 mod query;
