@@ -366,3 +366,62 @@ fn a_trap_is_contained_to_its_event() {
     let links = doors.0.store.scan(&tenant(), "link/int-1/l-", None, 10).unwrap();
     assert_eq!(links.len(), 2, "and both are stored, once");
 }
+
+fn call(n: u64) -> Event {
+    let body = format!(r#"{{"callId":"call-{n}","escalationReason":"X"}}"#);
+    inbound(n, InboundKind::Escalation, &body)
+}
+
+#[test]
+fn work_of_a_deleted_integration_rests() {
+    let doors = Scripted::default();
+    let mut engine = Engine::new(doors.clone());
+    engine.handle(&[configure(Preset::Genesys)]);
+    engine.handle(&[call(2)]);
+    let due = doors.0.store.due(doors.now_is(), 10).unwrap();
+    assert_eq!(due.len(), 1);
+    let key = Key::new(&tenant(), &["integration", "int-1"]);
+    doors.0.store.commit(&[Change { key, expect: firn_model::Expect::Any, put: None }]).unwrap();
+    engine.handle(&[Event::Due(due[0].0.clone())]);
+    assert_eq!(doors.0.store.next_due().unwrap(), None, "and is not due for ever");
+    assert!(doors.0.requests.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_paused_integration_keeps_and_sends_nothing_until_it_is_resumed() {
+    let doors = Scripted::default();
+    let mut engine = Engine::new(doors.clone());
+    engine.handle(&[configure(Preset::Genesys)]);
+    let enable = |enabled| {
+        let given = Configure {
+            id: integration(),
+            create: false,
+            slug: None,
+            name: None,
+            base_url: None,
+            platform: None,
+            enabled: Some(enabled),
+            preset: None,
+            settings: serde_json::Value::Null,
+        };
+        Event::Operate {
+            request: 9,
+            tenant: tenant(),
+            operation: Operation::Configure { integration: Box::new(given) },
+            by: "test".to_owned(),
+        }
+    };
+    let due = |engine: &mut Engine<Scripted>| {
+        *doors.0.now.lock().unwrap() += 3_000;
+        let due = doors.0.store.due(doors.now_is(), 10).unwrap();
+        engine.handle(&due.into_iter().map(|(key, _)| Event::Due(key)).collect::<Vec<_>>());
+    };
+    engine.handle(&[enable(false)]);
+    engine.handle(&[call(2)]);
+    due(&mut engine);
+    due(&mut engine);
+    assert!(doors.0.requests.lock().unwrap().is_empty());
+    engine.handle(&[enable(true)]);
+    due(&mut engine);
+    assert_eq!(doors.0.requests.lock().unwrap().len(), 1, "the look-up before the create");
+}

@@ -43,6 +43,9 @@ fn verify() -> Result<()> {
     docs.env("RUSTDOCFLAGS", "-D warnings");
     step("documentation", docs)?;
     step("licences and sources", deny()?)?;
+    let mut sandbox = cargo(&["run", "--quiet", "--release", "--", "sandbox", "--once"]);
+    sandbox.stdout(std::process::Stdio::null());
+    step("sandbox", sandbox)?;
     step("simulation", cargo(&["simulate", "--seeds", "5000", "--from", "2000"]))?;
     step("crash loop", cargo(&["crash", "--cycles", "30"]))?;
     println!("everything holds, after {:.0} s", began.elapsed().as_secs_f64());

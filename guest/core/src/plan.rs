@@ -21,6 +21,9 @@ use crate::merge::{self, Circumstances, Verdict};
 use crate::settings::Rules;
 use crate::{identity, journal, masking, observe, wire};
 
+/// How often a paused integration is looked at. In milliseconds.
+const PAUSE: u64 = 2_000;
+
 /// What `advance` is given besides the link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -388,6 +391,10 @@ impl Planner<'_> {
         }
         if state.halted {
             return Step::Settled;
+        }
+        // Paused: what is under way comes to its end, nothing new is begun.
+        if !self.rules.integration().enabled && state.flight.is_none() {
+            return Step::Wait(now.plus(PAUSE));
         }
         let paused = state.not_before.filter(|until| *until > now);
         let Some(kind) = self.next(side) else {

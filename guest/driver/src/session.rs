@@ -87,6 +87,16 @@ impl<'a, D: Doors> Session<'a, D> {
         Ok(())
     }
 
+    /// Leaves a row as it is, but due no more.
+    pub(crate) fn rest(&mut self, key: &Key) -> Result<(), CommitError> {
+        let slot = self.slot(key)?;
+        if let Some(put) = &mut slot.now {
+            put.due = None;
+            slot.changed = true;
+        }
+        Ok(())
+    }
+
     pub(crate) fn delete(&mut self, key: &Key) {
         let slot =
             self.slots.entry(key.clone()).or_insert(Slot { read: None, now: None, changed: true });

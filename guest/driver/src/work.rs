@@ -26,7 +26,8 @@ pub(crate) fn due<D: Doors>(session: &mut Session<'_, D>, key: &Key) -> Result<(
     let Some(integration) = segments.get(1).and_then(|s| IntegrationId::new(s.clone()).ok()) else {
         return Ok(());
     };
-    let Some(rules) = session.rules(&key.tenant, &integration)? else { return Ok(()) };
+    // Work of an integration that was deleted rests; it is erased with the rest of its records.
+    let Some(rules) = session.rules(&key.tenant, &integration)? else { return session.rest(key) };
     match segments[0].as_str() {
         "link" => match session.get::<Link>(key)? {
             Some(link) => session.advance(&key.tenant, &rules, link, &[]),

@@ -273,3 +273,92 @@ fn an_integration_survives_a_restart_and_its_secrets_are_not_shown() {
     );
     assert!(status == 422 && said.contains("coin-toss"), "{status} {said}");
 }
+
+/// Seed 004's hand-made rule signs the body alone; its replays are told by record and counter.
+#[test]
+fn seed_004s_own_signature_and_the_standard_one() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let simulator = simulator(&runtime);
+    let data = tempfile::tempdir().unwrap();
+    let firn = Firn::start(data.path());
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let secret = "whsec_c2FtcGxlX2tleQ==";
+    let make = |name: &str, own: bool| {
+        let body = json!({
+            "organization_id": "acme-corp", "name": name, "base_url": simulator.url(), "webhook_secret": secret,
+            "credentials": { "username": "integration", "password": "integration" },
+            "settings": { "webhook": { "standard": !own, "servicenow_signature": own } },
+        });
+        runtime.block_on(async {
+            let request = client
+                .post(format!("{}/api/v1/integrations", firn.url))
+                .bearer_auth(TOKEN)
+                .json(&body);
+            let answer: Json = request.send().await.unwrap().json().await.unwrap();
+            format!("{}/api/v1/webhooks/{}", firn.url, answer["id"].as_str().unwrap())
+        })
+    };
+    let send = |url: &str, headers: &[(&str, &str)], body: &str| {
+        runtime.block_on(async {
+            let mut request = client.post(url).body(body.to_owned());
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let response = request.send().await.unwrap();
+            let status = response.status().as_u16();
+            (status, response.json::<Json>().await.unwrap())
+        })
+    };
+    let key = firn_remote::Secret::new(secret);
+    let body = r#"{"sys_id":"a1b2c3d4e5f60718293a4b5c6d7e8f90","number":"INC0010001","short_description":"Printer is offline","state":"2","priority":"3","impact":"3","assigned_to":"Ann Lee","updated_on":"2026-04-29 14:30:00"}"#;
+
+    let own = make("Own signature", true);
+    let right = firn_remote::sign(&key, body).unwrap();
+    let (status, said) = send(&own, &[("x-servicenow-signature", &right)], body);
+    assert_eq!((status, &said["status"]), (202, &json!("accepted")), "{said}");
+    let (status, said) = send(&own, &[("x-servicenow-signature", &right)], body);
+    assert_eq!((status, &said["status"]), (202, &json!("duplicate")), "{said}");
+    for wrong in [
+        vec![],
+        vec![("x-servicenow-signature", "AAAA")],
+        vec![
+            ("x-servicenow-signature", right.as_str()),
+            ("x-servicenow-signature", right.as_str()),
+        ],
+    ] {
+        assert_eq!(send(&own, &wrong, body).0, 401, "{wrong:?}");
+    }
+    assert_eq!(send(&own, &[("x-servicenow-signature", &right)], &body.replace('2', "3")).0, 401);
+
+    let standard = make("Standard", false);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let signed = |id: &str, at: u64, body: &str| {
+        let signature = firn_remote::sign(&key, &format!("{id}.{at}.{body}")).unwrap();
+        (id.to_owned(), at.to_string(), format!("v1,{signature}"))
+    };
+    let post = |(id, at, signature): &(String, String, String), body: &str| {
+        send(
+            &standard,
+            &[("webhook-id", id), ("webhook-timestamp", at), ("webhook-signature", signature)],
+            body,
+        )
+    };
+    assert_eq!(post(&signed("a", now, body), body).0, 202);
+    assert_eq!(post(&signed("a", now, body), body).1["status"], "duplicate");
+    assert_eq!(post(&signed("b", now - 299, body), body).0, 202);
+    for bad in [
+        signed("c", now - 302, body),
+        signed("c", now + 302, body),
+        signed("c.d", now, body),
+        signed("c", now, "other"),
+    ] {
+        assert_eq!(post(&bad, body).0, 401, "{bad:?}");
+    }
+    let mut odd = signed("c", now, body);
+    odd.1 = i64::MIN.to_string();
+    assert_eq!(post(&odd, body).0, 401);
+    // Genuine and not to be understood: accepted, and kept.
+    let junk = "[1, 2";
+    let (status, said) = post(&signed("d", now, junk), junk);
+    assert_eq!((status, &said["status"]), (202, &json!("quarantined")), "{said}");
+}

@@ -335,11 +335,14 @@ fn check(simulator: &Simulator, platform: &SamplePlatform, promised: &Promised) 
         faults.push(format!("{key} was acknowledged and has no ticket"));
     }
     let journal = simulator.rows("sys_journal_field");
-    let id = |key: &str| ticket(simulator, key).unwrap_or_default();
+    let ids: BTreeMap<String, String> =
+        tickets.iter().map(|t| (text(t, "correlation_id"), text(t, "sys_id"))).collect();
+    let id = |key: &str| ids.get(key).cloned().unwrap_or_default();
     for (record, words) in &promised.user_comments {
+        let ticket = id(record);
         let n = journal
             .iter()
-            .filter(|r| text(r, "element_id") == id(record) && text(r, "value") == *words)
+            .filter(|r| text(r, "element_id") == ticket && text(r, "value") == *words)
             .count();
         if n != 1 {
             faults.push(format!("the comment {words:?} of {record} is {n} times in ServiceNow"));

@@ -112,6 +112,8 @@ impl Stage {
             .http
             .post(format!("{}/api/v1{path}", self.url()))
             .header("content-type", "application/json")
+            // A slow machine may need more than the two seconds of the default.
+            .header("prefer", "wait=10")
             .body(body);
         match request.send().await {
             Ok(response) => {
