@@ -122,6 +122,7 @@ pub fn platform(rules: &Rules, body: &str) -> Result<PlatformEvent, String> {
         Some(text) => Some(parse_rfc3339(text).map_err(|e| format!("occurred_at: {e}"))?),
     };
     let record = payload.get("record").and_then(Json::as_object).ok_or("record is missing")?;
+    well_formed(record)?;
     let seen = wire::platform_record(record, at).ok_or("record.id is missing")?;
     let about = PlatformId::new(seen.id.clone()).map_err(|e| e.to_string())?;
     let partial = record.get("partial").and_then(Json::as_bool).unwrap_or(true);
@@ -146,6 +147,30 @@ pub fn platform(rules: &Rules, body: &str) -> Result<PlatformEvent, String> {
             entries,
         },
     })
+}
+
+/// What the published schema says of a record: a value that we could not carry is not taken.
+fn well_formed(record: &Map<String, Json>) -> Result<(), String> {
+    match record.get("version") {
+        None | Some(Json::Null) => {}
+        Some(version) if version.as_u64().is_some() => {}
+        Some(_) => return Err("record.version must be a whole number from 0 on".to_owned()),
+    }
+    if !matches!(record.get("partial"), None | Some(Json::Bool(_))) {
+        return Err("record.partial must be true or false".to_owned());
+    }
+    match record.get("fields") {
+        None | Some(Json::Null) => Ok(()),
+        Some(Json::Object(fields)) => match fields.iter().find(|(name, value)| {
+            Value::from_json(value).is_none() || Attribute::new((*name).clone()).is_err()
+        }) {
+            Some((name, _)) => Err(format!(
+                "record.fields.{name} must be a text, a whole number, a boolean or null"
+            )),
+            None => Ok(()),
+        },
+        Some(_) => Err("record.fields must be an object".to_owned()),
+    }
 }
 
 fn sys_id(payload: &Map<String, Json>, name: &str) -> Result<SysId, String> {
@@ -266,6 +291,23 @@ mod tests {
         ] {
             let error = servicenow(&rules(), body).unwrap_err();
             assert!(error.contains(why), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_event_that_breaks_the_schema_is_not_taken() {
+        for (record, why) in [
+            (r#"{"id":"1","version":-1}"#, "version"),
+            (r#"{"id":"1","version":"7"}"#, "version"),
+            (r#"{"id":"1","partial":"no"}"#, "partial"),
+            (r#"{"id":"1","fields":[]}"#, "fields"),
+            (r#"{"id":"1","fields":{"title":{"a":1}}}"#, "fields.title"),
+            (r#"{"id":"1","fields":{"title":1.5}}"#, "fields.title"),
+            (r#"{"version":1}"#, "id"),
+        ] {
+            let error =
+                platform(&rules(), &format!(r#"{{"id":"e1","record":{record}}}"#)).unwrap_err();
+            assert!(error.contains(why), "{record}: {error}");
         }
     }
 

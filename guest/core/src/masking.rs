@@ -242,7 +242,11 @@ fn phone_word(chars: &[char], start: usize, end: usize) -> bool {
 
 fn card(digits: &[u32], lengths: &[usize]) -> bool {
     let n = digits.len();
-    if !(13..=19).contains(&n) || (lengths.len() > 1 && lengths.iter().any(|l| *l < 3)) {
+    let grouped = matches!(
+        lengths,
+        [_] | [4, 4, 4, 4] | [4, 6, 5] | [4, 6, 4] | [4, 4, 4, 4, 3] | [4, 4, 5] | [8, 8]
+    );
+    if !(13..=19).contains(&n) || !grouped {
         return false;
     }
     let head = |k: usize| digits[..k].iter().fold(0, |a, d| a * 10 + d);
@@ -334,6 +338,7 @@ mod tests {
         check("4111 1111 1111 1111", "****-****-****-1111");
         check("card 4111-1111-1111-1111!", "card ****-****-****-1111!");
         check("5500005555555559", "****-****-****-5559");
+        check("415.555.0123 (415) 555-0123", "***-***-0123 ***-***-0123");
         check("SSN 219-09-9999", "SSN ***-**-****");
         check("ann.lee@example.com", "a***@example.com");
         check("\u{FF14}111 1111 1111 1111", "****-****-****-1111");

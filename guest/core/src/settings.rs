@@ -164,6 +164,12 @@ pub fn overlay(settings: &Settings, patch: &Json) -> Result<Settings, Fault> {
         Json::Object(patch) => patch.clone(),
         _ => return Err(fault("settings", "settings must be an object".to_owned())),
     };
+    let preset = serde_json::to_value(settings.preset).unwrap_or_default();
+    if patch.get("preset").is_some_and(|given| *given != preset) {
+        let text =
+            "the preset is where an integration started from and stays; create another integration";
+        return Err(fault("preset", text.to_owned()));
+    }
     let fields = patch.remove("fields");
     let mut document =
         serde_json::to_value(settings).map_err(|e| fault("settings", e.to_string()))?;
@@ -290,7 +296,16 @@ mod tests {
         assert_eq!(changed.fields.len(), start.fields.len());
         assert!(!changed.journal.work_notes_to_platform);
         assert_eq!(overlay(&start, &Json::Null).unwrap(), start);
-        assert!(overlay(&start, &serde_json::json!({ "strategy": "coin-toss" })).is_err());
+        for bad in [
+            serde_json::json!({ "strategy": "coin-toss" }),
+            serde_json::json!({ "stratgy": "manual-review" }),
+            serde_json::json!({ "journal": { "coments": false } }),
+            serde_json::json!({ "preset": "bot" }),
+            serde_json::json!({ "fields": [] }),
+            serde_json::json!([1]),
+        ] {
+            assert!(overlay(&start, &bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -289,6 +289,7 @@ fn receive<D: Doors>(
             &json!({ "status": "accepted", "delivery": identity }),
         ),
         Some(why) => {
+            let why = firn_core::masking::mask(&why).text;
             let id = quarantine(session, &inbound.tenant, inbound, &why)?;
             session.reply(
                 inbound.request,
@@ -306,6 +307,7 @@ fn unusable<D: Doors>(
     inbound: &Inbound,
     why: &str,
 ) -> Result<(), CommitError> {
+    let why = &firn_core::masking::mask(why).text;
     let id = quarantine(session, &inbound.tenant, inbound, why)?;
     let mut body = serde_json::to_value(Problem::new(
         422,
@@ -340,10 +342,7 @@ fn quarantine<D: Doors>(
         integration: inbound.integration.clone(),
         link: None,
         field: None,
-        text: format!(
-            "a payload was put into quarantine as {id}: {}",
-            firn_core::masking::mask(why).text
-        ),
+        text: format!("a payload was put into quarantine as {id}: {}", why),
         at: session.now,
     };
     session.find(tenant, &finding)?;

@@ -54,6 +54,7 @@ pub(crate) fn start<D: Doors>(
         links: links.len() as u64,
         checked: 0,
         drifted: 0,
+        failed: 0,
         drifts: Vec::new(),
     };
     session.put(&rows::run(tenant, integration, &id), &run, None)?;
@@ -199,12 +200,22 @@ fn finish<D: Doors>(
         if drifted {
             run.drifted += 1;
         }
+        if failed {
+            run.failed += 1;
+        }
         if drifted || failed {
             run.drifts.push(check.clone());
         }
         if run.checked >= run.links {
             run.state = RunState::Finished;
             run.finished = Some(session.now);
+        }
+        if run.mode == RunMode::AutoHeal && failed {
+            // The ordinary read tells a person what is the matter, or that it is over.
+            if let Some(mut link) = session.link(&key.tenant, rules.id(), &check.link)? {
+                link.external_side.look = true;
+                session.advance(&key.tenant, rules, link, &[])?;
+            }
         }
         if run.mode == RunMode::AutoHeal && !failed {
             let inputs: Vec<Input> = seen.into_iter().map(Input::Seen).collect();

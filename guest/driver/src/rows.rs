@@ -7,7 +7,10 @@ pub(crate) fn integration(tenant: &TenantId, id: &IntegrationId) -> Key {
 }
 
 pub(crate) fn delivery(tenant: &TenantId, id: &IntegrationId, identity: &str) -> Key {
-    Key::new(tenant, &["delivery", id.as_str(), identity])
+    Key::new(
+        tenant,
+        &["delivery", id.as_str(), &firn_core::identity::short(&["delivery", identity])],
+    )
 }
 
 pub(crate) fn quarantine(tenant: &TenantId, id: &IntegrationId, quarantined: &str) -> Key {
@@ -25,7 +28,8 @@ pub(crate) fn by_external(tenant: &TenantId, id: &IntegrationId, sys_id: &str) -
 
 /// From a ticket's key to its link.
 pub(crate) fn by_key(tenant: &TenantId, id: &IntegrationId, key: &str) -> Key {
-    Key::new(tenant, &["key", id.as_str(), key])
+    // A digest: the platform's id may tell of a person, and paths are not sealed.
+    Key::new(tenant, &["key", id.as_str(), &firn_core::identity::short(&["key", key])])
 }
 
 pub(crate) fn conflict(tenant: &TenantId, id: &IntegrationId, conflict: &ConflictId) -> Key {

@@ -171,6 +171,6 @@ pub(crate) fn as_observation(
         Reading::Record(record, entries) => Ok(Some(observation(record, entries))),
         Reading::Entries(entries) => Ok(Some(observation(ObservedRecord::default(), entries))),
         Reading::Found(_) | Reading::Users(_) => Ok(None),
-        Reading::Outcome(outcome) => Err(format!("{outcome:?}")),
+        Reading::Outcome(outcome) => Err(outcome.to_string()),
     }
 }

@@ -127,3 +127,20 @@ impl Outcome {
         }
     }
 }
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Outcome::Applied(_) => f.write_str("done"),
+            Outcome::Moved(_) => f.write_str("the record was not as expected"),
+            Outcome::Gone => f.write_str("the record cannot be found, or may not be seen"),
+            Outcome::Throttled { .. } => f.write_str("the side asks for less at once"),
+            Outcome::SignInFailed => f.write_str("the sign-in is not accepted"),
+            Outcome::Refused(refusal) => {
+                write!(f, "refused: {} {}", refusal.status, refusal.message)
+            }
+            Outcome::Unknown(_, why) => f.write_str(why),
+            Outcome::NotSent(why) => f.write_str(why),
+        }
+    }
+}

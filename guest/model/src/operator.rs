@@ -134,6 +134,9 @@ pub struct Run {
     pub checked: u64,
     /// Links that drifted.
     pub drifted: u64,
+    /// Links that could not be looked at.
+    #[serde(default)]
+    pub failed: u64,
     /// What was found, link by link; only links with something to say.
     pub drifts: Vec<Check>,
 }

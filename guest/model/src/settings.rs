@@ -30,7 +30,7 @@ pub struct Integration {
 
 /// How the platform is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct PlatformContract {
     /// Where changes are posted. Without it nothing is sent to the platform.
     pub callback_url: Option<String>,
@@ -185,7 +185,7 @@ pub enum CorrelationMode {
 
 /// How a ticket is found again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct CorrelationPolicy {
     /// The column that holds the key.
     pub column: Attribute,
@@ -207,7 +207,7 @@ impl Default for CorrelationPolicy {
 
 /// Which journal entries travel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct JournalPolicy {
     /// Customer-visible comments, both ways.
     pub comments: bool,
@@ -229,7 +229,7 @@ impl Default for JournalPolicy {
 
 /// What a webhook must carry. One of the ways must be on for webhooks to be taken at all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct WebhookPolicy {
     /// Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
     pub standard: bool,
@@ -245,6 +245,7 @@ impl Default for WebhookPolicy {
 
 /// What an integration is told to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Where it started from.
     pub preset: Preset,

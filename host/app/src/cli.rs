@@ -67,6 +67,9 @@ struct Serve {
     /// Allow loopback addresses, for trying things out on one machine.
     #[arg(long)]
     allow_loopback: bool,
+    /// Allow `exec:` secrets: whoever has the API's token then runs commands as this user.
+    #[arg(long)]
+    allow_exec_secrets: bool,
     /// How many engine instances work [default: 2].
     #[arg(long)]
     workers: Option<usize>,
@@ -81,6 +84,7 @@ struct ServeFile {
     public_url: Option<String>,
     allow_hosts: Vec<String>,
     allow_loopback: bool,
+    allow_exec_secrets: bool,
     workers: Option<usize>,
 }
 
@@ -422,11 +426,15 @@ async fn serve(arguments: Serve, token: Option<String>) -> Result<()> {
             .unwrap_or_else(|| format!("http://{listen}")),
     };
     let host = Host::open(&config)?;
-    let token = match token {
+    let token = match token.filter(|token| !token.trim().is_empty()) {
         Some(token) => token,
         None => admin_token(&data)?,
     };
-    let shared = Shared { host: std::sync::Arc::clone(&host), token: Some(token.into()) };
+    let shared = Shared {
+        host: std::sync::Arc::clone(&host),
+        token: Some(token.into()),
+        exec_secrets: arguments.allow_exec_secrets || file.allow_exec_secrets,
+    };
     let server = crate::listen(listen, router(shared)).await?;
     println!("firn listens on http://{}", server.address);
     stopped().await;
@@ -440,7 +448,9 @@ fn admin_token(data: &std::path::Path) -> Result<String> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let path = data.join("admin-token");
-    if let Ok(token) = std::fs::read_to_string(&path) {
+    if let Ok(token) = std::fs::read_to_string(&path)
+        && !token.trim().is_empty()
+    {
         return Ok(token.trim().to_owned());
     }
     let mut bytes = [0_u8; 32];
@@ -448,9 +458,17 @@ fn admin_token(data: &std::path::Path) -> Result<String> {
     let token: String = std::iter::once("firn_".to_owned())
         .chain(bytes.iter().map(|b| format!("{b:02x}")))
         .collect();
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    // Whole or not at all: an empty file would lock everybody out.
+    let unfinished = path.with_extension("tmp");
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&unfinished)?;
     file.write_all(token.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&unfinished, &path)?;
     eprintln!(
         "an admin token was created in {}; export FIRN_TOKEN=$(cat {})",
         path.display(),
@@ -494,6 +512,13 @@ async fn simulate(arguments: Simulator) -> Result<()> {
 
 // ---- the client ------------------------------------------------------------------------------
 
+/// Prints a line; a reader that has gone (`| head`) is no reason to complain.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*)));
+    }};
+}
+
 fn integration(client: &Client, command: Integration) -> Result<()> {
     let at = |one: &One| format!("/integrations/{}", segment(&one.integration));
     match command {
@@ -506,7 +531,7 @@ fn integration(client: &Client, command: Integration) -> Result<()> {
                 listing.format,
             );
         }
-        Integration::Get(one) => println!("{:#}", client.get(&at(&one))?),
+        Integration::Get(one) => say!("{:#}", client.get(&at(&one))?),
         Integration::Delete { one, no_unprovision, yes } => {
             if !yes {
                 confirm(&format!(
@@ -516,7 +541,7 @@ fn integration(client: &Client, command: Integration) -> Result<()> {
             }
             let keep = if no_unprovision { "?provisioned=keep" } else { "" };
             client.call(reqwest::Method::DELETE, &format!("{}{keep}", at(&one)), None)?;
-            println!("{} is deleted", one.integration);
+            say!("{} is deleted", one.integration);
         }
         Integration::Pause(one) => enable(client, &one, false)?,
         Integration::Resume(one) => enable(client, &one, true)?,
@@ -531,7 +556,7 @@ fn integration(client: &Client, command: Integration) -> Result<()> {
         Integration::SyncStatus(one) => {
             let answer = client.get(&format!("{}/sync-status", at(&one)))?;
             for (name, value) in answer.as_object().into_iter().flatten() {
-                println!("{:<20} {}", name.replace('_', " "), cell(value));
+                say!("{:<20} {}", name.replace('_', " "), cell(value));
             }
         }
         Integration::Links(named) => {
@@ -560,14 +585,14 @@ fn integration(client: &Client, command: Integration) -> Result<()> {
                 &format!("{}/dlq/{}/retry", at(&entry.one), segment(&entry.entry)),
                 &json!({}),
             )?;
-            println!("{} is tried again", entry.entry);
+            say!("{} is tried again", entry.entry);
         }
         Integration::DlqDiscard(entry) => {
             client.post(
                 &format!("{}/dlq/{}/discard", at(&entry.one), segment(&entry.entry)),
                 &json!({}),
             )?;
-            println!("{} is discarded", entry.entry);
+            say!("{} is discarded", entry.entry);
         }
         Integration::FieldOwnership(command) => field_ownership(client, command)?,
     }
@@ -601,12 +626,20 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
     put("sync_direction", given.direction.map(Json::from));
     put("credentials", has_credentials.then_some(credentials));
     if given.callback_url.is_some() || given.read_url.is_some() {
-        put(
-            "platform",
-            Some(json!({ "callback_url": given.callback_url, "read_url": given.read_url })),
-        );
+        // Only what was given: the other address stays.
+        let mut platform = json!({});
+        if let Some(url) = given.callback_url {
+            platform["callback_url"] = json!(url);
+        }
+        if let Some(url) = given.read_url {
+            platform["read_url"] = json!(url);
+        }
+        put("platform", Some(platform));
     }
     let answer = match &given.integration {
+        Some(_) if given.preset.is_some() || given.org.is_some() => {
+            bail!("--preset and --org are given when an integration is created, and stay")
+        }
         Some(known) => client.call(
             reqwest::Method::PATCH,
             &format!("/integrations/{}", segment(known)),
@@ -621,9 +654,9 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
             client.post("/integrations", &body)?
         }
     };
-    println!("{} ({}) is configured", cell(&answer["slug"]), cell(&answer["id"]));
+    say!("{} ({}) is configured", cell(&answer["slug"]), cell(&answer["id"]));
     if let Some(url) = answer["webhook_url"].as_str() {
-        println!("webhook: {url}");
+        say!("webhook: {url}");
     }
     if let Some(why) = answer["provision_failed"].as_str() {
         bail!("nothing was installed on the instance: {why}");
@@ -637,7 +670,7 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
 fn enable(client: &Client, one: &One, enabled: bool) -> Result<()> {
     let path = format!("/integrations/{}", segment(&one.integration));
     client.call(reqwest::Method::PATCH, &path, Some(&json!({ "enabled": enabled })))?;
-    println!("{} is {}", one.integration, if enabled { "running" } else { "paused" });
+    say!("{} is {}", one.integration, if enabled { "running" } else { "paused" });
     Ok(())
 }
 
@@ -647,7 +680,7 @@ fn reconcile(client: &Client, given: Reconcile) -> Result<()> {
             client.get(&format!("/integrations/{}/reconcile", segment(&named.one.integration)))?;
         table(
             &answer["runs"],
-            &["id", "mode", "state", "links", "checked", "drifted"],
+            &["id", "mode", "state", "links", "checked", "drifted", "failed"],
             named.listing.format,
         );
         return Ok(());
@@ -662,22 +695,30 @@ fn reconcile(client: &Client, given: Reconcile) -> Result<()> {
         std::thread::sleep(std::time::Duration::from_millis(200));
         run = client.get(&format!("{path}/{id}"))?;
     }
-    println!("{mode}: {} links checked, {} drifted", cell(&run["checked"]), cell(&run["drifted"]));
+    say!(
+        "{mode}: {} links checked, {} drifted, {} could not be looked at",
+        cell(&run["checked"]),
+        cell(&run["drifted"]),
+        cell(&run["failed"])
+    );
     for drift in run["drifts"].as_array().into_iter().flatten() {
-        println!("{} {}", cell(&drift["number"]), cell(&drift["link"]));
+        say!("{} {}", cell(&drift["number"]), cell(&drift["link"]));
         for field in drift["fields"].as_array().into_iter().flatten() {
-            println!("  {}", cell(&field["field"]));
-            println!("    platform   {}", shape(&field["platform"]));
-            println!("    servicenow {}", shape(&field["external"]));
-            println!("    agreed on  {}", shape(&field["base"]));
-            println!("    {}", cell(&field["verdict"]));
+            say!("  {}", cell(&field["field"]));
+            say!("    platform   {}", shape(&field["platform"]));
+            say!("    servicenow {}", shape(&field["external"]));
+            say!("    agreed on  {}", shape(&field["base"]));
+            say!("    {}", cell(&field["verdict"]));
         }
         if drift["entries"].as_u64().unwrap_or(0) > 0 {
-            println!("  {} journal entries had not been seen", cell(&drift["entries"]));
+            say!("  {} journal entries had not been seen", cell(&drift["entries"]));
         }
         if let Some(why) = drift["state"].get("failed") {
-            println!("  could not be checked: {}", cell(why));
+            say!("  could not be looked at: {}", cell(why));
         }
+    }
+    if run["failed"].as_u64().unwrap_or(0) > 0 {
+        bail!("not every link could be looked at");
     }
     Ok(())
 }
@@ -703,7 +744,7 @@ fn field_ownership(client: &Client, command: FieldOwnership) -> Result<()> {
             };
             known_field(client, &one, &field)?;
             set(&one, &field, change)?;
-            println!("{field} belongs to {owner} now");
+            say!("{field} belongs to {owner} now");
         }
         FieldOwnership::Delete { one, field } => {
             known_field(client, &one, &field)?;
@@ -712,7 +753,7 @@ fn field_ownership(client: &Client, command: FieldOwnership) -> Result<()> {
                 &field,
                 json!({ "owner": "shared", "platform_priority": 0, "external_priority": 0 }),
             )?;
-            println!("{field} is shared now");
+            say!("{field} is shared now");
         }
     }
     Ok(())
@@ -742,7 +783,7 @@ fn conflict(client: &Client, command: Conflict) -> Result<()> {
         }
         Conflict::Get { conflict, integration } => {
             let (_, found) = find_conflict(client, &conflict, integration)?;
-            println!("{found:#}");
+            say!("{found:#}");
         }
         Conflict::Resolve { conflict, integration, use_platform, use_external, value } => {
             let body = match (use_platform, use_external, value) {
@@ -758,7 +799,7 @@ fn conflict(client: &Client, command: Conflict) -> Result<()> {
                 segment(&conflict)
             );
             client.post(&path, &body)?;
-            println!("{conflict} is resolved");
+            say!("{conflict} is resolved");
         }
     }
     Ok(())
@@ -781,8 +822,10 @@ fn find_conflict(
     for integration in integrations {
         let path =
             format!("/integrations/{}/conflicts/{}", segment(&integration), segment(conflict));
-        if let Ok(found) = client.get(&path) {
-            return Ok((integration, found));
+        match client.get(&path) {
+            Ok(found) => return Ok((integration, found)),
+            Err(why) if crate::client::is_not_found(&why) => {}
+            Err(why) => return Err(why),
         }
     }
     bail!("there is no conflict {conflict}")
@@ -824,12 +867,12 @@ fn shape(value: &Json) -> String {
 
 fn table(rows: &Json, columns: &[&str], format: Format) {
     if let Format::Json = format {
-        println!("{rows:#}");
+        say!("{rows:#}");
         return;
     }
     let rows = rows.as_array().cloned().unwrap_or_default();
     if rows.is_empty() {
-        println!("none");
+        say!("none");
         return;
     }
     let mut table = comfy_table::Table::new();
@@ -839,5 +882,5 @@ fn table(rows: &Json, columns: &[&str], format: Format) {
     for row in rows {
         table.add_row(columns.iter().map(|c| cell(&row[*c])));
     }
-    println!("{table}");
+    say!("{table}");
 }

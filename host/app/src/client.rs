@@ -43,6 +43,9 @@ impl Client {
             return Ok(answer);
         }
         let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+        if status.as_u16() == 404 {
+            return Err(NotFound(format!("{}: {}", text("title"), text("detail"))).into());
+        }
         if status.as_u16() == 401 {
             bail!("{}: {} (--token, FIRN_TOKEN)", text("title"), text("detail"));
         }
@@ -56,6 +59,23 @@ impl Client {
     pub(crate) fn post(&self, path: &str, body: &Json) -> Result<Json> {
         self.call(reqwest::Method::POST, path, Some(body))
     }
+}
+
+/// The API says that there is no such thing.
+#[derive(Debug)]
+struct NotFound(String);
+
+impl std::fmt::Display for NotFound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotFound {}
+
+/// Whether a call failed because there is no such thing.
+pub(crate) fn is_not_found(why: &anyhow::Error) -> bool {
+    why.is::<NotFound>()
 }
 
 /// A segment of a path, encoded.

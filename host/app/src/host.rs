@@ -69,6 +69,7 @@ pub struct Host {
     notices: broadcast::Sender<Notice>,
     claims: Mutex<BTreeMap<Key, Option<Instant>>>,
     wake: Wake,
+    naming: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
 }
@@ -104,6 +105,12 @@ fn now() -> Millis {
 fn master_key(data: &std::path::Path) -> Result<[u8; 32]> {
     let path = data.join("master.key");
     if !path.exists() {
+        if data.join("firn.db").exists() {
+            bail!(
+                "{} is missing, and the store beside it cannot be read without it; restore it from a backup",
+                path.display()
+            );
+        }
         let mut key = [0_u8; 32];
         std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut key)?;
         let mut file = std::fs::OpenOptions::new()
@@ -150,6 +157,7 @@ impl Host {
             notices: broadcast::channel(1_024).0,
             claims: Mutex::new(BTreeMap::new()),
             wake: Wake::default(),
+            naming: tokio::sync::Mutex::new(()),
             stopping: AtomicBool::new(false),
             threads: Mutex::new(Vec::new()),
         });
@@ -186,6 +194,11 @@ impl Host {
     #[must_use]
     pub fn webhook_url(&self, id: &IntegrationId) -> String {
         format!("{}/api/v1/webhooks/{id}", self.public_url)
+    }
+
+    /// Held while a name is given, so that two cannot be given at once.
+    pub(crate) async fn naming(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.naming.lock().await
     }
 
     pub(crate) fn vault(&self) -> &Vault {

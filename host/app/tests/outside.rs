@@ -182,6 +182,17 @@ fn seed_004s_command_lines_work() {
     must(&["integration", "resume", "prod-snow"], "running");
     must(&["integration", "list"], "prod-snow");
 
+    // One address is changed, the other stays.
+    must(
+        &["integration", "configure", "prod-snow", "--callback-url", "http://127.0.0.1:9/cb"],
+        "is configured",
+    );
+    must(
+        &["integration", "configure", "prod-snow", "--read-url", "http://127.0.0.1:9/r/{id}"],
+        "is configured",
+    );
+    must(&["integration", "get", "prod-snow"], "http://127.0.0.1:9/cb");
+
     // Provisioning twice is provisioning once; what was changed by hand is put right.
     must(&["integration", "provision", "prod-snow"], "unchanged");
     assert_eq!((ours(&simulator, "sys_properties"), ours(&simulator, "sys_script")), (2, 2));
@@ -201,6 +212,7 @@ fn seed_004s_command_lines_work() {
             "there is no conflict conflict-123",
         ),
         (vec!["--token", "wrong", "integration", "list"], "Not signed in"),
+        (vec!["--token", "wrong", "conflict", "get", "c", "--integration", "x"], "Not signed in"),
         (vec!["--url", "http://127.0.0.1:9", "integration", "list"], "cannot reach Firn"),
     ] {
         let (ok, said) = firn.cli(&arguments);
@@ -266,12 +278,43 @@ fn an_integration_survives_a_restart_and_its_secrets_are_not_shown() {
     assert!(!second.status.success() && said.contains("in use by another process"), "{said}");
     // Settings that are not sound are refused with the place.
     let change = json!({ "settings": { "strategy": "coin-toss" } });
-    let (status, said) = call(
-        format!("{}/api/v1/integrations/{id}", firn.url),
-        reqwest::Method::PATCH,
-        Some(change),
-    );
+    let patch = |change: Json| {
+        call(format!("{}/api/v1/integrations/{id}", firn.url), reqwest::Method::PATCH, Some(change))
+    };
+    let (status, said) = patch(change);
     assert!(status == 422 && said.contains("coin-toss"), "{status} {said}");
+    for (change, part) in [
+        (json!({ "settings": 1, "sync_direction": "bidirectional" }), "must be an object"),
+        (json!({ "settings": { "stratgy": "manual-review" } }), "stratgy"),
+        (json!({ "name": " " }), "a name has"),
+        (
+            json!({ "credentials": { "username": "u", "password": "exec:id" } }),
+            "allow-exec-secrets",
+        ),
+        (json!({ "credentials": { "username": "u", "pasword": "p" } }), "pasword"),
+        (json!({ "platform": { "callback_url": "http://10.0.0.1/" } }), "not allowed"),
+    ] {
+        let (status, said) = patch(change);
+        assert!((400..500).contains(&status) && said.contains(part), "{status} {said}");
+    }
+    // Personal data in a payload that cannot be used is not shown again.
+    let escalation =
+        json!({ "callId": "call-2", "escalationReason": "card 4111111111111111 ${x}" });
+    let (status, said) = call(
+        format!("{}/api/v1/integrations/{id}/escalations", firn.url),
+        reqwest::Method::POST,
+        Some(escalation),
+    );
+    let kept = format!("{}/api/v1/integrations/{id}/quarantine", firn.url);
+    let (_, kept) = call(kept, reqwest::Method::GET, None);
+    assert!(
+        status == 422 && !said.contains("41111111") && !kept.contains("41111111"),
+        "{said} {kept}"
+    );
+    // An instance that is gone: reconcile says so, and fails.
+    drop(simulator);
+    let (ok, said) = firn.cli(&["integration", "reconcile", "production-servicenow", "--dry-run"]);
+    assert!(!ok && said.contains("1 could not be looked at"), "{said}");
 }
 
 /// Seed 004's hand-made rule signs the body alone; its replays are told by record and counter.

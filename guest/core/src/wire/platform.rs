@@ -154,10 +154,8 @@ pub(crate) fn comment(json: &Json, at: Option<Millis>) -> Result<EntrySeen, Stri
     let text_of = match json.get("visibility").and_then(Json::as_str) {
         Some("public") => JournalText::Comment(Comment(said)),
         Some("internal") => JournalText::WorkNote(WorkNote(said)),
-        other => {
-            return Err(format!(
-                "comment.visibility must be \"public\" or \"internal\", not {other:?}"
-            ));
+        _ => {
+            return Err("comment.visibility must be \"public\" or \"internal\"".to_owned());
         }
     };
     let at = json.get("at").and_then(Json::as_str).and_then(|t| parse_rfc3339(t).ok()).or(at);

@@ -49,6 +49,7 @@ fn servicenow() -> String {
 
 /// Credentials as given: Basic or OAuth, and an administrator's for provisioning.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Given {
     username: Option<String>,
     password: Option<Secret>,
@@ -59,7 +60,15 @@ pub(crate) struct Given {
 }
 
 impl Given {
-    fn split(self) -> Result<(Credentials, Option<Credentials>), Response> {
+    fn split(self, shared: &Shared) -> Result<(Credentials, Option<Credentials>), Response> {
+        let all = [&self.password, &self.client_secret, &self.admin_password];
+        if !shared.exec_secrets
+            && all.into_iter().flatten().any(|s| s.expose().starts_with("exec:"))
+        {
+            let detail = "a command would run as Firn's own user; start with: firn serve --allow-exec-secrets";
+            return Err(problem(422, "exec-not-allowed", "exec: secrets are not allowed", detail));
+        }
+
         let missing = || {
             problem(
                 422,
@@ -99,15 +108,62 @@ fn direction(settings: &mut Json, direction: Option<String>) -> Result<(), Respo
             ));
         }
     };
-    object(settings)["direction"] = json!(known);
+    object(settings)?["direction"] = json!(known);
     Ok(())
 }
 
-fn object(settings: &mut Json) -> &mut Json {
+/// Settings that can be written to.
+fn object(settings: &mut Json) -> Result<&mut Json, Response> {
     if settings.is_null() {
         *settings = json!({});
     }
-    settings
+    if settings.is_object() {
+        return Ok(settings);
+    }
+    Err(problem(
+        422,
+        "unsound-settings",
+        "The settings are not sound",
+        "settings must be an object",
+    ))
+}
+
+/// Firn's own entries are told by the user as which it signs in.
+fn external_user(settings: &mut Json, credentials: &Credentials) -> Result<(), Response> {
+    let settings = object(settings)?;
+    if settings.get("external_user").is_none()
+        && let Credentials::Basic { username, .. }
+        | Credentials::OAuth { username: Some(username), .. } = credentials
+    {
+        settings["external_user"] = json!(username);
+    }
+    Ok(())
+}
+
+/// A name that people can use, and that nobody else has.
+fn free(shared: &Shared, name: &str, own: Option<&IntegrationId>) -> Result<(), Response> {
+    let plain = !name.trim().is_empty() && name.len() <= 120 && !name.chars().any(char::is_control);
+    if !plain {
+        return Err(problem(
+            422,
+            "invalid-name",
+            "Not a valid name",
+            "a name has 1 to 120 bytes and no control characters",
+        ));
+    }
+    let taken = shared.host.vault().all().iter().any(|known| {
+        let it = &known.integration;
+        Some(&it.id) != own && (it.name == name || it.slug == name || it.id.as_str() == name)
+    });
+    if taken {
+        return Err(problem(
+            409,
+            "name-taken",
+            "The name is taken",
+            format!("there is an integration {name:?} already"),
+        ));
+    }
+    Ok(())
 }
 
 /// A new id: short, random, and good in URLs.
@@ -171,25 +227,27 @@ async fn try_create(shared: &Shared, headers: &HeaderMap, raw: Body) -> Result<R
             "organization_id must not begin with _",
         ));
     }
+    let id = new_id();
     let slug = slug.unwrap_or_else(|| slug_of(&name));
-    if shared.host.vault().find(&slug).is_some() || shared.host.vault().find(&name).is_some() {
+    let slug = if slug.is_empty() { id.clone() } else { slug };
+    if !slug.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') || slug.len() > 64
+    {
         return Err(problem(
-            409,
-            "name-taken",
-            "The name is taken",
-            format!("there is an integration {slug} or {name:?} already"),
+            422,
+            "invalid-name",
+            "Not a valid slug",
+            "a slug has 1 to 64 of A-Z a-z 0-9 - _",
         ));
     }
-    let (credentials, admin) = credentials.split()?;
+    // One at a time, so that two cannot take the same name at once.
+    let _naming = shared.host.naming().await;
+    free(shared, &slug, None)?;
+    free(shared, &name, None)?;
+    let (credentials, admin) = credentials.split(shared)?;
     direction(&mut settings, sync_direction)?;
-    if object(&mut settings).get("external_user").is_none()
-        && let Credentials::Basic { username, .. }
-        | Credentials::OAuth { username: Some(username), .. } = &credentials
-    {
-        settings["external_user"] = json!(username);
-    }
+    external_user(&mut settings, &credentials)?;
     let given = Configure {
-        id: IntegrationId::new(new_id()).map_err(invalid)?,
+        id: IntegrationId::new(id).map_err(invalid)?,
         create: true,
         slug: Some(slug),
         name: Some(name),
@@ -251,7 +309,8 @@ pub(crate) async fn get(State(shared): State<Shared>, Path(reference): Path<Stri
 pub(crate) struct Change {
     name: Option<String>,
     base_url: Option<String>,
-    platform: Option<PlatformContract>,
+    #[serde(default)]
+    platform: serde_json::Map<String, Json>,
     enabled: Option<bool>,
     sync_direction: Option<String>,
     #[serde(default)]
@@ -279,11 +338,24 @@ async fn try_change(
     let known = shared.known(reference)?;
     let mut change: Change = json(headers, raw).await?;
     direction(&mut change.settings, change.sync_direction)?;
+    let _naming = shared.host.naming().await;
+    if let Some(name) = &change.name {
+        free(shared, name, Some(&known.integration.id))?;
+    }
+    // What is not named stays as it is; null removes.
+    let mut platform = json!(known.integration.platform);
+    for (name, value) in change.platform {
+        platform[name] = value;
+    }
+    let platform: PlatformContract = serde_json::from_value(platform).map_err(|e| {
+        problem(422, "unsound-settings", "The settings are not sound", format!("platform: {e}"))
+    })?;
     let mut secrets = known.secrets.clone();
     if let Some(given) = change.credentials {
-        let (credentials, admin) = given.split()?;
+        let (credentials, admin) = given.split(shared)?;
         secrets.credentials = credentials;
         secrets.admin = admin.or(secrets.admin);
+        external_user(&mut change.settings, &secrets.credentials)?;
     }
     let given = Configure {
         id: known.integration.id.clone(),
@@ -291,7 +363,7 @@ async fn try_change(
         slug: None,
         name: change.name,
         base_url: change.base_url,
-        platform: change.platform,
+        platform: Some(platform),
         enabled: change.enabled,
         preset: None,
         settings: change.settings,
@@ -318,7 +390,8 @@ pub(crate) async fn delete(
         Err(response) => return response,
     };
     let mut removed = Vec::new();
-    if query.provisioned.as_deref() != Some("keep") {
+    // Without a webhook secret nothing was ever installed.
+    if query.provisioned.as_deref() != Some("keep") && !known.secrets.webhook.is_empty() {
         match shared.host.unprovision(&known).await {
             Ok(artifacts) => removed = artifacts,
             Err(why) => {

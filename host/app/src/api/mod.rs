@@ -34,6 +34,8 @@ pub struct Shared {
     pub host: Arc<Host>,
     /// The bearer token; `None` leaves the API open (the sandbox on loopback).
     pub token: Option<Arc<str>>,
+    /// Whether `exec:` secrets may be given: whoever has the token then runs commands here.
+    pub exec_secrets: bool,
 }
 
 /// All routes.
@@ -86,7 +88,11 @@ async fn signed_in(State(shared): State<Shared>, request: Request, next: Next) -
     if let Some(token) = &shared.token {
         let mut given = request.headers().get_all("authorization").iter();
         let value = match (given.next(), given.next()) {
-            (Some(value), None) => value.as_bytes().strip_prefix(b"Bearer "),
+            (Some(value), None) => value
+                .as_bytes()
+                .split_at_checked(7)
+                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "))
+                .map(|(_, token)| token),
             _ => None,
         };
         let right = value.is_some_and(|given| bool::from(given.ct_eq(token.as_bytes())));

@@ -48,7 +48,7 @@ impl Stage {
             addresses: firn_remote::Addresses { loopback: true, hosts: Vec::new() },
             public_url: format!("http://{address}"),
         })?;
-        let shared = Shared { host: Arc::clone(&host), token: None };
+        let shared = Shared { host: Arc::clone(&host), token: None, exec_secrets: false };
         let server = listen(address, router(shared)).await?;
         let http =
             reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
