@@ -243,7 +243,12 @@ impl<'a, D: Doors> Session<'a, D> {
         let kind = serde_json::to_string(&finding.kind).unwrap_or_default();
         let link = finding.link.as_ref().map_or("-", LinkId::as_str);
         let field = finding.field.as_ref().map_or("-", firn_model::FieldName::as_str);
-        let name = format!("{}.{link}.{field}", kind.trim_matches('"'));
+        // One per link and field; those about no link are told apart by what they say.
+        let about = match &finding.link {
+            Some(_) => format!("{link}.{field}"),
+            None => identity::short(&["finding", &finding.text]),
+        };
+        let name = format!("{}.{about}", kind.trim_matches('"'));
         self.doors.line(&format!("finding {name}: {}", finding.text));
         self.put(&rows::finding(tenant, &finding.integration, &name), finding, None)
     }

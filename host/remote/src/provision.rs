@@ -209,7 +209,10 @@ fn wanted(id: &IntegrationId, values: Option<(&str, &str)>) -> Vec<Wanted> {
         ],
     };
     let rule = |name: &str, collection: &str, update: &str, source: &str| {
-        let script = source.replace("@ID@", id.as_str());
+        let script = source
+            .replace("@ADDRESS@", include_str!("scripts/address.js"))
+            .replace("@SEND@", include_str!("scripts/send.js"))
+            .replace("@ID@", id.as_str());
         let name = format!("Firn - {name} ({id})");
         Wanted {
             table: "sys_script",

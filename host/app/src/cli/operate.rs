@@ -1,0 +1,393 @@
+//! What an operator does: the commands that are clients of the API.
+#![allow(clippy::print_stderr)]
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value as Json, json};
+
+use super::{
+    Configure, Conflict, FieldOwnership, Format, Integration, Links, One, Reconcile,
+    ReconcileHistory,
+};
+use crate::client::{Client, segment};
+
+/// Prints a line; a reader that has gone (`| head`) is no reason to complain.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*)));
+    }};
+}
+
+pub(super) fn integration(client: &Client, command: Integration) -> Result<()> {
+    let at = |one: &One| format!("/integrations/{}", segment(&one.integration));
+    match command {
+        Integration::Configure(given) => configure(client, *given)?,
+        Integration::List(listing) => {
+            let answer = client.get("/integrations")?;
+            table(
+                &answer["integrations"],
+                &["id", "slug", "name", "tenant", "base_url", "enabled"],
+                listing.format,
+            );
+        }
+        Integration::Get(one) => say!("{:#}", client.get(&at(&one))?),
+        Integration::Delete { one, no_unprovision, yes } => {
+            if !yes {
+                confirm(&format!(
+                    "delete {} with its secrets and what it installed?",
+                    one.integration
+                ))?;
+            }
+            let keep = if no_unprovision { "?provisioned=keep" } else { "" };
+            client.call(reqwest::Method::DELETE, &format!("{}{keep}", at(&one)), None)?;
+            say!("{} is deleted", one.integration);
+        }
+        Integration::Pause(one) => enable(client, &one, false)?,
+        Integration::Resume(one) => enable(client, &one, true)?,
+        Integration::Provision(one) => {
+            let answer = client.post(&format!("{}/provision", at(&one)), &json!({}))?;
+            table(&answer["artifacts"], &["table", "name", "outcome"], Format::Table);
+        }
+        Integration::Unprovision(one) => {
+            let answer = client.post(&format!("{}/unprovision", at(&one)), &json!({}))?;
+            table(&answer["artifacts"], &["table", "name", "outcome"], Format::Table);
+        }
+        Integration::SyncStatus(one) => {
+            let answer = client.get(&format!("{}/sync-status", at(&one)))?;
+            for (name, value) in answer.as_object().into_iter().flatten() {
+                say!("{:<20} {}", name.replace('_', " "), cell(value));
+            }
+        }
+        Integration::Links(named) => {
+            let answer = client.get(&format!("{}/links", at(&named.one)))?;
+            table(
+                &answer["links"],
+                &["id", "platform_id", "number", "settled"],
+                named.listing.format,
+            );
+        }
+        Integration::Findings(named) => {
+            let answer = client.get(&format!("{}/findings", at(&named.one)))?;
+            table(&answer["findings"], &["kind", "link", "field", "text"], named.listing.format);
+        }
+        Integration::Reconcile(given) => reconcile(client, given)?,
+        Integration::Dlq(named) => {
+            let answer = client.get(&format!("{}/dlq", at(&named.one)))?;
+            table(
+                &answer["entries"],
+                &["id", "link", "side", "what", "reason"],
+                named.listing.format,
+            );
+        }
+        Integration::DlqRetry(entry) => {
+            client.post(
+                &format!("{}/dlq/{}/retry", at(&entry.one), segment(&entry.entry)),
+                &json!({}),
+            )?;
+            say!("{} is tried again", entry.entry);
+        }
+        Integration::DlqDiscard(entry) => {
+            client.post(
+                &format!("{}/dlq/{}/discard", at(&entry.one), segment(&entry.entry)),
+                &json!({}),
+            )?;
+            say!("{} is discarded", entry.entry);
+        }
+        Integration::FieldOwnership(command) => field_ownership(client, command)?,
+    }
+    Ok(())
+}
+
+fn configure(client: &Client, given: Configure) -> Result<()> {
+    let mut settings = json!({});
+    if let Some(strategy) = given.conflict_strategy {
+        settings["strategy"] = json!(strategy);
+    }
+    if given.password.as_deref().is_some_and(|p| !p.contains(':')) {
+        eprintln!(
+            "firn: a password on the command line is seen by others on this machine; better: --password env:NAME"
+        );
+    }
+    let credentials = json!({
+        "username": given.username, "password": given.password,
+        "client_id": given.client_id, "client_secret": given.client_secret,
+        "admin_username": given.admin_username, "admin_password": given.admin_password,
+    });
+    let has_credentials = credentials.as_object().is_some_and(|c| c.values().any(|v| !v.is_null()));
+    let mut body = json!({ "settings": settings });
+    let mut put = |name: &str, value: Option<Json>| {
+        if let Some(value) = value {
+            body[name] = value;
+        }
+    };
+    put("name", given.name.map(Json::from));
+    put("base_url", given.base_url.map(Json::from));
+    put("sync_direction", given.direction.map(Json::from));
+    put("credentials", has_credentials.then_some(credentials));
+    if given.callback_url.is_some() || given.read_url.is_some() {
+        // Only what was given: the other address stays.
+        let mut platform = json!({});
+        if let Some(url) = given.callback_url {
+            platform["callback_url"] = json!(url);
+        }
+        if let Some(url) = given.read_url {
+            platform["read_url"] = json!(url);
+        }
+        put("platform", Some(platform));
+    }
+    let answer = match &given.integration {
+        Some(_) if given.preset.is_some() || given.org.is_some() => {
+            bail!("--preset and --org are given when an integration is created, and stay")
+        }
+        Some(known) => client.call(
+            reqwest::Method::PATCH,
+            &format!("/integrations/{}", segment(known)),
+            Some(&body),
+        )?,
+        None => {
+            let org = given.org.context("--org says whose integration it is")?;
+            put("organization_id", Some(Json::from(org)));
+            put("integration_type", Some(Json::from(given.kind)));
+            put("preset", given.preset.map(Json::from));
+            put("provision", Some(Json::from(!given.no_provision)));
+            client.post("/integrations", &body)?
+        }
+    };
+    say!("{} ({}) is configured", cell(&answer["slug"]), cell(&answer["id"]));
+    if let Some(url) = answer["webhook_url"].as_str() {
+        say!("webhook: {url}");
+    }
+    if let Some(why) = answer["provision_failed"].as_str() {
+        bail!("nothing was installed on the instance: {why}");
+    }
+    if answer["provisioned"].is_array() {
+        table(&answer["provisioned"], &["table", "name", "outcome"], Format::Table);
+    }
+    Ok(())
+}
+
+fn enable(client: &Client, one: &One, enabled: bool) -> Result<()> {
+    let path = format!("/integrations/{}", segment(&one.integration));
+    client.call(reqwest::Method::PATCH, &path, Some(&json!({ "enabled": enabled })))?;
+    say!("{} is {}", one.integration, if enabled { "running" } else { "paused" });
+    Ok(())
+}
+
+fn reconcile(client: &Client, given: Reconcile) -> Result<()> {
+    if let Some(ReconcileHistory::History(named)) = given.history {
+        let answer =
+            client.get(&format!("/integrations/{}/reconcile", segment(&named.one.integration)))?;
+        table(
+            &answer["runs"],
+            &["id", "mode", "state", "links", "checked", "drifted", "failed"],
+            named.listing.format,
+        );
+        return Ok(());
+    }
+    let integration =
+        given.integration.context("name the integration: firn integration reconcile NAME")?;
+    let path = format!("/integrations/{}/reconcile", segment(&integration));
+    let mode = if given.auto_heal { "auto-heal" } else { "dry-run" };
+    let mut run = client.post(&path, &json!({ "mode": mode }))?;
+    let id = run["id"].as_str().unwrap_or_default().to_owned();
+    while run["state"] == "running" {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        run = client.get(&format!("{path}/{id}"))?;
+    }
+    say!(
+        "{mode}: {} links checked, {} drifted, {} could not be looked at",
+        cell(&run["checked"]),
+        cell(&run["drifted"]),
+        cell(&run["failed"])
+    );
+    for drift in run["drifts"].as_array().into_iter().flatten() {
+        say!("{} {}", cell(&drift["number"]), cell(&drift["link"]));
+        for field in drift["fields"].as_array().into_iter().flatten() {
+            say!("  {}", cell(&field["field"]));
+            say!("    platform   {}", shape(&field["platform"]));
+            say!("    servicenow {}", shape(&field["external"]));
+            say!("    agreed on  {}", shape(&field["base"]));
+            say!("    {}", cell(&field["verdict"]));
+        }
+        if drift["entries"].as_u64().unwrap_or(0) > 0 {
+            say!("  {} journal entries had not been seen", cell(&drift["entries"]));
+        }
+        if let Some(why) = drift["state"].get("failed") {
+            say!("  could not be looked at: {}", cell(why));
+        }
+    }
+    if run["failed"].as_u64().unwrap_or(0) > 0 {
+        bail!("not every link could be looked at");
+    }
+    Ok(())
+}
+
+fn field_ownership(client: &Client, command: FieldOwnership) -> Result<()> {
+    let set = |one: &One, field: &str, change: Json| -> Result<()> {
+        let path = format!("/integrations/{}", segment(&one.integration));
+        let body = json!({ "settings": { "fields": { field: change } } });
+        client.call(reqwest::Method::PATCH, &path, Some(&body)).map(|_| ())
+    };
+    match command {
+        FieldOwnership::List(named) => {
+            let answer =
+                client.get(&format!("/integrations/{}", segment(&named.one.integration)))?;
+            let columns = ["name", "owner", "platform_priority", "external_priority", "off_owner"];
+            table(&answer["settings"]["fields"], &columns, named.listing.format);
+        }
+        FieldOwnership::Set { one, field, owner, priority } => {
+            let change = match owner.as_str() {
+                "platform" => json!({ "owner": owner, "platform_priority": priority }),
+                "external" => json!({ "owner": owner, "external_priority": priority }),
+                _ => json!({ "owner": owner }),
+            };
+            known_field(client, &one, &field)?;
+            set(&one, &field, change)?;
+            say!("{field} belongs to {owner} now");
+        }
+        FieldOwnership::Delete { one, field } => {
+            known_field(client, &one, &field)?;
+            set(
+                &one,
+                &field,
+                json!({ "owner": "shared", "platform_priority": 0, "external_priority": 0 }),
+            )?;
+            say!("{field} is shared now");
+        }
+    }
+    Ok(())
+}
+
+fn known_field(client: &Client, one: &One, field: &str) -> Result<()> {
+    let answer = client.get(&format!("/integrations/{}", segment(&one.integration)))?;
+    let fields = answer["settings"]["fields"].as_array().cloned().unwrap_or_default();
+    let names: Vec<&str> =
+        fields.iter().filter_map(|f| f["name"].as_str()).chain(["work_notes"]).collect();
+    if names.contains(&field) {
+        return Ok(());
+    }
+    bail!("there is no field {field}; mapped are: {}", names.join(", "))
+}
+
+pub(super) fn conflict(client: &Client, command: Conflict) -> Result<()> {
+    match command {
+        Conflict::List { integration, listing } => {
+            let answer =
+                client.get(&format!("/integrations/{}/conflicts", segment(&integration)))?;
+            table(
+                &answer["conflicts"],
+                &["id", "number", "field", "state", "link"],
+                listing.format,
+            );
+        }
+        Conflict::Get { conflict, integration } => {
+            let (_, found) = find_conflict(client, &conflict, integration)?;
+            say!("{found:#}");
+        }
+        Conflict::Resolve { conflict, integration, use_platform, use_external, value } => {
+            let body = match (use_platform, use_external, value) {
+                (true, _, _) => json!({ "use": "platform" }),
+                (_, true, _) => json!({ "use": "external" }),
+                (_, _, Some(value)) => json!({ "value": value }),
+                _ => bail!("choose: --use-platform, --use-external or --value"),
+            };
+            let (integration, _) = find_conflict(client, &conflict, integration)?;
+            let path = format!(
+                "/integrations/{}/conflicts/{}/resolve",
+                segment(&integration),
+                segment(&conflict)
+            );
+            client.post(&path, &body)?;
+            say!("{conflict} is resolved");
+        }
+    }
+    Ok(())
+}
+
+/// Seed 004 names a conflict alone: it is looked for in every integration.
+fn find_conflict(
+    client: &Client,
+    conflict: &str,
+    integration: Option<String>,
+) -> Result<(String, Json)> {
+    let integrations = match integration {
+        Some(one) => vec![one],
+        None => {
+            let answer = client.get("/integrations")?;
+            let all = answer["integrations"].as_array().cloned().unwrap_or_default();
+            all.iter().filter_map(|i| i["id"].as_str().map(str::to_owned)).collect()
+        }
+    };
+    for integration in integrations {
+        let path =
+            format!("/integrations/{}/conflicts/{}", segment(&integration), segment(conflict));
+        match client.get(&path) {
+            Ok(found) => return Ok((integration, found)),
+            Err(why) if crate::client::is_not_found(&why) => {}
+            Err(why) => return Err(why),
+        }
+    }
+    bail!("there is no conflict {conflict}")
+}
+
+fn confirm(question: &str) -> Result<()> {
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    if answer.trim().eq_ignore_ascii_case("y") {
+        Ok(())
+    } else {
+        bail!("nothing was done (--yes does not ask)")
+    }
+}
+
+/// A value in a cell.
+fn cell(value: &Json) -> String {
+    match value {
+        Json::Null => "-".to_owned(),
+        Json::String(text) => text.clone(),
+        Json::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+/// A field's shape in words.
+fn shape(value: &Json) -> String {
+    match value {
+        Json::Object(attributes) if attributes.len() == 1 => {
+            attributes.values().map(cell).collect()
+        }
+        Json::Object(attributes) => {
+            attributes.iter().map(|(n, v)| format!("{n}={}", cell(v))).collect::<Vec<_>>().join(" ")
+        }
+        other => cell(other),
+    }
+}
+
+fn table(rows: &Json, columns: &[&str], format: Format) {
+    if let Format::Json = format {
+        say!("{rows:#}");
+        return;
+    }
+    let rows = rows.as_array().cloned().unwrap_or_default();
+    if rows.is_empty() {
+        say!("none");
+        return;
+    }
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
+    table.set_header(columns.iter().map(|c| c.to_uppercase().replace('_', " ")));
+    for row in rows {
+        table.add_row(columns.iter().map(|c| cell(&row[*c])));
+    }
+    say!("{table}");
+}
+
+pub(super) fn links(client: &Client, command: Links) -> Result<()> {
+    let Links::Resync { one, link } = command;
+    let path =
+        format!("/integrations/{}/links/{}/resync", segment(&one.integration), segment(&link));
+    client.post(&path, &json!({}))?;
+    say!("{link} is being read again");
+    Ok(())
+}
