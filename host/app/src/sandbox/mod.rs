@@ -110,7 +110,8 @@ pub(crate) async fn run(listen: Option<SocketAddr>, once: bool, json: bool) -> R
         println!("{}", serde_json::to_string(&report)?);
     } else {
         let held = report.steps.iter().filter(|s| s.ok).count();
-        println!("\n{held} of {} expectations held", report.steps.len());
+        let cut = if interrupted { ", then it was interrupted" } else { "" };
+        println!("\n{held} of {} expectations held{cut}", report.steps.len());
     }
     if !once && !interrupted {
         if !json {
