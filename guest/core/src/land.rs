@@ -309,10 +309,16 @@ impl Landing<'_> {
         let Verb::Update { set, .. } = &write.verb else { return };
         let until = sent.plus(self.rules.settings().correlation.transaction_limit);
         for (name, translated) in set {
-            if let Some(state) = self.link.fields.get_mut(name) {
-                let revision = state.external.as_ref().and_then(|seen| seen.revision);
-                let of = translated.of.clone();
-                state.ghost = Some(Ghost { of, revision, until, departed: false });
+            if let Some(state) = self.link.fields.get_mut(name)
+                && let Some(seen) = &state.external
+            {
+                state.ghost = Some(Ghost {
+                    of: translated.of.clone(),
+                    shape: seen.shape.clone(),
+                    revision: seen.revision,
+                    until,
+                    departed: false,
+                });
             }
         }
     }

@@ -205,8 +205,10 @@ impl Planner<'_> {
         let over = seen.revision.is_some_and(|revision| revision.at() > ghost.until);
         let agrees = mapping::agree(field, &ghost.of, &seen.shape);
         ghost.departed |= !agrees;
-        // An edit and then the ghost; or an edit, the ghost, and an edit again.
-        if (agrees && (ghost.departed || since > 1)) || since > 2 {
+        // The ghost over other words for the same; an edit and then the ghost; or an edit, the
+        // ghost, and an edit again.
+        let reworded = seen.shape != ghost.shape;
+        if (agrees && (ghost.departed || reworded || since > 1)) || since > 2 {
             state.ghost = None;
             self.finding(
                 FindingKind::OverwrittenUnseen,

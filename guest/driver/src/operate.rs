@@ -205,7 +205,6 @@ fn resolve<D: Doors>(
         platform: chosen.clone(),
         seen: (state.shape(Side::Platform).cloned(), state.shape(Side::External).cloned()),
         by: by.to_owned(),
-        keep_external: *resolution == Resolution::UseExternal,
     });
     conflict.state = ConflictState::Resolved {
         by: by.to_owned(),

@@ -141,8 +141,6 @@ pub struct Decision {
     pub seen: (Option<Shape>, Option<Shape>),
     /// Who decided.
     pub by: String,
-    /// Whether ServiceNow's own value was chosen: then it is not rewritten.
-    pub keep_external: bool,
 }
 
 /// A write whose answer was lost and that seems to have landed. It may also be that a user made
@@ -152,6 +150,8 @@ pub struct Decision {
 pub struct Ghost {
     /// The platform's shape that was written.
     pub of: Shape,
+    /// ServiceNow's shape when it seemed to have landed.
+    pub shape: Shape,
     /// ServiceNow's revision at which it seemed to have landed.
     pub revision: Option<Revision>,
     /// Until when it may still take effect.

@@ -373,6 +373,44 @@ fn seed_004s_own_signature_and_the_standard_one() {
     }
     assert_eq!(send(&own, &[("x-servicenow-signature", &right)], &body.replace('2', "3")).0, 401);
 
+    // The rule as the seed prints it, run by the simulator; `generateSignature` is what it leaves out.
+    let script = r#"(function executeRule(current, previous) {
+      function generateSignature(text) {
+        return new GlideCertificateEncryption().generateMac('c2FtcGxlX2tleQ==', 'HmacSHA256', text);
+      }
+      var payload = {
+        sys_id: current.sys_id.toString(),
+        number: current.number.toString(),
+        short_description: current.short_description.toString(),
+        state: current.state.toString(),
+        priority: current.priority.toString(),
+        impact: current.impact.toString(),
+        assigned_to: current.assigned_to.getDisplayValue(),
+        updated_on: current.sys_updated_on.toString()
+      };
+      var request = new sn_ws.RESTMessageV2();
+      request.setEndpoint("@URL@");
+      request.setHttpMethod("POST");
+      request.setRequestHeader("Content-Type", "application/json");
+      request.setRequestHeader("X-ServiceNow-Signature", generateSignature(JSON.stringify(payload)));
+      request.setRequestBody(JSON.stringify(payload));
+      request.execute();
+    })(current, previous);"#;
+    let rule = json!({ "name": "by hand", "collection": "incident", "when": "after", "action_insert": "true", "script": script.replace("@URL@", &own) });
+    let written = |table: &str, body: &Json| {
+        let url = format!("{}/api/now/table/{table}", simulator.url());
+        let request = client.post(url).basic_auth("admin", Some("admin")).json(body);
+        runtime.block_on(async { request.send().await.unwrap().status().as_u16() })
+    };
+    assert_eq!(written("sys_script", &rule), 201);
+    assert_eq!(written("incident", &json!({ "short_description": "by hand" })), 201);
+    let end = Instant::now() + Duration::from_secs(10);
+    while simulator.rows("sys_outbound_http_log").is_empty() {
+        assert!(Instant::now() < end, "the rule sent nothing: {:?}", simulator.rows("syslog"));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(simulator.rows("sys_outbound_http_log")[0]["response_status"], "202");
+
     let standard = make("Standard", false);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let signed = |id: &str, at: u64, body: &str| {
