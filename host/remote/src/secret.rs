@@ -27,7 +27,9 @@ impl Secret {
     /// When the variable, file or command does not give one.
     pub fn resolve(&self) -> Result<SecretString, SecretError> {
         let text = self.0.expose_secret();
-        let failed = |why: String| SecretError { reference: text.to_owned(), why };
+        // A command may hold what it should not; a name or a path does not.
+        let shown = if text.starts_with("exec:") { "exec:..." } else { text };
+        let failed = |why: String| SecretError { reference: shown.to_owned(), why };
         let trimmed =
             |value: String| SecretString::from(value.trim_end_matches(['\n', '\r']).to_owned());
         if let Some(name) = text.strip_prefix("env:") {

@@ -100,8 +100,7 @@ pub(crate) fn serve(instance: &mut Instance, request: &Request) -> (Response, Ve
         Err(response) => return none(response),
     };
     match (request.method.as_str(), rest) {
-        (method, ["table", table, ..]) if !Tables::exists(table) => {
-            let _ = method;
+        (_, ["table", table, ..]) if !Tables::exists(table) => {
             none(refused(&Refused::NoTable((*table).to_owned())))
         }
         ("GET", ["table", table]) => none(list(instance, request, &view, &user, table, version)),

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use firn_core::settings::{Rules, compile};
 use firn_core::{mapping, masking, plan};
 use firn_model::{
-    Attribute, Audit, Finding, FindingKind, JournalText, Link, Mirror, ParkedWhy, Shape, Side,
-    Value, Why,
+    Attribute, Audit, Finding, FindingKind, JournalText, Link, Mirror, Shape, Side, Value, Why,
 };
 
 use super::servicenow::US;
@@ -247,5 +246,4 @@ fn count(world: &mut World, audit: &[Audit], findings: &[Finding]) {
         };
         *world.coverage.entry(what).or_default() += 1;
     }
-    let _ = ParkedWhy::Kept;
 }

@@ -1,6 +1,8 @@
 //! The world of one seed: clock, network, faults, and the process that can die.
 #![allow(clippy::print_stdout)]
 
+mod people;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -8,16 +10,16 @@ use std::rc::Rc;
 use firn_core::{identity, preset};
 use firn_driver::{Clock, Engine, Http, Log, Scheme, Secrets, Signature, Storage};
 use firn_model::{
-    Answer, AnswerBody, Change, CommitError, Configure, Conflict, ConflictState, CorrelationMode,
-    Event, HttpRequest, HttpResponse, Inbound, InboundKind, Integration, IntegrationId, Key, Link,
-    Method, Millis, OffOwner, Operation, Outcome, Owner, PlatformContract, PlatformId, Preset,
-    Remote, Report, Resolution, Row, RunMode, Strategy, TenantId,
+    Answer, AnswerBody, Change, CommitError, Configure, CorrelationMode, Event, HttpRequest,
+    HttpResponse, Inbound, InboundKind, Integration, IntegrationId, Key, Link, Method, Millis,
+    OffOwner, Operation, Owner, PlatformContract, PlatformId, Preset, Remote, Report, Row,
+    Strategy, TenantId,
 };
 use firn_storage::{Memory, Store};
 
 use super::Coverage;
 use super::platform::Platform;
-use super::servicenow::{Changed, ServiceNow, USERS};
+use super::servicenow::{Changed, ServiceNow};
 
 /// A property that did not hold.
 #[derive(Debug)]
@@ -514,7 +516,7 @@ impl World {
 
     /// ServiceNow tells of a change: once, never, twice, late, or with an older payload.
     fn tell(&mut self, changed: Changed) {
-        let (body, plain) = match &changed {
+        let body = match &changed {
             Changed::Ticket(id) => {
                 let shape = match self.chance(20) {
                     true => self.rng.u64(0..2),
@@ -523,12 +525,11 @@ impl World {
                 if shape < 2 {
                     self.met("fault: webhook without counter");
                 }
-                (self.servicenow.webhook(id, shape), true)
+                self.servicenow.webhook(id, shape)
             }
-            Changed::Journal(row) => (Some(ServiceNow::journal_webhook(row)), false),
+            Changed::Journal(row) => Some(ServiceNow::journal_webhook(row)),
         };
         let Some(body) = body else { return };
-        let _ = plain;
         if self.chance(15) {
             self.met("fault: webhook lost");
             return;
@@ -560,149 +561,6 @@ impl World {
             self.post(delay + again, Message::Event { body: body.clone() });
         }
         self.post(delay, Message::Event { body });
-    }
-
-    // ---- people --------------------------------------------------------------------------
-
-    fn token(&mut self) -> String {
-        self.tokens += 1;
-        // Now and then the same text twice, or a text that is masked on its way.
-        match self.rng.u32(0..20) {
-            0 => format!("token{} call +1555019{:04}", self.tokens, self.tokens),
-            _ => format!("token{}", self.tokens),
-        }
-    }
-
-    fn platform_value(&mut self, field: &str) -> String {
-        let pick = |rng: &mut fastrand::Rng, of: &[&str]| of[rng.usize(0..of.len())].to_owned();
-        match field {
-            "severity" => pick(&mut self.rng, &["critical", "high", "medium", "low"]),
-            "status" => pick(&mut self.rng, &["open", "mitigated", "resolved", "closed"]),
-            "assigned_to" => pick(&mut self.rng, &["", USERS[0].1, USERS[1].1]),
-            _ => self.token(),
-        }
-    }
-
-    fn edit_platform(&mut self) {
-        self.edits += 1;
-        self.met("edit: platform");
-        let id = format!("rec-{}", self.rng.u32(0..2));
-        let fields = ["title", "description", "severity", "status", "assigned_to"];
-        let new = !self.platform.records.contains_key(&id);
-        let chosen: Vec<&str> =
-            if new { fields.to_vec() } else { vec![fields[self.rng.usize(0..fields.len())]] };
-        let values: Vec<(&str, String)> =
-            chosen.into_iter().map(|f| (f, self.platform_value(f))).collect();
-        let set: Vec<(&str, &str)> = values.iter().map(|(f, v)| (*f, v.as_str())).collect();
-        self.say(|| format!("platform user: {id} {set:?}"));
-        let event = self.platform.edit(&id, &set, self.now);
-        self.send_event(event, 0);
-    }
-
-    fn a_ticket(&mut self) -> Option<String> {
-        let ids: Vec<&String> = self.servicenow.tickets.keys().collect();
-        (!ids.is_empty()).then(|| ids[self.rng.usize(0..ids.len())].clone())
-    }
-
-    fn edit_external(&mut self) {
-        if let Some(id) = self.a_ticket() {
-            self.met("edit: external");
-            self.edit_ticket(&id);
-        }
-    }
-
-    fn edit_ticket(&mut self, id: &str) {
-        self.edits += 1;
-        let column =
-            ["short_description", "description", "impact", "urgency", "state", "assigned_to"];
-        let column = column[self.rng.usize(0..column.len())];
-        let value = match column {
-            "impact" | "urgency" => self.rng.u32(1..4).to_string(),
-            "state" => ["1", "2", "3", "6", "7", "8"][self.rng.usize(0..6)].to_owned(),
-            "assigned_to" => ["", USERS[0].0, USERS[1].0][self.rng.usize(0..3)].to_owned(),
-            _ => self.token(),
-        };
-        self.say(|| format!("agent: {id} {column}={value}"));
-        for changed in self.servicenow.edit(id, column, &value, self.now) {
-            self.tell(changed);
-        }
-    }
-
-    /// The same field on both sides within a few seconds.
-    fn edit_both(&mut self) {
-        let Some(id) = self.a_ticket() else { return };
-        self.met("edit: both at once");
-        self.edits += 2;
-        let record = self.servicenow.tickets[&id].columns["correlation_id"].clone();
-        let (field, column, theirs) = match self.rng.u32(0..2) {
-            0 => ("title", "short_description", self.token()),
-            _ => ("status", "state", ["1", "3", "6", "7"][self.rng.usize(0..4)].to_owned()),
-        };
-        let ours = self.platform_value(field);
-        let event = self.platform.edit(&record, &[(field, &ours)], self.now);
-        self.send_event(event, 0);
-        let ms = self.rng.u64(0..9_000);
-        self.pass(ms);
-        self.say(|| format!("both: {record} {field}={ours}, {column}={theirs}"));
-        for changed in self.servicenow.edit(&id, column, &theirs, self.now) {
-            self.tell(changed);
-        }
-    }
-
-    fn comment(&mut self) {
-        let text = match self.rng.u32(0..4) {
-            0 => "ok".to_owned(),
-            _ => self.token(),
-        };
-        let internal = self.rng.bool();
-        if self.rng.bool() {
-            let ids: Vec<String> = self.platform.records.keys().cloned().collect();
-            if ids.is_empty() {
-                return;
-            }
-            self.met("comment: platform");
-            let id = &ids[self.rng.usize(0..ids.len())];
-            let event = self.platform.say(
-                id,
-                &text,
-                if internal { "internal" } else { "public" },
-                self.now,
-            );
-            self.send_event(event, 0);
-        } else if let Some(id) = self.a_ticket() {
-            self.met("comment: external");
-            let element = if internal { "work_notes" } else { "comments" };
-            for changed in self.servicenow.say(&id, element, &text, self.now) {
-                self.tell(changed);
-            }
-        }
-        self.edits += 1;
-    }
-
-    fn resolve(&mut self) {
-        let open: Vec<Conflict> = self.rows("conflict");
-        let Some(conflict) = open.into_iter().find(|c| c.state == ConflictState::Open) else {
-            return;
-        };
-        self.met("why: resolved");
-        let resolution = match self.rng.u32(0..3) {
-            0 => Resolution::UsePlatform,
-            1 => Resolution::UseExternal,
-            _ => Resolution::Value(firn_model::Value::text(
-                self.platform_value(conflict.field.as_str()),
-            )),
-        };
-        self.operate(Operation::Resolve {
-            integration: self.integration.id.clone(),
-            conflict: conflict.id,
-            resolution,
-        });
-    }
-
-    fn reconcile(&mut self) {
-        self.met("reconcile");
-        let mode = if self.faults && self.rng.bool() { RunMode::DryRun } else { RunMode::AutoHeal };
-        self.operate(Operation::Reconcile { integration: self.integration.id.clone(), mode });
     }
 
     // ---- the end -------------------------------------------------------------------------
@@ -772,7 +630,6 @@ fn integration(rng: &mut fastrand::Rng) -> Integration {
         field.platform_priority = rng.i32(0..3);
         field.external_priority = rng.i32(0..3);
     }
-    let _ = Outcome::SignInFailed;
     Integration {
         id: IntegrationId::new("int-1").unwrap_or_else(|_| unreachable!()),
         tenant: TenantId::new("acme").unwrap_or_else(|_| unreachable!()),
