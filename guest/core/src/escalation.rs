@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 
 use firn_model::{
-    Attribute, Draft, Entry, EntryOrigin, JournalText, Millis, Mirror, PlatformId, Preset, Value,
-    WorkNote,
+    Attribute, Cause, Decision, Draft, Entry, EntryOrigin, JournalText, Link, Millis, Mirror,
+    PlatformId, Preset, Shape, Side, TableName, Value, WorkNote,
 };
 use serde_json::{Map, Value as Json};
 
-use crate::mapping::attribute;
-use crate::settings::Rules;
-use crate::{intake, json, masking};
+use crate::mapping::{self, attribute};
+use crate::settings::{Gate, Rules};
+use crate::{identity, intake, json, masking};
 
 /// What an escalation asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +27,61 @@ pub enum Escalation {
 pub struct Ticket {
     /// The conversation or call.
     pub record: PlatformId,
+    /// The kind of ticket.
+    pub table: TableName,
     /// Columns, masked.
     pub draft: Draft,
     /// The evidence pack, as a work note.
     pub evidence: Option<Entry>,
+}
+
+/// Where a link's ticket stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Open, or not known to be otherwise.
+    Open,
+    /// Resolved: ServiceNow lets it be opened again.
+    Resolved,
+    /// Closed, for good.
+    Closed,
+    /// Deleted, or taken apart by a person.
+    Ended,
+}
+
+/// Where a link's ticket stands, as last seen.
+#[must_use]
+pub fn standing(rules: &Rules, link: &Link) -> Standing {
+    if link.tombstone.is_some() {
+        return Standing::Ended;
+    }
+    let lifecycle = rules.lifecycle();
+    let word = rules.field(&link.table, &lifecycle.field).and_then(|field| {
+        let shape = link.fields.get(&lifecycle.field)?.shape(Side::External)?;
+        mapping::word(field, Side::External, shape)
+    });
+    let is = |values: &[String]| word.as_ref().is_some_and(|w| values.contains(w));
+    if is(&lifecycle.closed) {
+        Standing::Closed
+    } else if is(&lifecycle.resolved) {
+        Standing::Resolved
+    } else {
+        Standing::Open
+    }
+}
+
+/// Lets a resolved ticket be opened again, whoever owns its status.
+pub fn reopen(rules: &Rules, link: &mut Link) {
+    let lifecycle = rules.lifecycle();
+    let Some(field) = rules.field(&link.table, &lifecycle.field) else { return };
+    let Some(attribute) = mapping::platform_attribute(field) else { return };
+    let state = link.fields.entry(lifecycle.field.clone()).or_default();
+    state.parked = None;
+    state.decision = Some(Decision {
+        platform: Shape::one(attribute, Value::text(lifecycle.open.clone())),
+        seen: (state.shape(Side::Platform).cloned(), state.shape(Side::External).cloned()),
+        by: "escalation".to_owned(),
+        cause: Cause::Reopen,
+    });
 }
 
 /// Reads an escalation of the integration's preset.
@@ -40,11 +91,23 @@ pub struct Ticket {
 pub fn read(rules: &Rules, body: &str, now: Millis) -> Result<Escalation, String> {
     let payload = json::object(body)?;
     unsubstituted(&Json::Object(payload.clone()), "")?;
+    let context = serde_json::json!({ "payload": payload });
+    match rules.lets_in(Gate::Escalations, &context) {
+        Ok(true) => {}
+        Ok(false) => {
+            let filter = rules.settings().filters.escalations.clone().unwrap_or_default();
+            let why = format!("filters.escalations excludes it: {filter}");
+            return Ok(Escalation::Filtered(why));
+        }
+        Err(why) => return Err(format!("filters.escalations cannot be evaluated on it: {why}")),
+    }
+    let table = rules.table_for(&context);
     match rules.settings().preset {
-        Preset::Genesys => genesys(rules, &payload, now),
-        Preset::Bot => bot(rules, &payload, now),
-        Preset::Incidents => Err(
-            "this integration takes events, not escalations (its preset is incidents); post to /events".to_owned(),
+        Preset::Genesys => genesys(table, &payload, now),
+        Preset::Bot => bot(rules, table, &payload, now),
+        Preset::Incidents | Preset::Neo | Preset::Helpdesk => Err(
+            "this integration takes events, not escalations (so its preset says); post to /events"
+                .to_owned(),
         ),
     }
 }
@@ -116,7 +179,11 @@ fn put(set: &mut BTreeMap<Attribute, Value>, column: &str, value: &str, max: usi
 
 fn evidence(id: &str, lines: &[String], now: Millis) -> Option<Entry> {
     (!lines.is_empty()).then(|| Entry {
-        origin: EntryOrigin::Firn(format!("evidence-{id}")),
+        // The same evidence again is the same entry; other evidence for the same ticket is not.
+        origin: EntryOrigin::Firn(format!(
+            "evidence-{}",
+            identity::short(&[id, &lines.join("\n")])
+        )),
         text: JournalText::WorkNote(WorkNote(lines.join("\n"))),
         author: "firn".to_owned(),
         at: now,
@@ -126,15 +193,13 @@ fn evidence(id: &str, lines: &[String], now: Millis) -> Option<Entry> {
 
 /// Seed 002: a call. The Event Bus form has `startTime` and `endTime`, the Architect form
 /// `ticketPriority`; both are read by the same rules.
-fn genesys(rules: &Rules, payload: &Map<String, Json>, now: Millis) -> Result<Escalation, String> {
+fn genesys(
+    table: TableName,
+    payload: &Map<String, Json>,
+    now: Millis,
+) -> Result<Escalation, String> {
     let record = record_id(payload, "callId")?;
     let reason = needed(payload, "escalationReason")?;
-    let wanted = &rules.settings().escalate_on;
-    if !wanted.is_empty() && !wanted.iter().any(|w| w == reason) {
-        return Ok(Escalation::Filtered(format!(
-            "escalationReason {reason:?} is not in escalate_on"
-        )));
-    }
     for name in ["startTime", "endTime"] {
         let value = text(payload, name);
         if value.is_some() && intake::instant(value).is_none() {
@@ -169,20 +234,19 @@ fn genesys(rules: &Rules, payload: &Map<String, Json>, now: Millis) -> Result<Es
         notes.push(format!("Agent: {agent}"));
     }
     let evidence = evidence(record.as_str(), &notes, now);
-    Ok(Escalation::Ticket(Box::new(Ticket { record, draft: Draft { set }, evidence })))
+    Ok(Escalation::Ticket(Box::new(Ticket { record, table, draft: Draft { set }, evidence })))
 }
 
 /// Seed 000: a conversation. Firn defines this shape; it is published as a JSON Schema.
-fn bot(rules: &Rules, payload: &Map<String, Json>, now: Millis) -> Result<Escalation, String> {
+fn bot(
+    rules: &Rules,
+    table: TableName,
+    payload: &Map<String, Json>,
+    now: Millis,
+) -> Result<Escalation, String> {
     let record = record_id(payload, "session_id")?;
     let question = needed(payload, "question")?;
     let reason = needed(payload, "escalation_reason")?;
-    let wanted = &rules.settings().escalate_on;
-    if !wanted.is_empty() && !wanted.iter().any(|w| w == reason) {
-        return Ok(Escalation::Filtered(format!(
-            "escalation_reason {reason:?} is not in escalate_on"
-        )));
-    }
     let mut set = BTreeMap::new();
     put(&mut set, "short_description", question, 160);
     let mut lines = Vec::new();
@@ -227,7 +291,7 @@ fn bot(rules: &Rules, payload: &Map<String, Json>, now: Millis) -> Result<Escala
         notes.push(format!("Evidence: {}", line.trim()));
     }
     let evidence = evidence(record.as_str(), &notes, now);
-    Ok(Escalation::Ticket(Box::new(Ticket { record, draft: Draft { set }, evidence })))
+    Ok(Escalation::Ticket(Box::new(Ticket { record, table, draft: Draft { set }, evidence })))
 }
 
 fn list<'a>(payload: &'a Map<String, Json>, name: &str) -> &'a [Json] {
@@ -237,22 +301,7 @@ fn list<'a>(payload: &'a Map<String, Json>, name: &str) -> &'a [Json] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{preset, settings};
-    use firn_model::{Integration, IntegrationId, PlatformContract, TenantId};
-
-    fn rules(preset: Preset) -> Rules {
-        settings::compile(Integration {
-            id: IntegrationId::new("int-1").unwrap(),
-            tenant: TenantId::new("acme").unwrap(),
-            slug: "snow".to_owned(),
-            name: "ServiceNow".to_owned(),
-            base_url: "https://example.service-now.com".to_owned(),
-            platform: PlatformContract::default(),
-            enabled: true,
-            settings: preset::settings(preset),
-        })
-        .unwrap()
-    }
+    use crate::sample::rules;
 
     const EVENT_BUS: &str = r#"{ "callId": "00000000-0000-0000-0000-000000000000",
       "startTime": "2023-10-27T14:30:00.000Z", "endTime": "2023-10-27T14:35:00.000Z",

@@ -26,20 +26,38 @@ pub fn short(parts: &[&str]) -> String {
     hex
 }
 
-/// The link of a platform's record: the same record always has the same link.
+/// The link of a platform's record: the same record always has the same link. A further generation
+/// (the ticket was closed, and the policy is `new`) is a link of its own.
 #[must_use]
-pub fn link_id(integration: &IntegrationId, platform: &PlatformId) -> LinkId {
-    let text = format!("l-{}", short(&["link", integration.as_str(), platform.as_str()]));
+pub fn link_id(integration: &IntegrationId, platform: &PlatformId, generation: u32) -> LinkId {
+    let n = generation.to_string();
+    let mut parts = vec!["link", integration.as_str(), platform.as_str()];
+    if generation > 1 {
+        parts.push(&n);
+    }
+    let text = format!("l-{}", short(&parts));
     LinkId::new(text).unwrap_or_else(|_| unreachable!("hexadecimal digits"))
 }
 
-/// The key under which the ticket of a platform's record is found again. It is the platform's own
-/// id where that fits ServiceNow's 100 characters and cannot change the meaning of an encoded
-/// query; otherwise a digest of it.
+/// The key under which the ticket of a platform's record is found again: the platform's own id, and
+/// `id~2`, `id~3` for further generations, where that fits ServiceNow's 100 characters and cannot
+/// change the meaning of an encoded query; otherwise a digest of it. An id that ends like a further
+/// generation is digested too, so that it cannot pass for one.
 #[must_use]
-pub fn correlation_key(platform: &PlatformId) -> CorrelationKey {
-    CorrelationKey::new(platform.as_str()).unwrap_or_else(|_| {
-        let text = format!("firn-{}", digest(&["key", platform.as_str()]));
+pub fn correlation_key(platform: &PlatformId, generation: u32) -> CorrelationKey {
+    let id = platform.as_str();
+    let plain = if generation > 1 { format!("{id}~{generation}") } else { id.to_owned() };
+    let looks_later = id.rsplit_once('~').is_some_and(|(head, tail)| {
+        !head.is_empty() && !tail.is_empty() && tail.bytes().all(|b| b.is_ascii_digit())
+    });
+    let key = (!looks_later).then(|| CorrelationKey::new(plain).ok()).flatten();
+    key.unwrap_or_else(|| {
+        let n = generation.to_string();
+        let mut parts = vec!["key", id];
+        if generation > 1 {
+            parts.push(&n);
+        }
+        let text = format!("firn-{}", digest(&parts));
         CorrelationKey::new(text).unwrap_or_else(|_| unreachable!("hexadecimal digits"))
     })
 }
@@ -63,21 +81,40 @@ pub fn next_key(link: &mut Link) -> String {
 mod tests {
     use super::*;
 
+    fn record(text: &str) -> PlatformId {
+        PlatformId::new(text).unwrap()
+    }
+
     #[test]
     fn a_key_is_the_platforms_id_where_it_can_be() {
-        let plain = PlatformId::new("00000000-0000-0000-0000-000000000000").unwrap();
-        assert_eq!(correlation_key(&plain).as_str(), plain.as_str());
-        let long = PlatformId::new("x".repeat(101)).unwrap();
-        assert_eq!(correlation_key(&long).as_str().len(), 69);
-        let hostile = PlatformId::new("x^ORnumberISNOTEMPTY").unwrap();
-        assert!(!correlation_key(&hostile).as_str().contains('^'));
+        let plain = record("00000000-0000-0000-0000-000000000000");
+        assert_eq!(correlation_key(&plain, 1).as_str(), plain.as_str());
+        assert_eq!(correlation_key(&record("call-7"), 2).as_str(), "call-7~2");
+        assert_eq!(correlation_key(&record(&"x".repeat(101)), 1).as_str().len(), 69);
+        assert_eq!(correlation_key(&record(&"x".repeat(100)), 1).as_str().len(), 100);
+        assert_eq!(correlation_key(&record(&"x".repeat(100)), 2).as_str().len(), 69);
+        let hostile = record("x^ORnumberISNOTEMPTY");
+        assert!(!correlation_key(&hostile, 1).as_str().contains('^'));
+    }
+
+    #[test]
+    fn no_two_records_or_generations_share_a_key() {
+        let mut keys = std::collections::BTreeSet::new();
+        let mut links = std::collections::BTreeSet::new();
+        let integration = IntegrationId::new("int-1").unwrap();
+        let ids = ["call-7", "call-7~2", "call-7~", "~2", "call-7~2~2", &"x".repeat(101), "a^b"];
+        for id in ids {
+            for generation in 1..5 {
+                assert!(keys.insert(correlation_key(&record(id), generation)), "{id} {generation}");
+                assert!(links.insert(link_id(&integration, &record(id), generation)));
+            }
+        }
     }
 
     #[test]
     fn links_of_two_integrations_differ() {
-        let record = PlatformId::new("42").unwrap();
-        let a = link_id(&IntegrationId::new("a").unwrap(), &record);
-        let b = link_id(&IntegrationId::new("b").unwrap(), &record);
+        let a = link_id(&IntegrationId::new("a").unwrap(), &record("42"), 1);
+        let b = link_id(&IntegrationId::new("b").unwrap(), &record("42"), 1);
         assert_ne!(a, b);
         assert_ne!(digest(&["ab", "c"]), digest(&["a", "bc"]));
     }

@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 
 use firn_model::{
     Attribute, EntrySeen, Millis, Observation, ObservationSource, ObservedRecord, PlatformId,
-    Revision, Side, SysId, Value, parse_rfc3339, parse_servicenow,
+    Presence, Revision, Side, SysId, TableName, Value, parse_rfc3339, parse_servicenow,
 };
 use serde_json::{Map, Value as Json};
 
 use crate::settings::Rules;
-use crate::{json, wire};
+use crate::{json, mapping, wire};
 
 /// A platform's event, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,9 +27,16 @@ pub struct PlatformEvent {
     pub record: PlatformId,
     /// Whether every mapped field is there.
     pub whole: bool,
+    /// The kind of ticket that it would be.
+    pub table: TableName,
+    /// The payload, for conditions.
+    pub payload: Json,
     /// What it shows.
     pub observation: Observation,
 }
+
+/// Columns that other classes than incident do not have, and that a rule on `task` sends empty.
+const ONLY_INCIDENTS: &[&str] = &["urgency", "impact", "caller_id", "category"];
 
 /// Reads ServiceNow's webhook.
 ///
@@ -46,6 +53,13 @@ pub fn servicenow(rules: &Rules, body: &str) -> Result<Observation, String> {
     // Neither is part of the record's mapped content.
     for meta in ["sys_id", "number", "table", "action", "updated_on", "sys_mod_count"] {
         attributes.retain(|name, _| name.as_str() != meta);
+    }
+    let class = payload.get("table").and_then(Json::as_str);
+    if class.is_some_and(|c| c != "incident") {
+        // Columns that only incidents have come back empty from other classes (seed 003): that
+        // says nothing about them.
+        attributes
+            .retain(|name, value| !(value.is_empty() && ONLY_INCIDENTS.contains(&name.as_str())));
     }
     let mod_count = match payload.get("sys_mod_count") {
         None | Some(Json::Null) => None, // Rules from before v2 do not send it.
@@ -69,6 +83,7 @@ pub fn servicenow(rules: &Rules, body: &str) -> Result<Observation, String> {
         });
     }
     let text = |name: &str| payload.get(name).and_then(Json::as_str).map(str::to_owned);
+    let deleted = payload.get("action").and_then(Json::as_str) == Some("delete");
     let column = &rules.settings().correlation.column;
     let correlation =
         attributes.get(column).and_then(|v| firn_model::CorrelationKey::new(v.to_text()).ok());
@@ -82,6 +97,7 @@ pub fn servicenow(rules: &Rules, body: &str) -> Result<Observation, String> {
             correlation,
             revision,
             attributes,
+            presence: if deleted { Presence::Deleted } else { Presence::There },
         },
         entries: Vec::new(),
     })
@@ -123,15 +139,19 @@ pub fn platform(rules: &Rules, body: &str) -> Result<PlatformEvent, String> {
     };
     let record = payload.get("record").and_then(Json::as_object).ok_or("record is missing")?;
     well_formed(record)?;
-    let seen = wire::platform_record(record, at).ok_or("record.id is missing")?;
+    let mut seen = wire::platform_record(record, at).ok_or("record.id is missing")?;
+    let kind = payload.get("type").and_then(Json::as_str).unwrap_or_default();
+    if kind.rsplit('.').next() == Some("deleted") {
+        seen.presence = Presence::Deleted;
+    }
     let about = PlatformId::new(seen.id.clone()).map_err(|e| e.to_string())?;
     let partial = record.get("partial").and_then(Json::as_bool).unwrap_or(true);
+    let context = serde_json::json!({ "record": with_kind(record) });
+    let table = rules.table_for(&context);
     let whole = !partial
-        && rules
-            .settings()
-            .fields
-            .iter()
-            .all(|f| seen.attributes.contains_key(&crate::mapping::platform_attribute(f)));
+        && rules.fields(&table).iter().all(|f| {
+            mapping::attributes(f, Side::Platform).iter().all(|a| seen.attributes.contains_key(a))
+        });
     let entries = match payload.get("comment") {
         None | Some(Json::Null) => Vec::new(),
         Some(comment) => vec![wire::platform_comment(comment, at)?],
@@ -140,6 +160,8 @@ pub fn platform(rules: &Rules, body: &str) -> Result<PlatformEvent, String> {
         id,
         record: about,
         whole,
+        table,
+        payload: Json::Object(payload.clone()),
         observation: Observation {
             side: Side::Platform,
             source: ObservationSource::Message,
@@ -147,6 +169,15 @@ pub fn platform(rules: &Rules, body: &str) -> Result<PlatformEvent, String> {
             entries,
         },
     })
+}
+
+/// A record as a condition sees it: its attributes, and its `kind`.
+fn with_kind(record: &Map<String, Json>) -> Json {
+    let mut seen = record.get("fields").and_then(Json::as_object).cloned().unwrap_or_default();
+    if let Some(kind) = record.get("kind") {
+        seen.entry("kind").or_insert(kind.clone());
+    }
+    Json::Object(seen)
 }
 
 /// What the published schema says of a record: a value that we could not carry is not taken.
@@ -219,21 +250,11 @@ pub(crate) fn instant(text: Option<&str>) -> Option<Millis> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{preset, settings};
-    use firn_model::{Integration, IntegrationId, PlatformContract, Preset, TenantId};
+    use crate::sample;
+    use firn_model::Preset;
 
     fn rules() -> Rules {
-        settings::compile(Integration {
-            id: IntegrationId::new("int-1").unwrap(),
-            tenant: TenantId::new("acme").unwrap(),
-            slug: "prod-snow".to_owned(),
-            name: "Production ServiceNow".to_owned(),
-            base_url: "https://example.service-now.com".to_owned(),
-            platform: PlatformContract::default(),
-            enabled: true,
-            settings: preset::settings(Preset::Incidents),
-        })
-        .unwrap()
+        sample::rules(Preset::Incidents)
     }
 
     const SEED_003: &str = r#"{

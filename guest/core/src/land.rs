@@ -4,12 +4,14 @@
 use firn_model::{
     Base, CorrelationMode, DeadLetter, EntrySeen, ExchangeKind, ExternalRecord, FieldName, Finding,
     FindingKind, Flight, Ghost, Link, Millis, Mirror, Notice, ObservationSource, ObservedRecord,
-    Order, Outcome, Parked, ParkedWhy, Phase, Reference, Refusal, Revision, Side, SysId,
-    Translated, Uncertainty, Verb, Why, Write,
+    Order, Outcome, Parked, ParkedWhy, Phase, Reference, Refusal, Revision, Search, Side, SysId,
+    TableName, Translated, Uncertainty, Verb, Why, Write,
 };
 
 use serde::{Deserialize, Serialize};
 
+use crate::journal::Neighbours;
+use crate::mapping::LookUp;
 use crate::plan::Effects;
 use crate::settings::Rules;
 use crate::{identity, journal, mapping, observe};
@@ -24,8 +26,10 @@ pub enum Reading {
     Record(ObservedRecord, Vec<EntrySeen>),
     /// The journal.
     Entries(Vec<EntrySeen>),
-    /// The users with an e-mail address.
-    Users(Vec<SysId>),
+    /// The rows that have a key.
+    Rows(Vec<SysId>),
+    /// Whether there is a proof that the record was deleted.
+    Deletion(bool),
     /// The outcome of a write, or of a read that failed.
     Outcome(Outcome),
 }
@@ -38,21 +42,28 @@ const SIGN_IN_PAUSE: u64 = 60_000;
 pub fn land(
     rules: &Rules,
     link: &mut Link,
-    side: Side,
-    number: u64,
+    neighbours: &Neighbours,
+    (side, number): (Side, u64),
     reading: Reading,
     now: Millis,
     effects: &mut Effects,
 ) {
     let state = link.side_mut(side);
     let Some(exchange) = state.exchange.take_if(|e| e.number == number) else { return };
-    let mut landing = Landing { rules, link, side, now, effects };
+    let mut landing = Landing { rules, link, neighbours, side, now, effects };
     match (exchange.kind.clone(), reading) {
         (ExchangeKind::Send, Reading::Outcome(outcome)) => landing.written(outcome),
         (ExchangeKind::Find, Reading::Found(records)) => landing.found(records),
+        (ExchangeKind::Locate(number), Reading::Found(records)) => {
+            landing.located(&number, records);
+        }
         (ExchangeKind::Read, Reading::Record(record, entries)) => landing.read(&record, &entries),
+        (ExchangeKind::Class, Reading::Record(record, _)) => landing.classified(&record),
+        (ExchangeKind::Deletion, Reading::Deletion(proved)) => landing.searched(proved),
         (ExchangeKind::Journal, Reading::Entries(rows)) => landing.journal(&rows),
-        (ExchangeKind::User(email), Reading::Users(ids)) => landing.user(email, &ids),
+        (ExchangeKind::LookUp { table, key, value }, Reading::Rows(ids)) => {
+            landing.looked_up(&LookUp { table, key, value }, &ids);
+        }
         (kind, Reading::Outcome(outcome)) => landing.read_failed(&kind, outcome),
         // An answer of another kind than was asked for: as good as none.
         (kind, _) => {
@@ -66,6 +77,7 @@ pub fn land(
 struct Landing<'a> {
     rules: &'a Rules,
     link: &'a mut Link,
+    neighbours: &'a Neighbours,
     side: Side,
     now: Millis,
     effects: &'a mut Effects,
@@ -146,9 +158,18 @@ impl Landing<'_> {
     fn read_failed(&mut self, kind: &ExchangeKind, outcome: Outcome) {
         let idle = self.link.side(self.side).flight.is_none();
         match (kind, &outcome) {
-            (ExchangeKind::Read, Outcome::Gone) => {
-                self.gone();
+            (ExchangeKind::Read, Outcome::Gone) => return self.lost(),
+            (ExchangeKind::Read, Outcome::Deleted) => return self.deleted(),
+            (ExchangeKind::Class, Outcome::Gone | Outcome::Deleted) => {
+                self.link.external_side.search = Some(Search::Deletion);
                 return;
+            }
+            // Without the right to look for a proof there is none.
+            (ExchangeKind::Class | ExchangeKind::Deletion, Outcome::Refused(_))
+            | (ExchangeKind::Deletion, Outcome::Gone) => return self.searched(false),
+            (ExchangeKind::Locate(number), Outcome::Gone) => {
+                let number = number.clone();
+                return self.located(&number, Vec::new());
             }
             (_, Outcome::Refused(refusal)) => {
                 let text = format!(
@@ -168,24 +189,93 @@ impl Landing<'_> {
         self.back_off(&outcome);
     }
 
-    fn gone(&mut self) {
-        let side = self.side;
-        self.link.side_mut(side).missing = true;
+    /// The record is not where it was. Deleted, of another class, or hidden by rights: that is told
+    /// apart before anything is concluded.
+    fn lost(&mut self) {
+        self.healthy();
         self.drop_flight();
-        let text = format!(
-            "the {side} record cannot be found any more (or the integration user may not see it); nothing is written until it is seen again"
-        );
-        self.finding(FindingKind::RecordMissing, None, text);
+        let state = self.link.side_mut(self.side);
+        state.missing = true;
+        match self.side {
+            Side::External => state.search = Some(Search::Class),
+            Side::Platform => self.finding(
+                FindingKind::RecordMissing,
+                None,
+                "the platform's record cannot be found any more; nothing is written to it until it is seen again or an event says that it was deleted".to_owned(),
+            ),
+        }
     }
 
-    fn user(&mut self, email: String, ids: &[SysId]) {
+    fn deleted(&mut self) {
+        match self.side {
+            // ServiceNow never says so itself; what says it stands in between.
+            Side::External => self.lost(),
+            Side::Platform => {
+                self.healthy();
+                self.drop_flight();
+                observe::end(self.link, Side::Platform, self.now);
+            }
+        }
+    }
+
+    /// Found among all tasks: of another class now, or in its own class and not to be seen there.
+    fn classified(&mut self, record: &ObservedRecord) {
+        self.healthy();
+        let class = record.class.as_deref().and_then(|c| TableName::new(c).ok());
+        let Some(external) = &mut self.link.external else { return };
+        match class {
+            Some(class) if class != external.table => {
+                external.table = class.clone();
+                self.link.table = class;
+                let state = &mut self.link.external_side;
+                state.search = None;
+                state.missing = false;
+                state.look = true;
+            }
+            _ => {
+                self.link.external_side.search = None;
+                let text = "the ticket is there, and the integration user may not read it in its own table; nothing is written until it is seen again: check the user's roles and the table's ACLs";
+                self.finding(FindingKind::RecordMissing, None, text.to_owned());
+            }
+        }
+    }
+
+    /// Nowhere to be found; with or without a proof that it was deleted.
+    fn searched(&mut self, proved: bool) {
+        self.healthy();
+        self.link.external_side.search = None;
+        if proved {
+            observe::end(self.link, Side::External, self.now);
+        } else {
+            let text = "the ticket cannot be found, and nothing proves that it was deleted (sys_audit_delete shows no such row, or may not be read); nothing is written until it is seen again";
+            self.finding(FindingKind::RecordMissing, None, text.to_owned());
+        }
+    }
+
+    fn looked_up(&mut self, wanted: &LookUp, ids: &[SysId]) {
         self.healthy();
         let reference = match ids {
             [] => Reference::Missing,
             [one] => Reference::Found(one.clone()),
             _ => Reference::Ambiguous,
         };
-        self.link.references.insert(email, reference);
+        self.link.references.insert(wanted.name(), reference);
+    }
+
+    /// A ticket that is to be attached was looked for by its number.
+    fn located(&mut self, number: &str, records: Vec<ObservedRecord>) {
+        self.healthy();
+        self.link.attach = None;
+        match records.as_slice() {
+            [record] => self.link_to(record, true, ObservationSource::Read),
+            others => {
+                let text = format!(
+                    "{} tickets have the number {number}; attach the right one by its sys_id",
+                    others.len()
+                );
+                self.finding(FindingKind::RecordMissing, None, text);
+            }
+        }
     }
 
     fn found(&mut self, records: Vec<ObservedRecord>) {
@@ -221,7 +311,9 @@ impl Landing<'_> {
 
     fn link_to(&mut self, record: &ObservedRecord, adopted: bool, source: ObservationSource) {
         let Ok(sys_id) = SysId::new(record.id.clone()) else { return };
-        let table = self.rules.settings().table.clone();
+        let class = record.class.as_deref().and_then(|c| TableName::new(c).ok());
+        let table = class.unwrap_or_else(|| self.link.table.clone());
+        self.link.table = table.clone();
         self.link.external = Some(ExternalRecord {
             table,
             sys_id: sys_id.clone(),
@@ -261,7 +353,7 @@ impl Landing<'_> {
             ObservationSource::Read,
             self.now,
         );
-        journal::observe(self.rules, self.link, entries);
+        journal::observe(self.rules, self.link, self.neighbours, entries);
         let Some(flight) = self.flight().cloned() else { return };
         let Verb::Update { set, .. } = &flight.write.verb else { return };
         let known = self.link.side(self.side).revision;
@@ -325,7 +417,7 @@ impl Landing<'_> {
 
     fn as_expected(&self, write: &Write) -> bool {
         write.expect.fields.iter().all(|(name, expected)| {
-            let Some(field) = self.rules.field(name) else { return false };
+            let Some(field) = self.rules.field(&self.link.table, name) else { return false };
             let seen = self.link.fields.get(name).and_then(|s| s.shape(self.side));
             match (expected, seen) {
                 (None, None) => true,
@@ -355,7 +447,7 @@ impl Landing<'_> {
 
     fn stands_there(&self, name: &FieldName, translated: &Translated) -> bool {
         let seen = self.link.fields.get(name).and_then(|s| s.shape(self.side));
-        match (self.rules.field(name), seen) {
+        match (self.rules.field(&self.link.table, name), seen) {
             (Some(field), Some(seen)) => {
                 mapping::agree_from(field, self.side, seen, &translated.of)
             }
@@ -397,7 +489,7 @@ impl Landing<'_> {
                 Phase::Sending | Phase::Refused(_) => {}
             }
         }
-        journal::observe(self.rules, self.link, rows);
+        journal::observe(self.rules, self.link, self.neighbours, rows);
     }
 
     // ---- writes --------------------------------------------------------------------------
@@ -422,12 +514,8 @@ impl Landing<'_> {
                     self.now,
                 );
             }
-            Outcome::Gone => {
-                if matches!(flight.write.verb, Verb::Append { .. }) {
-                    self.dead(&Refusal { status: 404, message: "the record is gone".to_owned() });
-                }
-                self.gone();
-            }
+            Outcome::Gone => self.lost(),
+            Outcome::Deleted => self.deleted(),
             // Certainly not done. Time has passed since the check, so check again.
             Outcome::Throttled { .. } | Outcome::SignInFailed | Outcome::NotSent(_) => {
                 self.back_off(&outcome);
@@ -524,15 +612,17 @@ impl Landing<'_> {
     fn settle_fields(&mut self, write: &Write) {
         let Verb::Update { set, .. } = &write.verb else { return };
         for (name, translated) in set {
-            let Some(field) = self.rules.field(name).cloned() else { continue };
+            let Some(field) = self.rules.field(&self.link.table, name).cloned() else { continue };
             let restored = write
                 .reasons
                 .iter()
                 .any(|r| r.field.as_ref() == Some(name) && r.why == Why::Restored);
+            let now = self.now;
+            let lately = |at: &Millis| now.since(*at) < 3_600_000;
             let state = self.link.fields.entry(name.clone()).or_default();
+            state.flips.retain(lately);
             if restored {
-                let now = self.now;
-                state.restores.retain(|at| now.since(*at) < 3_600_000);
+                state.restores.retain(lately);
                 state.restores.push(now);
             }
             let Some(seen) = state.shape(self.side).cloned() else { continue };
@@ -553,6 +643,7 @@ impl Landing<'_> {
                 continue;
             } else {
                 // A third value: what we sent becomes the base, and the rest is their edit.
+                state.flips.push(now);
                 (false, translated.shape.clone())
             };
             let theirs = translated.of.clone();

@@ -10,6 +10,9 @@
 //! [`merge`], masking in [`masking`], idempotency in [`identity`], the journal in [`journal`].
 
 pub mod escalation;
+pub mod explain;
+pub mod expression;
+pub mod format;
 pub mod identity;
 pub mod intake;
 pub mod journal;
@@ -21,5 +24,7 @@ pub mod merge;
 pub mod observe;
 pub mod plan;
 pub mod preset;
+#[cfg(test)]
+mod sample;
 pub mod settings;
 pub mod wire;

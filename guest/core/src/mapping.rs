@@ -3,13 +3,18 @@
 //! Laws (tested below, and refused at load time where a value map breaks them):
 //! *stay* - what already means the same is not rewritten (`put(get(s), s) == s`), and
 //! *round trip* - what was written reads back as what was meant (`get(put(v, s)) == v`), up to the
-//! canonical form of a text (trimmed, cut, masked).
+//! canonical form of a text (plain, trimmed, masked, cut) or of a date (its instant).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use firn_model::{Attribute, FieldMapping, Mapping, Reference, Shape, Side, SysId, Value};
+use firn_model::{
+    Attribute, ChoicePair, Millis, Precision, Reference, Shape, Side, SysId, TableName, TextFormat,
+    Value, parse_servicenow, servicenow_text,
+};
+use serde_json::{Map, Value as Json};
 
-use crate::masking;
+use crate::settings::{FieldMapping, Mapping, Zone};
+use crate::{format, masking};
 
 /// What ServiceNow is to be given for a platform value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,17 +25,40 @@ pub struct Columns {
     pub with: BTreeMap<Attribute, Value>,
 }
 
+/// A row that has to be found before a reference can be written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LookUp {
+    /// The table.
+    pub table: TableName,
+    /// The column to look in.
+    pub key: Attribute,
+    /// The value to look for, in lower case.
+    pub value: String,
+}
+
+impl LookUp {
+    /// The name under which a link remembers what was found.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}.{}={}", self.table, self.key, self.value)
+    }
+}
+
 /// Why a value has no translation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Untranslatable {
     /// It is not in the value map.
     Unmapped,
-    /// The user has to be looked up first, by this e-mail address.
-    LookUp(String),
-    /// The user is not there, or not unambiguously.
-    UnknownUser,
-    /// The text was masked on its way out; it cannot go back.
-    Masked,
+    /// The row has to be looked up first.
+    LookUp(LookUp),
+    /// The row is not there, or not unambiguously.
+    UnknownReference,
+    /// The text lost something on its way out (masked, cut, plain); it cannot go back.
+    Lossy,
+    /// The field goes the other way only.
+    OneWay,
+    /// A template could not be rendered; why.
+    Template(String),
 }
 
 /// What a set of attributes says about a field.
@@ -49,27 +77,105 @@ pub(crate) fn attribute(name: &str) -> Attribute {
     Attribute::new(name).unwrap_or_else(|_| unreachable!("{name} is a valid attribute"))
 }
 
-fn email_of(column: &Attribute) -> Attribute {
-    attribute(&format!("{column}.email"))
+/// The table of incidents.
+#[must_use]
+pub fn incident() -> TableName {
+    TableName::new("incident").unwrap_or_else(|_| unreachable!())
+}
+
+/// The table of users.
+#[must_use]
+pub fn users() -> TableName {
+    TableName::new("sys_user").unwrap_or_else(|_| unreachable!())
+}
+
+/// `assigned_to.email`: what a reference's row has in its key column.
+fn dotted(column: &Attribute, key: &Attribute) -> Attribute {
+    Attribute::new(format!("{column}.{key}")).unwrap_or_else(|_| column.clone())
+}
+
+/// `critical | high | medium | low`: ServiceNow's priority matrix makes 1, 2, 3 and 4 of impact and
+/// urgency, so these two are written, and `priority` is read (with `impact`, as seed 004 has it).
+pub(crate) fn severity(platform: Attribute) -> Mapping {
+    let pairs = [
+        ("critical", &["1"][..], "1", "1"),
+        ("high", &["2"], "2", "1"),
+        ("medium", &["3"], "2", "2"),
+        ("low", &["4", "5"], "3", "2"),
+    ]
+    .into_iter()
+    .map(|(name, priorities, impact, urgency)| ChoicePair {
+        platform: name.to_owned(),
+        external: Vec::new(),
+        reads: BTreeMap::from([(
+            attribute("priority"),
+            priorities.iter().map(|p| (*p).to_owned()).collect(),
+        )]),
+        writes: BTreeMap::from([
+            (attribute("impact"), impact.to_owned()),
+            (attribute("urgency"), urgency.to_owned()),
+        ]),
+        with: BTreeMap::new(),
+    })
+    .collect();
+    let reads = BTreeSet::from([attribute("impact"), attribute("priority")]);
+    Mapping::Columns { attribute: platform, reads, pairs }
 }
 
 /// The attributes that make up a field on a side.
 #[must_use]
 pub fn attributes(field: &FieldMapping, side: Side) -> Vec<Attribute> {
     match (side, &field.mapping) {
-        (Side::Platform, _) => vec![platform_attribute(field)],
-        (Side::External, Mapping::Text { column, .. } | Mapping::Choice { column, .. }) => {
-            vec![column.clone()]
+        (
+            Side::Platform,
+            Mapping::Text { attribute, .. }
+            | Mapping::Choice { attribute, .. }
+            | Mapping::Columns { attribute, .. }
+            | Mapping::Reference { attribute, .. }
+            | Mapping::Date { attribute, .. }
+            | Mapping::ToPlatform { attribute, .. },
+        ) => vec![attribute.clone()],
+        (Side::Platform, Mapping::ToServicenow { inputs, .. })
+        | (Side::External, Mapping::ToPlatform { inputs, .. })
+        | (Side::External, Mapping::Columns { reads: inputs, .. }) => {
+            inputs.iter().cloned().collect()
         }
-        (Side::External, Mapping::Severity) => vec![attribute("impact"), attribute("priority")],
-        (Side::External, Mapping::User { column }) => vec![column.clone(), email_of(column)],
+        (
+            Side::External,
+            Mapping::Text { column, .. }
+            | Mapping::Choice { column, .. }
+            | Mapping::Date { column, .. }
+            | Mapping::ToServicenow { column, .. },
+        ) => vec![column.clone()],
+        (Side::External, Mapping::Reference { column, key, .. }) => {
+            vec![column.clone(), dotted(column, key)]
+        }
     }
 }
 
-/// The platform's attribute for a field: its name.
+/// The columns that a field may write.
 #[must_use]
-pub fn platform_attribute(field: &FieldMapping) -> Attribute {
-    attribute(field.name.as_str())
+pub fn written(field: &FieldMapping) -> BTreeSet<Attribute> {
+    match &field.mapping {
+        Mapping::Text { column, .. }
+        | Mapping::Choice { column, .. }
+        | Mapping::Reference { column, .. }
+        | Mapping::Date { column, .. }
+        | Mapping::ToServicenow { column, .. } => BTreeSet::from([column.clone()]),
+        Mapping::Columns { pairs, .. } => {
+            pairs.iter().flat_map(|p| p.writes.keys().cloned()).collect()
+        }
+        Mapping::ToPlatform { .. } => BTreeSet::new(),
+    }
+}
+
+/// The platform's attribute that a field may write.
+#[must_use]
+pub fn platform_attribute(field: &FieldMapping) -> Option<Attribute> {
+    match &field.mapping {
+        Mapping::ToServicenow { .. } => None,
+        _ => attributes(field, Side::Platform).pop(),
+    }
 }
 
 /// Cuts a field's shape out of what was seen of a record.
@@ -91,28 +197,28 @@ fn only(shape: &Shape) -> &Value {
     shape.0.values().next().unwrap_or(&Value::Empty)
 }
 
-fn canonical_text(value: &Value) -> String {
-    value.to_text().replace("\r\n", "\n").trim().to_owned()
+fn plain(format: TextFormat, value: &Value) -> String {
+    format::read(format, &value.to_text())
 }
 
-const SEVERITIES: [(&str, &str, &str); 4] = [
-    // severity, impact, urgency: the priority matrix makes 1, 2, 3 and 4 of them.
-    ("critical", "1", "1"),
-    ("high", "2", "1"),
-    ("medium", "2", "2"),
-    ("low", "3", "2"),
-];
-
-fn severity_of(external: &Shape) -> Option<Value> {
-    let priority = external.get(&attribute("priority"))?.to_text();
-    let name = match priority.as_str() {
-        "1" => "critical",
-        "2" => "high",
-        "3" => "medium",
-        "4" | "5" => "low",
-        _ => return None,
+/// The platform's value that a set of columns means.
+fn meaning(pairs: &[ChoicePair], external: &Shape) -> Option<Value> {
+    let fits = |pair: &&ChoicePair| {
+        !pair.reads.is_empty()
+            && pair.reads.iter().all(|(column, values)| {
+                external.get(column).is_some_and(|v| values.contains(&v.to_text()))
+            })
     };
-    Some(Value::text(name))
+    pairs.iter().find(fits).map(|pair| Value::text(pair.platform.clone()))
+}
+
+/// The platform's word for a field's value on a side, where it has one: what guards speak of.
+#[must_use]
+pub fn word(field: &FieldMapping, side: Side, shape: &Shape) -> Option<String> {
+    match side {
+        Side::Platform => Some(only(shape).to_text()),
+        Side::External => to_platform(field, shape).ok().map(|s| only(&s).to_text()),
+    }
 }
 
 /// ServiceNow's shape as the platform would say it.
@@ -120,44 +226,84 @@ fn severity_of(external: &Shape) -> Option<Value> {
 /// # Errors
 /// When the value has no counterpart.
 pub fn to_platform(field: &FieldMapping, external: &Shape) -> Result<Shape, Untranslatable> {
-    let value = match &field.mapping {
-        Mapping::Text { .. } => Value::text(canonical_text(only(external))),
-        Mapping::Choice { pairs, .. } => {
+    let (attribute, value) = match &field.mapping {
+        Mapping::Text { attribute, platform_format, external_format, .. } => {
+            let text = plain(*external_format, only(external));
+            (attribute, Value::text(format::write(*platform_format, &text)))
+        }
+        Mapping::Choice { attribute, pairs, .. } => {
             let value = only(external).to_text();
             let pair = pairs.iter().find(|p| p.external.contains(&value));
-            Value::text(pair.ok_or(Untranslatable::Unmapped)?.platform.clone())
+            (attribute, Value::text(pair.ok_or(Untranslatable::Unmapped)?.platform.clone()))
         }
-        Mapping::Severity => severity_of(external).ok_or(Untranslatable::Unmapped)?,
-        Mapping::User { column } => {
-            let email = external.get(&email_of(column)).cloned().unwrap_or_default();
+        Mapping::Columns { attribute, pairs, .. } => {
+            (attribute, meaning(pairs, external).ok_or(Untranslatable::Unmapped)?)
+        }
+        Mapping::Reference { attribute, column, key, .. } => {
+            let named = external.get(&dotted(column, key)).cloned().unwrap_or_default();
             let assigned = external.get(column).is_some_and(|v| !v.is_empty());
-            if assigned && email.is_empty() {
-                return Err(Untranslatable::UnknownUser);
+            if assigned && named.is_empty() {
+                return Err(Untranslatable::UnknownReference);
             }
-            email
+            (attribute, named)
+        }
+        Mapping::Date { attribute, precision, zone, .. } => {
+            let value = only(external).to_text();
+            if value.is_empty() {
+                (attribute, Value::Empty)
+            } else {
+                let at = external_instant(*precision, &value).ok_or(Untranslatable::Unmapped)?;
+                (attribute, Value::text(platform_date(*precision, zone, at)))
+            }
+        }
+        Mapping::ToServicenow { .. } => return Err(Untranslatable::OneWay),
+        Mapping::ToPlatform { attribute, template, .. } => {
+            let text = render(template, "ticket", external)?;
+            (attribute, Value::text(text.trim().to_owned()))
         }
     };
-    Ok(Shape::one(platform_attribute(field), value))
+    Ok(Shape::one(attribute.clone(), value))
+}
+
+/// A shape as a template sees it: empty values are there and empty.
+pub(crate) fn as_json(shape: &Shape) -> Json {
+    let map: Map<String, Json> =
+        shape.0.iter().map(|(a, v)| (a.to_string(), v.to_json())).collect();
+    Json::Object(map)
+}
+
+fn render(
+    template: &crate::expression::Template,
+    name: &str,
+    shape: &Shape,
+) -> Result<String, Untranslatable> {
+    // Empty is "", as a user expects it in a text, not "none".
+    let texts: BTreeMap<String, String> =
+        shape.0.iter().map(|(a, v)| (a.to_string(), v.to_text())).collect();
+    let context = BTreeMap::from([(name, texts)]);
+    template.render(&context).map_err(Untranslatable::Template)
 }
 
 /// The platform's shape as ServiceNow is to be given it. `present` is what stands there now: what
 /// already means the same stays.
 ///
 /// # Errors
-/// When the value has no counterpart, or a user has to be looked up first.
+/// When the value has no counterpart, or a row has to be looked up first.
 pub fn to_external(
     field: &FieldMapping,
     platform: &Shape,
     present: Option<&Shape>,
-    users: &BTreeMap<String, Reference>,
+    known: &BTreeMap<String, Reference>,
 ) -> Result<Columns, Untranslatable> {
     let bare = |shape| Columns { shape, with: BTreeMap::new() };
     let value = only(platform);
     match &field.mapping {
-        Mapping::Text { column, max, mask } => {
-            Ok(bare(Shape::one(column.clone(), outgoing_text(value, *max, *mask))))
+        Mapping::Text { column, external_format, .. } => {
+            let text = outgoing(field, platform)?;
+            let text = format::write(*external_format, &text);
+            Ok(bare(Shape::one(column.clone(), Value::text(text))))
         }
-        Mapping::Choice { column, pairs } => {
+        Mapping::Choice { column, pairs, .. } => {
             let wanted = value.to_text();
             let pair =
                 pairs.iter().find(|p| p.platform == wanted).ok_or(Untranslatable::Unmapped)?;
@@ -166,54 +312,137 @@ pub fn to_external(
             let shape = Shape::one(column.clone(), Value::text(stays.unwrap_or(default)));
             Ok(Columns { shape, with: pair.with.clone() })
         }
-        Mapping::Severity => {
+        Mapping::Columns { pairs, .. } => {
             let wanted = value.to_text();
-            let (_, impact, urgency) = SEVERITIES
-                .iter()
-                .find(|(name, ..)| *name == wanted)
-                .ok_or(Untranslatable::Unmapped)?;
-            Ok(bare(Shape(BTreeMap::from([
-                (attribute("impact"), Value::text(*impact)),
-                (attribute("urgency"), Value::text(*urgency)),
-            ]))))
+            let pair =
+                pairs.iter().find(|p| p.platform == wanted).ok_or(Untranslatable::Unmapped)?;
+            let shape = pair.writes.iter().map(|(c, v)| (c.clone(), Value::text(v.clone())));
+            Ok(Columns { shape: Shape(shape.collect()), with: pair.with.clone() })
         }
-        Mapping::User { column } => {
-            let email = value.to_text().trim().to_lowercase();
-            let id = match (email.is_empty(), users.get(&email)) {
+        Mapping::Reference { column, table, key, .. } => {
+            let wanted = value.to_text().trim().to_lowercase();
+            let look_up = LookUp { table: table.clone(), key: key.clone(), value: wanted };
+            let id = match (look_up.value.is_empty(), known.get(&look_up.name())) {
                 (true, _) => Value::Empty,
-                (false, None) => return Err(Untranslatable::LookUp(email)),
+                (false, None) => return Err(Untranslatable::LookUp(look_up)),
                 (false, Some(Reference::Found(id))) => Value::text(SysId::as_str(id)),
                 (false, Some(Reference::Missing | Reference::Ambiguous)) => {
-                    return Err(Untranslatable::UnknownUser);
+                    return Err(Untranslatable::UnknownReference);
                 }
             };
             Ok(bare(Shape::one(column.clone(), id)))
         }
+        Mapping::Date { column, precision, zone, .. } => {
+            let text = value.to_text();
+            let date = if text.trim().is_empty() {
+                Value::Empty
+            } else {
+                let at =
+                    platform_instant(*precision, zone, &text).ok_or(Untranslatable::Unmapped)?;
+                Value::text(external_date(*precision, at))
+            };
+            Ok(bare(Shape::one(column.clone(), date)))
+        }
+        Mapping::ToServicenow { column, .. } => {
+            let text = outgoing(field, platform)?;
+            Ok(bare(Shape::one(column.clone(), Value::text(text))))
+        }
+        Mapping::ToPlatform { .. } => Err(Untranslatable::OneWay),
     }
 }
 
-/// A text as it leaves for ServiceNow: masked first (so that a cut cannot hide the end of a
-/// number from the masker), trimmed, then cut with a visible ellipsis.
-fn outgoing_text(value: &Value, max: usize, mask: bool) -> Value {
-    let text = canonical_text(value);
-    let text = if mask { masking::mask(&text).text } else { text };
+/// A text as it leaves for ServiceNow, in plain text: masked first (so that a cut cannot hide the
+/// end of a number from the masker), trimmed, then cut with a visible ellipsis.
+fn outgoing(field: &FieldMapping, platform: &Shape) -> Result<String, Untranslatable> {
+    let (text, max, mask) = match &field.mapping {
+        Mapping::Text { platform_format, max, mask, .. } => {
+            (plain(*platform_format, only(platform)), *max, *mask)
+        }
+        Mapping::ToServicenow { template, max, mask, .. } => {
+            let text = render(template, "record", platform)?;
+            (plain(TextFormat::Plain, &Value::text(text)), *max, *mask)
+        }
+        _ => return Err(Untranslatable::OneWay),
+    };
+    Ok(cut(if mask { masking::mask(&text).text } else { text }, max))
+}
+
+/// Cuts a text to a length in characters, with a visible ellipsis.
+#[must_use]
+pub fn cut(text: String, max: usize) -> String {
     if text.chars().count() <= max {
-        return Value::text(text);
+        return text;
     }
     let cut: String = text.chars().take(max.saturating_sub(1)).collect();
-    Value::text(format!("{}\u{2026}", cut.trim_end()))
+    format!("{}\u{2026}", cut.trim_end())
 }
+
+// ---- dates -----------------------------------------------------------------------------------
+
+/// An instant as ServiceNow has it: UTC. A day is its midnight.
+fn external_instant(precision: Precision, text: &str) -> Option<Millis> {
+    match precision {
+        Precision::Second => parse_servicenow(text).ok(),
+        Precision::Day => parse_servicenow(&format!("{} 00:00:00", text.get(..10)?)).ok(),
+    }
+}
+
+fn external_date(precision: Precision, at: Millis) -> String {
+    let text = servicenow_text(at);
+    match precision {
+        Precision::Second => text,
+        Precision::Day => text.chars().take(10).collect(),
+    }
+}
+
+/// An instant as the platform has it: RFC 3339, or a local time in its zone. A day has no zone.
+fn platform_instant(precision: Precision, zone: &Zone, text: &str) -> Option<Millis> {
+    let text = text.trim();
+    if precision == Precision::Day {
+        return external_instant(precision, text);
+    }
+    if let Ok(instant) = text.parse::<jiff::Timestamp>() {
+        return Some(Millis(instant.as_millisecond().div_euclid(1000) * 1000));
+    }
+    let local: jiff::civil::DateTime = text.parse().ok()?;
+    let instant = local.to_zoned(zone.0.clone()).ok()?.timestamp();
+    Some(Millis(instant.as_millisecond().div_euclid(1000) * 1000))
+}
+
+fn platform_date(precision: Precision, zone: &Zone, at: Millis) -> String {
+    if precision == Precision::Day {
+        return external_date(precision, at);
+    }
+    let instant = jiff::Timestamp::from_millisecond(at.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    if zone.0 == jiff::tz::TimeZone::UTC {
+        return instant.to_string();
+    }
+    let zoned = instant.to_zoned(zone.0.clone());
+    format!("{}{}", zoned.datetime(), offset(zoned.offset()))
+}
+
+fn offset(offset: jiff::tz::Offset) -> String {
+    let minutes = offset.seconds() / 60;
+    let sign = if minutes < 0 { '-' } else { '+' };
+    format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60)
+}
+
+// ---- comparing -------------------------------------------------------------------------------
 
 /// Whether a platform's text would not arrive in ServiceNow as it is: carrying ServiceNow's
 /// version back would destroy the original.
 #[must_use]
 pub fn loses_on_the_way_out(field: &FieldMapping, platform: &Shape) -> bool {
     match &field.mapping {
-        Mapping::Text { max, mask, .. } => {
-            let text = canonical_text(only(platform));
-            outgoing_text(only(platform), *max, *mask) != Value::text(text)
+        Mapping::Text { platform_format, .. } => {
+            let original = only(platform).to_text();
+            let text = plain(*platform_format, only(platform));
+            // Bold, links, tables: plain text would take their place.
+            let formatted = text != original.replace("\r\n", "\n").trim()
+                && format::write(*platform_format, &text) != original;
+            formatted || outgoing(field, platform).is_ok_and(|out| out != text)
         }
-        Mapping::Choice { .. } | Mapping::Severity | Mapping::User { .. } => false,
+        _ => false,
     }
 }
 
@@ -222,18 +451,32 @@ pub fn loses_on_the_way_out(field: &FieldMapping, platform: &Shape) -> bool {
 pub fn agree(field: &FieldMapping, platform: &Shape, external: &Shape) -> bool {
     let value = only(platform);
     match &field.mapping {
-        Mapping::Text { max, mask, .. } => {
-            let there = canonical_text(only(external));
-            canonical_text(value) == there
-                || outgoing_text(value, *max, *mask) == Value::text(there)
+        Mapping::Text { platform_format, external_format, .. } => {
+            let there = plain(*external_format, only(external));
+            plain(*platform_format, value) == there
+                || outgoing(field, platform).is_ok_and(|out| out == there)
         }
-        Mapping::Choice { .. } | Mapping::Severity => {
+        Mapping::ToServicenow { .. } => {
+            let there = plain(TextFormat::Plain, only(external));
+            outgoing(field, platform).is_ok_and(|out| out == there)
+        }
+        Mapping::Choice { .. } | Mapping::Columns { .. } => {
             to_platform(field, external).is_ok_and(|shape| only(&shape) == value)
                 || (value.is_empty() && external.is_empty())
         }
-        Mapping::User { .. } => to_platform(field, external).is_ok_and(|s| {
+        Mapping::Reference { .. } => to_platform(field, external).is_ok_and(|s| {
             only(&s).to_text().to_lowercase() == value.to_text().trim().to_lowercase()
         }),
+        Mapping::Date { precision, zone, .. } => {
+            let here = platform_instant(*precision, zone, &value.to_text());
+            let there = external_instant(*precision, &only(external).to_text());
+            match (here, there) {
+                (Some(here), Some(there)) => here == there,
+                _ => value.is_empty() && external.is_empty(),
+            }
+        }
+        Mapping::ToPlatform { .. } => to_platform(field, external)
+            .is_ok_and(|s| only(&s).to_text().trim() == value.to_text().trim()),
     }
 }
 
@@ -243,14 +486,22 @@ pub fn same(field: &FieldMapping, side: Side, a: &Shape, b: &Shape) -> bool {
     if a == b {
         return true;
     }
+    let texts = |format| plain(format, only(a)) == plain(format, only(b));
     match (side, &field.mapping) {
-        (_, Mapping::Text { .. }) => canonical_text(only(a)) == canonical_text(only(b)),
-        (Side::External, Mapping::Choice { .. } | Mapping::Severity) => {
+        (Side::Platform, Mapping::Text { platform_format, .. }) => texts(*platform_format),
+        (Side::External, Mapping::Text { external_format, .. }) => texts(*external_format),
+        (Side::External, Mapping::ToServicenow { .. })
+        | (Side::Platform, Mapping::ToPlatform { .. }) => texts(TextFormat::Plain),
+        (Side::External, Mapping::Choice { .. } | Mapping::Columns { .. }) => {
             matches!((to_platform(field, a), to_platform(field, b)), (Ok(a), Ok(b)) if a == b)
         }
-        (Side::Platform, Mapping::User { .. }) => {
+        (Side::Platform, Mapping::Reference { .. }) => {
             let lower = |s: &Shape| only(s).to_text().trim().to_lowercase();
             lower(a) == lower(b)
+        }
+        (Side::Platform, Mapping::Date { precision, zone, .. }) => {
+            let at = |s: &Shape| platform_instant(*precision, zone, &only(s).to_text());
+            at(a).is_some() && at(a) == at(b)
         }
         _ => false,
     }
@@ -259,16 +510,16 @@ pub fn same(field: &FieldMapping, side: Side, a: &Shape, b: &Shape) -> bool {
 /// Translates from one side to the other.
 ///
 /// # Errors
-/// When the value has no counterpart, or a user has to be looked up first.
+/// When the value has no counterpart, or a row has to be looked up first.
 pub fn translate(
     field: &FieldMapping,
     from: Side,
     shape: &Shape,
     present: Option<&Shape>,
-    users: &BTreeMap<String, Reference>,
+    known: &BTreeMap<String, Reference>,
 ) -> Result<Columns, Untranslatable> {
     match from {
-        Side::Platform => to_external(field, shape, present, users),
+        Side::Platform => to_external(field, shape, present, known),
         Side::External => {
             to_platform(field, shape).map(|shape| Columns { shape, with: BTreeMap::new() })
         }
@@ -287,15 +538,223 @@ pub fn agree_from(field: &FieldMapping, side: Side, here: &Shape, there: &Shape)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preset;
+    use crate::sample::{self, field};
+    use firn_model::Preset;
     use proptest::prelude::*;
-
-    fn field(name: &str) -> FieldMapping {
-        preset::incidents().fields.into_iter().find(|f| f.name.as_str() == name).unwrap()
-    }
+    use serde_json::json;
 
     fn platform(field: &FieldMapping, value: &str) -> Shape {
-        Shape::one(platform_attribute(field), Value::text(value))
+        Shape::one(platform_attribute(field).unwrap(), Value::text(value))
+    }
+
+    /// A field of incidents, from its settings.
+    fn mapped(settings: &Json) -> FieldMapping {
+        let rules = sample::rules_of(&json!({ "fields": { "extra": settings } }));
+        sample::field_of(&rules, "extra")
+    }
+
+    fn put(field: &FieldMapping, value: &str) -> Result<Shape, Untranslatable> {
+        to_external(field, &platform(field, value), None, &BTreeMap::new()).map(|c| c.shape)
+    }
+
+    fn column(name: &str, value: &str) -> Shape {
+        Shape::one(attribute(name), Value::text(value))
+    }
+
+    #[test]
+    fn every_row_of_seed_004s_field_table() {
+        use firn_model::Owner::{External, Platform};
+        for (name, columns, owner) in [
+            ("title", vec!["short_description"], Platform),
+            ("description", vec!["description"], Platform),
+            ("severity", vec!["impact", "priority"], Platform),
+            ("status", vec!["state"], Platform),
+            ("assigned_to", vec!["assigned_to", "assigned_to.email"], External),
+        ] {
+            let field = field(name);
+            let names: Vec<String> =
+                attributes(&field, Side::External).into_iter().map(String::from).collect();
+            assert_eq!(names, columns, "{name}");
+            assert_eq!(field.owner, owner, "{name}");
+            assert_eq!(attributes(&field, Side::Platform), [attribute(name)]);
+        }
+        // Work notes are the journal's: ServiceNow owns them, so they reach the platform.
+        let rules = sample::rules(Preset::Incidents);
+        assert!(rules.settings().journal.work_notes_to_platform);
+    }
+
+    #[test]
+    fn what_accompanies_a_state() {
+        let status = field("status");
+        let with = |value: &str| {
+            let put = to_external(&status, &platform(&status, value), None, &BTreeMap::new());
+            put.unwrap().with.into_keys().map(String::from).collect::<Vec<_>>()
+        };
+        assert_eq!(with("open"), Vec::<String>::new());
+        assert_eq!(with("mitigated"), ["hold_reason"]);
+        assert_eq!(with("resolved"), ["close_code", "close_notes"]);
+        assert_eq!(with("closed"), ["close_code", "close_notes"]);
+    }
+
+    #[test]
+    fn every_class_of_seed_003_has_its_states() {
+        let rules = sample::rules(Preset::Neo);
+        let state_of = |table: &str, value: &str| {
+            let table = TableName::new(table).unwrap();
+            let field = rules.field(&table, &firn_model::FieldName::new("state").unwrap()).unwrap();
+            word(field, Side::External, &column("state", value))
+        };
+        for (table, value, word) in [
+            ("incident", "1", Some("open")),
+            ("incident", "6", Some("resolved")),
+            ("sc_request", "1", Some("open")),
+            ("sc_req_item", "3", Some("closed")),
+            ("sc_task", "-5", Some("open")),
+            ("change_request", "-5", Some("open")),
+            ("change_request", "3", Some("closed")),
+            ("problem", "101", Some("open")),
+            ("problem", "107", Some("closed")),
+            ("problem", "1", None),
+        ] {
+            assert_eq!(state_of(table, value).as_deref(), word, "{table} {value}");
+        }
+        let names = |table: &str| {
+            let table = TableName::new(table).unwrap();
+            rules.fields(&table).iter().map(|f| f.name.to_string()).collect::<Vec<_>>()
+        };
+        // Subclass-specific fields are mapped on incidents only.
+        for name in ["urgency", "impact", "caller", "category"] {
+            assert!(names("incident").contains(&name.to_owned()));
+            assert!(!names("problem").contains(&name.to_owned()));
+        }
+    }
+
+    #[test]
+    fn html_on_one_side_and_markdown_on_the_other() {
+        let text =
+            mapped(&json!({ "kind": "text", "column": "u_text", "owner": "shared", "max": 4000,
+            "platform_format": "markdown", "external_format": "html" }));
+        let html = put(&text, "Hello **you**\n\n- a & b").unwrap();
+        assert_eq!(html, column("u_text", "Hello you<br><br>- a &amp; b"));
+        assert!(agree(&text, &platform(&text, "Hello **you**\n\n- a & b"), &html));
+        // Bold would be lost on the way back; what has no markup goes back.
+        assert!(loses_on_the_way_out(&text, &platform(&text, "Hello **you**")));
+        assert!(!loses_on_the_way_out(&text, &platform(&text, "Hello you")));
+        let back = to_platform(&text, &column("u_text", "<p>1 * 2</p>")).unwrap();
+        assert_eq!(back, platform(&text, "1 \\* 2"));
+        assert!(!loses_on_the_way_out(&text, &back));
+        assert!(agree(&text, &back, &column("u_text", "<p>1 * 2</p>")));
+    }
+
+    #[test]
+    fn several_attributes_make_one_column_and_never_come_back() {
+        let sum = mapped(&json!({ "kind": "template", "column": "u_sum", "max": 40,
+            "template": "{{ record.product }}: {{ record.plan or 'no plan' }}" }));
+        let from = |product: &str, plan: &str| {
+            Shape(BTreeMap::from([
+                (attribute("plan"), Value::text(plan)),
+                (attribute("product"), Value::text(product)),
+            ]))
+        };
+        let here = from("Phones", "Gold");
+        let there = to_external(&sum, &here, None, &BTreeMap::new()).unwrap().shape;
+        assert_eq!(there, column("u_sum", "Phones: Gold"));
+        assert!(agree(&sum, &here, &there) && !agree(&sum, &from("Phones", ""), &there));
+        assert_eq!(
+            to_external(&sum, &from("Phones", ""), None, &BTreeMap::new()).unwrap().shape,
+            column("u_sum", "Phones: no plan")
+        );
+        assert_eq!(to_platform(&sum, &there), Err(Untranslatable::OneWay));
+        assert_eq!((sum.owner, platform_attribute(&sum)), (firn_model::Owner::Platform, None));
+        let masked = to_external(&sum, &from("call +15550199888", ""), None, &BTreeMap::new());
+        assert!(!masked.unwrap().shape.to_string().contains("5550199"), "templates are masked too");
+    }
+
+    #[test]
+    fn several_columns_make_one_attribute() {
+        let place = mapped(&json!({ "kind": "template", "attribute": "place",
+            "template": "{{ ticket.u_building }} {{ ticket.u_room }}" }));
+        let there = Shape(BTreeMap::from([
+            (attribute("u_building"), Value::text("North")),
+            (attribute("u_room"), Value::text("7")),
+        ]));
+        let here = to_platform(&place, &there).unwrap();
+        assert_eq!(here, Shape::one(attribute("place"), Value::text("North 7")));
+        assert!(agree(&place, &here, &there));
+        let back = to_external(&place, &here, None, &BTreeMap::new());
+        assert_eq!(back, Err(Untranslatable::OneWay));
+        assert!(written(&place).is_empty());
+    }
+
+    #[test]
+    fn dates_meet_as_instants() {
+        let due = mapped(
+            &json!({ "kind": "date", "column": "due_date", "owner": "shared", "zone": "Europe/Berlin" }),
+        );
+        for (platform_text, utc) in [
+            ("2026-04-29T14:30:00Z", "2026-04-29 14:30:00"),
+            ("2026-04-29T16:30:00+02:00", "2026-04-29 14:30:00"),
+            ("2026-04-29T16:30:00", "2026-04-29 14:30:00"),
+            ("2026-01-29 15:30:00", "2026-01-29 14:30:00"),
+            ("2026-04-29T14:30:00.750Z", "2026-04-29 14:30:00"),
+        ] {
+            assert_eq!(
+                put(&due, platform_text).unwrap(),
+                column("due_date", utc),
+                "{platform_text}"
+            );
+            assert!(agree(&due, &platform(&due, platform_text), &column("due_date", utc)));
+        }
+        let back = to_platform(&due, &column("due_date", "2026-04-29 14:30:00")).unwrap();
+        assert_eq!(back, platform(&due, "2026-04-29T16:30:00+02:00"));
+        let same_time = platform(&due, "2026-04-29T14:30:00Z");
+        assert!(same(&due, Side::Platform, &back, &same_time));
+        assert_eq!(put(&due, "").unwrap(), Shape::one(attribute("due_date"), Value::Empty));
+        assert_eq!(put(&due, "soon"), Err(Untranslatable::Unmapped));
+        assert!(to_platform(&due, &column("due_date", "29.04.2026")).is_err());
+        let day = mapped(
+            &json!({ "kind": "date", "column": "u_day", "owner": "shared", "precision": "day" }),
+        );
+        assert_eq!(put(&day, "2026-04-29").unwrap(), column("u_day", "2026-04-29"));
+        assert_eq!(put(&day, "2026-02-30"), Err(Untranslatable::Unmapped));
+    }
+
+    #[test]
+    fn a_group_is_found_by_its_name() {
+        let group =
+            mapped(&json!({ "kind": "reference", "column": "assignment_group", "owner": "shared",
+            "table": "sys_user_group", "key": "name" }));
+        let Err(Untranslatable::LookUp(wanted)) = put(&group, " Network ") else { panic!() };
+        assert_eq!(wanted.name(), "sys_user_group.name=network");
+        let id = SysId::new("a1b2c3d4e5f60718293a4b5c6d7e8f90").unwrap();
+        let known = |reference| BTreeMap::from([(wanted.name(), reference)]);
+        let written =
+            |reference| to_external(&group, &platform(&group, "Network"), None, &known(reference));
+        assert_eq!(
+            written(Reference::Found(id.clone())).unwrap().shape,
+            column("assignment_group", id.as_str())
+        );
+        // Ambiguity is never resolved by chance.
+        for reference in [Reference::Missing, Reference::Ambiguous] {
+            assert_eq!(written(reference), Err(Untranslatable::UnknownReference));
+        }
+    }
+
+    #[test]
+    fn several_columns_tell_one_value() {
+        let kind = mapped(&json!({ "kind": "columns", "owner": "shared", "pairs": [
+            { "platform": "outage", "reads": { "category": ["network"], "u_scope": ["all", "site"] }, "writes": { "category": "network", "u_scope": "all" } },
+            { "platform": "request", "reads": { "category": ["inquiry"] }, "writes": { "category": "inquiry" } } ] }));
+        let there = |category: &str, scope: &str| {
+            Shape(BTreeMap::from([
+                (attribute("category"), Value::text(category)),
+                (attribute("u_scope"), Value::text(scope)),
+            ]))
+        };
+        assert_eq!(to_platform(&kind, &there("network", "site")).unwrap().to_string(), "outage");
+        assert_eq!(to_platform(&kind, &there("inquiry", "")).unwrap().to_string(), "request");
+        assert!(to_platform(&kind, &there("network", "one")).is_err());
+        assert_eq!(put(&kind, "outage").unwrap(), there("network", "all"));
     }
 
     fn state(value: &str) -> Shape {
@@ -337,7 +796,7 @@ mod tests {
             ("2", "3") | ("3", "2") => "4",
             _ => "5",
         };
-        for (name, ..) in SEVERITIES {
+        for name in ["critical", "high", "medium", "low"] {
             let written =
                 to_external(&severity, &platform(&severity, name), None, &BTreeMap::new()).unwrap();
             let impact = written.shape.get(&attribute("impact")).unwrap().to_text();
@@ -376,7 +835,7 @@ mod tests {
             for (name, value) in [
                 ("title", text.clone()),
                 ("description", text),
-                ("severity", SEVERITIES[i].0.to_owned()),
+                ("severity", ["critical", "high", "medium", "low"][i].to_owned()),
                 ("status", ["open", "mitigated", "resolved", "closed"][i].to_owned()),
             ] {
                 let f = field(name);

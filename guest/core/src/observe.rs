@@ -2,18 +2,46 @@
 //! revision counts, and what cannot be ordered is read again.
 
 use firn_model::{
-    FieldMapping, Link, Millis, Observation, ObservationSource, ObservedRecord, Order, Revision,
-    Seen, Shape, Side,
+    Ended, Link, Millis, Observation, ObservationSource, ObservedRecord, Order, Presence, Revision,
+    Seen, Shape, Side, TableName, Tombstone,
 };
 
-use crate::journal;
+use crate::journal::{self, Neighbours};
 use crate::mapping::{self, Reading};
-use crate::settings::Rules;
+use crate::settings::{FieldMapping, Rules};
 
 /// Puts an observation into a link.
-pub fn observe(rules: &Rules, link: &mut Link, observation: &Observation, now: Millis) {
+pub fn observe(
+    rules: &Rules,
+    link: &mut Link,
+    neighbours: &Neighbours,
+    observation: &Observation,
+    now: Millis,
+) {
     record(rules, link, observation.side, &observation.record, observation.source, now);
-    journal::observe(rules, link, &observation.entries);
+    journal::observe(rules, link, neighbours, &observation.entries);
+}
+
+/// A record is gone for good. The first proof counts; nothing brings it back.
+pub fn end(link: &mut Link, side: Side, now: Millis) {
+    if link.tombstone.is_none() {
+        link.tombstone = Some(Tombstone { why: Ended::Gone(side), at: now });
+    }
+}
+
+/// A record's class, where it shows one. A ticket that is of another class now has other columns;
+/// what is known of the old ones is no longer about it.
+fn classify(link: &mut Link, side: Side, seen: &ObservedRecord, message: bool) {
+    let class = seen.class.as_deref().and_then(|c| TableName::new(c).ok());
+    let (Side::External, Some(class), Some(external)) = (side, class, &mut link.external) else {
+        return;
+    };
+    if external.table != class {
+        external.table = class.clone();
+        link.table = class;
+        // Only a read shows every column of the new class.
+        link.external_side.look |= message;
+    }
 }
 
 /// Puts what was seen of a record into a link.
@@ -25,12 +53,17 @@ pub fn record(
     source: ObservationSource,
     now: Millis,
 ) {
+    if seen.presence == Presence::Deleted {
+        return end(link, side, now);
+    }
+    let message = source == ObservationSource::Message;
     if seen.attributes.is_empty() {
         return; // Journal entries alone; nothing of the record was shown.
     }
-    let message = source == ObservationSource::Message;
+    classify(link, side, seen, message);
     let state = link.side_mut(side);
     state.missing = false;
+    state.search = None;
     let revision = match (seen.revision, message && rules.may_read(side)) {
         // Neither version nor time, or (from an older rule) no counter: within a second such a
         // message cannot be ordered, and what lies between cannot be counted. Let a read tell.
@@ -61,7 +94,8 @@ pub fn record(
     {
         external.number.clone_from(&seen.number);
     }
-    for field in &rules.settings().fields {
+    let table = link.table.clone();
+    for field in rules.fields(&table) {
         if see(field, link, side, seen, revision, message) == Doubt::ReadAgain {
             link.side_mut(side).look = true;
         }

@@ -7,22 +7,27 @@
 use std::collections::BTreeMap;
 
 use firn_model::{
-    Audit, Base, Conflict, ConflictState, Exchange, ExchangeKind, Expectation, FieldMapping,
-    FieldState, Finding, FindingKind, Flight, Link, Millis, Notice, Observation, Outcome, Owner,
-    Parked, ParkedWhy, Phase, Plan, Revision, Seen, Shape, Side, Step, Translated, Uncertainty,
-    Value, Verb, Why, Write, Written,
+    Audit, Base, Cause, Clock, Conflict, ConflictState, Ended, Exchange, ExchangeKind, Expectation,
+    FieldState, Finding, FindingKind, Flight, GonePolicy, Link, Millis, Mirror, Notice,
+    Observation, Outcome, Owner, Parked, ParkedWhy, Phase, Plan, Revision, Role, Search, Seen,
+    Shape, Side, Step, TableName, Tombstone, Translated, Uncertainty, Value, Verb, Why, Write,
+    Written,
 };
 
 use serde::{Deserialize, Serialize};
 
+use crate::journal::Neighbours;
 use crate::land::{self, Reading};
 use crate::mapping::{self, Untranslatable};
 use crate::merge::{self, Circumstances, Verdict};
-use crate::settings::Rules;
+use crate::settings::{FieldMapping, Rules};
 use crate::{identity, journal, masking, observe, wire};
 
 /// How often a paused integration is looked at. In milliseconds.
 const PAUSE: u64 = 2_000;
+
+/// How soon a ticket that another link writes to is looked at again. In milliseconds.
+const BUSY: u64 = 500;
 
 /// What `advance` is given besides the link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +44,15 @@ pub enum Input {
         /// What the answer says.
         reading: Reading,
     },
+    /// What an answer told of a side's clock.
+    Told {
+        /// The side.
+        side: Side,
+        /// Its clock.
+        clock: Clock,
+    },
+    /// What is known of other links on the same ticket, for this turn.
+    Shared(Neighbours),
 }
 
 /// What comes out besides the link and its steps.
@@ -60,32 +74,46 @@ pub struct Effects {
 #[must_use]
 pub fn advance(rules: &Rules, mut link: Link, inputs: &[Input], now: Millis) -> Plan {
     let mut effects = Effects::default();
+    let shared = inputs.iter().rev().find_map(|input| match input {
+        Input::Shared(neighbours) => Some(neighbours.clone()),
+        _ => None,
+    });
+    let neighbours = shared.unwrap_or_default();
+    journal::forget_neighbours(&mut link, &neighbours);
+    let (was, table) = (link.tombstone.clone(), link.table.clone());
     for input in inputs {
         match input {
-            Input::Seen(observation) => observe::observe(rules, &mut link, observation, now),
-            Input::Answered { side, number, reading } => {
-                land::land(rules, &mut link, *side, *number, reading.clone(), now, &mut effects);
+            Input::Seen(observation) => {
+                observe::observe(rules, &mut link, &neighbours, observation, now);
             }
+            Input::Answered { side, number, reading } => {
+                let (exchange, reading) = ((*side, *number), reading.clone());
+                land::land(rules, &mut link, &neighbours, exchange, reading, now, &mut effects);
+            }
+            Input::Told { side, clock } => {
+                let state = link.side_mut(*side);
+                state.clock = Some(Clock::and(state.clock, *clock));
+            }
+            Input::Shared(_) => {}
         }
     }
     for side in Side::BOTH {
         let overdue = link.side(side).exchange.as_ref().filter(|e| e.deadline <= now);
         if let Some(number) = overdue.map(|e| e.number) {
             let outcome = Outcome::Unknown(Uncertainty::Open, "no answer in time".to_owned());
-            land::land(
-                rules,
-                &mut link,
-                side,
-                number,
-                Reading::Outcome(outcome),
-                now,
-                &mut effects,
-            );
+            let (exchange, reading) = ((side, number), Reading::Outcome(outcome));
+            land::land(rules, &mut link, &neighbours, exchange, reading, now, &mut effects);
         }
     }
-    let mut planner = Planner { rules, link, now, effects, wants: BTreeMap::new() };
-    planner.settle();
-    let steps = Side::BOTH.map(|side| (side, planner.step(side))).to_vec();
+    let mut planner = Planner { rules, link, neighbours, now, effects, wants: BTreeMap::new() };
+    planner.tell(was.as_ref(), &table);
+    // Whoever keeps the links has to say first whether others share the ticket.
+    let steps = if planner.effects.notice.is_some() {
+        Vec::new()
+    } else {
+        planner.settle();
+        Side::BOTH.map(|side| (side, planner.step(side))).to_vec()
+    };
     let Planner { mut link, effects, .. } = planner;
     link.updated = now;
     Plan {
@@ -113,6 +141,7 @@ struct Want {
 struct Planner<'a> {
     rules: &'a Rules,
     link: Link,
+    neighbours: Neighbours,
     now: Millis,
     effects: Effects,
     wants: BTreeMap<Side, Vec<Want>>,
@@ -121,12 +150,120 @@ struct Planner<'a> {
 impl Planner<'_> {
     // ---- what should be ------------------------------------------------------------------
 
+    /// What the inputs have led to, for people: a record is gone, or of another class.
+    fn tell(&mut self, was: Option<&Tombstone>, table: &TableName) {
+        if let (None, Some(Tombstone { why: Ended::Gone(side), .. })) =
+            (was, self.link.tombstone.clone())
+        {
+            let side = side.to_string();
+            self.find(
+                FindingKind::RecordGone,
+                None,
+                format!("the {side} record was deleted; the other side is kept, and nothing is created again"),
+            );
+        }
+        if self.link.table != *table
+            && self.link.external.is_some()
+            && self.effects.notice.is_none()
+        {
+            let text = if self.rules.takes(&self.link.table) {
+                format!(
+                    "the ticket was a {table} and is a {} now; its fields are mapped as such",
+                    self.link.table
+                )
+            } else {
+                format!(
+                    "the ticket was a {table} and is a {} now, which the settings do not name; only its journal travels: add it to [[tickets]]",
+                    self.link.table
+                )
+            };
+            self.find(FindingKind::Reclassed, None, text);
+        }
+    }
+
     /// Looks at every field: agreement becomes the base, differences become wants.
     fn settle(&mut self) {
-        for field in &self.rules.settings().fields {
+        let rules = self.rules;
+        let table = self.link.table.clone();
+        for field in rules.fields(&table) {
             let Some(mut state) = self.link.fields.remove(&field.name) else { continue };
-            self.settle_field(field, &mut state);
+            if self.applies(field, &state) {
+                match self.link.tombstone.clone() {
+                    None => self.settle_field(field, &mut state),
+                    Some(tombstone) => self.settle_ended(field, &mut state, &tombstone),
+                }
+            }
             self.link.fields.insert(field.name.clone(), state);
+        }
+    }
+
+    /// Whether the field is synchronised at the moment. A condition that cannot be evaluated is
+    /// told, and does not hold.
+    fn applies(&mut self, field: &FieldMapping, state: &FieldState) -> bool {
+        let Some(condition) = &field.when else { return true };
+        let context = self.context(state);
+        condition.holds(&context).unwrap_or_else(|why| {
+            self.finding(
+                FindingKind::TemplateFailed,
+                field,
+                format!("the condition of {} cannot be evaluated: {why}", field.name),
+            );
+            false
+        })
+    }
+
+    /// What a field's condition sees: both sides of all mapped fields.
+    fn context(&self, state: &FieldState) -> serde_json::Value {
+        let mut sides = [serde_json::Map::new(), serde_json::Map::new()];
+        let states = self.link.fields.values().chain([state]);
+        for known in states {
+            for (i, side) in Side::BOTH.into_iter().enumerate() {
+                if let (Some(shape), Some(all)) = (known.shape(side), sides.get_mut(i))
+                    && let serde_json::Value::Object(attributes) = mapping::as_json(shape)
+                {
+                    all.extend(attributes);
+                }
+            }
+        }
+        let [record, ticket] = sides;
+        serde_json::json!({ "record": record, "ticket": ticket, "table": self.link.table })
+    }
+
+    /// One side is gone, or the pair was taken apart: nothing is carried. What happens on the side
+    /// that is left is told, and it is closed if the settings want it.
+    fn settle_ended(&mut self, field: &FieldMapping, state: &mut FieldState, end: &Tombstone) {
+        let Ended::Gone(gone) = &end.why else { return };
+        let left = gone.other();
+        let lifecycle = self.rules.lifecycle();
+        if lifecycle.gone == GonePolicy::Close && field.name == lifecycle.field {
+            let closed = lifecycle.closed.first().cloned();
+            if let (Some(value), Some(attribute), Some(seen)) =
+                (closed, mapping::platform_attribute(field), state.shape(left))
+            {
+                let wanted = Shape::one(attribute, Value::text(value));
+                let there = match left {
+                    Side::Platform => mapping::same(field, left, seen, &wanted),
+                    Side::External => mapping::agree(field, &wanted, seen),
+                };
+                if !there && state.parked.is_none() {
+                    let (of, chosen) = (wanted.clone(), (left == Side::Platform).then_some(wanted));
+                    let want = Want { field: field.clone(), of, chosen, why: Why::OtherGone };
+                    self.want(left, want);
+                }
+                return;
+            }
+        }
+        let base = state.base.as_ref().map(|base| match left {
+            Side::Platform => &base.platform,
+            Side::External => &base.external,
+        });
+        let unseen = matches!((base, state.shape(left)), (Some(base), Some(now)) if !mapping::same(field, left, base, now));
+        if unseen {
+            self.finding(
+                FindingKind::UnseenEdit,
+                field,
+                format!("{} was changed on the {left} side and has nowhere to go: the other record is gone", field.name),
+            );
         }
     }
 
@@ -141,11 +278,7 @@ impl Planner<'_> {
         if let Some(verdict) = self.decided(field, state) {
             return self.carry_decision(field, state, verdict);
         }
-        let circumstances = Circumstances {
-            strategy: self.rules.strategy(field),
-            window: self.rules.settings().conflict_window,
-            now: self.now,
-        };
+        let circumstances = circumstances(&self.link, self.now);
         match merge::verdict(field, state, circumstances) {
             Verdict::Settled => {}
             Verdict::Agreed => agree(state),
@@ -153,6 +286,14 @@ impl Planner<'_> {
                 if let Some(of) = state.shape(to.other()).cloned() {
                     self.want(to, Want { field: field.clone(), of, chosen: None, why });
                 }
+            }
+            Verdict::Park(ParkedWhy::Guarded) => {
+                park(state, ParkedWhy::Guarded);
+                let text = format!(
+                    "{} was changed in a way that a guard forbids, and is left as it is on both sides until one of them changes it again",
+                    field.name
+                );
+                self.finding(FindingKind::Guarded, field, text);
             }
             Verdict::Park(why) => {
                 park(state, why);
@@ -284,10 +425,13 @@ impl Planner<'_> {
     fn decided(&self, field: &FieldMapping, state: &mut FieldState) -> Option<Shape> {
         let decision = state.decision.as_ref()?;
         let target = &decision.platform;
-        let platform_fits = state.shape(Side::Platform).is_some_and(|now| {
-            Some(now) == decision.seen.0.as_ref()
-                || mapping::same(field, Side::Platform, now, target)
-        });
+        let platform_fits = match state.shape(Side::Platform) {
+            None => decision.seen.0.is_none(),
+            Some(now) => {
+                Some(now) == decision.seen.0.as_ref()
+                    || mapping::same(field, Side::Platform, now, target)
+            }
+        };
         let external_fits = state.shape(Side::External).is_some_and(|now| {
             Some(now) == decision.seen.1.as_ref() || mapping::agree(field, target, now)
         });
@@ -300,13 +444,13 @@ impl Planner<'_> {
     }
 
     fn carry_decision(&mut self, field: &FieldMapping, state: &mut FieldState, target: Shape) {
-        let (Some(platform), Some(external)) =
-            (state.shape(Side::Platform).cloned(), state.shape(Side::External).cloned())
-        else {
-            return;
-        };
-        let by = state.decision.as_ref().map(|d| d.by.clone()).unwrap_or_default();
-        let platform_done = mapping::same(field, Side::Platform, &platform, &target);
+        let Some(external) = state.shape(Side::External).cloned() else { return };
+        let (by, cause) =
+            state.decision.as_ref().map(|d| (d.by.clone(), d.cause)).unwrap_or_default();
+        // A platform that has never shown the field has nothing to be mended.
+        let platform_done = state
+            .shape(Side::Platform)
+            .is_none_or(|platform| mapping::same(field, Side::Platform, platform, &target));
         let external_done = mapping::agree(field, &target, &external);
         if platform_done && external_done {
             state.decision = None;
@@ -314,7 +458,10 @@ impl Planner<'_> {
             return;
         }
         // ServiceNow first: the platform is then given what both are to agree on.
-        let why = Why::Resolved { by };
+        let why = match cause {
+            Cause::Conflict => Why::Resolved { by },
+            Cause::Reopen => Why::Reopened,
+        };
         let field = field.clone();
         if external_done {
             let want = Want { field, of: external, chosen: Some(target), why };
@@ -325,7 +472,15 @@ impl Planner<'_> {
     }
 
     fn want(&mut self, to: Side, want: Want) {
-        if self.rules.may_write(to) {
+        // Of several links on one ticket one speaks for it; the others only hear of its status.
+        let may = match self.link.role {
+            Role::Sole | Role::Primary => true,
+            Role::Secondary => {
+                to == Side::Platform && want.field.name == self.rules.lifecycle().field
+            }
+        };
+        // A link that another generation has taken over from only brings its entries home.
+        if may && self.link.successor.is_none() && self.rules.may_write(to) {
             self.wants.entry(to).or_default().push(want);
         }
     }
@@ -372,11 +527,15 @@ impl Planner<'_> {
     }
 
     fn finding(&mut self, kind: FindingKind, field: &FieldMapping, text: String) {
+        self.find(kind, Some(field), text);
+    }
+
+    fn find(&mut self, kind: FindingKind, field: Option<&FieldMapping>, text: String) {
         self.effects.findings.push(Finding {
             kind,
             integration: self.link.integration.clone(),
             link: Some(self.link.id.clone()),
-            field: Some(field.name.clone()),
+            field: field.map(|f| f.name.clone()),
             text,
             at: self.now,
         });
@@ -398,6 +557,10 @@ impl Planner<'_> {
         if !self.rules.integration().enabled && state.flight.is_none() {
             return Step::Wait(now.plus(PAUSE));
         }
+        // One write at a time to a ticket, whichever link it comes from.
+        if side == Side::External && self.neighbours.busy && state.flight.is_none() {
+            return Step::Wait(now.plus(BUSY));
+        }
         let paused = state.not_before.filter(|until| *until > now);
         let Some(kind) = self.next(side) else {
             self.link.side_mut(side).one_by_one = false;
@@ -413,7 +576,13 @@ impl Planner<'_> {
         if let Some(flight) = &self.link.side(side).flight {
             return Some(asks(flight));
         }
+        if let Some(tombstone) = self.link.tombstone.clone() {
+            return self.last_words(side, &tombstone);
+        }
         if side == Side::External && self.link.external.is_none() {
+            if let Some(number) = &self.link.attach {
+                return Some(ExchangeKind::Locate(number.clone()));
+            }
             self.link.draft.as_ref()?;
             // The platform's record is being read: the ticket is to show all of it.
             let platform = &self.link.platform_side;
@@ -426,6 +595,11 @@ impl Planner<'_> {
             self.link.side_mut(side).look = false;
         }
         let state = self.link.side(side);
+        match state.search {
+            Some(Search::Class) => return Some(ExchangeKind::Class),
+            Some(Search::Deletion) => return Some(ExchangeKind::Deletion),
+            None => {}
+        }
         if state.look {
             return Some(ExchangeKind::Read);
         }
@@ -436,6 +610,28 @@ impl Planner<'_> {
             let journal = side == Side::External && self.link.side(side).look_journal;
             journal.then_some(ExchangeKind::Journal)
         })
+    }
+
+    /// What is still done for a link at rest: the side that is left may have to be closed. Entries
+    /// that had no time to travel are told of.
+    fn last_words(&mut self, side: Side, end: &Tombstone) -> Option<ExchangeKind> {
+        for i in 0..self.link.entries.len() {
+            let waits = self.link.entries.get(i).is_some_and(|e| e.mirror == Mirror::Pending);
+            if waits && let Some(entry) = self.link.entries.get_mut(i) {
+                let from = entry.origin.side();
+                entry.mirror = Mirror::Withheld("the pair is no longer kept in step".to_owned());
+                if end.why == Ended::Gone(from.other()) {
+                    let text = format!(
+                        "an entry of the {from} side has nowhere to go: the other record is gone"
+                    );
+                    self.find(FindingKind::UnseenEdit, None, text);
+                }
+            }
+        }
+        match end.why {
+            Ended::Gone(gone) if gone != side => self.update(side),
+            _ => None,
+        }
     }
 
     fn exchange(&mut self, side: Side, kind: ExchangeKind) -> Step {
@@ -454,7 +650,11 @@ impl Planner<'_> {
             ExchangeKind::Read => state.look = false,
             ExchangeKind::Journal => state.look_journal = false,
             ExchangeKind::Send => self.audit_write(side),
-            ExchangeKind::Find | ExchangeKind::User(_) => {}
+            ExchangeKind::Find
+            | ExchangeKind::Locate(_)
+            | ExchangeKind::Class
+            | ExchangeKind::Deletion
+            | ExchangeKind::LookUp { .. } => {}
         }
         self.link.side_mut(side).exchange = Some(exchange.clone());
         Step::Exchange(exchange)
@@ -507,10 +707,17 @@ impl Planner<'_> {
 
     /// A new ticket: the draft, and every mapped field that the platform has shown.
     fn create(&mut self) -> ExchangeKind {
-        let mut set = self.link.draft.clone().unwrap_or_default().set;
+        let rules = self.rules;
+        let table = self.link.table.clone();
+        let mut set = rules.constants(&table);
+        set.extend(self.link.draft.clone().unwrap_or_default().set);
         let mut reasons = vec![Written { field: None, from: None, to: None, why: Why::Created }];
-        for field in &self.rules.settings().fields {
-            let shape = self.link.fields.get(&field.name).and_then(|s| s.shape(Side::Platform));
+        for field in rules.fields(&table) {
+            let Some(state) = self.link.fields.get(&field.name).cloned() else { continue };
+            if !self.applies(field, &state) {
+                continue;
+            }
+            let shape = state.shape(Side::Platform);
             let Some(shape) = shape.filter(|s| !s.is_empty()) else { continue };
             // What cannot be translated now is dealt with once the ticket is there.
             if let Ok(columns) = mapping::to_external(field, shape, None, &self.link.references) {
@@ -541,7 +748,10 @@ impl Planner<'_> {
             let present = self.link.fields.get(&name).and_then(|s| s.shape(side)).cloned();
             let columns = match self.translate(side, &want, present.as_ref()) {
                 Ok(columns) => columns,
-                Err(Untranslatable::LookUp(email)) => return Some(ExchangeKind::User(email)),
+                Err(Untranslatable::LookUp(row)) => {
+                    let mapping::LookUp { table, key, value } = row;
+                    return Some(ExchangeKind::LookUp { table, key, value });
+                }
                 Err(why) => {
                     self.park_untranslatable(&want.field, &why);
                     continue;
@@ -575,7 +785,7 @@ impl Planner<'_> {
         if side == Side::Platform
             && present.is_some_and(|shape| mapping::loses_on_the_way_out(&want.field, shape))
         {
-            return Err(Untranslatable::Masked);
+            return Err(Untranslatable::Lossy);
         }
         mapping::translate(&want.field, side.other(), &want.of, present, &self.link.references)
     }
@@ -588,17 +798,24 @@ impl Planner<'_> {
                 FindingKind::UnmappedValue,
                 format!("{name} has a value that the value map does not know; add it to the map"),
             ),
-            Untranslatable::Masked => (
+            Untranslatable::Lossy | Untranslatable::OneWay => (
                 ParkedWhy::Masked,
                 FindingKind::MaskedEdit,
                 format!(
-                    "{name} was edited in ServiceNow where it is masked or cut; the platform's original is not overwritten"
+                    "{name} was edited where it is masked, cut or without its markup; the original on the other side is not overwritten"
                 ),
             ),
-            Untranslatable::UnknownUser | Untranslatable::LookUp(_) => (
+            Untranslatable::UnknownReference | Untranslatable::LookUp(_) => (
                 ParkedWhy::Reference,
                 FindingKind::UnknownReference,
-                format!("{name} names a user who cannot be found by e-mail, or not exactly once"),
+                format!(
+                    "{name} names somebody or something that cannot be found by its key, or not exactly once"
+                ),
+            ),
+            Untranslatable::Template(why) => (
+                ParkedWhy::Template,
+                FindingKind::TemplateFailed,
+                format!("the template of {name} cannot be rendered: {why}"),
             ),
         };
         if let Some(state) = self.link.fields.get_mut(name) {
@@ -611,15 +828,26 @@ impl Planner<'_> {
         if !self.rules.may_write(side) {
             return None;
         }
-        let entry = journal::next(self.rules, &self.link, side)?.clone();
+        let entry = journal::next(self.rules, &self.link, &self.neighbours, side)?.clone();
         let why = match entry.origin {
             firn_model::EntryOrigin::Firn(_) => Why::Evidence,
             _ => Why::Mirrored,
         };
         let reasons = vec![Written { field: None, from: None, to: None, why }];
-        let text = journal::outgoing(&entry.text);
+        let text = journal::outgoing(self.rules, &self.link, &entry);
         let verb = Verb::Append { entry: entry.origin, text, before: Vec::new() };
         Some(self.fly(side, verb, Expectation::default(), reasons))
+    }
+}
+
+/// What a verdict on a field of a link depends on besides the field.
+#[must_use]
+pub fn circumstances(link: &Link, now: Millis) -> Circumstances {
+    Circumstances {
+        now,
+        origin: link.origin,
+        platform_clock: link.platform_side.clock,
+        external_clock: link.external_side.clock,
     }
 }
 

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use firn_model::{
-    ChoicePair, CorrelationPolicy, Direction, FieldMapping, FieldName, JournalPolicy, Mapping,
-    OffOwner, Owner, Preset, Settings, Strategy, TableName, Value, WebhookPolicy,
+    ChoicePair, CorrelationPolicy, Direction, FieldName, FieldSettings, Filters, JournalPolicy,
+    Kind, Lifecycle, Owner, Preset, Settings, Strategy, TableName, TicketType, Value,
+    WebhookPolicy,
 };
+use serde_json::json;
 
 use crate::mapping::attribute;
 
@@ -16,81 +18,100 @@ pub fn settings(preset: Preset) -> Settings {
         Preset::Incidents => incidents(),
         Preset::Genesys => genesys(),
         Preset::Bot => bot(),
+        Preset::Neo => neo(),
+        Preset::Helpdesk => helpdesk(),
     }
+}
+
+fn table(name: &str) -> TableName {
+    TableName::new(name).unwrap_or_else(|_| unreachable!("{name} is a valid table"))
 }
 
 fn name(text: &str) -> FieldName {
     FieldName::new(text).unwrap_or_else(|_| unreachable!("{text} is a valid field name"))
 }
 
-fn field(text: &str, mapping: Mapping, owner: Owner) -> FieldMapping {
-    FieldMapping {
-        name: name(text),
-        mapping,
-        owner,
-        platform_priority: 0,
-        external_priority: 0,
-        off_owner: OffOwner::Restored,
-        strategy: None,
+fn field(kind: Kind, column: &str, owner: Owner) -> FieldSettings {
+    FieldSettings {
+        kind: Some(kind),
+        column: (!column.is_empty()).then(|| attribute(column)),
+        owner: Some(owner),
+        ..FieldSettings::default()
     }
 }
 
-fn status(owner: Owner) -> FieldMapping {
-    let resolution = || {
-        BTreeMap::from([
-            (attribute("close_code"), Value::text("Solution provided")),
-            (attribute("close_notes"), Value::text("Resolved on the platform.")),
-        ])
-    };
-    let pair = |platform: &str, external: &[&str], with| ChoicePair {
+fn text(column: &str, max: usize, owner: Owner) -> FieldSettings {
+    FieldSettings { max: Some(max), ..field(Kind::Text, column, owner) }
+}
+
+fn reference(column: &str, table_name: &str, key: &str, owner: Owner) -> FieldSettings {
+    FieldSettings {
+        table: Some(table(table_name)),
+        key: Some(attribute(key)),
+        ..field(Kind::Reference, column, owner)
+    }
+}
+
+fn pair(platform: &str, external: &[&str], with: &[(&str, &str)]) -> ChoicePair {
+    ChoicePair {
         platform: platform.to_owned(),
         external: external.iter().map(|s| (*s).to_owned()).collect(),
-        with,
-    };
+        reads: BTreeMap::new(),
+        writes: BTreeMap::new(),
+        with: with.iter().map(|(c, v)| (attribute(c), Value::text(*v))).collect(),
+    }
+}
+
+fn choice(column: &str, pairs: Vec<ChoicePair>, owner: Owner) -> FieldSettings {
+    FieldSettings { pairs: Some(pairs), ..field(Kind::Choice, column, owner) }
+}
+
+/// What resolving and closing an incident demand.
+const RESOLUTION: &[(&str, &str)] =
+    &[("close_code", "Solution provided"), ("close_notes", "Resolved on the platform.")];
+
+/// Seed 004's status table.
+fn status(owner: Owner) -> FieldSettings {
     let pairs = vec![
-        pair("open", &["1", "2"], BTreeMap::new()),
+        pair("open", &["1", "2"], &[]),
         // 4 is "Pending" on instances from before the present state model. It is understood, and
         // never written by default. On Hold needs a reason; 4 is "Awaiting Vendor", the one that
         // demands nothing else.
-        pair(
-            "mitigated",
-            &["3", "4"],
-            BTreeMap::from([(attribute("hold_reason"), Value::text("4"))]),
-        ),
-        pair("resolved", &["6"], resolution()),
-        pair("closed", &["7"], resolution()),
+        pair("mitigated", &["3", "4"], &[("hold_reason", "4")]),
+        pair("resolved", &["6"], RESOLUTION),
+        pair("closed", &["7"], RESOLUTION),
     ];
-    field("status", Mapping::Choice { column: attribute("state"), pairs }, owner)
+    choice("state", pairs, owner)
 }
 
-fn base(preset: Preset, fields: Vec<FieldMapping>) -> Settings {
+fn base(preset: Preset, fields: Vec<(&str, FieldSettings)>) -> Settings {
     Settings {
         preset,
-        table: TableName::new("incident").unwrap_or_else(|_| unreachable!()),
+        tickets: vec![TicketType { table: table("incident"), when: None }],
         direction: Direction::Bidirectional,
-        fields,
         strategy: Strategy::LastWriteWins,
         conflict_window: 5_000,
+        external_user: "integration".to_owned(),
+        request_timeout: 10_000,
         journal: JournalPolicy::default(),
         correlation: CorrelationPolicy::default(),
         webhook: WebhookPolicy::default(),
-        external_user: "integration".to_owned(),
-        request_timeout: 10_000,
+        filters: Filters::default(),
+        lifecycle: Lifecycle::default(),
         categories: BTreeMap::new(),
-        escalate_on: Vec::new(),
+        fields: fields.into_iter().map(|(n, f)| (name(n), f)).collect(),
     }
 }
 
 /// Seed 004: incidents both ways, with its table of default owners.
 #[must_use]
 pub fn incidents() -> Settings {
-    let text = |column: &str, max| Mapping::Text { column: attribute(column), max, mask: true };
     let fields = vec![
-        field("title", text("short_description", 160), Owner::Platform),
-        field("description", text("description", 4000), Owner::Platform),
-        field("severity", Mapping::Severity, Owner::Platform),
-        status(Owner::Platform),
-        field("assigned_to", Mapping::User { column: attribute("assigned_to") }, Owner::External),
+        ("title", text("short_description", 160, Owner::Platform)),
+        ("description", text("description", 4000, Owner::Platform)),
+        ("severity", field(Kind::Severity, "", Owner::Platform)),
+        ("status", status(Owner::Platform)),
+        ("assigned_to", reference("assigned_to", "sys_user", "email", Owner::External)),
     ];
     let mut settings = base(Preset::Incidents, fields);
     // Seed 004 gives work notes to ServiceNow: they reach the platform's internal channel.
@@ -101,13 +122,13 @@ pub fn incidents() -> Settings {
 /// Seed 002: calls that need a ticket. The state of the ticket is ServiceNow's.
 #[must_use]
 pub fn genesys() -> Settings {
-    base(Preset::Genesys, vec![status(Owner::External)])
+    base(Preset::Genesys, vec![("status", status(Owner::External))])
 }
 
 /// Seed 000: conversations handed to a person.
 #[must_use]
 pub fn bot() -> Settings {
-    let mut settings = base(Preset::Bot, vec![status(Owner::External)]);
+    let mut settings = base(Preset::Bot, vec![("status", status(Owner::External))]);
     let categories = [
         ("vpn", "network", "vpn"),
         ("wifi", "network", "wireless"),
@@ -124,5 +145,140 @@ pub fn bot() -> Settings {
         .into_iter()
         .map(|(tag, c, s)| (tag.to_owned(), (c.to_owned(), s.to_owned())))
         .collect();
+    settings
+}
+
+/// Seed 003: every class of the task family. The tickets are ServiceNow's; the platform is told of
+/// them and may change state and assignment. States differ from class to class.
+#[must_use]
+pub fn neo() -> Settings {
+    let task = vec![pair("open", &["1", "2", "-5"], &[]), pair("closed", &["3", "4", "7"], &[])];
+    let mut state = choice("state", task, Owner::Shared);
+    let of = |pairs: Vec<ChoicePair>| json!({ "pairs": pairs });
+    state.types = BTreeMap::from([
+        (
+            table("incident"),
+            of(vec![
+                pair("open", &["1", "2"], &[]),
+                pair("on-hold", &["3"], &[("hold_reason", "4")]),
+                pair("resolved", &["6"], RESOLUTION),
+                pair("closed", &["7"], RESOLUTION),
+                pair("canceled", &["8"], &[]),
+            ]),
+        ),
+        (
+            table("change_request"),
+            of(vec![
+                pair("open", &["-5", "-4", "-3", "-2", "-1", "0"], &[]),
+                pair(
+                    "closed",
+                    &["3"],
+                    &[("close_code", "successful"), ("close_notes", "Closed on the platform.")],
+                ),
+                pair("canceled", &["4"], &[]),
+            ]),
+        ),
+        (
+            table("problem"),
+            of(vec![
+                pair("open", &["101", "102", "103", "104"], &[]),
+                pair(
+                    "resolved",
+                    &["106"],
+                    &[
+                        ("resolution_code", "fix_applied"),
+                        ("fix_notes", "Resolved on the platform."),
+                    ],
+                ),
+                pair("closed", &["107"], &[]),
+            ]),
+        ),
+    ]);
+    let of_incidents = |mut field: FieldSettings| {
+        field.only = Some(vec![table("incident")]);
+        field
+    };
+    let urgency = |column: &str| {
+        of_incidents(choice(
+            column,
+            vec![pair("high", &["1"], &[]), pair("medium", &["2"], &[]), pair("low", &["3"], &[])],
+            Owner::External,
+        ))
+    };
+    let fields = vec![
+        ("title", text("short_description", 160, Owner::External)),
+        ("description", text("description", 4000, Owner::External)),
+        ("state", state),
+        ("impact", urgency("impact")),
+        ("urgency", urgency("urgency")),
+        ("category", of_incidents(text("category", 40, Owner::External))),
+        ("assigned_to", reference("assigned_to", "sys_user", "email", Owner::Shared)),
+        (
+            "assignment_group",
+            reference("assignment_group", "sys_user_group", "name", Owner::Shared),
+        ),
+        ("caller", of_incidents(reference("caller_id", "sys_user", "email", Owner::External))),
+        ("company", reference("company", "core_company", "name", Owner::External)),
+    ];
+    let mut settings = base(Preset::Neo, fields);
+    settings.tickets =
+        ["incident", "sc_request", "sc_req_item", "sc_task", "change_request", "problem"]
+            .into_iter()
+            .map(|name| TicketType { table: table(name), when: None })
+            .collect();
+    settings.filters.mirror = Some("true".to_owned());
+    settings.lifecycle = Lifecycle {
+        field: name("state"),
+        open: "open".to_owned(),
+        resolved: Vec::new(),
+        closed: vec!["closed".to_owned()],
+        ..Lifecycle::default()
+    };
+    settings
+}
+
+/// Seed 001: customer service cases. The case is ServiceNow's; its comments go both ways.
+#[must_use]
+pub fn helpdesk() -> Settings {
+    let states = vec![
+        pair("open", &["1", "10"], &[]),
+        pair("awaiting-info", &["18"], &[]),
+        pair(
+            "resolved",
+            &["6"],
+            &[("resolution_code", "15"), ("close_notes", "Resolved on the platform.")],
+        ),
+        pair("closed", &["3"], &[]),
+        pair("canceled", &["7"], &[]),
+    ];
+    let levels = vec![
+        pair("critical", &["1"], &[]),
+        pair("high", &["2"], &[]),
+        pair("medium", &["3"], &[]),
+        pair("low", &["4"], &[]),
+    ];
+    let fields = vec![
+        ("title", text("short_description", 160, Owner::External)),
+        ("description", text("description", 4000, Owner::External)),
+        ("status", choice("state", states, Owner::External)),
+        (
+            "urgency",
+            choice(
+                "urgency",
+                levels[1..]
+                    .iter()
+                    .zip(["1", "2", "3"])
+                    .map(|(p, v)| pair(&p.platform, &[v], &[]))
+                    .collect(),
+                Owner::Shared,
+            ),
+        ),
+        ("assigned_to", reference("assigned_to", "sys_user", "email", Owner::External)),
+        ("account", reference("account", "customer_account", "name", Owner::External)),
+        ("contact", reference("contact", "customer_contact", "email", Owner::External)),
+    ];
+    let mut settings = base(Preset::Helpdesk, fields);
+    settings.tickets = vec![TicketType { table: table("sn_customerservice_case"), when: None }];
+    settings.filters.mirror = Some("true".to_owned());
     settings
 }

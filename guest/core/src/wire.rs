@@ -13,8 +13,8 @@ pub use servicenow::record as servicenow_record;
 pub(crate) use servicenow::{count as servicenow_count, seen_entry as servicenow_entry};
 
 use firn_model::{
-    Answer, AnswerBody, Exchange, HttpRequest, HttpResponse, Link, Millis, Outcome, Refusal, Side,
-    TenantId, Uncertainty, parse_http_date,
+    Answer, AnswerBody, Clock, Exchange, HttpRequest, HttpResponse, Link, Millis, Outcome, Refusal,
+    Side, TenantId, Uncertainty, parse_http_date,
 };
 
 use crate::land::Reading;
@@ -100,7 +100,8 @@ fn failure(response: &HttpResponse, now: Millis) -> Option<Outcome> {
     Some(match response.status {
         200..=299 => return None,
         401 => Outcome::SignInFailed,
-        404 | 410 => Outcome::Gone,
+        404 => Outcome::Gone,
+        410 => Outcome::Deleted,
         429 => Outcome::Throttled { after: after() },
         // It asks us to come back: nothing was done.
         503 if response.header("retry-after").is_some() => Outcome::Throttled { after: after() },
@@ -138,6 +139,17 @@ fn said(body: &str) -> String {
         .join(": ");
     let message = if message.is_empty() { "no reason given".to_owned() } else { message };
     crate::masking::mask(&message).text.chars().take(300).collect()
+}
+
+/// What an answer says of that side's clock: its `Date` (whole seconds) lies between the request
+/// and its answer.
+#[must_use]
+pub fn clock(exchange: &Exchange, answer: &Answer, now: Millis) -> Option<Clock> {
+    let AnswerBody::Response(response) = &answer.body else { return None };
+    let theirs = parse_http_date(response.header("date")?).ok()?;
+    // When it was written, our clock showed something from `since` to `now`, and theirs something
+    // within the second that it names.
+    Some(Clock { low: theirs.since(now), high: theirs.plus(999).since(exchange.since) })
 }
 
 /// A success that does not have the form of one: a login page, a cut answer. For a write that is
@@ -178,6 +190,26 @@ mod tests {
         // However long they ask for, an hour is the longest wait.
         let long = Outcome::Throttled { after: Some(u64::MAX) };
         assert_eq!(long.not_before(Millis(0)), Some(Millis(3_600_000)));
+    }
+
+    #[test]
+    fn a_clock_is_measured_by_the_answers_date() {
+        let at = parse_http_date("Wed, 29 Apr 2026 14:30:00 GMT").unwrap();
+        let exchange = Exchange {
+            kind: firn_model::ExchangeKind::Read,
+            number: 1,
+            since: Millis(at.0 - 4_000),
+            deadline: at,
+        };
+        let answer = Answer {
+            ticket: String::new(),
+            tenant: TenantId::new("acme").unwrap(),
+            integration: firn_model::IntegrationId::new("int-1").unwrap(),
+            body: AnswerBody::Response(response(200, &[("date", "Wed, 29 Apr 2026 14:30:00 GMT")])),
+        };
+        // 4 s ahead of us, asked and answered within 200 ms.
+        let clock = clock(&exchange, &answer, Millis(at.0 - 3_800)).unwrap();
+        assert_eq!(clock, Clock { low: 3_800, high: 4_999 });
     }
 
     #[test]

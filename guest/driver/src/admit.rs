@@ -1,12 +1,12 @@
 //! Admission: is it genuine, can it be read, is it new? Then one durable row, and only then an
 //! answer. What cannot be understood is kept, with its reason; what is not genuine is refused.
 
-use firn_core::escalation::{self, Escalation, Ticket};
-use firn_core::settings::Rules;
+use firn_core::escalation::{self, Escalation, Standing, Ticket};
+use firn_core::settings::{Gate, Rules};
 use firn_core::{identity, intake, json};
 use firn_model::{
-    Audit, CommitError, Delivery, DeliveryState, Finding, FindingKind, Inbound, InboundKind, Link,
-    PlatformId, Problem, Quarantined, Reply, SideState, TenantId,
+    Audit, ClosedPolicy, CommitError, Delivery, DeliveryState, Entry, Finding, FindingKind,
+    Inbound, InboundKind, Link, PlatformId, Problem, Quarantined, Reply, TableName, TenantId,
 };
 use serde_json::json;
 
@@ -49,6 +49,9 @@ fn webhook<D: Doors>(
             return Ok(());
         }
     };
+    if shut_out(session, rules, inbound, Gate::Webhooks)? {
+        return Ok(());
+    }
     let observation = intake::servicenow(rules, &inbound.body);
     let identity = signed
         .unwrap_or_else(|| intake::webhook_identity(observation.as_ref().ok(), &inbound.body));
@@ -135,10 +138,58 @@ fn event<D: Doors>(
         session.problem(inbound.request, &malformed(&why));
         return Ok(());
     }
+    if shut_out(session, rules, inbound, Gate::Events)? {
+        return Ok(());
+    }
     match intake::platform(rules, &inbound.body) {
         Ok(event) => receive(session, inbound, &format!("ev-{}", event.id), None),
         Err(why) => unusable(session, inbound, &why),
     }
+}
+
+/// Whether a filter keeps a payload out. If so it is answered, and noted in the audit. A filter
+/// that cannot be evaluated on a payload keeps nothing out.
+fn shut_out<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    inbound: &Inbound,
+    gate: Gate,
+) -> Result<bool, CommitError> {
+    let Ok(payload) = json::object(&inbound.body) else { return Ok(false) };
+    if rules.lets_in(gate, &json!({ "payload": payload })).unwrap_or(true) {
+        return Ok(false);
+    }
+    let filters = &rules.settings().filters;
+    let (name, filter) = match gate {
+        Gate::Webhooks => ("filters.webhooks", &filters.webhooks),
+        _ => ("filters.events", &filters.events),
+    };
+    filtered(
+        session,
+        inbound,
+        &format!("{name} excludes it: {}", filter.as_deref().unwrap_or_default()),
+    )?;
+    Ok(true)
+}
+
+fn filtered<D: Doors>(
+    session: &mut Session<'_, D>,
+    inbound: &Inbound,
+    why: &str,
+) -> Result<(), CommitError> {
+    let line = Audit {
+        integration: inbound.integration.clone(),
+        link: None,
+        at: session.now,
+        event: "filtered".to_owned(),
+        key: None,
+        side: None,
+        fields: Vec::new(),
+        note: Some(why.to_owned()),
+    };
+    session.audit(&inbound.tenant, &line)?;
+    session.reply(inbound.request, 200, &json!({ "status": "filtered", "reason": why }));
+    Ok(())
 }
 
 fn malformed(why: &str) -> Problem {
@@ -158,57 +209,113 @@ fn escalate<D: Doors>(
     }
     match escalation::read(rules, &inbound.body, session.now) {
         Err(why) => unusable(session, inbound, &why),
-        Ok(Escalation::Filtered(why)) => {
-            let line = Audit {
-                integration: inbound.integration.clone(),
-                link: None,
-                at: session.now,
-                event: "filtered".to_owned(),
-                key: None,
-                side: None,
-                fields: Vec::new(),
-                note: Some(why.clone()),
-            };
-            session.audit(&inbound.tenant, &line)?;
-            session.reply(inbound.request, 200, &json!({ "status": "filtered", "reason": why }));
-            Ok(())
-        }
+        Ok(Escalation::Filtered(why)) => filtered(session, inbound, &why),
         Ok(Escalation::Ticket(ticket)) => open(session, rules, inbound, *ticket),
     }
 }
 
 /// One link per conversation or call, however often it is asked for. The intent is stored before
-/// anything is sent.
+/// anything is sent. What a ticket that is closed already leads to is a policy; the same request
+/// again is never a new wish.
 fn open<D: Doors>(
     session: &mut Session<'_, D>,
     rules: &Rules,
     inbound: &Inbound,
     ticket: Ticket,
 ) -> Result<(), CommitError> {
-    let id = identity::link_id(&inbound.integration, &ticket.record);
-    if let Some(link) = session.link(&inbound.tenant, &inbound.integration, &id)? {
-        let reply = match &link.external {
-            Some(external) => Reply {
-                status: 200,
-                body: json!({ "status": "existing", "link": id, "sys_id": external.sys_id, "number": external.number }).to_string(),
-                waits_for: None,
-                first: false,
-            },
-            None => Reply {
-                status: 202,
-                body: json!({ "status": "pending", "link": id }).to_string(),
-                waits_for: Some(id),
-                first: false,
-            },
-        };
-        session.answer(inbound.request, reply);
-        return Ok(());
+    let (tenant, id) = (&inbound.tenant, &inbound.integration);
+    let asked = identity::short(&["asked", &inbound.body]);
+    let Some(mut link) = session.current(tenant, id, &ticket.record)? else {
+        return make(session, rules, inbound, ticket, asked, None);
+    };
+    if asked_before(session, tenant, &link, &asked)? {
+        return existing(session, inbound, &link, "existing");
     }
-    let mut link = new_link(session, &inbound.tenant, rules, &ticket.record)?;
+    let policy = rules.settings().correlation.closed;
+    let status = match (escalation::standing(rules, &link), policy) {
+        (Standing::Open, _) | (Standing::Resolved | Standing::Closed, ClosedPolicy::Append) => {
+            "existing"
+        }
+        (Standing::Resolved, ClosedPolicy::Reopen) => {
+            escalation::reopen(rules, &mut link);
+            "reopened"
+        }
+        (Standing::Ended, ClosedPolicy::Append | ClosedPolicy::Reopen) => "gone",
+        // ServiceNow does not let a closed ticket be opened again: another one takes its place.
+        (Standing::Closed, ClosedPolicy::Reopen) | (_, ClosedPolicy::New) => {
+            return make(session, rules, inbound, ticket, asked, Some(link));
+        }
+    };
+    link.asked.push(asked);
+    let known = |link: &Link, entry: &Entry| link.entries.iter().any(|e| e.origin == entry.origin);
+    let evidence = ticket.evidence.filter(|e| link.tombstone.is_none() && !known(&link, e));
+    link.entries.extend(evidence);
+    let at_rest = link.clone();
+    session.advance(tenant, rules, link, &[])?;
+    existing(session, inbound, &at_rest, status)
+}
+
+/// Whether this very request asked for the ticket of this generation or an earlier one.
+fn asked_before<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    link: &Link,
+    asked: &String,
+) -> Result<bool, CommitError> {
+    for generation in 1..=link.generation {
+        let id = identity::link_id(&link.integration, &link.platform_id, generation);
+        let known = session.link(tenant, &link.integration, &id)?;
+        if known.is_some_and(|l| l.asked.contains(asked)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn existing<D: Doors>(
+    session: &mut Session<'_, D>,
+    inbound: &Inbound,
+    link: &Link,
+    status: &str,
+) -> Result<(), CommitError> {
+    let reply = match &link.external {
+        Some(external) => Reply {
+            status: 200,
+            body: json!({ "status": status, "link": link.id, "sys_id": external.sys_id, "number": external.number }).to_string(),
+            waits_for: None,
+            first: false,
+        },
+        None => Reply {
+            status: 202,
+            body: json!({ "status": "pending", "link": link.id }).to_string(),
+            waits_for: Some(link.id.clone()),
+            first: false,
+        },
+    };
+    session.answer(inbound.request, reply);
+    Ok(())
+}
+
+/// The link of a ticket to be; after `earlier`, if that one's ticket is closed.
+fn make<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    inbound: &Inbound,
+    ticket: Ticket,
+    asked: String,
+    earlier: Option<Link>,
+) -> Result<(), CommitError> {
+    let (tenant, id) = (&inbound.tenant, &inbound.integration);
+    let generation = earlier.as_ref().map_or(1, |link| link.generation + 1);
+    let mut link = new_link(session, tenant, rules, &ticket.record, generation, ticket.table)?;
     link.draft = Some(ticket.draft);
     link.entries.extend(ticket.evidence);
-    let key = rows::link(&inbound.tenant, &inbound.integration, &link.id);
-    session.put(&key, &link, Some(session.now))?;
+    link.asked.push(asked);
+    if let Some(mut earlier) = earlier {
+        earlier.successor = Some(link.id.clone());
+        session.advance(tenant, rules, earlier, &[])?;
+    }
+    session.put(&rows::link(tenant, id, &link.id), &link, Some(session.now))?;
     session.answer(
         inbound.request,
         Reply {
@@ -227,24 +334,13 @@ pub(crate) fn new_link<D: Doors>(
     tenant: &TenantId,
     rules: &Rules,
     record: &PlatformId,
+    generation: u32,
+    table: TableName,
 ) -> Result<Link, CommitError> {
-    let now = session.now;
-    let link = Link {
-        id: identity::link_id(rules.id(), record),
-        integration: rules.id().clone(),
-        platform_id: record.clone(),
-        key: identity::correlation_key(record),
-        external: None,
-        draft: None,
-        fields: std::collections::BTreeMap::new(),
-        entries: Vec::new(),
-        platform_side: SideState::default(),
-        external_side: SideState::default(),
-        references: std::collections::BTreeMap::new(),
-        sequence: 0,
-        created: now,
-        updated: now,
-    };
+    let id = identity::link_id(rules.id(), record, generation);
+    let key = identity::correlation_key(record, generation);
+    let mut link = Link::new(id, rules.id().clone(), record.clone(), key, table, session.now);
+    link.generation = generation;
     session.put(&rows::by_key(tenant, rules.id(), link.key.as_str()), &link.id, None)?;
     Ok(link)
 }

@@ -1,12 +1,14 @@
 //! What an operator asks for. Each is an input like any other: it changes a link or a row, and
 //! lets the plan look again.
 
-use firn_core::settings;
-use firn_core::{mapping, plan, preset};
+mod configure;
+mod links;
+
+use firn_core::{mapping, plan};
 use firn_model::{
-    Audit, CommitError, Configure, Conflict, ConflictId, ConflictState, DeadLetter, Decision,
-    Integration, IntegrationId, LinkId, Mirror, Operation, Parked, ParkedWhy, Problem, Resolution,
-    Shape, Side, TenantId, Verb,
+    Audit, Cause, CommitError, Conflict, ConflictId, ConflictState, DeadLetter, Decision,
+    IntegrationId, LinkId, Mirror, Operation, Parked, ParkedWhy, Problem, Resolution, Shape, Side,
+    TenantId, Verb,
 };
 use serde_json::json;
 
@@ -22,7 +24,23 @@ pub(crate) fn operate<D: Doors>(
 ) -> Result<(), CommitError> {
     match operation {
         Operation::Configure { integration } => {
-            configure(session, request, tenant, integration, by)
+            configure::configure(session, request, tenant, integration, by)
+        }
+        Operation::Apply { id, document, intent } => {
+            configure::apply(session, request, tenant, id, document, *intent, by)
+        }
+        Operation::Rollback { integration, version } => {
+            configure::rollback(session, request, tenant, integration, *version, by)
+        }
+        Operation::Attach { integration, record, ticket, table } => {
+            let pair = links::Pair { record, ticket, table: table.as_ref() };
+            links::attach(session, request, tenant, integration, &pair, by)
+        }
+        Operation::Unlink { integration, link } => {
+            links::unlink(session, request, tenant, integration, link, by)
+        }
+        Operation::Explain { integration, link } => {
+            links::explain(session, request, tenant, integration, link)
         }
         Operation::Resolve { integration, conflict, resolution } => {
             resolve(session, request, tenant, integration, conflict, resolution, by)
@@ -44,7 +62,7 @@ pub(crate) fn operate<D: Doors>(
             reconcile::start(session, request, tenant, integration, *mode, by)
         }
         Operation::Resync { integration, link } => {
-            resync(session, request, tenant, integration, link, by)
+            links::resync(session, request, tenant, integration, link, by)
         }
     }
 }
@@ -81,66 +99,6 @@ fn note<D: Doors>(
     session.audit(tenant, &line)
 }
 
-fn configure<D: Doors>(
-    session: &mut Session<'_, D>,
-    request: u64,
-    tenant: &TenantId,
-    given: &Configure,
-    by: &str,
-) -> Result<(), CommitError> {
-    let key = rows::integration(tenant, &given.id);
-    let known = session.get::<Integration>(&key)?;
-    if known.is_none() && !given.create {
-        return not_found(session, request, "integration", given.id.as_str());
-    }
-    let created = known.is_none();
-    let start = known.clone().unwrap_or_else(|| Integration {
-        id: given.id.clone(),
-        tenant: tenant.clone(),
-        slug: given.id.as_str().to_owned(),
-        name: given.id.as_str().to_owned(),
-        base_url: String::new(),
-        platform: firn_model::PlatformContract::default(),
-        enabled: true,
-        settings: preset::settings(given.preset.unwrap_or_default()),
-    });
-    let integration =
-        settings::overlay(&start.settings, &given.settings).map(|settings| Integration {
-            slug: given.slug.clone().unwrap_or(start.slug),
-            name: given.name.clone().unwrap_or(start.name),
-            base_url: given.base_url.clone().unwrap_or(start.base_url),
-            platform: given.platform.clone().unwrap_or(start.platform),
-            enabled: given.enabled.unwrap_or(start.enabled),
-            id: start.id,
-            tenant: start.tenant,
-            settings,
-        });
-    let sound = integration
-        .map_err(|fault| vec![fault])
-        .and_then(|integration| settings::compile(integration.clone()).map(|_| integration));
-    let integration = match sound {
-        Ok(integration) => integration,
-        Err(faults) => {
-            let text = faults
-                .iter()
-                .map(|f| format!("{}: {}", f.at, f.text))
-                .collect::<Vec<_>>()
-                .join("; ");
-            let problem = Problem::new(422, "unsound-settings", "The settings are not sound", text);
-            let mut body = serde_json::to_value(problem).unwrap_or_default();
-            body["faults"] = json!(faults);
-            session.reply(request, 422, &body);
-            return Ok(());
-        }
-    };
-    if known.as_ref() != Some(&integration) {
-        session.put(&key, &integration, None)?;
-        note(session, tenant, &integration.id, None, "configured", by)?;
-    }
-    session.reply(request, if created { 201 } else { 200 }, &json!(integration));
-    Ok(())
-}
-
 fn resolve<D: Doors>(
     session: &mut Session<'_, D>,
     request: u64,
@@ -167,7 +125,7 @@ fn resolve<D: Doors>(
     else {
         return not_found(session, request, "link", conflict.link.as_str());
     };
-    let Some(field) = rules.field(&conflict.field) else {
+    let Some(field) = rules.field(&link.table, &conflict.field) else {
         return stale(session, "its field is not mapped any more");
     };
     let state = link.fields.entry(conflict.field.clone()).or_default();
@@ -182,7 +140,7 @@ fn resolve<D: Doors>(
             state.shape(Side::External).and_then(|s| mapping::to_platform(field, s).ok())
         }
         Resolution::Value(value) => {
-            Some(Shape::one(mapping::platform_attribute(field), value.clone()))
+            mapping::platform_attribute(field).map(|attribute| Shape::one(attribute, value.clone()))
         }
     };
     let users = &link.references;
@@ -205,6 +163,7 @@ fn resolve<D: Doors>(
         platform: chosen.clone(),
         seen: (state.shape(Side::Platform).cloned(), state.shape(Side::External).cloned()),
         by: by.to_owned(),
+        cause: Cause::Conflict,
     });
     conflict.state = ConflictState::Resolved {
         by: by.to_owned(),
@@ -259,30 +218,5 @@ fn retry<D: Doors>(
     note(session, tenant, integration, Some(&letter.link), "dead-letter-retried", by)?;
     session.advance(tenant, &rules, link, &[])?;
     session.reply(request, 202, &json!({ "status": "retrying", "id": id }));
-    Ok(())
-}
-
-fn resync<D: Doors>(
-    session: &mut Session<'_, D>,
-    request: u64,
-    tenant: &TenantId,
-    integration: &IntegrationId,
-    id: &LinkId,
-    by: &str,
-) -> Result<(), CommitError> {
-    let (Some(rules), Some(mut link)) =
-        (session.rules(tenant, integration)?, session.link(tenant, integration, id)?)
-    else {
-        return not_found(session, request, "link", id.as_str());
-    };
-    for side in Side::BOTH {
-        let state = link.side_mut(side);
-        state.missing = false;
-        state.look = true;
-        state.look_journal = side == Side::External;
-    }
-    note(session, tenant, integration, Some(id), "resync", by)?;
-    session.advance(tenant, &rules, link, &[])?;
-    session.reply(request, 202, &json!({ "status": "resyncing", "link": id }));
     Ok(())
 }

@@ -1,14 +1,14 @@
 //! Reconcile: looks at both sides of every link with no event to ask for it. A dry run compares
 //! and reports; auto-heal gives what it saw to the plan, like any other observation.
 
-use firn_core::merge::{self, Circumstances, Moved, Verdict};
+use firn_core::journal::Neighbours;
+use firn_core::merge::{self, Moved, Verdict};
 use firn_core::plan::{self, Input};
-use firn_core::settings::Rules;
-use firn_core::{identity, observe, wire};
+use firn_core::settings::{FieldMapping, Rules};
+use firn_core::{explain, identity, observe, wire};
 use firn_model::{
-    Answer, Check, CheckState, CommitError, Exchange, ExchangeKind, FieldDrift, FieldMapping,
-    FieldState, IntegrationId, Key, Link, LinkId, Problem, Run, RunMode, RunState, Side, TenantId,
-    Why,
+    Answer, Check, CheckState, CommitError, Exchange, ExchangeKind, FieldDrift, IntegrationId, Key,
+    Link, LinkId, Millis, Problem, Run, Role, RunMode, RunState, Side, TenantId,
 };
 use serde_json::json;
 
@@ -39,7 +39,9 @@ pub(crate) fn start<D: Doors>(
     let links: Vec<Link> = links
         .iter()
         .filter_map(|row| serde_json::from_str::<Link>(&row.value).ok())
-        .filter(|link| link.external.is_some())
+        .filter(|link| {
+            link.external.is_some() && link.tombstone.is_none() && link.successor.is_none()
+        })
         .collect();
     let id =
         format!("run-{:015}-{}", now.0, &identity::short(&["run", integration.as_str(), by])[..6]);
@@ -180,16 +182,15 @@ fn finish<D: Doors>(
     let seen = std::mem::take(&mut check.seen);
     let mut looked = link.clone();
     for observation in &seen {
-        observe::observe(rules, &mut looked, observation, session.now);
+        observe::observe(rules, &mut looked, &Neighbours::default(), observation, session.now);
     }
     check.entries = (looked.entries.len() - link.entries.len().min(looked.entries.len())) as u64;
     let busy = Side::BOTH.iter().any(|side| link.side(*side).flight.is_some());
-    if !busy {
+    if !busy && link.role != Role::Secondary {
         check.fields = rules
-            .settings()
-            .fields
+            .fields(&looked.table)
             .iter()
-            .filter_map(|field| drift(rules, field, looked.fields.get(&field.name)?, session.now))
+            .filter_map(|field| drift(field, &looked, session.now))
             .collect();
     }
     let run_key = rows::run(&key.tenant, rules.id(), &check.run);
@@ -241,12 +242,8 @@ fn heal<D: Doors>(
 }
 
 /// A field that both sides do not agree on, and what would become of it.
-fn drift(
-    rules: &Rules,
-    field: &FieldMapping,
-    state: &FieldState,
-    now: firn_model::Millis,
-) -> Option<FieldDrift> {
+fn drift(field: &FieldMapping, link: &Link, now: Millis) -> Option<FieldDrift> {
+    let state = link.fields.get(&field.name)?;
     let (platform, external) = (state.platform.as_ref()?, state.external.as_ref()?);
     if let Some(parked) = &state.parked {
         let unchanged = parked.platform.as_ref() == Some(&platform.shape)
@@ -260,15 +257,10 @@ fn drift(
     if matches!(moved, Some(Moved::Neither | Moved::Together)) {
         return None;
     }
-    let circumstances = Circumstances {
-        strategy: rules.strategy(field),
-        window: rules.settings().conflict_window,
-        now,
-    };
-    let verdict = match merge::verdict(field, state, circumstances) {
+    let verdict = match merge::verdict(field, state, plan::circumstances(link, now)) {
         Verdict::Settled | Verdict::Agreed => return None,
         Verdict::Carry { to, why } => {
-            format!("{} would be written to the {to} side ({})", field.name, because(&why))
+            format!("{} would be written to the {to} side ({})", field.name, explain::because(&why))
         }
         Verdict::Park(_) => format!("{} would be kept as it is on both sides", field.name),
         Verdict::Conflict => format!("{} would wait for a person", field.name),
@@ -280,16 +272,4 @@ fn drift(
         base: state.base.as_ref().map(|b| plan::mask_shape(&b.platform)),
         verdict,
     })
-}
-
-fn because(why: &Why) -> &'static str {
-    match why {
-        Why::Carried => "the other side changed",
-        Why::Restored => "the owner's value is restored",
-        Why::LastWriteWins => "the later edit wins",
-        Why::HigherPriority => "the side of higher priority wins",
-        Why::Overruled => "the owner's value stands",
-        Why::Attached => "no common base yet",
-        Why::Created | Why::Resolved { .. } | Why::Mirrored | Why::Evidence => "decided before",
-    }
 }

@@ -21,7 +21,7 @@ pub(crate) fn link(tenant: &TenantId, id: &IntegrationId, link: &LinkId) -> Key 
     Key::new(tenant, &["link", id.as_str(), link.as_str()])
 }
 
-/// From ServiceNow's record to its link.
+/// From ServiceNow's record to its links; the first speaks for it.
 pub(crate) fn by_external(tenant: &TenantId, id: &IntegrationId, sys_id: &str) -> Key {
     Key::new(tenant, &["external", id.as_str(), sys_id])
 }
@@ -44,8 +44,18 @@ pub(crate) fn dead(tenant: &TenantId, id: &IntegrationId, name: &str) -> Key {
     Key::new(tenant, &["dead", id.as_str(), name])
 }
 
-pub(crate) fn audit(tenant: &TenantId, id: &IntegrationId, name: &str) -> Key {
-    Key::new(tenant, &["audit", id.as_str(), name])
+/// Audit lines are kept link by link, in the order of time.
+pub(crate) fn audit(
+    tenant: &TenantId,
+    id: &IntegrationId,
+    link: Option<&LinkId>,
+    name: &str,
+) -> Key {
+    Key::new(tenant, &["audit", id.as_str(), link.map_or("-", LinkId::as_str), name])
+}
+
+pub(crate) fn version(tenant: &TenantId, id: &IntegrationId, version: u64) -> Key {
+    Key::new(tenant, &["version", id.as_str(), &format!("{version:08}")])
 }
 
 pub(crate) fn run(tenant: &TenantId, id: &IntegrationId, run: &str) -> Key {

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use firn_core::journal::Neighbours;
 use firn_core::plan::{Input, advance};
 use firn_core::settings::{self, Rules};
 use firn_core::{identity, wire};
 use firn_model::{
-    Audit, Change, CommitError, Conflict, Expect, Finding, HttpRequest, Integration, IntegrationId,
-    Key, Link, LinkId, Millis, Plan, Problem, Put, Reply, Report, Row, Side, Step, TenantId,
+    Audit, Change, CommitError, Conflict, Expect, Finding, FindingKind, HttpRequest, Integration,
+    IntegrationId, Key, Link, LinkId, Millis, Mirror, Plan, PlatformId, Problem, Put, Reply,
+    Report, Role, Row, Side, Step, TenantId,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -178,6 +180,131 @@ impl<'a, D: Doors> Session<'a, D> {
         self.get(&rows::link(tenant, id, link))
     }
 
+    /// The link that stands for a platform's record now: of its generations the last.
+    pub(crate) fn current(
+        &mut self,
+        tenant: &TenantId,
+        id: &IntegrationId,
+        record: &PlatformId,
+    ) -> Result<Option<Link>, CommitError> {
+        let mut link = self.link(tenant, id, &identity::link_id(id, record, 1))?;
+        while let Some(next) = link.as_ref().and_then(|l| l.successor.clone()) {
+            link = self.link(tenant, id, &next)?;
+        }
+        Ok(link)
+    }
+
+    /// The links on a ticket; the first speaks for it.
+    pub(crate) fn on_ticket(
+        &mut self,
+        tenant: &TenantId,
+        id: &IntegrationId,
+        sys_id: &str,
+    ) -> Result<Vec<LinkId>, CommitError> {
+        Ok(self.get(&rows::by_external(tenant, id, sys_id))?.unwrap_or_default())
+    }
+
+    /// What the other links on a link's ticket have there.
+    fn neighbours(
+        &mut self,
+        tenant: &TenantId,
+        link: &Link,
+    ) -> Result<Option<Neighbours>, CommitError> {
+        let (Role::Primary | Role::Secondary, Some(external)) = (link.role, &link.external) else {
+            return Ok(None);
+        };
+        let id = &link.integration;
+        let mut found = Neighbours::default();
+        for other in self.on_ticket(tenant, id, external.sys_id.as_str())? {
+            if other == link.id {
+                continue;
+            }
+            let Some(other) = self.link(tenant, id, &other)? else { continue };
+            found.busy |= other.external_side.flight.is_some();
+            found.claimed.extend(other.entries.into_iter().filter_map(
+                |entry| match entry.mirror {
+                    Mirror::Mirrored(Some(row)) if entry.origin.side() == Side::Platform => {
+                        Some(row)
+                    }
+                    _ => None,
+                },
+            ));
+        }
+        Ok(Some(found))
+    }
+
+    /// Enters a link into the index of its ticket. If another speaks for it already, this one
+    /// shares it.
+    pub(crate) fn join(&mut self, tenant: &TenantId, link: &mut Link) -> Result<(), CommitError> {
+        let Some(external) = &link.external else { return Ok(()) };
+        let id = link.integration.clone();
+        let key = rows::by_external(tenant, &id, external.sys_id.as_str());
+        let mut links: Vec<LinkId> = self.get(&key)?.unwrap_or_default();
+        if !links.contains(&link.id) {
+            links.push(link.id.clone());
+            self.put(&key, &links, None)?;
+        }
+        link.role = match links.first() {
+            Some(first) if *first != link.id => Role::Secondary,
+            _ if links.len() > 1 => Role::Primary,
+            _ => Role::Sole,
+        };
+        if link.role == Role::Secondary {
+            for other in links.iter().filter(|other| **other != link.id) {
+                self.set_role(tenant, &id, other, links.first() == Some(other))?;
+            }
+            let text = "the ticket is another link's already: that one carries its fields, this one its journal and its status";
+            self.find(
+                tenant,
+                &Finding {
+                    kind: FindingKind::SharedTicket,
+                    integration: id,
+                    link: Some(link.id.clone()),
+                    field: None,
+                    text: text.to_owned(),
+                    at: self.now,
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    fn set_role(
+        &mut self,
+        tenant: &TenantId,
+        id: &IntegrationId,
+        link: &LinkId,
+        first: bool,
+    ) -> Result<(), CommitError> {
+        let role = if first { Role::Primary } else { Role::Secondary };
+        if let Some(mut link) = self.link(tenant, id, link)?
+            && link.role != role
+        {
+            link.role = role;
+            let now = self.now;
+            self.put(&rows::link(tenant, id, &link.id), &link, Some(now))?;
+        }
+        Ok(())
+    }
+
+    /// Takes a link out of the index of its ticket; the next one speaks for it from now on.
+    pub(crate) fn leave(&mut self, tenant: &TenantId, link: &Link) -> Result<(), CommitError> {
+        let Some(external) = &link.external else { return Ok(()) };
+        let id = link.integration.clone();
+        let key = rows::by_external(tenant, &id, external.sys_id.as_str());
+        let mut links: Vec<LinkId> = self.get(&key)?.unwrap_or_default();
+        links.retain(|other| *other != link.id);
+        match links.as_slice() {
+            [] => self.delete(&key),
+            [first, ..] => {
+                let first = first.clone();
+                self.put(&key, &links, None)?;
+                self.set_role(tenant, &id, &first, true)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Puts inputs into a link, and stores and sends what the plan says.
     pub(crate) fn advance(
         &mut self,
@@ -186,7 +313,17 @@ impl<'a, D: Doors> Session<'a, D> {
         link: Link,
         inputs: &[Input],
     ) -> Result<(), CommitError> {
-        let plan = advance(rules, link, inputs, self.now);
+        let mut inputs = inputs.to_vec();
+        inputs.extend(self.neighbours(tenant, &link)?.map(Input::Shared));
+        let mut plan = advance(rules, link, &inputs, self.now);
+        if plan.notice.is_some() {
+            // It has its ticket now. Who else has it decides what it may do there.
+            self.join(tenant, &mut plan.link)?;
+            let shared: Vec<Input> =
+                self.neighbours(tenant, &plan.link)?.map(Input::Shared).into_iter().collect();
+            let next = advance(rules, plan.link.clone(), &shared, self.now);
+            plan = plan.then(next);
+        }
         self.carry_out(tenant, rules, plan)
     }
 
@@ -205,8 +342,6 @@ impl<'a, D: Doors> Session<'a, D> {
             self.requests.extend(wire::request(rules, tenant, &link, side, &exchange, ticket));
         }
         if let Some(notice) = notice {
-            let key = rows::by_external(tenant, id, notice.sys_id.as_str());
-            self.put(&key, &link.id, None)?;
             self.reports.push(Report::Notice(notice));
         }
         for conflict in conflicts {
@@ -256,7 +391,7 @@ impl<'a, D: Doors> Session<'a, D> {
     pub(crate) fn audit(&mut self, tenant: &TenantId, line: &Audit) -> Result<(), CommitError> {
         let what = serde_json::to_string(line).unwrap_or_default();
         let name = format!("{:015}-{}", line.at.0.max(0), identity::short(&["audit", &what]));
-        self.put(&rows::audit(tenant, &line.integration, &name), line, None)
+        self.put(&rows::audit(tenant, &line.integration, line.link.as_ref(), &name), line, None)
     }
 
     pub(crate) fn submit(&mut self, request: HttpRequest) {

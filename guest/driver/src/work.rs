@@ -3,12 +3,13 @@
 
 use firn_core::intake;
 use firn_core::plan::Input;
-use firn_core::settings::Rules;
+use firn_core::settings::{Gate, Rules};
 use firn_core::wire;
 use firn_model::{
-    Answer, CommitError, Delivery, DeliveryState, Draft, InboundKind, IntegrationId, Key, Link,
-    LinkId, Observation, Preset,
+    Answer, CommitError, Delivery, DeliveryState, Draft, ExternalRecord, InboundKind,
+    IntegrationId, Key, Link, Observation, PlatformId, Presence, Preset, Side, SysId, TableName,
 };
+use serde_json::json;
 
 use crate::session::{Session, read_ticket};
 use crate::{Doors, admit, reconcile, rows};
@@ -83,8 +84,8 @@ fn webhook<D: Doors>(
         Ok(observation) => observation,
         Err(why) => return Ok(Some(format!("unreadable: {why}"))),
     };
-    let index = rows::by_external(&key.tenant, rules.id(), &observation.record.id);
-    let Some(id) = session.get::<LinkId>(&index)? else {
+    let links = session.on_ticket(&key.tenant, rules.id(), &observation.record.id)?;
+    if links.is_empty() {
         // Our own insert may be heard before its answer. A ticket that shows another key than ours,
         // or none, is not ours; one whose key is not shown may turn out to be.
         let column = &rules.settings().correlation.column;
@@ -96,16 +97,57 @@ fn webhook<D: Doors>(
             None => true,
         };
         let age = session.now.since(delivery.received);
-        let over = !ours || age > UNKNOWN_TICKET_PATIENCE;
-        return Ok(over.then(|| "not a ticket of ours".to_owned()));
-    };
-    match session.link(&key.tenant, rules.id(), &id)? {
-        Some(link) => {
-            session.advance(&key.tenant, rules, link, &[Input::Seen(observation)])?;
-            Ok(Some(format!("observed by {id}")))
+        if ours && age <= UNKNOWN_TICKET_PATIENCE {
+            return Ok(None);
         }
-        None => Ok(Some("its link is gone".to_owned())),
+        return mirror(session, rules, key, observation).map(Some);
     }
+    let mut observed = Vec::new();
+    for id in links {
+        if let Some(link) = session.link(&key.tenant, rules.id(), &id)? {
+            session.advance(&key.tenant, rules, link, &[Input::Seen(observation.clone())])?;
+            observed.push(id.to_string());
+        }
+    }
+    Ok(Some(format!("observed by {}", observed.join(", "))))
+}
+
+/// A ticket that we did not make: the `mirror` filter decides whether the platform gets a record
+/// of it. The record has the ticket's `sys_id` as its id.
+fn mirror<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    observation: Observation,
+) -> Result<String, CommitError> {
+    let class = observation.record.class.clone().and_then(|c| TableName::new(c).ok());
+    let table = class.or_else(|| rules.tables().next().cloned());
+    let seen = &observation.record;
+    let (Some(table), Ok(sys_id), Ok(record)) =
+        (table, SysId::new(seen.id.clone()), PlatformId::new(seen.id.clone()))
+    else {
+        return Ok("not a ticket of ours".to_owned());
+    };
+    if seen.attributes.is_empty() || seen.presence == Presence::Deleted || !rules.takes(&table) {
+        return Ok("not a ticket of ours".to_owned());
+    }
+    let context = json!({ "table": table, "ticket": seen.attributes });
+    match rules.lets_in(Gate::Mirror, &context) {
+        Ok(true) => {}
+        Ok(false) => return Ok("not a ticket of ours".to_owned()),
+        Err(why) => return Ok(format!("filters.mirror cannot be evaluated on it: {why}")),
+    }
+    let mut link = admit::new_link(session, &key.tenant, rules, &record, 1, table.clone())?;
+    link.origin = Side::External;
+    link.external =
+        Some(ExternalRecord { table, sys_id, number: seen.number.clone(), adopted: true });
+    // A payload may leave columns out, and others may have written in it before.
+    link.external_side.look = true;
+    link.external_side.look_journal = true;
+    let id = link.id.clone();
+    session.join(&key.tenant, &mut link)?;
+    session.advance(&key.tenant, rules, link, &[Input::Seen(observation)])?;
+    Ok(format!("mirrored as {id}"))
 }
 
 fn event<D: Doors>(
@@ -118,21 +160,29 @@ fn event<D: Doors>(
         Ok(event) => event,
         Err(why) => return Ok(Some(format!("unreadable: {why}"))),
     };
-    let id = firn_core::identity::link_id(rules.id(), &event.record);
-    let known = session.link(&key.tenant, rules.id(), &id)?;
+    let known = session.current(&key.tenant, rules.id(), &event.record)?;
+    let deleted = event.observation.record.presence == Presence::Deleted;
     let link = match (known, rules.settings().preset) {
         (Some(link), _) => link,
+        (None, _) if deleted => return Ok(Some("deleted before it had a ticket".to_owned())),
         (None, Preset::Incidents) => {
-            let mut link = admit::new_link(session, &key.tenant, rules, &event.record)?;
+            let mut link =
+                admit::new_link(session, &key.tenant, rules, &event.record, 1, event.table)?;
             link.draft = Some(Draft::default());
             // A part of a record is no ticket: read the rest first, where it can be read.
-            link.platform_side.look = !event.whole && rules.may_read(firn_model::Side::Platform);
+            link.platform_side.look = !event.whole && rules.may_read(Side::Platform);
             link
         }
         (None, Preset::Genesys | Preset::Bot) => {
             return Ok(Some("its conversation was never escalated".to_owned()));
         }
+        (None, Preset::Neo | Preset::Helpdesk) => {
+            return Ok(Some(
+                "it mirrors no ticket: with this preset tickets begin in ServiceNow".to_owned(),
+            ));
+        }
     };
+    let id = link.id.clone();
     session.advance(&key.tenant, rules, link, &[Input::Seen(event.observation)])?;
     Ok(Some(format!("observed by {id}")))
 }
@@ -155,12 +205,16 @@ pub(crate) fn answer<D: Doors>(
         return Ok(());
     };
     let reading = wire::reading(&rules, &link, side, &exchange, answer, session.now);
-    session.advance(&answer.tenant, &rules, link, &[Input::Answered { side, number, reading }])
+    let clock = wire::clock(&exchange, answer, session.now);
+    let told = clock.map(|clock| Input::Told { side, clock });
+    let inputs: Vec<Input> =
+        told.into_iter().chain([Input::Answered { side, number, reading }]).collect();
+    session.advance(&answer.tenant, &rules, link, &inputs)
 }
 
 /// A read's content as an observation.
 pub(crate) fn as_observation(
-    side: firn_model::Side,
+    side: Side,
     reading: firn_core::land::Reading,
 ) -> Result<Option<Observation>, String> {
     use firn_core::land::Reading;
@@ -170,7 +224,7 @@ pub(crate) fn as_observation(
     match reading {
         Reading::Record(record, entries) => Ok(Some(observation(record, entries))),
         Reading::Entries(entries) => Ok(Some(observation(ObservedRecord::default(), entries))),
-        Reading::Found(_) | Reading::Users(_) => Ok(None),
+        Reading::Found(_) | Reading::Rows(_) | Reading::Deletion(_) => Ok(None),
         Reading::Outcome(outcome) => Err(outcome.to_string()),
     }
 }

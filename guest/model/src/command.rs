@@ -99,8 +99,10 @@ pub enum Outcome {
     Applied(Option<ObservedRecord>),
     /// Not done: the record was not as expected.
     Moved(ObservedRecord),
-    /// The side says that there is no such record (or that we may not see it).
+    /// The side says that there is no such record (or that we may not see it). No proof of anything.
     Gone,
+    /// The side says that the record was deleted (410).
+    Deleted,
     /// Not done: too much at once. Come back after so many milliseconds, if it says.
     Throttled {
         /// Milliseconds to wait.
@@ -134,6 +136,7 @@ impl std::fmt::Display for Outcome {
             Outcome::Applied(_) => f.write_str("done"),
             Outcome::Moved(_) => f.write_str("the record was not as expected"),
             Outcome::Gone => f.write_str("the record cannot be found, or may not be seen"),
+            Outcome::Deleted => f.write_str("the record was deleted"),
             Outcome::Throttled { .. } => f.write_str("the side asks for less at once"),
             Outcome::SignInFailed => f.write_str("the sign-in is not accepted"),
             Outcome::Refused(refusal) => {

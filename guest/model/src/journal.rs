@@ -85,6 +85,12 @@ impl EntryOrigin {
         }
     }
 
+    /// Whether a person wrote it; Firn's own notes are nobody's.
+    #[must_use]
+    pub fn is_of_a_person(&self) -> bool {
+        !matches!(self, EntryOrigin::Firn(_))
+    }
+
     /// The id without its origin.
     #[must_use]
     pub fn id(&self) -> &str {

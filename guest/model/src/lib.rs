@@ -34,22 +34,26 @@ pub use id::{
 };
 pub use journal::{Comment, Entry, EntryOrigin, JournalText, Mirror, WorkNote};
 pub use link::{
-    Base, Conflict, ConflictState, Decision, Draft, Exchange, ExchangeKind, ExternalRecord,
-    FieldState, Flight, Ghost, Link, Parked, ParkedWhy, Phase, Reference, Seen, SideState,
+    Base, Cause, Clock, Conflict, ConflictState, Decision, Draft, Ended, Exchange, ExchangeKind,
+    ExternalRecord, FieldState, Flight, Ghost, Link, Parked, ParkedWhy, Phase, Reference, Role,
+    Search, Seen, SideState, Tombstone,
 };
-pub use observation::{EntrySeen, Observation, ObservationSource, ObservedRecord};
+pub use observation::{EntrySeen, Observation, ObservationSource, ObservedRecord, Presence};
 pub use operator::{
-    Check, CheckState, Configure, FieldDrift, Operation, Resolution, Run, RunMode, RunState,
+    Check, CheckState, Configure, FieldDrift, Intent, Operation, Resolution, Run, RunMode,
+    RunState, TicketName, Version,
 };
 pub use plan::{Audit, DeadLetter, Finding, FindingKind, Plan, Step, Why, Written};
 pub use revision::{Order, Revision};
 pub use row::{Change, CommitError, Expect, Key, Put, Row};
 pub use settings::{
-    ChoicePair, CorrelationMode, CorrelationPolicy, Direction, Fault, FieldMapping, Integration,
-    JournalPolicy, Mapping, OffOwner, Owner, PlatformContract, Preset, Settings, Strategy,
-    WebhookPolicy,
+    Backfill, ChoicePair, ClosedPolicy, CorrelationMode, CorrelationPolicy, Direction, Fault,
+    FieldSettings, Filters, GonePolicy, Guard, Integration, JournalPolicy, Kind, Level, Lifecycle,
+    OffOwner, Owner, Permit, PlatformContract, Precision, Preset, Settings, Strategy, TextFormat,
+    TicketType, WebhookPolicy,
 };
 pub use time::{
-    Millis, TimeError, parse_http_date, parse_rfc3339, parse_servicenow, servicenow_text,
+    Millis, TimeError, parse_http_date, parse_rfc3339, parse_servicenow, rfc3339_text,
+    servicenow_text,
 };
 pub use value::{Shape, Side, Value};

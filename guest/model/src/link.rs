@@ -20,8 +20,29 @@ pub struct Link {
     pub platform_id: PlatformId,
     /// The key under which the ticket is found again.
     pub key: CorrelationKey,
+    /// Counts the tickets made for the platform's record: 1, and one more for each that was made
+    /// because the one before was closed.
+    pub generation: u32,
+    /// The link of the next generation, which has taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<LinkId>,
+    /// The side on which the pair began.
+    pub origin: Side,
+    /// Whether it speaks for its ticket, or shares it with a link that does.
+    pub role: Role,
+    /// Set when nothing is to be kept in step any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tombstone: Option<Tombstone>,
+    /// The kind of its ticket.
+    pub table: TableName,
     /// ServiceNow's record, once known.
     pub external: Option<ExternalRecord>,
+    /// The number of a ticket that is to be found and attached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attach: Option<String>,
+    /// Digests of the escalations that asked for the ticket: the same one again is no new wish.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<String>,
     /// What a new ticket is to contain besides its mapped fields. Gone once created.
     pub draft: Option<Draft>,
     /// Mapped fields.
@@ -32,7 +53,7 @@ pub struct Link {
     pub platform_side: SideState,
     /// ServiceNow's side.
     pub external_side: SideState,
-    /// Users looked up by e-mail, so that references can be written.
+    /// Rows looked up, by `table.key=value`, so that references can be written.
     pub references: BTreeMap<String, Reference>,
     /// Counts writes and exchanges; makes their keys.
     pub sequence: u64,
@@ -43,6 +64,42 @@ pub struct Link {
 }
 
 impl Link {
+    /// A link between nothing and nothing.
+    #[must_use]
+    pub fn new(
+        id: LinkId,
+        integration: IntegrationId,
+        platform_id: PlatformId,
+        key: CorrelationKey,
+        table: TableName,
+        now: Millis,
+    ) -> Link {
+        Link {
+            id,
+            integration,
+            platform_id,
+            key,
+            generation: 1,
+            successor: None,
+            origin: Side::Platform,
+            role: Role::Sole,
+            tombstone: None,
+            table,
+            external: None,
+            attach: None,
+            asked: Vec::new(),
+            draft: None,
+            fields: BTreeMap::new(),
+            entries: Vec::new(),
+            platform_side: SideState::default(),
+            external_side: SideState::default(),
+            references: BTreeMap::new(),
+            sequence: 0,
+            created: now,
+            updated: now,
+        }
+    }
+
     /// The state of one side.
     #[must_use]
     pub fn side(&self, side: Side) -> &SideState {
@@ -59,6 +116,42 @@ impl Link {
             Side::External => &mut self.external_side,
         }
     }
+}
+
+/// What a link may do with its ticket. Order and "one write under way" hold per ticket, so that of
+/// several links on one ticket only one carries fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Has its ticket to itself.
+    #[default]
+    Sole,
+    /// Shares its ticket, and carries everything.
+    Primary,
+    /// Shares its ticket, and carries the journal and the status from ServiceNow.
+    Secondary,
+}
+
+/// Why a link is at rest for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ended {
+    /// The record of this side was deleted; that is proved.
+    Gone(Side),
+    /// A person took the pair apart.
+    Unlinked {
+        /// Who.
+        by: String,
+    },
+}
+
+/// A link at rest for good: both records stay, nothing is re-created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tombstone {
+    /// Why.
+    pub why: Ended,
+    /// When.
+    pub at: Millis,
 }
 
 /// ServiceNow's record of a link.
@@ -111,10 +204,14 @@ pub enum ParkedWhy {
     Kept,
     /// The value has no counterpart in the value map.
     Unmapped,
-    /// The text was masked on its way out; carrying it back would destroy the original.
+    /// The text was masked or cut on its way out; carrying it back would destroy the original.
     Masked,
-    /// The user could not be found, or not unambiguously.
+    /// The row could not be found, or not unambiguously.
     Reference,
+    /// A guard forbids the transition.
+    Guarded,
+    /// Its template could not be rendered.
+    Template,
     /// The write was answered with success and changed nothing.
     WriteIgnored,
     /// The write was refused.
@@ -141,6 +238,20 @@ pub struct Decision {
     pub seen: (Option<Shape>, Option<Shape>),
     /// Who decided.
     pub by: String,
+    /// What made a decision necessary.
+    #[serde(default)]
+    pub cause: Cause,
+}
+
+/// What made a decision necessary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// A conflict, resolved by a person.
+    #[default]
+    Conflict,
+    /// A closed ticket that is needed again.
+    Reopen,
 }
 
 /// A write whose answer was lost and that seems to have landed. It may also be that a user made
@@ -175,6 +286,9 @@ pub struct FieldState {
     pub decision: Option<Decision>,
     /// When the owner's value was written back over a non-owner's, within the last hour.
     pub restores: Vec<Millis>,
+    /// When a write of ours was answered with a third value, within the last hour.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flips: Vec<Millis>,
     /// A write to ServiceNow that may still take effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ghost: Option<Ghost>,
@@ -247,8 +361,21 @@ pub enum ExchangeKind {
     Read,
     /// Read the journal of the record.
     Journal,
-    /// Look a user up by e-mail.
-    User(String),
+    /// Look a row up by a key, so that a reference to it can be written.
+    LookUp {
+        /// The table.
+        table: TableName,
+        /// The column to look in.
+        key: Attribute,
+        /// The value to look for.
+        value: String,
+    },
+    /// Look for a ticket by its number.
+    Locate(String),
+    /// The record is not where it was: look for it among all tasks.
+    Class,
+    /// The record is nowhere: look for the proof that it was deleted.
+    Deletion,
     /// Send the write in flight.
     Send,
 }
@@ -287,8 +414,59 @@ pub struct SideState {
     pub one_by_one: bool,
     /// The record could not be found when it was last read.
     pub missing: bool,
+    /// It was not where it should be; what is asked next to learn why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Search>,
+    /// How that side's clock stands to ours, as far as answers have told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
     /// Creating the record was refused: nothing more until somebody retries the dead letter.
     pub halted: bool,
+}
+
+/// How it is found out why a record cannot be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Search {
+    /// Perhaps it is of another class now.
+    Class,
+    /// Perhaps it was deleted.
+    Deletion,
+}
+
+/// How a side's clock stands to ours: an interval that holds "theirs minus ours", in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clock {
+    /// At least.
+    pub low: i64,
+    /// At most.
+    pub high: i64,
+}
+
+impl Clock {
+    /// Their clock minus ours.
+    #[must_use]
+    pub fn offset(&self) -> i64 {
+        self.low.saturating_add(self.high) / 2
+    }
+
+    /// How far the offset may be wrong.
+    #[must_use]
+    pub fn uncertainty(&self) -> u64 {
+        self.high.saturating_sub(self.low).unsigned_abs() / 2
+    }
+
+    /// What two measurements say together. If they contradict each other the clock was set, and
+    /// the later one counts.
+    #[must_use]
+    pub fn and(earlier: Option<Clock>, later: Clock) -> Clock {
+        match earlier {
+            Some(earlier) if earlier.low <= later.high && later.low <= earlier.high => {
+                Clock { low: earlier.low.max(later.low), high: earlier.high.min(later.high) }
+            }
+            _ => later,
+        }
+    }
 }
 
 /// A reference, looked up.

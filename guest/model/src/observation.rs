@@ -33,6 +33,21 @@ pub struct ObservedRecord {
     pub revision: Option<Revision>,
     /// What was seen. A missing attribute says nothing about it.
     pub attributes: BTreeMap<Attribute, Value>,
+    /// Whether it is there at all.
+    #[serde(default)]
+    pub presence: Presence,
+}
+
+/// Whether a record is there. That it cannot be found says nothing; a proof that it was deleted
+/// does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Presence {
+    /// It is.
+    #[default]
+    There,
+    /// It was deleted.
+    Deleted,
 }
 
 /// A journal entry as seen on one side.

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConflictId, FieldName, IntegrationId, LinkId, Millis, Observation, PlatformContract, Preset,
-    Shape, Value,
+    ConflictId, FieldName, Integration, IntegrationId, LinkId, Millis, Observation,
+    PlatformContract, PlatformId, Preset, Shape, SysId, TableName, Value,
 };
 
 /// How a conflict is resolved.
@@ -53,6 +53,39 @@ pub struct Configure {
     pub settings: serde_json::Value,
 }
 
+/// Whether something is only looked at or also done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Intent {
+    /// Only says what it would do.
+    Look,
+    /// Does it.
+    Act,
+}
+
+/// A ticket as a person names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TicketName {
+    /// By its id.
+    SysId(SysId),
+    /// By its number.
+    Number(String),
+}
+
+/// One version of an integration's settings, kept for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Its number: 1, 2, ...
+    pub version: u64,
+    /// When it was made.
+    pub at: Millis,
+    /// By whom.
+    pub by: String,
+    /// The integration as it was.
+    pub integration: Integration,
+}
+
 /// One request of an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "operation")]
@@ -61,6 +94,48 @@ pub enum Operation {
     Configure {
         /// What is given.
         integration: Box<Configure>,
+    },
+    /// Makes an integration what a settings document says.
+    Apply {
+        /// Its id.
+        id: IntegrationId,
+        /// The document, as JSON.
+        document: serde_json::Value,
+        /// Only look, or do it.
+        intent: Intent,
+    },
+    /// Makes an earlier version of an integration's settings the present one.
+    Rollback {
+        /// The integration.
+        integration: IntegrationId,
+        /// The version.
+        version: u64,
+    },
+    /// Pairs a platform's record with a ticket that is there.
+    Attach {
+        /// The integration.
+        integration: IntegrationId,
+        /// The platform's record.
+        record: PlatformId,
+        /// The ticket.
+        ticket: TicketName,
+        /// Its table; the settings' first if not given.
+        #[serde(default)]
+        table: Option<TableName>,
+    },
+    /// Takes a pair apart: both records stay, nothing is kept in step any more.
+    Unlink {
+        /// The integration.
+        integration: IntegrationId,
+        /// The link.
+        link: LinkId,
+    },
+    /// Tells why each value of a link is what it is.
+    Explain {
+        /// The integration.
+        integration: IntegrationId,
+        /// The link.
+        link: LinkId,
     },
     /// Resolves a conflict.
     Resolve {

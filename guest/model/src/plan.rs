@@ -22,6 +22,12 @@ pub enum Why {
     HigherPriority,
     /// Both changed: the owner's value stands.
     Overruled,
+    /// Both changed: one side's transition is forbidden by a guard.
+    Guarded,
+    /// The ticket was closed, and is needed again.
+    Reopened,
+    /// The other side's record is gone for good.
+    OtherGone,
     /// A person decided.
     Resolved {
         /// Who.
@@ -109,6 +115,18 @@ pub enum FindingKind {
     RecordMissing,
     /// The sign-in is not accepted.
     SignInFailed,
+    /// A side made a transition that a guard forbids.
+    Guarded,
+    /// A record was deleted.
+    RecordGone,
+    /// A record is of another class now.
+    Reclassed,
+    /// A record was changed after its other side was gone.
+    UnseenEdit,
+    /// A template could not be rendered.
+    TemplateFailed,
+    /// A ticket is shared by several links.
+    SharedTicket,
 }
 
 /// Something a person should see.
@@ -165,6 +183,18 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// This plan, and one made from its link right after it.
+    #[must_use]
+    pub fn then(mut self, next: Plan) -> Plan {
+        self.link = next.link;
+        self.steps = next.steps;
+        self.findings.extend(next.findings);
+        self.audit.extend(next.audit);
+        self.conflicts.extend(next.conflicts);
+        self.dead.extend(next.dead);
+        self
+    }
+
     /// The earliest instant at which somebody should look again, if any.
     #[must_use]
     pub fn wake(&self) -> Option<Millis> {

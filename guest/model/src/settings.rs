@@ -1,4 +1,5 @@
-//! Settings: what an integration is told to do. Validated and compiled by `firn-core`.
+//! Settings: what an integration is told to do, as it is written (in a TOML file, or as JSON
+//! through the API). `firn-core` checks them and compiles them to `Rules`; nothing else reads them.
 
 use std::collections::BTreeMap;
 
@@ -24,12 +25,16 @@ pub struct Integration {
     pub platform: PlatformContract,
     /// Off: deliveries are kept, nothing is sent.
     pub enabled: bool,
+    /// Counts the versions of name, addresses and settings; 1 when new.
+    #[serde(default)]
+    pub version: u64,
     /// What to do.
     pub settings: Settings,
 }
 
 /// How the platform is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PlatformContract {
     /// Where changes are posted. Without it nothing is sent to the platform.
@@ -40,6 +45,7 @@ pub struct PlatformContract {
 
 /// Which of the seeds' ways of working an integration starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Preset {
     /// Seed 004: incidents both ways.
@@ -49,10 +55,21 @@ pub enum Preset {
     Genesys,
     /// Seed 000: conversations handed to a person.
     Bot,
+    /// Seed 003: every class of the task family, told to the platform.
+    Neo,
+    /// Seed 001: customer service cases.
+    Helpdesk,
+}
+
+impl Preset {
+    /// All of them.
+    pub const ALL: [Preset; 5] =
+        [Preset::Incidents, Preset::Genesys, Preset::Bot, Preset::Neo, Preset::Helpdesk];
 }
 
 /// Who may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
     /// Both sides.
@@ -65,7 +82,8 @@ pub enum Direction {
 }
 
 /// Which side a field belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Owner {
     /// The user's own system.
@@ -79,6 +97,7 @@ pub enum Owner {
 
 /// What happens when a side changes a field that it does not own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum OffOwner {
     /// The owner's value is written back; a second time within an hour it is kept instead.
@@ -92,6 +111,7 @@ pub enum OffOwner {
 
 /// What happens when both sides change one field at nearly the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
     /// The later edit.
@@ -103,76 +123,206 @@ pub enum Strategy {
     ManualReview,
 }
 
-/// One line of a value map: a platform value, and the ServiceNow values that mean it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChoicePair {
-    /// The platform's value.
-    pub platform: String,
-    /// ServiceNow's values; the first is the one written when none of them stands there yet.
-    pub external: Vec<String>,
-    /// Columns that must accompany that value (`close_code`, `hold_reason`).
-    #[serde(default)]
-    pub with: BTreeMap<Attribute, Value>,
-}
-
 /// How a field's values translate.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "kind")]
-pub enum Mapping {
-    /// Free text, trimmed, cut to the column's length with a visible ellipsis, and masked on its
-    /// way to ServiceNow.
-    Text {
-        /// The column.
-        column: Attribute,
-        /// Its length in characters.
-        max: usize,
-        /// Whether personal data is masked on the way out.
-        mask: bool,
-    },
-    /// A value map.
-    Choice {
-        /// The column.
-        column: Attribute,
-        /// The map.
-        pairs: Vec<ChoicePair>,
-    },
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Free text: trimmed, masked, and cut to the column's length with a visible ellipsis.
+    Text,
+    /// A value map between one attribute and one column.
+    Choice,
+    /// A value map between one attribute and several columns.
+    Columns,
     /// `critical | high | medium | low`: reads `priority` and `impact`, writes `impact` and
     /// `urgency`, because ServiceNow computes `priority` from them.
     Severity,
-    /// A person, by e-mail address on the platform and by `sys_id` in ServiceNow.
-    User {
-        /// The column, a reference to `sys_user`.
-        column: Attribute,
-    },
+    /// A person, a group or another row, by a key on the platform and by `sys_id` in ServiceNow.
+    Reference,
+    /// An instant or a day.
+    Date,
+    /// One text made of several attributes or columns, one way only.
+    Template,
+    /// A column that every new ticket gets.
+    Constant,
 }
 
-/// One mapped field.
+/// How a text is written on a side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum TextFormat {
+    /// As it is.
+    #[default]
+    Plain,
+    /// HTML.
+    Html,
+    /// Markdown (CommonMark).
+    Markdown,
+}
+
+/// How exact a date is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// `2026-04-29 14:30:00` in ServiceNow (UTC), RFC 3339 on the platform.
+    #[default]
+    Second,
+    /// `2026-04-29` on both sides.
+    Day,
+}
+
+/// One line of a value map: a platform value, and the ServiceNow values that mean it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FieldMapping {
-    /// Its name, which is also the platform's attribute.
-    pub name: FieldName,
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ChoicePair {
+    /// The platform's value.
+    pub platform: String,
+    /// For `choice`: ServiceNow's values; the first is the one written when none of them stands
+    /// there yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub external: Vec<String>,
+    /// For `columns`: what must stand there to mean it; each column, and its values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reads: BTreeMap<Attribute, Vec<String>>,
+    /// For `columns`: what is written to say it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub writes: BTreeMap<Attribute, String>,
+    /// Columns that must accompany that value (`close_code`, `hold_reason`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub with: BTreeMap<Attribute, Value>,
+}
+
+/// Who may make a change of value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Permit {
+    /// Only the platform.
+    Platform,
+    /// Only ServiceNow.
+    External,
+    /// Neither side; and Firn does not write it either.
+    Nobody,
+}
+
+/// A guard on a transition: "only the platform may say resolved", "the desk may close but not
+/// reopen". Values are the platform's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Guard {
+    /// The values that it leads from; none means any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<String>,
+    /// The values that it leads to; none means any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to: Vec<String>,
+    /// Who alone may do it.
+    pub only: Permit,
+}
+
+/// One mapped field as it is written. Which keys are needed and allowed depends on `kind`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct FieldSettings {
     /// How its values translate.
-    #[serde(flatten)]
-    pub mapping: Mapping,
-    /// Whose it is.
-    #[serde(default)]
-    pub owner: Owner,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// ServiceNow's column.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<Attribute>,
+    /// The platform's attribute; the field's name if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attribute: Option<Attribute>,
+    /// Whose it is; `shared` if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
     /// The platform's priority for it, 0 if missing.
-    #[serde(default)]
-    pub platform_priority: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform_priority: Option<i32>,
     /// ServiceNow's priority for it, 0 if missing.
-    #[serde(default)]
-    pub external_priority: i32,
-    /// What happens to a non-owner's change.
-    #[serde(default)]
-    pub off_owner: OffOwner,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_priority: Option<i32>,
+    /// What happens to a non-owner's change; `restored` if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub off_owner: Option<OffOwner>,
     /// The strategy, if it differs from the integration's.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
+    /// The conflict window in milliseconds, if it differs from the integration's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflict_window: Option<u64>,
+    /// Guards on transitions, for value maps.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<Guard>,
+    /// An expression: the field is synchronised only while it is true. It sees `record` (the
+    /// platform's mapped attributes), `ticket` (ServiceNow's mapped columns) and `table`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// The ticket types that have it; all if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub only: Option<Vec<TableName>>,
+    /// For `text` and `template`: the column's length in characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<usize>,
+    /// For `text` and `template`: whether personal data is masked on its way to ServiceNow; true
+    /// if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask: Option<bool>,
+    /// For `text`: how the platform writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform_format: Option<TextFormat>,
+    /// For `text`: how ServiceNow writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_format: Option<TextFormat>,
+    /// For `choice` and `columns`: the value map.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<Vec<ChoicePair>>,
+    /// For `reference`: the table that it points to; `sys_user` if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<TableName>,
+    /// For `reference`: the column by which the platform names it; `email` if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<Attribute>,
+    /// For `date`: how exact it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
+    /// For `date`: the platform's time zone (IANA name) where its texts carry no offset; UTC if
+    /// not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// For `template`: the template. With `column` it sees `record` and makes ServiceNow's column;
+    /// without, it sees `ticket` and makes the platform's attribute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// For `constant`: the value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
+    /// What differs for single ticket types: any of the keys above.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub types: BTreeMap<TableName, serde_json::Value>,
+}
+
+/// One kind of ticket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TicketType {
+    /// Its table.
+    pub table: TableName,
+    /// An expression over `record` (the platform's attributes) or `payload` (an escalation): new
+    /// tickets are of the first type for which it is true. Without it: always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
 }
 
 /// How a ticket is found again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CorrelationMode {
     /// Nothing in ServiceNow keeps the key unique: after an ambiguous create, wait out the
@@ -183,8 +333,23 @@ pub enum CorrelationMode {
     Unique,
 }
 
+/// What an escalation whose ticket is closed already leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum ClosedPolicy {
+    /// The new evidence is added; the ticket stays closed.
+    #[default]
+    Append,
+    /// The ticket is opened again where ServiceNow lets it (a resolved one; a closed one never).
+    Reopen,
+    /// Another ticket is made, under the key `id~2`, `id~3`, ...
+    New,
+}
+
 /// How a ticket is found again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CorrelationPolicy {
     /// The column that holds the key.
@@ -193,6 +358,8 @@ pub struct CorrelationPolicy {
     pub mode: CorrelationMode,
     /// Milliseconds after which the instance cancels a transaction (300,000 by default there).
     pub transaction_limit: u64,
+    /// What an escalation whose ticket is closed already leads to.
+    pub closed: ClosedPolicy,
 }
 
 impl Default for CorrelationPolicy {
@@ -201,12 +368,26 @@ impl Default for CorrelationPolicy {
             column: Attribute::new("correlation_id").unwrap_or_else(|_| unreachable!()),
             mode: CorrelationMode::Plain,
             transaction_limit: 300_000,
+            closed: ClosedPolicy::Append,
         }
     }
 }
 
+/// Which of the entries that were written before a link was made travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Backfill {
+    /// All of them, each with its author and time.
+    #[default]
+    All,
+    /// None: they stay where they are.
+    None,
+}
+
 /// Which journal entries travel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct JournalPolicy {
     /// Customer-visible comments, both ways.
@@ -215,6 +396,15 @@ pub struct JournalPolicy {
     pub work_notes_to_servicenow: bool,
     /// ServiceNow's work notes to an internal channel of the platform. Never to a customer.
     pub work_notes_to_platform: bool,
+    /// Which of the entries that were written before the link travel.
+    pub backfill: Backfill,
+    /// How the platform writes its comments. ServiceNow's journal takes plain text.
+    pub platform_format: TextFormat,
+    /// A template for the text that ServiceNow is given, where all entries come from one user. It
+    /// sees `text`, `author` and `at`. Without it: the text alone, and before an entry from before
+    /// the link a line with its author and time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
 }
 
 impl Default for JournalPolicy {
@@ -223,12 +413,16 @@ impl Default for JournalPolicy {
             comments: true,
             work_notes_to_servicenow: true,
             work_notes_to_platform: false,
+            backfill: Backfill::All,
+            platform_format: TextFormat::Plain,
+            template: None,
         }
     }
 }
 
 /// What a webhook must carry. One of the ways must be on for webhooks to be taken at all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct WebhookPolicy {
     /// Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
@@ -243,43 +437,122 @@ impl Default for WebhookPolicy {
     }
 }
 
+/// What is let in at all. Expressions over `payload`, the raw body; what they exclude is answered
+/// `filtered` and noted in the audit, never dropped silently.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Filters {
+    /// Escalations: `payload.escalationReason in ["IVR_TIMEOUT_EXCEEDED"]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub escalations: Option<String>,
+    /// The platform's events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<String>,
+    /// ServiceNow's webhooks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhooks: Option<String>,
+    /// Tickets that we did not make (over `ticket` and `table`): which of them get a record on the
+    /// platform. Without it: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
+}
+
+/// What becomes of the other side when one is gone for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum GonePolicy {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It is closed: the status field gets the value named in `closed`.
+    Close,
+}
+
+/// Which field says whether a record is open, and by which values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Lifecycle {
+    /// The field.
+    pub field: FieldName,
+    /// The platform's value of a record that is open.
+    pub open: String,
+    /// The values of one that is resolved: it can be opened again.
+    pub resolved: Vec<String>,
+    /// The values of one that is closed: ServiceNow does not let it be opened again.
+    pub closed: Vec<String>,
+    /// What becomes of the other side when one is gone for good.
+    pub gone: GonePolicy,
+}
+
+impl Default for Lifecycle {
+    fn default() -> Self {
+        Lifecycle {
+            field: FieldName::new("status").unwrap_or_else(|_| unreachable!()),
+            open: "open".to_owned(),
+            resolved: vec!["resolved".to_owned()],
+            closed: vec!["closed".to_owned()],
+            gone: GonePolicy::Keep,
+        }
+    }
+}
+
 /// What an integration is told to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Where it started from.
     pub preset: Preset,
-    /// The ticket table.
-    pub table: TableName,
+    /// The kinds of tickets.
+    pub tickets: Vec<TicketType>,
     /// Who may write.
     pub direction: Direction,
-    /// The mapped fields.
-    pub fields: Vec<FieldMapping>,
     /// What happens when both sides change one field at nearly the same time.
     pub strategy: Strategy,
     /// Milliseconds that count as "nearly the same time"; 5,000 in seed 004.
     pub conflict_window: u64,
+    /// The `user_name` as which Firn signs in to ServiceNow.
+    pub external_user: String,
+    /// Milliseconds after which a request counts as lost.
+    pub request_timeout: u64,
     /// Which journal entries travel.
     pub journal: JournalPolicy,
     /// How a ticket is found again.
     pub correlation: CorrelationPolicy,
     /// What a webhook must carry.
     pub webhook: WebhookPolicy,
-    /// The `user_name` as which Firn signs in to ServiceNow.
-    pub external_user: String,
-    /// Milliseconds after which a request counts as lost.
-    pub request_timeout: u64,
+    /// What is let in at all.
+    pub filters: Filters,
+    /// When a record is open.
+    pub lifecycle: Lifecycle,
     /// Category and subcategory by tag (seed 000).
     pub categories: BTreeMap<String, (String, String)>,
-    /// Escalation reasons that make a ticket; empty means all. Others are answered `filtered`.
-    pub escalate_on: Vec<String>,
+    /// The mapped fields, by name.
+    pub fields: BTreeMap<FieldName, FieldSettings>,
+}
+
+/// How bad a fault is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// The settings cannot be used.
+    Error,
+    /// They can, but they hardly mean what they say.
+    Warning,
 }
 
 /// One fault in settings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Fault {
-    /// Where: `fields.status.pairs`.
+    /// Whether it stops the settings from being used.
+    pub level: Level,
+    /// Where: `fields.status.pairs[2].external[0]`; the root is empty.
     pub at: String,
-    /// What is wrong and what to do.
+    /// What is wrong.
     pub text: String,
+    /// What to do.
+    pub remedy: String,
 }

@@ -79,6 +79,12 @@ pub fn parse_http_date(text: &str) -> Result<Millis, TimeError> {
         .map_err(|_| TimeError::new(text, "Wed, 29 Apr 2026 14:30:00 GMT"))
 }
 
+/// Writes an instant as RFC 3339: `2023-10-27T14:30:00Z`.
+#[must_use]
+pub fn rfc3339_text(at: Millis) -> String {
+    jiff::Timestamp::from_millisecond(at.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+}
+
 /// Writes an instant the way ServiceNow does; what is below a second is dropped.
 #[must_use]
 pub fn servicenow_text(at: Millis) -> String {

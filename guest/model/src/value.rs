@@ -42,6 +42,7 @@ impl std::fmt::Display for Side {
 /// One scalar. ServiceNow only ever gives text; `""` there and `null` elsewhere are `Empty`.
 /// There are no floats: they would not replay byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Value {
     /// Cleared, or never filled.

@@ -46,9 +46,10 @@ fn converges(
     ticket: &str,
     link: &Link,
 ) -> Result<(), Violation> {
-    for field in &rules.settings().fields {
+    for field in rules.fields(&link.table) {
         let platform = Shape(BTreeMap::from([(
-            mapping::platform_attribute(field),
+            mapping::platform_attribute(field)
+                .ok_or_else(|| world.violation(format!("{} has no attribute", field.name)))?,
             Value::text(world.platform.records[record].fields[field.name.as_str()].clone()),
         )]));
         let columns = &world.servicenow.tickets[ticket].columns;
@@ -231,7 +232,9 @@ fn count(world: &mut World, audit: &[Audit], findings: &[Finding]) {
             Why::HigherPriority => "why: higher-priority",
             Why::Overruled => "why: overruled",
             Why::Mirrored => "why: mirrored",
-            Why::Resolved { .. } | Why::Attached | Why::Evidence => continue,
+            Why::Guarded => "why: guarded",
+            Why::OtherGone => "why: other-gone",
+            Why::Resolved { .. } | Why::Attached | Why::Evidence | Why::Reopened => continue,
         };
         *world.coverage.entry(what).or_default() += 1;
     }

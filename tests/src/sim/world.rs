@@ -197,7 +197,7 @@ impl World {
             platform: Some(self.integration.platform.clone()),
             enabled: None,
             preset: None,
-            settings: settings_patch(&self.integration.settings),
+            settings: serde_json::to_value(&self.integration.settings).unwrap_or_default(),
         };
         let operation = Operation::Configure { integration: Box::new(given) };
         self.operate(operation);
@@ -594,7 +594,7 @@ impl World {
     }
 
     pub(crate) fn link_of(&self, record: &str) -> Option<Link> {
-        let id = identity::link_id(&self.integration.id, &PlatformId::new(record).ok()?);
+        let id = identity::link_id(&self.integration.id, &PlatformId::new(record).ok()?, 1);
         self.rows::<Link>("link").into_iter().find(|link| link.id == id)
     }
 }
@@ -622,13 +622,14 @@ fn integration(rng: &mut fastrand::Rng) -> Integration {
         [Strategy::LastWriteWins, Strategy::OwnershipPriority, Strategy::ManualReview]
             [rng.usize(0..3)];
     settings.journal.work_notes_to_platform = rng.bool();
-    for field in &mut settings.fields {
-        field.owner = [Owner::Platform, Owner::External, Owner::Shared][rng.usize(0..3)];
-        field.off_owner =
+    for field in settings.fields.values_mut() {
+        field.owner = Some([Owner::Platform, Owner::External, Owner::Shared][rng.usize(0..3)]);
+        field.off_owner = Some(
             [OffOwner::Restored, OffOwner::Restored, OffOwner::Kept, OffOwner::Adopted]
-                [rng.usize(0..4)];
-        field.platform_priority = rng.i32(0..3);
-        field.external_priority = rng.i32(0..3);
+                [rng.usize(0..4)],
+        );
+        field.platform_priority = Some(rng.i32(0..3));
+        field.external_priority = Some(rng.i32(0..3));
     }
     Integration {
         id: IntegrationId::new("int-1").unwrap_or_else(|_| unreachable!()),
@@ -641,18 +642,7 @@ fn integration(rng: &mut fastrand::Rng) -> Integration {
             read_url: Some("https://platform.example/records/{id}".to_owned()),
         },
         enabled: true,
+        version: 0,
         settings,
     }
-}
-
-/// Settings as a patch: fields by name.
-fn settings_patch(settings: &firn_model::Settings) -> serde_json::Value {
-    let mut patch = serde_json::to_value(settings).unwrap_or_default();
-    let fields = patch["fields"].as_array().cloned().unwrap_or_default();
-    patch["fields"] = fields
-        .into_iter()
-        .map(|field| (field["name"].as_str().unwrap_or_default().to_owned(), field))
-        .collect::<serde_json::Map<_, _>>()
-        .into();
-    patch
 }

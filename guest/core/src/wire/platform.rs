@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use firn_model::{
     Attribute, Comment, EntryOrigin, EntrySeen, Exchange, ExchangeKind, HttpResponse, JournalText,
-    Link, Method, Millis, ObservedRecord, Outcome, Preset, Remote, Revision, Value, Verb, WorkNote,
-    parse_rfc3339,
+    Link, Method, Millis, ObservedRecord, Outcome, Presence, Preset, Remote, Revision, Side, Value,
+    Verb, WorkNote, parse_rfc3339, rfc3339_text,
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -36,7 +36,11 @@ pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option
         "set": {},
     });
     if let Some(external) = &link.external {
-        body["record"]["ticket"] = json!({ "sys_id": external.sys_id, "number": external.number });
+        body["record"]["ticket"] = json!({ "sys_id": external.sys_id, "number": external.number, "table": external.table });
+    }
+    // A ticket that began in ServiceNow, and of which the platform has never shown anything.
+    if link.origin == Side::External && link.fields.values().all(|f| f.platform.is_none()) {
+        body["record"]["new"] = true.into();
     }
     match &write.verb {
         Verb::Update { set, .. } => {
@@ -50,11 +54,15 @@ pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option
             }
         }
         Verb::Append { entry, text, .. } => {
-            let author = link.entries.iter().find(|e| e.origin == *entry).map(|e| e.author.clone());
+            let known = link.entries.iter().find(|e| e.origin == *entry);
             body["comment"] = match text {
-                JournalText::Comment(comment) => public(entry, author, comment),
-                JournalText::WorkNote(note) => internal(entry, author, note),
+                JournalText::Comment(comment) => public(entry, comment),
+                JournalText::WorkNote(note) => internal(entry, note),
             };
+            if let Some(known) = known {
+                body["comment"]["author"] = known.author.clone().into();
+                body["comment"]["at"] = rfc3339_text(known.at).into();
+            }
         }
         Verb::Create { .. } => return None,
     }
@@ -68,12 +76,12 @@ pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option
 }
 
 /// The only place where text becomes visible to a customer; it takes nothing but a [`Comment`].
-fn public(origin: &EntryOrigin, author: Option<String>, Comment(text): &Comment) -> Json {
-    json!({ "id": origin.id(), "author": author, "text": text, "visibility": "public" })
+fn public(origin: &EntryOrigin, Comment(text): &Comment) -> Json {
+    json!({ "id": origin.id(), "text": text, "visibility": "public" })
 }
 
-fn internal(origin: &EntryOrigin, author: Option<String>, WorkNote(text): &WorkNote) -> Json {
-    json!({ "id": origin.id(), "author": author, "text": text, "visibility": "internal" })
+fn internal(origin: &EntryOrigin, WorkNote(text): &WorkNote) -> Json {
+    json!({ "id": origin.id(), "text": text, "visibility": "internal" })
 }
 
 /// What the platform calls the records of a preset.
@@ -82,6 +90,8 @@ pub(crate) fn kind(preset: Preset) -> &'static str {
         Preset::Incidents => "incident",
         Preset::Genesys => "call",
         Preset::Bot => "conversation",
+        Preset::Neo => "ticket",
+        Preset::Helpdesk => "case",
     }
 }
 
@@ -142,6 +152,7 @@ pub fn record(record: &Map<String, Json>, at: Option<Millis>) -> Option<Observed
             (version, at) => Some(Revision::Platform { version, at: at.unwrap_or(Millis(0)) }),
         },
         attributes,
+        presence: Presence::There,
     })
 }
 

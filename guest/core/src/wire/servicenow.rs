@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use firn_model::{
     Attribute, Comment, CorrelationKey, EntryOrigin, EntrySeen, Exchange, ExchangeKind,
-    HttpResponse, JournalText, Link, Method, Millis, ObservedRecord, Outcome, Remote, Revision,
-    SysId, Value, Verb, WorkNote, parse_servicenow,
+    HttpResponse, JournalText, Link, Method, Millis, ObservedRecord, Outcome, Presence, Remote,
+    Revision, SysId, TableName, Value, Verb, WorkNote, parse_servicenow,
 };
 use serde_json::{Map, Value as Json};
 
@@ -18,16 +18,16 @@ fn pair(name: &str, value: impl Into<String>) -> (String, String) {
 }
 
 /// Raw values, no links, and only the columns that are wanted.
-fn shape(rules: &Rules) -> Vec<(String, String)> {
+fn shape(rules: &Rules, table: &TableName) -> Vec<(String, String)> {
     vec![
-        pair("sysparm_fields", rules.columns().join(",")),
+        pair("sysparm_fields", rules.columns(table).join(",")),
         pair("sysparm_display_value", "false"),
         pair("sysparm_exclude_reference_link", "true"),
     ]
 }
 
 pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option<Parts> {
-    let table = &rules.settings().table;
+    let table = &link.table;
     let list = |table: &str, query: String, limit: &str| Parts {
         remote: Remote::Servicenow,
         method: Method::Get,
@@ -42,14 +42,36 @@ pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option
             let column = &rules.settings().correlation.column;
             let query = format!("{column}={}^ORDERBYsys_created_on^ORDERBYsys_id", link.key);
             let mut parts = list(table.as_str(), query, "10");
-            parts.query.extend(shape(rules));
+            parts.query.extend(shape(rules, table));
+            parts
+        }
+        ExchangeKind::Locate(number) => {
+            let number: String = number.chars().filter(char::is_ascii_alphanumeric).collect();
+            let mut parts = list("task", format!("number={number}"), "2");
+            parts.query.extend(shape(rules, table));
+            parts
+        }
+        ExchangeKind::Class => {
+            let id = &link.external.as_ref()?.sys_id;
+            Parts {
+                remote: Remote::Servicenow,
+                method: Method::Get,
+                path: format!("/api/now/table/task/{id}"),
+                query: vec![pair("sysparm_fields", "sys_id,sys_class_name,number")],
+                body: None,
+            }
+        }
+        ExchangeKind::Deletion => {
+            let id = &link.external.as_ref()?.sys_id;
+            let mut parts = list("sys_audit_delete", format!("documentkey={id}"), "1");
+            parts.query.push(pair("sysparm_fields", "sys_id,documentkey,tablename"));
             parts
         }
         ExchangeKind::Read => Parts {
             remote: Remote::Servicenow,
             method: Method::Get,
             path: record()?,
-            query: shape(rules),
+            query: shape(rules, table),
             body: None,
         },
         ExchangeKind::Journal => {
@@ -64,11 +86,12 @@ pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option
             ));
             parts
         }
-        ExchangeKind::User(email) => {
-            // A caret would change the meaning of the query; no address that we accept has one.
-            let email: String = email.chars().filter(|c| *c != '^' && !c.is_control()).collect();
-            let mut parts = list("sys_user", format!("email={email}^active=true"), "2");
-            parts.query.push(pair("sysparm_fields", "sys_id,email"));
+        ExchangeKind::LookUp { table, key, value } => {
+            // A caret would change the meaning of the query; no key that we accept has one.
+            let value: String = value.chars().filter(|c| *c != '^' && !c.is_control()).collect();
+            let active = if table.as_str() == "sys_user" { "^active=true" } else { "" };
+            let mut parts = list(table.as_str(), format!("{key}={value}{active}"), "2");
+            parts.query.push(pair("sysparm_fields", format!("sys_id,{key}")));
             parts
         }
         ExchangeKind::Send => send(rules, link, record())?,
@@ -79,7 +102,7 @@ fn send(rules: &Rules, link: &Link, record: Option<String>) -> Option<Parts> {
     let flight = link.external_side.flight.as_ref()?;
     let (method, path, columns) = match &flight.write.verb {
         Verb::Create { set, .. } => {
-            (Method::Post, format!("/api/now/table/{}", rules.settings().table), set.clone())
+            (Method::Post, format!("/api/now/table/{}", link.table), set.clone())
         }
         Verb::Update { set, with } => {
             let mut columns = with.clone();
@@ -100,7 +123,7 @@ fn send(rules: &Rules, link: &Link, record: Option<String>) -> Option<Parts> {
         remote: Remote::Servicenow,
         method,
         path,
-        query: shape(rules),
+        query: shape(rules, &link.table),
         body: Some(Json::Object(body).to_string()),
     })
 }
@@ -118,14 +141,21 @@ pub(super) fn reading(
         return malformed("without a result");
     };
     match &exchange.kind {
-        ExchangeKind::Find => {
+        ExchangeKind::Find | ExchangeKind::Locate(_) => {
             let Some(rows) = result.as_array() else { return malformed("not a list") };
-            let records = rows
-                .iter()
-                .filter_map(|row| record(rules, row.as_object()?))
-                .filter(|r| r.correlation.as_ref() == Some(&link.key))
-                .collect();
-            Reading::Found(records)
+            let wanted = |r: &ObservedRecord| match &exchange.kind {
+                ExchangeKind::Locate(number) => r.number.as_ref() == Some(number),
+                _ => r.correlation.as_ref() == Some(&link.key),
+            };
+            let records = rows.iter().filter_map(|row| record(rules, row.as_object()?));
+            Reading::Found(records.filter(wanted).collect())
+        }
+        ExchangeKind::Deletion => {
+            let (Some(rows), Some(external)) = (result.as_array(), &link.external) else {
+                return malformed("not a list");
+            };
+            let proved = rows.iter().any(|row| row["documentkey"] == external.sys_id.as_str());
+            Reading::Deletion(proved)
         }
         ExchangeKind::Journal => {
             let (Some(rows), Some(external)) = (result.as_array(), &link.external) else {
@@ -133,20 +163,22 @@ pub(super) fn reading(
             };
             Reading::Entries(rows.iter().filter_map(|row| entry(row, &external.sys_id)).collect())
         }
-        ExchangeKind::User(email) => {
+        ExchangeKind::LookUp { key, value, .. } => {
             let Some(rows) = result.as_array() else { return malformed("not a list") };
             let ids = rows
                 .iter()
-                .filter(|row| row["email"].as_str().is_some_and(|e| e.eq_ignore_ascii_case(email)))
+                .filter(|row| {
+                    row[key.as_str()].as_str().is_some_and(|v| v.to_lowercase() == *value)
+                })
                 .filter_map(|row| SysId::new(row["sys_id"].as_str()?).ok())
                 .collect();
-            Reading::Users(ids)
+            Reading::Rows(ids)
         }
-        ExchangeKind::Read | ExchangeKind::Send => {
+        ExchangeKind::Read | ExchangeKind::Class | ExchangeKind::Send => {
             let seen = result.as_object().and_then(|row| record(rules, row));
             let Some(seen) = seen else { return malformed("not a record") };
             let ours = link.external.as_ref().is_none_or(|e| e.sys_id.as_str() == seen.id);
-            match (ours, exchange.kind == ExchangeKind::Read) {
+            match (ours, exchange.kind != ExchangeKind::Send) {
                 (false, _) => malformed("another record than was asked for"),
                 (true, true) => Reading::Record(seen, Vec::new()),
                 (true, false) => Reading::Outcome(Outcome::Applied(Some(seen))),
@@ -174,6 +206,7 @@ pub fn record(rules: &Rules, row: &Map<String, Json>) -> Option<ObservedRecord> 
                 Some((Attribute::new(name.clone()).ok()?, Value::text(scalar(value))))
             })
             .collect(),
+        presence: Presence::There,
     })
 }
 

@@ -232,7 +232,7 @@ fn field_ownership(client: &Client, command: FieldOwnership) -> Result<()> {
             let answer =
                 client.get(&format!("/integrations/{}", segment(&named.one.integration)))?;
             let columns = ["name", "owner", "platform_priority", "external_priority", "off_owner"];
-            table(&answer["settings"]["fields"], &columns, named.listing.format);
+            table(&named_fields(&answer), &columns, named.listing.format);
         }
         FieldOwnership::Set { one, field, owner, priority } => {
             let change = match owner.as_str() {
@@ -257,11 +257,20 @@ fn field_ownership(client: &Client, command: FieldOwnership) -> Result<()> {
     Ok(())
 }
 
+/// The mapped fields, each with its name in it.
+fn named_fields(answer: &Json) -> Json {
+    let fields = answer["settings"]["fields"].as_object().cloned().unwrap_or_default();
+    let named = fields.into_iter().map(|(name, mut field)| {
+        field["name"] = json!(name);
+        field
+    });
+    Json::Array(named.collect())
+}
+
 fn known_field(client: &Client, one: &One, field: &str) -> Result<()> {
     let answer = client.get(&format!("/integrations/{}", segment(&one.integration)))?;
-    let fields = answer["settings"]["fields"].as_array().cloned().unwrap_or_default();
-    let names: Vec<&str> =
-        fields.iter().filter_map(|f| f["name"].as_str()).chain(["work_notes"]).collect();
+    let fields = answer["settings"]["fields"].as_object().cloned().unwrap_or_default();
+    let names: Vec<&str> = fields.keys().map(String::as_str).chain(["work_notes"]).collect();
     if names.contains(&field) {
         return Ok(());
     }

@@ -1,0 +1,589 @@
+//! Settings as a document: what users write, laid over a preset or over what is there. Reading
+//! goes on after a fault, so that all of them are told at once.
+
+use firn_model::{
+    Fault, FieldSettings, Integration, IntegrationId, Level, PlatformContract, Preset, Settings,
+    TenantId,
+};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value as Json};
+
+use crate::preset;
+
+/// How many faults are told at once.
+const MOST: usize = 100;
+
+/// An integration as a document would make it, and what is to be said about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The integration, if it can be read at all.
+    pub integration: Option<Integration>,
+    /// Every fault, warnings too, in the order of their places.
+    pub faults: Vec<Fault>,
+}
+
+/// What a document says besides the settings.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Head {
+    slug: Option<String>,
+    name: Option<String>,
+    base_url: Option<String>,
+    platform: Option<PlatformContract>,
+    enabled: Option<bool>,
+    preset: Option<Preset>,
+}
+
+const HEAD: &[&str] = &["slug", "name", "base_url", "platform", "enabled"];
+
+/// Reads a whole document: the integration that it makes, started from its preset, and every fault
+/// of it. What the document does not say comes from the preset; name and addresses stay as they
+/// are (`known`).
+#[must_use]
+pub fn apply(
+    known: Option<&Integration>,
+    id: &IntegrationId,
+    tenant: &TenantId,
+    document: &Json,
+) -> Applied {
+    let Json::Object(document) = document else {
+        let fault = error("", "the document is not a table", "write keys and values");
+        return Applied { integration: None, faults: vec![fault] };
+    };
+    let mut document = document.clone();
+    let mut head = Map::new();
+    for key in HEAD {
+        if let Some(value) = document.remove(*key) {
+            head.insert((*key).to_owned(), value);
+        }
+    }
+    if let Some(preset) = document.get("preset") {
+        head.insert("preset".to_owned(), preset.clone());
+    }
+    let (head, mut faults) = decode::<Head>(&Json::Object(head), &Json::Null, "");
+    let head = head.unwrap_or_default();
+    let preset = head.preset.or(known.map(|k| k.settings.preset)).unwrap_or_default();
+    if let Some(known) = known
+        && known.settings.preset != preset
+    {
+        faults.push(error(
+            "preset",
+            "an integration keeps the preset that it started from",
+            "create another integration",
+        ));
+    }
+    document.remove("preset");
+    let start = preset::settings(preset);
+    let settings = match lay_over(&start, &Json::Object(document)) {
+        Ok(settings) => settings,
+        Err(more) => {
+            faults.extend(more);
+            faults.sort();
+            // What can be read is checked all the same, so that all faults are told at once.
+            return Applied { integration: None, faults };
+        }
+    };
+    let integration = Integration {
+        id: id.clone(),
+        tenant: tenant.clone(),
+        slug: head.slug.or(known.map(|k| k.slug.clone())).unwrap_or_else(|| id.to_string()),
+        name: head.name.or(known.map(|k| k.name.clone())).unwrap_or_else(|| id.to_string()),
+        base_url: head.base_url.or(known.map(|k| k.base_url.clone())).unwrap_or_default(),
+        platform: head.platform.or(known.map(|k| k.platform.clone())).unwrap_or_default(),
+        enabled: head.enabled.or(known.map(|k| k.enabled)).unwrap_or(true),
+        version: known.map_or(0, |k| k.version),
+        settings,
+    };
+    faults.extend(super::check(integration.clone()).1);
+    faults.sort();
+    Applied { integration: Some(integration), faults }
+}
+
+/// Applies a JSON merge patch (RFC 7396) to settings, so that one field can be changed alone; a
+/// new field is added. `work_notes` among the fields names the journal: its owner says which way
+/// work notes travel (seed 004).
+///
+/// # Errors
+/// Every fault, each with its place.
+pub fn overlay(settings: &Settings, patch: &Json) -> Result<Settings, Vec<Fault>> {
+    let preset = serde_json::to_value(settings.preset).unwrap_or_default();
+    if patch.get("preset").is_some_and(|given| *given != preset) {
+        let fault = error(
+            "preset",
+            "an integration keeps the preset that it started from",
+            "create another integration",
+        );
+        return Err(vec![fault]);
+    }
+    lay_over(settings, patch)
+}
+
+fn lay_over(settings: &Settings, patch: &Json) -> Result<Settings, Vec<Fault>> {
+    let mut patch = match patch {
+        Json::Null => return Ok(settings.clone()),
+        Json::Object(patch) => patch.clone(),
+        _ => return Err(vec![error("", "settings are not a table", "write keys and values")]),
+    };
+    let start = serde_json::to_value(settings).unwrap_or_default();
+    let mut document = start.clone();
+    if let Some(Json::Object(fields)) = patch.get_mut("fields")
+        && let Some(change) = fields.remove("work_notes")
+    {
+        work_notes(&mut document, &change).map_err(|fault| vec![fault])?;
+    }
+    merge_patch(&mut document, &Json::Object(patch));
+    match decode::<Settings>(&document, &start, "") {
+        (Some(settings), faults) if faults.is_empty() => Ok(settings),
+        (settings, mut faults) => {
+            // The rest is checked too.
+            if let Some(settings) = settings {
+                faults.extend(super::check(probe(settings)).1);
+            }
+            Err(faults)
+        }
+    }
+}
+
+/// An integration that only serves to check settings.
+fn probe(settings: Settings) -> Integration {
+    let id = |text: &str| text.to_owned();
+    Integration {
+        id: IntegrationId::new(id("check")).unwrap_or_else(|_| unreachable!()),
+        tenant: TenantId::new(id("check")).unwrap_or_else(|_| unreachable!()),
+        slug: id("check"),
+        name: id("check"),
+        base_url: String::new(),
+        platform: PlatformContract::default(),
+        enabled: true,
+        version: 0,
+        settings,
+    }
+}
+
+/// Reads one field's settings.
+pub(super) fn decode_field(document: &Json, at: &str) -> Result<FieldSettings, Vec<Fault>> {
+    match decode::<FieldSettings>(document, &Json::Null, at) {
+        (Some(field), faults) if faults.is_empty() => Ok(field),
+        (_, faults) => Err(faults),
+    }
+}
+
+fn error(at: &str, text: impl Into<String>, remedy: impl Into<String>) -> Fault {
+    Fault { level: Level::Error, at: at.to_owned(), text: text.into(), remedy: remedy.into() }
+}
+
+/// Reads a document; after a fault the faulty part is put back to what it was before (or taken
+/// out), and reading goes on.
+fn decode<T: DeserializeOwned>(
+    document: &Json,
+    before: &Json,
+    root: &str,
+) -> (Option<T>, Vec<Fault>) {
+    let mut document = document.clone();
+    let mut faults: Vec<Fault> = Vec::new();
+    while faults.len() < MOST {
+        match serde_path_to_error::deserialize::<_, T>(&document) {
+            Ok(read) => return (Some(read), faults),
+            Err(why) => {
+                let (path, text) = (steps(why.path()), why.inner().to_string());
+                let (path, fault) = explain(root, path, &text, &document);
+                let again = faults.iter().any(|f| f.at == fault.at && f.text == fault.text);
+                faults.push(fault);
+                if again || path.is_empty() || !put_back(&mut document, before, &path) {
+                    return (None, faults);
+                }
+            }
+        }
+    }
+    (None, faults)
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum StepInto {
+    Key(String),
+    Item(usize),
+}
+
+fn steps(path: &serde_path_to_error::Path) -> Vec<StepInto> {
+    path.iter()
+        .filter_map(|segment| match segment {
+            serde_path_to_error::Segment::Map { key } => Some(StepInto::Key(key.clone())),
+            serde_path_to_error::Segment::Seq { index } => Some(StepInto::Item(*index)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn place(root: &str, path: &[StepInto]) -> String {
+    let mut at = root.to_owned();
+    for step in path {
+        match step {
+            StepInto::Key(key) if at.is_empty() => at.push_str(key),
+            StepInto::Key(key) => at.push_str(&format!(".{key}")),
+            StepInto::Item(i) => at.push_str(&format!("[{i}]")),
+        }
+    }
+    at
+}
+
+/// Serde's words in ours, and the place that is meant.
+fn explain(
+    root: &str,
+    mut path: Vec<StepInto>,
+    text: &str,
+    document: &Json,
+) -> (Vec<StepInto>, Fault) {
+    let quoted = |text: &str| -> Vec<String> {
+        text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    if let Some(rest) = text.strip_prefix("unknown field ") {
+        let names = quoted(rest);
+        let given = names.first().cloned().unwrap_or_default();
+        if path.last() != Some(&StepInto::Key(given.clone())) {
+            path.push(StepInto::Key(given.clone()));
+        }
+        let remedy = match nearest(&given, &names[1.min(names.len())..]) {
+            Some(meant) => format!("did you mean {meant}?"),
+            None => format!("take it out; there is: {}", names[1.min(names.len())..].join(", ")),
+        };
+        let fault = error(&place(root, &path), format!("there is no setting {given}"), remedy);
+        return (path, fault);
+    }
+    if let Some(rest) = text.strip_prefix("unknown variant ") {
+        let names = quoted(rest);
+        let given = names.first().cloned().unwrap_or_default();
+        let known = &names[1.min(names.len())..];
+        let remedy = match nearest(&given, known) {
+            Some(meant) => format!("did you mean \"{meant}\"? There is: {}", known.join(", ")),
+            None => format!("use one of {}", known.join(", ")),
+        };
+        let fault = error(&place(root, &path), format!("{given:?} is not known here"), remedy);
+        return (path, fault);
+    }
+    if let Some(rest) = text.strip_prefix("missing field ") {
+        let name = quoted(rest).first().cloned().unwrap_or_default();
+        let fault =
+            error(&place(root, &path), format!("{name} is missing"), format!("add {name} = ..."));
+        return (path, fault);
+    }
+    if let Some(rest) = text.strip_prefix("invalid type: ") {
+        let (found, expected) = rest.split_once(", expected ").unwrap_or((rest, "another type"));
+        let expected = expected.replace("internally tagged enum", "a table");
+        let fault = error(
+            &place(root, &path),
+            format!("this is {found}"),
+            format!("write {expected} here"),
+        );
+        return (path, fault);
+    }
+    // An id that breaks its rule: when it is a key, the key is the place.
+    let key = names_key(document, &path, text);
+    path.extend(key.map(StepInto::Key));
+    let fault = error(&place(root, &path), text.to_owned(), "write it as the rule says");
+    (path, fault)
+}
+
+/// The key of the table at `path` that an error text quotes, if it does.
+fn names_key(document: &Json, path: &[StepInto], text: &str) -> Option<String> {
+    let mut at = document;
+    for step in path {
+        at = match step {
+            StepInto::Key(key) => at.get(key)?,
+            StepInto::Item(i) => at.get(i)?,
+        };
+    }
+    at.as_object()?.keys().find(|key| text.contains(&format!("{key:?}"))).cloned()
+}
+
+fn nearest(given: &str, known: &[String]) -> Option<String> {
+    known
+        .iter()
+        .map(|name| (strsim::jaro_winkler(given, name), name))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name.clone())
+}
+
+/// Puts the part at `path` back to what it was before, or takes it out. Says whether anything
+/// changed.
+fn put_back(document: &mut Json, before: &Json, path: &[StepInto]) -> bool {
+    let Some((last, way)) = path.split_last() else { return false };
+    let (mut at, mut old) = (document, Some(before));
+    for step in way {
+        (at, old) = match step {
+            StepInto::Key(key) => match at.get_mut(key) {
+                Some(next) => (next, old.and_then(|o| o.get(key))),
+                None => return false,
+            },
+            StepInto::Item(i) => match at.get_mut(*i) {
+                Some(next) => (next, None),
+                None => return false,
+            },
+        };
+    }
+    match (last, at) {
+        (StepInto::Key(key), Json::Object(map)) => match old.and_then(|o| o.get(key)) {
+            Some(value) if map.get(key) != Some(value) => {
+                map.insert(key.clone(), value.clone());
+                true
+            }
+            _ => map.remove(key).is_some(),
+        },
+        (StepInto::Item(i), Json::Array(items)) if *i < items.len() => {
+            items.remove(*i);
+            true
+        }
+        _ => false,
+    }
+}
+
+fn work_notes(document: &mut Json, change: &Json) -> Result<(), Fault> {
+    let (to_servicenow, to_platform) = match change.get("owner").and_then(Json::as_str) {
+        Some("platform") => (true, false),
+        Some("external") => (false, true),
+        Some("shared") => (true, true),
+        _ => {
+            return Err(error(
+                "fields.work_notes.owner",
+                "work notes are the journal's: only their owner can be set here",
+                "use owner = \"platform\", \"external\" or \"shared\"",
+            ));
+        }
+    };
+    document["journal"]["work_notes_to_servicenow"] = to_servicenow.into();
+    document["journal"]["work_notes_to_platform"] = to_platform.into();
+    Ok(())
+}
+
+/// JSON merge patch, RFC 7396.
+pub(super) fn merge_patch(target: &mut Json, patch: &Json) {
+    let Json::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = Json::Object(Map::new());
+    }
+    if let Json::Object(target) = target {
+        for (name, value) in patch {
+            if value.is_null() {
+                target.remove(name);
+            } else {
+                merge_patch(target.entry(name.clone()).or_insert(Json::Null), value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::compile;
+    use firn_model::{Owner, Strategy};
+    use serde_json::json;
+
+    fn applied(document: &Json) -> Applied {
+        let id = IntegrationId::new("int-1").unwrap();
+        apply(None, &id, &TenantId::new("acme").unwrap(), document)
+    }
+
+    #[test]
+    fn every_preset_is_sound_without_a_warning() {
+        for preset in Preset::ALL {
+            let applied = applied(&json!({ "preset": preset }));
+            assert_eq!(applied.faults, [], "{preset:?}");
+            assert!(compile(applied.integration.unwrap()).is_ok());
+        }
+    }
+
+    #[test]
+    fn one_field_can_be_changed_alone() {
+        let start = preset::settings(Preset::Incidents);
+        let patch = json!({ "strategy": "manual-review",
+            "fields": { "severity": { "owner": "external", "external_priority": 5 }, "work_notes": { "owner": "platform" } } });
+        let changed = overlay(&start, &patch).unwrap();
+        assert_eq!(changed.strategy, Strategy::ManualReview);
+        let severity = &changed.fields[&firn_model::FieldName::new("severity").unwrap()];
+        assert_eq!((severity.owner, severity.external_priority), (Some(Owner::External), Some(5)));
+        assert_eq!(changed.fields.len(), start.fields.len());
+        assert!(!changed.journal.work_notes_to_platform);
+        assert_eq!(overlay(&start, &Json::Null).unwrap(), start);
+        for (bad, at) in [
+            (json!({ "strategy": "coin-toss" }), "strategy"),
+            (json!({ "stratgy": "manual-review" }), "stratgy"),
+            (json!({ "journal": { "coments": false } }), "journal.coments"),
+            (json!({ "preset": "bot" }), "preset"),
+            (json!({ "fields": [] }), "fields"),
+            (json!({ "fields": { "title": { "colum": "x" } } }), "fields.title.colum"),
+            (json!({ "fields": { "tit le": { "kind": "text" } } }), "fields.tit le"),
+            (json!([1]), ""),
+        ] {
+            let faults = overlay(&start, &bad).unwrap_err();
+            assert_eq!(faults[0].at, at, "{bad}: {faults:?}");
+            assert!(!faults[0].remedy.is_empty());
+        }
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let faults = applied(&json!({
+            "strategy": "coin-toss", "stratgy": 1, "conflict_window": "5s",
+            "fields": {
+                "title": { "max": 3, "kond": "text" },
+                "status": { "pairs": [ { "platform": "open", "external": ["1", "1"] }, { "platform": "closed", "external": ["1"] } ] },
+                "new": { "kind": "choise" },
+                "bare": {},
+            } }))
+        .faults;
+        let at: Vec<&str> = faults.iter().map(|f| f.at.as_str()).collect();
+        for wanted in [
+            "strategy",
+            "stratgy",
+            "conflict_window",
+            "fields.title.max",
+            "fields.title.kond",
+            "fields.status.pairs[0].external[1]",
+            "fields.status.pairs[1].external[0]",
+            "fields.new.kind",
+            "fields.bare",
+        ] {
+            assert!(at.contains(&wanted), "{wanted} in {at:#?}");
+        }
+    }
+
+    #[test]
+    fn a_map_that_breaks_the_round_trip_is_refused_with_the_value() {
+        let faults = applied(&json!({ "fields": { "status": { "pairs": [
+            { "platform": "open", "external": ["1", "2"] },
+            { "platform": "resolved", "external": ["6", "1"] },
+            { "platform": "closed", "external": ["7"] } ] } } }))
+        .faults;
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert_eq!(faults[0].at, "fields.status.pairs[1].external[1]");
+        assert!(faults[0].text.contains("\"1\"") && faults[0].text.contains("\"open\""));
+    }
+
+    #[test]
+    fn what_can_never_be_reached_or_known_is_told() {
+        for (document, at, level) in [
+            (
+                json!({ "tickets": [{ "table": "incident" }, { "table": "problem", "when": "record.kind == 'problem'" }] }),
+                "tickets[1].when",
+                Level::Warning,
+            ),
+            (
+                json!({ "fields": { "title": { "only": ["problem"] } } }),
+                "fields.title.only[0]",
+                Level::Error,
+            ),
+            (
+                json!({ "fields": { "title": { "when": "record.nothing" } } }),
+                "fields.title.when",
+                Level::Error,
+            ),
+            (
+                json!({ "fields": { "title": { "when": "payload.x" } } }),
+                "fields.title.when",
+                Level::Error,
+            ),
+            (
+                json!({ "fields": { "title": { "when": "record." } } }),
+                "fields.title.when",
+                Level::Error,
+            ),
+            (json!({ "filters": { "events": "record.x" } }), "filters.events", Level::Error),
+            (
+                json!({ "fields": { "status": { "guards": [{ "to": ["gone"], "only": "platform" }] } } }),
+                "fields.status.guards[0].to[0]",
+                Level::Error,
+            ),
+            (
+                json!({ "lifecycle": { "closed": ["finished"] } }),
+                "lifecycle.closed[0]",
+                Level::Error,
+            ),
+            (json!({ "direction": "to-platform" }), "fields.title.owner", Level::Warning),
+            (
+                json!({ "fields": { "extra": { "kind": "text", "column": "u_extra" } } }),
+                "fields.extra",
+                Level::Warning,
+            ),
+            (
+                json!({ "fields": { "extra": { "kind": "text", "column": "short_description", "owner": "shared" } } }),
+                "fields.title",
+                Level::Error,
+            ),
+            (
+                json!({ "fields": { "extra": { "kind": "text", "column": "priority", "owner": "shared" } } }),
+                "fields.extra.column",
+                Level::Error,
+            ),
+            (
+                json!({ "fields": { "due": { "kind": "date", "column": "due_date", "owner": "platform", "zone": "Mars/Olympus" } } }),
+                "fields.due.zone",
+                Level::Error,
+            ),
+            (
+                json!({ "fields": { "sum": { "kind": "template", "column": "description" } } }),
+                "fields.sum",
+                Level::Error,
+            ),
+            (
+                json!({ "fields": { "sum": { "kind": "template", "template": "always" } } }),
+                "fields.sum.template",
+                Level::Error,
+            ),
+            (
+                json!({ "fields": { "sev": { "kind": "columns", "owner": "platform", "pairs": [
+                { "platform": "a", "reads": { "u_a": ["1"] }, "writes": { "u_a": "1" } },
+                { "platform": "b", "reads": { "u_b": ["1"] }, "writes": { "u_b": "1" } } ] } } }),
+                "fields.sev.pairs[1].reads",
+                Level::Error,
+            ),
+            (
+                json!({ "journal": { "template": "always the same" } }),
+                "journal.template",
+                Level::Error,
+            ),
+            (json!({ "tickets": [] }), "tickets", Level::Error),
+            (
+                json!({ "platform": { "read_url": "https://x.example" } }),
+                "platform.read_url",
+                Level::Error,
+            ),
+        ] {
+            let faults = applied(&document).faults;
+            assert!(
+                faults.iter().any(|f| f.at == at && f.level == level),
+                "{document}\n{at} in {faults:#?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_ticket_type_can_differ() {
+        let document = json!({ "tickets": [{ "table": "problem", "when": "record.kind == 'problem'" }, { "table": "incident" }],
+            "fields": { "status": { "types": { "problem": { "pairs": [
+                { "platform": "open", "external": ["101"] }, { "platform": "mitigated", "external": ["104"] },
+                { "platform": "resolved", "external": ["106"] }, { "platform": "closed", "external": ["107"] } ] } } } } });
+        let applied = applied(&document);
+        assert_eq!(applied.faults, []);
+        let rules = compile(applied.integration.unwrap()).unwrap();
+        let table = |name: &str| firn_model::TableName::new(name).unwrap();
+        let status = firn_model::FieldName::new("status").unwrap();
+        assert_ne!(
+            rules.field(&table("problem"), &status),
+            rules.field(&table("incident"), &status)
+        );
+        assert_eq!(rules.table_for(&json!({ "record": { "kind": "problem" } })), table("problem"));
+        assert_eq!(rules.table_for(&json!({ "record": {} })), table("incident"));
+        assert!(!rules.takes(&table("change_request")));
+        let broken =
+            json!({ "fields": { "status": { "types": { "incident": { "pears": [] } } } } });
+        assert_eq!(
+            super::tests::applied(&broken).faults[0].at,
+            "fields.status.types.incident.pears"
+        );
+    }
+}

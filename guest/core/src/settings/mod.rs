@@ -1,0 +1,300 @@
+//! Settings, checked. [`Rules`] can only be made by [`compile`]; whoever holds them need not check
+//! again. How settings are written and merged is in `document`, what is wrong with them in `check`.
+
+mod check;
+mod document;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use firn_model::{
+    Attribute, ChoicePair, Direction, Fault, FieldName, Guard, Integration, IntegrationId, Level,
+    Lifecycle, OffOwner, Owner, PlatformContract, Precision, Settings, Side, Strategy, TableName,
+    TextFormat, Value,
+};
+use serde::Serialize;
+
+use crate::expression::{Condition, Template};
+use crate::mapping;
+
+pub use document::{Applied, apply, overlay};
+
+/// One mapped field of one kind of ticket, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldMapping {
+    /// Its name.
+    pub name: FieldName,
+    /// How its values translate.
+    pub mapping: Mapping,
+    /// Whose it is.
+    pub owner: Owner,
+    /// The platform's priority for it.
+    pub platform_priority: i32,
+    /// ServiceNow's priority for it.
+    pub external_priority: i32,
+    /// What happens to a non-owner's change.
+    pub off_owner: OffOwner,
+    /// What happens when both sides change it at nearly the same time.
+    pub strategy: Strategy,
+    /// Milliseconds that count as "nearly the same time".
+    pub window: u64,
+    /// Guards on its transitions.
+    pub guards: Vec<Guard>,
+    /// Whether it is synchronised at all, at the moment.
+    pub when: Option<Condition>,
+}
+
+/// How a field's values translate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mapping {
+    /// Free text.
+    Text {
+        /// The platform's attribute.
+        attribute: Attribute,
+        /// The column.
+        column: Attribute,
+        /// Its length in characters.
+        max: usize,
+        /// Whether personal data is masked on the way out.
+        mask: bool,
+        /// How the platform writes it.
+        platform_format: TextFormat,
+        /// How ServiceNow writes it.
+        external_format: TextFormat,
+    },
+    /// A value map of one column.
+    Choice {
+        /// The platform's attribute.
+        attribute: Attribute,
+        /// The column.
+        column: Attribute,
+        /// The map.
+        pairs: Vec<ChoicePair>,
+    },
+    /// A value map of several columns.
+    Columns {
+        /// The platform's attribute.
+        attribute: Attribute,
+        /// The columns that tell the value; what is written may be others.
+        reads: BTreeSet<Attribute>,
+        /// The map.
+        pairs: Vec<ChoicePair>,
+    },
+    /// A reference, by a key on the platform and by `sys_id` in ServiceNow.
+    Reference {
+        /// The platform's attribute.
+        attribute: Attribute,
+        /// The column.
+        column: Attribute,
+        /// The table that it points to.
+        table: TableName,
+        /// The column by which the platform names it.
+        key: Attribute,
+    },
+    /// An instant or a day.
+    Date {
+        /// The platform's attribute.
+        attribute: Attribute,
+        /// The column.
+        column: Attribute,
+        /// How exact.
+        precision: Precision,
+        /// The platform's time zone where its texts carry no offset.
+        zone: Zone,
+    },
+    /// A column made of several of the platform's attributes. One way.
+    ToServicenow {
+        /// The attributes that the template uses.
+        inputs: BTreeSet<Attribute>,
+        /// The column.
+        column: Attribute,
+        /// The template over `record`.
+        template: Template,
+        /// The column's length in characters.
+        max: usize,
+        /// Whether personal data is masked on the way out.
+        mask: bool,
+    },
+    /// An attribute made of several of ServiceNow's columns. One way.
+    ToPlatform {
+        /// The platform's attribute.
+        attribute: Attribute,
+        /// The columns that the template uses.
+        inputs: BTreeSet<Attribute>,
+        /// The template over `ticket`.
+        template: Template,
+    },
+}
+
+/// A time zone that is known to exist.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Zone(pub(crate) jiff::tz::TimeZone);
+
+impl Eq for Zone {}
+
+/// What is mapped for one kind of ticket.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct TicketRules {
+    fields: Vec<FieldMapping>,
+    constants: BTreeMap<Attribute, Value>,
+}
+
+/// A raw payload or a ticket that a filter looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// An escalation.
+    Escalations,
+    /// A platform's event.
+    Events,
+    /// ServiceNow's webhook.
+    Webhooks,
+    /// A ticket that we did not make.
+    Mirror,
+}
+
+/// Checked settings of one integration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    integration: Integration,
+    /// In the order of the settings; a new ticket is of the first that fits.
+    order: Vec<(TableName, Option<Condition>)>,
+    types: BTreeMap<TableName, TicketRules>,
+    gates: Vec<(Gate, Condition)>,
+    journal: Option<Template>,
+}
+
+impl Rules {
+    /// The integration's id.
+    #[must_use]
+    pub fn id(&self) -> &IntegrationId {
+        &self.integration.id
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.integration.settings
+    }
+
+    /// The whole integration.
+    #[must_use]
+    pub fn integration(&self) -> &Integration {
+        &self.integration
+    }
+
+    /// How the platform is reached.
+    #[must_use]
+    pub fn platform(&self) -> &PlatformContract {
+        &self.integration.platform
+    }
+
+    /// The mapped fields of a kind of ticket; none for one that the settings do not name.
+    #[must_use]
+    pub fn fields(&self, table: &TableName) -> &[FieldMapping] {
+        self.types.get(table).map_or(&[], |t| t.fields.as_slice())
+    }
+
+    /// The mapping of one field of a kind of ticket.
+    #[must_use]
+    pub fn field(&self, table: &TableName, name: &FieldName) -> Option<&FieldMapping> {
+        self.fields(table).iter().find(|f| f.name == *name)
+    }
+
+    /// Columns that every new ticket of a kind gets.
+    #[must_use]
+    pub fn constants(&self, table: &TableName) -> BTreeMap<Attribute, Value> {
+        self.types.get(table).map(|t| t.constants.clone()).unwrap_or_default()
+    }
+
+    /// Whether the settings name this kind of ticket.
+    #[must_use]
+    pub fn takes(&self, table: &TableName) -> bool {
+        self.types.contains_key(table)
+    }
+
+    /// The kinds of tickets, in the order of the settings.
+    pub fn tables(&self) -> impl Iterator<Item = &TableName> {
+        self.order.iter().map(|(table, _)| table)
+    }
+
+    /// The kind of a new ticket: the first whose condition holds, else the first of all. A
+    /// condition that cannot be evaluated does not hold.
+    #[must_use]
+    pub fn table_for(&self, context: &impl Serialize) -> TableName {
+        let fits = |condition: &Option<Condition>| {
+            condition.as_ref().is_none_or(|c| c.holds(context).unwrap_or(false))
+        };
+        let found = self.order.iter().find(|(_, condition)| fits(condition));
+        found.or(self.order.first()).map_or_else(mapping::incident, |(table, _)| table.clone())
+    }
+
+    /// Whether a filter lets something in. No filter lets everything in, except that nothing is
+    /// mirrored.
+    ///
+    /// # Errors
+    /// When the filter cannot be evaluated on it.
+    pub fn lets_in(&self, gate: Gate, context: &impl Serialize) -> Result<bool, String> {
+        match self.gates.iter().find(|(known, _)| *known == gate) {
+            Some((_, condition)) => condition.holds(context),
+            None => Ok(gate != Gate::Mirror),
+        }
+    }
+
+    /// The template of what ServiceNow's journal is given.
+    #[must_use]
+    pub fn journal_template(&self) -> Option<&Template> {
+        self.journal.as_ref()
+    }
+
+    /// When a record is open.
+    #[must_use]
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.settings().lifecycle
+    }
+
+    /// Whether Firn may write to a side at all.
+    #[must_use]
+    pub fn may_write(&self, side: Side) -> bool {
+        let allowed = match self.settings().direction {
+            Direction::Bidirectional => true,
+            Direction::ToServicenow => side == Side::External,
+            Direction::ToPlatform => side == Side::Platform,
+        };
+        allowed && (side == Side::External || self.platform().callback_url.is_some())
+    }
+
+    /// Whether a side's record can be read.
+    #[must_use]
+    pub fn may_read(&self, side: Side) -> bool {
+        side == Side::External || self.platform().read_url.is_some()
+    }
+
+    /// ServiceNow's columns that a read of a kind of ticket asks for.
+    #[must_use]
+    pub fn columns(&self, table: &TableName) -> Vec<String> {
+        let mut columns: BTreeSet<Attribute> =
+            ["sys_id", "number", "sys_class_name", "sys_mod_count", "sys_updated_on"]
+                .into_iter()
+                .map(mapping::attribute)
+                .collect();
+        columns.insert(self.settings().correlation.column.clone());
+        for field in self.fields(table) {
+            columns.extend(mapping::attributes(field, Side::External));
+        }
+        columns.into_iter().map(String::from).collect()
+    }
+}
+
+/// Checks settings.
+///
+/// # Errors
+/// Every fault at once, each with where it is and what to do; no warnings.
+pub fn compile(integration: Integration) -> Result<Rules, Vec<Fault>> {
+    let (rules, faults) = check(integration);
+    rules.ok_or_else(|| faults.into_iter().filter(|f| f.level == Level::Error).collect())
+}
+
+/// Checks settings and gives all faults, warnings too. Without an error among them there are rules.
+#[must_use]
+pub fn check(integration: Integration) -> (Option<Rules>, Vec<Fault>) {
+    check::check(integration)
+}

@@ -1,0 +1,158 @@
+//! Settings: created, changed, applied from a document, rolled back. Every version is kept.
+
+use firn_core::{preset, settings};
+use firn_model::{
+    CommitError, Configure, Fault, Integration, IntegrationId, Intent, Level, PlatformContract,
+    Problem, TenantId, Version,
+};
+use serde_json::{Value as Json, json};
+
+use super::{not_found, note};
+use crate::session::Session;
+use crate::{Doors, rows};
+
+/// Creates an integration, or changes what is given of it.
+pub(super) fn configure<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    given: &Configure,
+    by: &str,
+) -> Result<(), CommitError> {
+    let key = rows::integration(tenant, &given.id);
+    let known = session.get::<Integration>(&key)?;
+    if known.is_none() && !given.create {
+        return not_found(session, request, "integration", given.id.as_str());
+    }
+    let start = known.clone().unwrap_or_else(|| Integration {
+        id: given.id.clone(),
+        tenant: tenant.clone(),
+        slug: given.id.as_str().to_owned(),
+        name: given.id.as_str().to_owned(),
+        base_url: String::new(),
+        platform: PlatformContract::default(),
+        enabled: true,
+        version: 0,
+        settings: preset::settings(given.preset.unwrap_or_default()),
+    });
+    let settings = match settings::overlay(&start.settings, &given.settings) {
+        Ok(settings) => settings,
+        Err(faults) => return unsound(session, request, &faults),
+    };
+    let integration = Integration {
+        slug: given.slug.clone().unwrap_or(start.slug),
+        name: given.name.clone().unwrap_or(start.name),
+        base_url: given.base_url.clone().unwrap_or(start.base_url),
+        platform: given.platform.clone().unwrap_or(start.platform),
+        enabled: given.enabled.unwrap_or(start.enabled),
+        id: start.id,
+        tenant: start.tenant,
+        version: start.version,
+        settings,
+    };
+    if let Err(faults) = settings::compile(integration.clone()) {
+        return unsound(session, request, &faults);
+    }
+    let created = known.is_none();
+    let stored = store(session, tenant, known.as_ref(), integration, "configured", by)?;
+    session.reply(request, if created { 201 } else { 200 }, &json!(stored));
+    Ok(())
+}
+
+fn unsound<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    faults: &[Fault],
+) -> Result<(), CommitError> {
+    let line = |f: &Fault| format!("{}: {}; {}", f.at, f.text, f.remedy);
+    let errors = faults.iter().filter(|f| f.level == Level::Error);
+    let text = errors.map(line).collect::<Vec<_>>().join(" - ");
+    let problem = Problem::new(422, "unsound-settings", "The settings are not sound", text);
+    let mut body = serde_json::to_value(problem).unwrap_or_default();
+    body["faults"] = json!(faults);
+    session.reply(request, 422, &body);
+    Ok(())
+}
+
+/// Stores an integration as its next version, if anything changed.
+fn store<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    known: Option<&Integration>,
+    mut integration: Integration,
+    event: &str,
+    by: &str,
+) -> Result<Integration, CommitError> {
+    if known == Some(&integration) {
+        return Ok(integration);
+    }
+    integration.version = known.map_or(0, |k| k.version) + 1;
+    session.put(&rows::integration(tenant, &integration.id), &integration, None)?;
+    let version = Version {
+        version: integration.version,
+        at: session.now,
+        by: by.to_owned(),
+        integration: integration.clone(),
+    };
+    session.put(&rows::version(tenant, &integration.id, version.version), &version, None)?;
+    note(session, tenant, &integration.id, None, event, by)?;
+    Ok(integration)
+}
+
+/// Makes an integration what a document says, or only says what that would change. Changed settings
+/// write nothing to either side by themselves: the next reconcile does.
+pub(super) fn apply<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    id: &IntegrationId,
+    document: &Json,
+    intent: Intent,
+    by: &str,
+) -> Result<(), CommitError> {
+    let known = session.get::<Integration>(&rows::integration(tenant, id))?;
+    let applied = settings::apply(known.as_ref(), id, tenant, document);
+    let sound = applied.faults.iter().all(|f| f.level != Level::Error);
+    let (Some(integration), true) = (applied.integration, sound) else {
+        return unsound(session, request, &applied.faults);
+    };
+    let status = match (&known, known.as_ref() == Some(&integration)) {
+        (None, _) => "created",
+        (Some(_), true) => "unchanged",
+        (Some(_), false) => "changed",
+    };
+    let after = match intent {
+        Intent::Look => integration,
+        Intent::Act => store(session, tenant, known.as_ref(), integration, "applied", by)?,
+    };
+    let body = json!({ "status": status, "intent": intent, "before": known, "after": after, "faults": applied.faults });
+    session.reply(request, if status == "created" { 201 } else { 200 }, &body);
+    Ok(())
+}
+
+/// Makes an earlier version the present one: as a new version, so that nothing is forgotten.
+pub(super) fn rollback<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    id: &IntegrationId,
+    version: u64,
+    by: &str,
+) -> Result<(), CommitError> {
+    let Some(known) = session.get::<Integration>(&rows::integration(tenant, id))? else {
+        return not_found(session, request, "integration", id.as_str());
+    };
+    let Some(earlier) = session.get::<Version>(&rows::version(tenant, id, version))? else {
+        return not_found(session, request, "version", &version.to_string());
+    };
+    let integration = Integration { version: known.version, ..earlier.integration };
+    if let Err(faults) = settings::compile(integration.clone()) {
+        return unsound(session, request, &faults);
+    }
+    let before = known.clone();
+    let event = format!("rolled back to version {version}");
+    let after = store(session, tenant, Some(&known), integration, &event, by)?;
+    let status = if before == after { "unchanged" } else { "changed" };
+    session.reply(request, 200, &json!({ "status": status, "before": before, "after": after }));
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! Pairs: attached and taken apart by hand, read again, explained.
+
+use std::collections::BTreeMap;
+
+use firn_core::explain as core;
+use firn_model::{
+    Audit, CommitError, Ended, ExternalRecord, IntegrationId, Link, LinkId, PlatformId, Problem,
+    Side, SysId, TableName, TenantId, TicketName, Tombstone,
+};
+use serde_json::json;
+
+use super::{not_found, note};
+use crate::session::Session;
+use crate::{Doors, admit};
+
+/// Two records that are to be kept in step.
+pub(super) struct Pair<'a> {
+    /// The platform's.
+    pub(super) record: &'a PlatformId,
+    /// ServiceNow's.
+    pub(super) ticket: &'a TicketName,
+    /// Its table, if given.
+    pub(super) table: Option<&'a TableName>,
+}
+
+/// Pairs two records that are there. They meet without a base: what agrees is agreed on, what
+/// differs takes the owner's value.
+pub(super) fn attach<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    integration: &IntegrationId,
+    pair: &Pair<'_>,
+    by: &str,
+) -> Result<(), CommitError> {
+    let Some(rules) = session.rules(tenant, integration)? else {
+        return not_found(session, request, "integration", integration.as_str());
+    };
+    let table = pair.table.cloned().or_else(|| rules.tables().next().cloned());
+    let Some(table) = table.filter(|t| rules.takes(t)) else {
+        let detail = "the settings name no such ticket type; add it to [[tickets]]";
+        session
+            .problem(request, &Problem::new(422, "unknown-table", "Unknown ticket type", detail));
+        return Ok(());
+    };
+    let known = session.current(tenant, integration, pair.record)?;
+    let paired = known.as_ref().is_some_and(|link| {
+        let making = link.external_side.flight.is_some() || link.draft.is_some();
+        link.tombstone.is_none() && (link.external.is_some() || making || link.attach.is_some())
+    });
+    if paired {
+        let detail = format!("{} has a ticket already; unlink it first", pair.record);
+        session.problem(request, &Problem::new(409, "already-linked", "Already linked", detail));
+        return Ok(());
+    }
+    let mut link = match known {
+        Some(link) => relinked(link, table.clone()),
+        None => admit::new_link(session, tenant, &rules, pair.record, 1, table.clone())?,
+    };
+    match pair.ticket {
+        TicketName::SysId(sys_id) => {
+            link.external = Some(external(table, sys_id));
+            link.external_side.look = true;
+            link.external_side.look_journal = true;
+            session.join(tenant, &mut link)?;
+        }
+        TicketName::Number(number) => link.attach = Some(number.clone()),
+    }
+    link.platform_side.look = rules.may_read(Side::Platform);
+    let id = link.id.clone();
+    note(session, tenant, integration, Some(&id), "attached", by)?;
+    session.advance(tenant, &rules, link, &[])?;
+    session.reply(request, 202, &json!({ "status": "attaching", "link": id }));
+    Ok(())
+}
+
+fn external(table: TableName, sys_id: &SysId) -> ExternalRecord {
+    ExternalRecord { table, sys_id: sys_id.clone(), number: None, adopted: true }
+}
+
+/// A pair that was taken apart, to be paired again: what was once agreed on may concern another
+/// ticket. Entries stay known, so that none is written twice.
+fn relinked(mut link: Link, table: TableName) -> Link {
+    link.tombstone = None;
+    link.external = None;
+    link.table = table;
+    link.fields = BTreeMap::new();
+    link.platform_side = firn_model::SideState::default();
+    link.external_side = firn_model::SideState::default();
+    link
+}
+
+/// Takes a pair apart. What is under way comes to its end; nothing new is begun.
+pub(super) fn unlink<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    integration: &IntegrationId,
+    id: &LinkId,
+    by: &str,
+) -> Result<(), CommitError> {
+    let (Some(rules), Some(mut link)) =
+        (session.rules(tenant, integration)?, session.link(tenant, integration, id)?)
+    else {
+        return not_found(session, request, "link", id.as_str());
+    };
+    if link.tombstone.is_none() {
+        let why = Ended::Unlinked { by: by.to_owned() };
+        link.tombstone = Some(Tombstone { why, at: session.now });
+        session.leave(tenant, &link)?;
+        note(session, tenant, integration, Some(id), "unlinked", by)?;
+        session.advance(tenant, &rules, link, &[])?;
+    }
+    session.reply(request, 200, &json!({ "status": "unlinked", "link": id }));
+    Ok(())
+}
+
+/// Reads both sides of a link again.
+pub(super) fn resync<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    integration: &IntegrationId,
+    id: &LinkId,
+    by: &str,
+) -> Result<(), CommitError> {
+    let (Some(rules), Some(mut link)) =
+        (session.rules(tenant, integration)?, session.link(tenant, integration, id)?)
+    else {
+        return not_found(session, request, "link", id.as_str());
+    };
+    for side in Side::BOTH {
+        let state = link.side_mut(side);
+        state.missing = false;
+        state.look = true;
+        state.look_journal = side == Side::External;
+    }
+    note(session, tenant, integration, Some(id), "resync", by)?;
+    session.advance(tenant, &rules, link, &[])?;
+    session.reply(request, 202, &json!({ "status": "resyncing", "link": id }));
+    Ok(())
+}
+
+/// Tells why each value of a link is what it is.
+pub(super) fn explain<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    integration: &IntegrationId,
+    id: &LinkId,
+) -> Result<(), CommitError> {
+    let (Some(rules), Some(link)) =
+        (session.rules(tenant, integration)?, session.link(tenant, integration, id)?)
+    else {
+        return not_found(session, request, "link", id.as_str());
+    };
+    let lines = session.all(tenant, &format!("audit/{integration}/{id}/"))?;
+    let audit: Vec<Audit> =
+        lines.iter().filter_map(|row| serde_json::from_str(&row.value).ok()).collect();
+    let fields = core::explain(&rules, &link, &audit, session.now);
+    let entries = link.entries.iter().map(core::explain_entry).collect::<Vec<_>>();
+    let body = json!({
+        "link": link.id, "platform_id": link.platform_id, "key": link.key,
+        "table": link.table, "sys_id": link.external.as_ref().map(|e| &e.sys_id),
+        "number": link.external.as_ref().and_then(|e| e.number.clone()),
+        "role": link.role, "tombstone": link.tombstone, "settings_version": rules.integration().version,
+        "fields": fields, "entries": entries,
+        "generation": link.generation, "successor": link.successor,
+    });
+    session.reply(request, 200, &body);
+    Ok(())
+}
