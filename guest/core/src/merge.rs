@@ -165,7 +165,8 @@ fn attach(field: &FieldMapping, platform: &Seen, external: &Seen) -> Verdict {
 
 /// Whether the guards let a side make a change of meaning. `by` is `None` for Firn itself, which
 /// writes back what stood there: it may do what either side may.
-fn permitted(field: &FieldMapping, by: Option<Side>, from: Option<&str>, to: Option<&str>) -> bool {
+#[must_use]
+pub fn permitted(guards: &[Guard], by: Option<Side>, from: Option<&str>, to: Option<&str>) -> bool {
     if from == to {
         return true;
     }
@@ -173,7 +174,7 @@ fn permitted(field: &FieldMapping, by: Option<Side>, from: Option<&str>, to: Opt
         values.is_empty() || value.is_some_and(|v| values.iter().any(|known| known == v))
     };
     let applies = |guard: &&Guard| named(&guard.from, from) && named(&guard.to, to);
-    field.guards.iter().filter(applies).all(|guard| match (guard.only, by) {
+    guards.iter().filter(applies).all(|guard| match (guard.only, by) {
         (Permit::Nobody, _) => false,
         (_, None) => true,
         (Permit::Platform, Some(side)) => side == Side::Platform,
@@ -188,7 +189,7 @@ fn may_move(field: &FieldMapping, base: &Base, side: Side, now: &Shape) -> bool 
     }
     let from = mapping::word(field, Side::Platform, &base.platform);
     let to = mapping::word(field, side, now);
-    permitted(field, Some(side), from.as_deref(), to.as_deref())
+    permitted(&field.guards, Some(side), from.as_deref(), to.as_deref())
 }
 
 /// Whether a side may be given the other's value, from where it stands.
@@ -198,7 +199,7 @@ fn may_write(field: &FieldMapping, to: Side, there: &Shape, value: &Shape) -> bo
     }
     let from = mapping::word(field, to, there);
     let wanted = mapping::word(field, to.other(), value);
-    permitted(field, None, from.as_deref(), wanted.as_deref())
+    permitted(&field.guards, None, from.as_deref(), wanted.as_deref())
 }
 
 // ---- edits -----------------------------------------------------------------------------------
@@ -214,17 +215,62 @@ fn one_moved(
         return Verdict::Settled;
     };
     let guarded = !may_move(field, base, side, here);
-    let may = owner_side(field.owner).is_none_or(|owner| owner == side);
-    if !guarded && (may || field.off_owner == OffOwner::Adopted) {
-        return Verdict::Carry { to: side.other(), why: Why::Carried };
+    let edit = Edit {
+        by: side,
+        owner: field.owner,
+        off_owner: field.off_owner,
+        forbidden: guarded,
+        restored_lately: lately(&state.restores, c.now) > 0,
+        way_back: may_write(field, side, here, there),
+    };
+    match edit.fate() {
+        Fate::Carried => Verdict::Carry { to: side.other(), why: Why::Carried },
+        Fate::Restored => Verdict::Carry { to: side, why: Why::Restored },
+        Fate::Kept if guarded => Verdict::Park(ParkedWhy::Guarded),
+        Fate::Kept => Verdict::Park(ParkedWhy::Kept),
     }
-    let kept = if guarded { ParkedWhy::Guarded } else { ParkedWhy::Kept };
-    let again = lately(&state.restores, c.now) > 0;
-    // Written back only if that is legal: ServiceNow does not let a closed ticket be opened.
-    if field.off_owner == OffOwner::Kept || again || !may_write(field, side, here, there) {
-        Verdict::Park(kept)
-    } else {
-        Verdict::Carry { to: side, why: Why::Restored }
+}
+
+/// A change of a field on one side alone: everything that decides what becomes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edit {
+    /// The side that made it.
+    pub by: Side,
+    /// Whose the field is.
+    pub owner: Owner,
+    /// What happens to a non-owner's change.
+    pub off_owner: OffOwner,
+    /// Whether a guard forbids it.
+    pub forbidden: bool,
+    /// Whether the owner's value was written back within the last hour already.
+    pub restored_lately: bool,
+    /// Whether it may be taken back: ServiceNow does not let a closed ticket be opened.
+    pub way_back: bool,
+}
+
+/// What becomes of a change of one side alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is written to the other side.
+    Carried,
+    /// The other side's value is written back over it.
+    Restored,
+    /// It stays, and stays where it is.
+    Kept,
+}
+
+impl Edit {
+    /// What becomes of it.
+    #[must_use]
+    pub fn fate(&self) -> Fate {
+        let may = owner_side(self.owner).is_none_or(|owner| owner == self.by);
+        if !self.forbidden && (may || self.off_owner == OffOwner::Adopted) {
+            Fate::Carried
+        } else if self.off_owner == OffOwner::Kept || self.restored_lately || !self.way_back {
+            Fate::Kept
+        } else {
+            Fate::Restored
+        }
     }
 }
 
@@ -254,31 +300,75 @@ fn both_moved(
         (false, false) => return Verdict::Conflict,
         (true, true) => {}
     }
-    let owner = owner_side(field.owner);
-    let times = Times::of(platform, external, c);
-    if let Some(owner) = owner
-        && times.apart() > field.window
-    {
-        return legal(owner.other(), Why::Overruled);
-    }
-    let last_write = || {
-        if times.uncertainty > field.window {
-            return Verdict::Conflict; // Nobody can say who was later.
-        }
-        match times.later().or(owner) {
-            Some(winner) => legal(winner.other(), Why::LastWriteWins),
-            // Nobody owns it and nobody was later: a fixed side, so that every replica agrees.
-            None => legal(Side::Platform, Why::LastWriteWins),
-        }
+    let rivals = Rivals {
+        owner: field.owner,
+        strategy: field.strategy,
+        window: field.window,
+        platform_priority: field.platform_priority,
+        external_priority: field.external_priority,
+        platform: Stamp { at: platform.edited, clock: c.platform_clock },
+        external: Stamp { at: external.edited, clock: c.external_clock },
     };
-    match field.strategy {
-        Strategy::ManualReview => Verdict::Conflict,
-        Strategy::LastWriteWins => last_write(),
-        Strategy::OwnershipPriority => {
-            match field.platform_priority.cmp(&field.external_priority) {
-                std::cmp::Ordering::Greater => legal(Side::External, Why::HigherPriority),
-                std::cmp::Ordering::Less => legal(Side::Platform, Why::HigherPriority),
-                std::cmp::Ordering::Equal => last_write(),
+    match rivals.winner() {
+        Some((winner, why)) => legal(winner.other(), why),
+        None => Verdict::Conflict,
+    }
+}
+
+/// When an edit was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// By that side's clock.
+    pub at: Millis,
+    /// How that clock stands to ours, if it was measured.
+    pub clock: Option<Clock>,
+}
+
+/// Two edits of one field, apart: everything that decides between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rivals {
+    /// Whose the field is.
+    pub owner: Owner,
+    /// What decides between edits at nearly the same time.
+    pub strategy: Strategy,
+    /// Milliseconds that count as "nearly the same time".
+    pub window: u64,
+    /// The platform's priority.
+    pub platform_priority: i32,
+    /// ServiceNow's priority.
+    pub external_priority: i32,
+    /// The platform's edit.
+    pub platform: Stamp,
+    /// ServiceNow's edit.
+    pub external: Stamp,
+}
+
+impl Rivals {
+    /// The side whose value stands, and why; `None` if a person has to decide.
+    #[must_use]
+    pub fn winner(&self) -> Option<(Side, Why)> {
+        let owner = owner_side(self.owner);
+        let times = Times::of(self.platform, self.external);
+        if let Some(owner) = owner
+            && times.apart() > self.window
+        {
+            return Some((owner, Why::Overruled));
+        }
+        let last_write = || {
+            // Nobody owns it and nobody was later: a fixed side, so that every replica agrees.
+            let fixed = owner.unwrap_or(Side::External);
+            let known = times.uncertainty <= self.window;
+            known.then(|| (times.later().unwrap_or(fixed), Why::LastWriteWins))
+        };
+        match self.strategy {
+            Strategy::ManualReview => None,
+            Strategy::LastWriteWins => last_write(),
+            Strategy::OwnershipPriority => {
+                match self.platform_priority.cmp(&self.external_priority) {
+                    std::cmp::Ordering::Greater => Some((Side::Platform, Why::HigherPriority)),
+                    std::cmp::Ordering::Less => Some((Side::External, Why::HigherPriority)),
+                    std::cmp::Ordering::Equal => last_write(),
+                }
             }
         }
     }
@@ -293,15 +383,12 @@ struct Times {
 }
 
 impl Times {
-    fn of(platform: &Seen, external: &Seen, c: Circumstances) -> Times {
-        let ours = |edited: Millis, clock: Option<Clock>| {
-            edited.0.saturating_sub(clock.map_or(0, |c| c.offset()))
-        };
-        let unsure = |clock: Option<Clock>| clock.map_or(0, |c| c.uncertainty());
+    fn of(platform: Stamp, external: Stamp) -> Times {
+        let ours = |stamp: Stamp| stamp.at.0.saturating_sub(stamp.clock.map_or(0, |c| c.offset()));
+        let unsure = |stamp: Stamp| stamp.clock.map_or(0, |c| c.uncertainty());
         Times {
-            lead: ours(platform.edited, c.platform_clock)
-                .saturating_sub(ours(external.edited, c.external_clock)),
-            uncertainty: unsure(c.platform_clock).saturating_add(unsure(c.external_clock)),
+            lead: ours(platform).saturating_sub(ours(external)),
+            uncertainty: unsure(platform).saturating_add(unsure(external)),
         }
     }
 

@@ -8,7 +8,7 @@ use firn_core::settings::{FieldMapping, Rules};
 use firn_core::{explain, identity, observe, wire};
 use firn_model::{
     Answer, Check, CheckState, CommitError, Exchange, ExchangeKind, FieldDrift, IntegrationId, Key,
-    Link, LinkId, Millis, Problem, Run, Role, RunMode, RunState, Side, TenantId,
+    Link, LinkId, Millis, Problem, Role, Run, RunMode, RunState, Side, TenantId,
 };
 use serde_json::json;
 

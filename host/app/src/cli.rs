@@ -4,6 +4,7 @@
 
 mod operate;
 mod server;
+mod settings;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -38,6 +39,10 @@ enum Command {
     Simulator(server::Simulator),
     /// Play the whole system on this machine: simulator, sample platform and host.
     Sandbox(Sandbox),
+    /// Check a settings file: every fault with its place and a remedy. Exit 1 if it is not sound.
+    Check(settings::Check),
+    /// Tell why each value of a link is what it is.
+    Explain(operate::Explain),
     /// Set up, watch and repair integrations.
     #[command(subcommand)]
     Integration(Integration),
@@ -72,6 +77,17 @@ enum Format {
 enum Integration {
     /// Create an integration, or change one that is named.
     Configure(Box<Configure>),
+    /// Make an integration what a settings file says; shows what changes.
+    Apply(settings::Apply),
+    /// List the versions of an integration's settings.
+    Versions(Named),
+    /// Make an earlier version of an integration's settings the present one.
+    Rollback {
+        #[command(flatten)]
+        one: One,
+        /// The version.
+        version: u64,
+    },
     /// List all.
     List(Listing),
     /// Show one.
@@ -151,7 +167,7 @@ struct Configure {
     /// Its secret.
     #[arg(long)]
     client_secret: Option<String>,
-    /// incidents, genesys or bot.
+    /// incidents, genesys, bot, neo or helpdesk.
     #[arg(long)]
     preset: Option<String>,
     /// Where changes are posted to the platform.
@@ -290,6 +306,25 @@ enum Links {
         /// The link.
         link: String,
     },
+    /// Pair a platform's record with a ticket that is there.
+    Attach {
+        #[command(flatten)]
+        one: One,
+        /// The platform's record.
+        record: String,
+        /// The ticket: its number or its sys_id.
+        ticket: String,
+        /// Its table, if it is not the settings' first.
+        #[arg(long)]
+        table: Option<String>,
+    },
+    /// Take a pair apart: both records stay, nothing is kept in step any more.
+    Unlink {
+        #[command(flatten)]
+        one: One,
+        /// The link.
+        link: String,
+    },
 }
 
 /// Runs the command line.
@@ -334,8 +369,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
             ))?;
             return Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        Command::Check(given) => return settings::check(&given),
+        Command::Explain(given) => operate::explain(&Client::new(&cli.url, cli.token)?, &given)?,
         Command::Integration(command) => {
-            operate::integration(&Client::new(&cli.url, cli.token)?, command)?;
+            return operate::integration(&Client::new(&cli.url, cli.token)?, command);
         }
         Command::Conflict(command) => {
             operate::conflict(&Client::new(&cli.url, cli.token)?, command)?;

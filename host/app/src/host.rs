@@ -354,6 +354,28 @@ impl Host {
         Ok(asked)
     }
 
+    /// Whether the addresses of a settings document may be connected to.
+    ///
+    /// # Errors
+    /// Names the address that may not.
+    pub(crate) fn allowed(
+        &self,
+        document: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<()> {
+        let text =
+            |value: Option<&serde_json::Value>| value.and_then(|v| v.as_str()).map(str::to_owned);
+        let platform = document.get("platform");
+        let all = [
+            text(document.get("base_url")),
+            text(platform.and_then(|p| p.get("callback_url"))),
+            text(platform.and_then(|p| p.get("read_url"))),
+        ];
+        for url in all.into_iter().flatten() {
+            self.carrier_addresses().check(&url.replace("{id}", "id"))?;
+        }
+        Ok(())
+    }
+
     fn carrier_addresses(&self) -> &Addresses {
         self.carrier.allowed()
     }

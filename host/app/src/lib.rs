@@ -4,6 +4,7 @@
 pub mod api;
 pub mod cli;
 mod client;
+mod document;
 mod host;
 mod sample_platform;
 mod sandbox;

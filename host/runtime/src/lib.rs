@@ -6,6 +6,7 @@
 //! committed; deduplication takes care of a second run.
 
 mod convert;
+mod core;
 mod doors;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Engine, Store};
 
+pub use self::core::Core;
 pub use doors::{Doors, Scheme, Signature};
 
 mod bindings {

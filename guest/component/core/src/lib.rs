@@ -3,12 +3,295 @@
 
 wit_bindgen::generate!({ world: "core", path: "../../../wit" });
 
-use exports::firn::sync::{masking, planner};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use exports::firn::sync::{
+    conflict, identity, intake, mapping, masking, ownership, planner, words,
+};
 use firn_core::plan::{Input, advance};
-use firn_core::settings;
-use firn_model::{Integration, Link, Millis};
+use firn_core::settings::{Applied, FieldMapping, Rules};
+use firn_core::{escalation, mapping as maps, merge};
+use firn_model::{
+    Attribute, Audit, Clock, FieldName, Guard, Integration, IntegrationId, JournalText, Level,
+    Link, Millis, OffOwner, Owner, Permit, PlatformId, Presence, Reference, Revision, Shape, Side,
+    Strategy, SysId, TableName, TenantId, Value, Why,
+};
+
+use exports::firn::sync::settings as documents;
 
 struct Core;
+
+export!(Core);
+
+// ---- settings --------------------------------------------------------------------------------
+
+fn applied(document: &str) -> Applied {
+    let fixed = || (IntegrationId::new("integration"), TenantId::new("tenant"));
+    match (serde_json::from_str(document), fixed()) {
+        (Ok(json), (Ok(id), Ok(tenant))) => firn_core::settings::apply(None, &id, &tenant, &json),
+        (Err(why), _) => Applied {
+            integration: None,
+            faults: vec![firn_model::Fault {
+                level: Level::Error,
+                at: String::new(),
+                text: format!("the document is not JSON: {why}"),
+                remedy: "pass the document as JSON".to_owned(),
+            }],
+        },
+        _ => Applied { integration: None, faults: Vec::new() },
+    }
+}
+
+fn faults_out(faults: Vec<firn_model::Fault>) -> Vec<documents::Fault> {
+    let level = |level| match level {
+        Level::Error => documents::Level::Error,
+        Level::Warning => documents::Level::Warning,
+    };
+    faults
+        .into_iter()
+        .map(|f| documents::Fault {
+            level: level(f.level),
+            at: f.at,
+            text: f.text,
+            remedy: f.remedy,
+        })
+        .collect()
+}
+
+impl documents::Guest for Core {
+    fn check(document: String) -> Vec<documents::Fault> {
+        faults_out(applied(&document).faults)
+    }
+
+    fn complete(document: String) -> Result<String, Vec<documents::Fault>> {
+        let Applied { integration, faults } = applied(&document);
+        let sound = faults.iter().all(|f| f.level != Level::Error);
+        match integration.filter(|_| sound) {
+            Some(integration) => {
+                Ok(serde_json::to_string(&integration.settings).unwrap_or_default())
+            }
+            None => Err(faults_out(faults)),
+        }
+    }
+}
+
+thread_local! {
+    /// The settings that were read last: hosts ask many things of the same.
+    static LAST: RefCell<Option<(String, Rc<Rules>)>> = const { RefCell::new(None) };
+}
+
+fn rules(settings: &str) -> Option<Rc<Rules>> {
+    LAST.with_borrow_mut(|last| {
+        if let Some((known, rules)) = last
+            && known == settings
+        {
+            return Some(Rc::clone(rules));
+        }
+        let rules = Rc::new(firn_core::settings::compile(applied(settings).integration?).ok()?);
+        *last = Some((settings.to_owned(), Rc::clone(&rules)));
+        Some(rules)
+    })
+}
+
+// ---- words -----------------------------------------------------------------------------------
+
+fn value_in(value: words::Value) -> Value {
+    match value {
+        words::Value::Empty => Value::Empty,
+        words::Value::Boolean(b) => Value::Boolean(b),
+        words::Value::Integer(n) => Value::Integer(n),
+        words::Value::Text(text) => Value::text(text),
+    }
+}
+
+fn value_out(value: Value) -> words::Value {
+    match value {
+        Value::Empty => words::Value::Empty,
+        Value::Boolean(b) => words::Value::Boolean(b),
+        Value::Integer(n) => words::Value::Integer(n),
+        Value::Text(text) => words::Value::Text(text),
+    }
+}
+
+/// Attributes with names that can be none are left out: nothing is mapped to them.
+fn shape_in(shape: words::Shape) -> Shape {
+    let known = |(name, value)| Some((Attribute::new(name).ok()?, value_in(value)));
+    Shape(shape.into_iter().filter_map(known).collect())
+}
+
+fn attributes_out(attributes: BTreeMap<Attribute, Value>) -> words::Shape {
+    attributes.into_iter().map(|(name, value)| (name.into(), value_out(value))).collect()
+}
+
+fn side_in(side: words::Side) -> Side {
+    match side {
+        words::Side::Platform => Side::Platform,
+        words::Side::External => Side::External,
+    }
+}
+
+fn owner_in(owner: words::Owner) -> Owner {
+    match owner {
+        words::Owner::Platform => Owner::Platform,
+        words::Owner::External => Owner::External,
+        words::Owner::Shared => Owner::Shared,
+    }
+}
+
+// ---- mapping ---------------------------------------------------------------------------------
+
+fn with_field<T>(
+    settings: &str,
+    table: String,
+    field: String,
+    f: impl FnOnce(&FieldMapping) -> Result<T, maps::Untranslatable>,
+) -> Result<T, mapping::Untranslatable> {
+    let rules = rules(settings).ok_or(mapping::Untranslatable::Unsound)?;
+    let (Ok(table), Ok(name)) = (TableName::new(table), FieldName::new(field)) else {
+        return Err(mapping::Untranslatable::NoSuchField);
+    };
+    let field = rules.field(&table, &name).ok_or(mapping::Untranslatable::NoSuchField)?;
+    f(field).map_err(|why| match why {
+        maps::Untranslatable::Unmapped => mapping::Untranslatable::Unmapped,
+        maps::Untranslatable::LookUp(row) => mapping::Untranslatable::LookUp(mapping::Row {
+            table: row.table.into(),
+            key: row.key.into(),
+            value: row.value,
+        }),
+        maps::Untranslatable::UnknownReference => mapping::Untranslatable::UnknownReference,
+        maps::Untranslatable::Lossy => mapping::Untranslatable::Lossy,
+        maps::Untranslatable::OneWay => mapping::Untranslatable::OneWay,
+        maps::Untranslatable::Template(why) => mapping::Untranslatable::Template(why),
+    })
+}
+
+impl mapping::Guest for Core {
+    fn to_external(
+        settings: String,
+        table: String,
+        field: String,
+        platform: words::Shape,
+        present: Option<words::Shape>,
+        known: Vec<mapping::KnownRow>,
+    ) -> Result<mapping::Columns, mapping::Untranslatable> {
+        let known: BTreeMap<String, Reference> = known
+            .into_iter()
+            .map(|known| {
+                let row = known.row;
+                let name = format!("{}.{}={}", row.table, row.key, row.value);
+                let found = known.sys_id.and_then(|id| SysId::new(id).ok());
+                (name, found.map_or(Reference::Missing, Reference::Found))
+            })
+            .collect();
+        let (platform, present) = (shape_in(platform), present.map(shape_in));
+        with_field(&settings, table, field, |field| {
+            let columns = maps::to_external(field, &platform, present.as_ref(), &known)?;
+            Ok(mapping::Columns {
+                shape: attributes_out(columns.shape.0),
+                accompanied: attributes_out(columns.with),
+            })
+        })
+    }
+
+    fn to_platform(
+        settings: String,
+        table: String,
+        field: String,
+        external: words::Shape,
+    ) -> Result<words::Shape, mapping::Untranslatable> {
+        let external = shape_in(external);
+        with_field(&settings, table, field, |field| {
+            Ok(attributes_out(maps::to_platform(field, &external)?.0))
+        })
+    }
+
+    fn agree(
+        settings: String,
+        table: String,
+        field: String,
+        platform: words::Shape,
+        external: words::Shape,
+    ) -> Result<bool, mapping::Untranslatable> {
+        let (platform, external) = (shape_in(platform), shape_in(external));
+        with_field(&settings, table, field, |field| Ok(maps::agree(field, &platform, &external)))
+    }
+}
+
+// ---- ownership and conflict ------------------------------------------------------------------
+
+impl ownership::Guest for Core {
+    fn decide(edit: ownership::Edit) -> ownership::Fate {
+        let guards: Vec<Guard> = edit
+            .guards
+            .into_iter()
+            .map(|guard| Guard {
+                from: guard.leaving,
+                to: guard.entering,
+                only: match guard.only {
+                    ownership::Permit::Platform => Permit::Platform,
+                    ownership::Permit::External => Permit::External,
+                    ownership::Permit::Nobody => Permit::Nobody,
+                },
+            })
+            .collect();
+        let (before, after) = (edit.before.as_deref(), edit.after.as_deref());
+        let by = side_in(edit.by);
+        let edit = merge::Edit {
+            by,
+            owner: owner_in(edit.owner),
+            off_owner: match edit.off_owner {
+                ownership::OffOwner::Restored => OffOwner::Restored,
+                ownership::OffOwner::Kept => OffOwner::Kept,
+                ownership::OffOwner::Adopted => OffOwner::Adopted,
+            },
+            forbidden: !merge::permitted(&guards, Some(by), before, after),
+            restored_lately: edit.restored_lately,
+            way_back: merge::permitted(&guards, None, after, before),
+        };
+        match edit.fate() {
+            merge::Fate::Carried => ownership::Fate::Carried,
+            merge::Fate::Restored => ownership::Fate::Restored,
+            merge::Fate::Kept => ownership::Fate::Kept,
+        }
+    }
+}
+
+impl conflict::Guest for Core {
+    fn decide(rivals: conflict::Rivals) -> Option<(words::Side, conflict::Reason)> {
+        let stamp = |stamp: conflict::Stamp| merge::Stamp {
+            at: Millis(stamp.at),
+            clock: stamp.clock.map(|c| Clock { low: c.low, high: c.high }),
+        };
+        let rivals = merge::Rivals {
+            owner: owner_in(rivals.owner),
+            strategy: match rivals.strategy {
+                conflict::Strategy::LastWriteWins => Strategy::LastWriteWins,
+                conflict::Strategy::OwnershipPriority => Strategy::OwnershipPriority,
+                conflict::Strategy::ManualReview => Strategy::ManualReview,
+            },
+            window: rivals.window,
+            platform_priority: rivals.platform_priority,
+            external_priority: rivals.external_priority,
+            platform: stamp(rivals.platform),
+            external: stamp(rivals.external),
+        };
+        let (side, why) = rivals.winner()?;
+        let side = match side {
+            Side::Platform => words::Side::Platform,
+            Side::External => words::Side::External,
+        };
+        let reason = match why {
+            Why::HigherPriority => conflict::Reason::HigherPriority,
+            Why::Overruled => conflict::Reason::Overruled,
+            _ => conflict::Reason::LastWriteWins,
+        };
+        Some((side, reason))
+    }
+}
+
+// ---- masking ---------------------------------------------------------------------------------
 
 impl masking::Guest for Core {
     fn mask(text: String) -> masking::Masked {
@@ -23,6 +306,121 @@ impl masking::Guest for Core {
     }
 }
 
+// ---- identity and intake ---------------------------------------------------------------------
+
+impl identity::Guest for Core {
+    fn correlation_key(record: String, generation: u32) -> Result<String, String> {
+        let record = PlatformId::new(record).map_err(|e| e.to_string())?;
+        Ok(firn_core::identity::correlation_key(&record, generation.max(1)).into())
+    }
+
+    fn link_id(integration: String, record: String, generation: u32) -> Result<String, String> {
+        let integration = IntegrationId::new(integration).map_err(|e| e.to_string())?;
+        let record = PlatformId::new(record).map_err(|e| e.to_string())?;
+        Ok(firn_core::identity::link_id(&integration, &record, generation.max(1)).into())
+    }
+
+    fn webhook(body: String) -> String {
+        let observation = rules("{}").and_then(|r| firn_core::intake::servicenow(&r, &body).ok());
+        firn_core::intake::webhook_identity(observation.as_ref(), &body)
+    }
+
+    fn event(body: String) -> Result<String, String> {
+        let rules = rules("{}").ok_or("no settings")?;
+        firn_core::intake::platform(&rules, &body).map(|event| event.id)
+    }
+
+    fn escalation(body: String) -> String {
+        firn_core::identity::short(&["asked", &body])
+    }
+}
+
+fn observed(observation: firn_model::Observation) -> intake::Observed {
+    let record = observation.record;
+    let entry = |entry: firn_model::EntrySeen| intake::Entry {
+        id: entry.origin.id().to_owned(),
+        audience: match entry.text {
+            JournalText::Comment(_) => intake::Audience::Customer,
+            JournalText::WorkNote(_) => intake::Audience::Agents,
+        },
+        text: entry.text.text().to_owned(),
+        author: entry.author,
+        at: entry.at.0,
+    };
+    intake::Observed {
+        id: record.id,
+        class: record.class,
+        number: record.number,
+        correlation: record.correlation.map(Into::into),
+        revision: record.revision.map(|revision| match revision {
+            Revision::External { updated, mod_count } => {
+                intake::Revision::External((updated.0, mod_count))
+            }
+            Revision::Platform { version, at } => intake::Revision::Platform((version, at.0)),
+        }),
+        attributes: attributes_out(record.attributes),
+        entries: observation.entries.into_iter().map(entry).collect(),
+        deleted: record.presence == Presence::Deleted,
+    }
+}
+
+const UNSOUND: &str = "the settings are not sound: check them";
+
+impl intake::Guest for Core {
+    fn servicenow(settings: String, body: String) -> Result<intake::Observed, String> {
+        let rules = rules(&settings).ok_or(UNSOUND)?;
+        firn_core::intake::servicenow(&rules, &body).map(observed)
+    }
+
+    fn platform(settings: String, body: String) -> Result<intake::Observed, String> {
+        let rules = rules(&settings).ok_or(UNSOUND)?;
+        firn_core::intake::platform(&rules, &body).map(|event| observed(event.observation))
+    }
+
+    fn escalated(settings: String, body: String, now: i64) -> Result<intake::Escalation, String> {
+        let rules = rules(&settings).ok_or(UNSOUND)?;
+        Ok(match escalation::read(&rules, &body, Millis(now))? {
+            escalation::Escalation::Filtered(why) => intake::Escalation::Filtered(why),
+            escalation::Escalation::Ticket(ticket) => {
+                let evidence =
+                    ticket.evidence.map(|entry| firn_core::masking::mask(entry.text.text()).text);
+                intake::Escalation::Ticket(intake::Ticket {
+                    record_id: ticket.record.into(),
+                    table: ticket.table.into(),
+                    columns: attributes_out(ticket.draft.set),
+                    evidence,
+                })
+            }
+        })
+    }
+}
+
+// ---- planner ---------------------------------------------------------------------------------
+
+fn read<T: serde::de::DeserializeOwned>(what: &str, json: &str) -> Result<T, String> {
+    serde_json::from_str(json).map_err(|e| format!("{what}: {e}"))
+}
+
+/// The integration of a call, compiled; kept while the same text comes again.
+fn compiled(integration: String) -> Result<Rc<Rules>, String> {
+    thread_local! {
+        static LAST: RefCell<Option<(String, Rc<Rules>)>> = const { RefCell::new(None) };
+    }
+    LAST.with_borrow_mut(|last| {
+        if let Some((known, rules)) = last
+            && *known == integration
+        {
+            return Ok(Rc::clone(rules));
+        }
+        let read: Integration = read("integration", &integration)?;
+        let rules = firn_core::settings::compile(read)
+            .map_err(|faults| serde_json::to_string(&faults).unwrap_or_default())?;
+        let rules = Rc::new(rules);
+        *last = Some((integration, Rc::clone(&rules)));
+        Ok(rules)
+    })
+}
+
 impl planner::Guest for Core {
     fn advance(
         integration: String,
@@ -30,16 +428,23 @@ impl planner::Guest for Core {
         inputs: String,
         now: i64,
     ) -> Result<String, String> {
-        let integration: Integration =
-            serde_json::from_str(&integration).map_err(|e| format!("integration: {e}"))?;
-        let rules = settings::compile(integration)
-            .map_err(|faults| serde_json::to_string(&faults).unwrap_or_default())?;
-        let link: Link = serde_json::from_str(&link).map_err(|e| format!("link: {e}"))?;
-        let inputs: Vec<Input> =
-            serde_json::from_str(&inputs).map_err(|e| format!("inputs: {e}"))?;
+        let rules = compiled(integration)?;
+        let link: Link = read("link", &link)?;
+        let inputs: Vec<Input> = read("inputs", &inputs)?;
         let plan = advance(&rules, link, &inputs, Millis(now));
         serde_json::to_string(&plan).map_err(|e| e.to_string())
     }
-}
 
-export!(Core);
+    fn explain(
+        integration: String,
+        link: String,
+        audit: String,
+        now: i64,
+    ) -> Result<String, String> {
+        let rules = compiled(integration)?;
+        let link: Link = read("link", &link)?;
+        let audit: Vec<Audit> = read("audit", &audit)?;
+        let fields = firn_core::explain::explain(&rules, &link, &audit, Millis(now));
+        serde_json::to_string(&fields).map_err(|e| e.to_string())
+    }
+}

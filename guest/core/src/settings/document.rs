@@ -269,11 +269,10 @@ fn explain(
     }
     if let Some(rest) = text.strip_prefix("invalid type: ") {
         let (found, expected) = rest.split_once(", expected ").unwrap_or((rest, "another type"));
-        let expected = expected.replace("internally tagged enum", "a table");
         let fault = error(
             &place(root, &path),
             format!("this is {found}"),
-            format!("write {expected} here"),
+            format!("write {} here", plainly(expected)),
         );
         return (path, fault);
     }
@@ -282,6 +281,20 @@ fn explain(
     path.extend(key.map(StepInto::Key));
     let fault = error(&place(root, &path), text.to_owned(), "write it as the rule says");
     (path, fault)
+}
+
+/// Serde's names of types in a user's words.
+fn plainly(expected: &str) -> &str {
+    match expected {
+        "u64" | "usize" | "u32" => "a whole number that is not negative",
+        "i32" | "i64" => "a whole number",
+        "a boolean" => "true or false",
+        "a string" => "a text in quotes",
+        "a sequence" => "a list: [ ... ]",
+        "a map" => "a table",
+        text if text.starts_with("struct ") => "a table",
+        text => text,
+    }
 }
 
 /// The key of the table at `path` that an error text quotes, if it does.

@@ -59,8 +59,20 @@ pub(crate) struct Given {
     admin_password: Option<Secret>,
 }
 
+/// The `user_name` of credentials, where they have one.
+pub(super) fn user_of(credentials: &Credentials) -> Option<&str> {
+    match credentials {
+        Credentials::Basic { username, .. }
+        | Credentials::OAuth { username: Some(username), .. } => Some(username),
+        Credentials::OAuth { username: None, .. } => None,
+    }
+}
+
 impl Given {
-    fn split(self, shared: &Shared) -> Result<(Credentials, Option<Credentials>), Response> {
+    pub(super) fn split(
+        self,
+        shared: &Shared,
+    ) -> Result<(Credentials, Option<Credentials>), Response> {
         let all = [&self.password, &self.client_secret, &self.admin_password];
         if !shared.exec_secrets
             && all.into_iter().flatten().any(|s| s.expose().starts_with("exec:"))
@@ -132,8 +144,7 @@ fn object(settings: &mut Json) -> Result<&mut Json, Response> {
 fn external_user(settings: &mut Json, credentials: &Credentials) -> Result<(), Response> {
     let settings = object(settings)?;
     if settings.get("external_user").is_none()
-        && let Credentials::Basic { username, .. }
-        | Credentials::OAuth { username: Some(username), .. } = credentials
+        && let Some(username) = user_of(credentials)
     {
         settings["external_user"] = json!(username);
     }
@@ -141,7 +152,11 @@ fn external_user(settings: &mut Json, credentials: &Credentials) -> Result<(), R
 }
 
 /// A name that people can use, and that nobody else has.
-fn free(shared: &Shared, name: &str, own: Option<&IntegrationId>) -> Result<(), Response> {
+pub(super) fn free(
+    shared: &Shared,
+    name: &str,
+    own: Option<&IntegrationId>,
+) -> Result<(), Response> {
     let plain = !name.trim().is_empty() && name.len() <= 120 && !name.chars().any(char::is_control);
     if !plain {
         return Err(problem(
@@ -167,12 +182,12 @@ fn free(shared: &Shared, name: &str, own: Option<&IntegrationId>) -> Result<(), 
 }
 
 /// A new id: short, random, and good in URLs.
-fn new_id() -> String {
+pub(super) fn new_id() -> String {
     format!("int-{:012x}", fastrand::u64(..) & 0xffff_ffff_ffff)
 }
 
 /// A short name from a name: `Production ServiceNow` becomes `production-servicenow`.
-fn slug_of(name: &str) -> String {
+pub(super) fn slug_of(name: &str) -> String {
     let words: Vec<String> = name
         .split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|w| !w.is_empty())

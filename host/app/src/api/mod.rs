@@ -2,6 +2,7 @@
 //! who may come in, and what every handler shares.
 #![allow(clippy::result_large_err)] // A refusal is a response; it is made once and sent.
 
+mod apply;
 mod inbound;
 mod integrations;
 mod records;
@@ -47,6 +48,12 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/webhooks/{integration}", post(inbound::webhook));
     let guarded = Router::new()
         .route("/api/v1/integrations", get(integrations::list).post(integrations::create))
+        .route("/api/v1/apply", post(apply::apply))
+        .route("/api/v1/integrations/{integration}/versions", get(apply::versions))
+        .route(
+            "/api/v1/integrations/{integration}/versions/{version}/restore",
+            post(apply::rollback),
+        )
         .route(
             "/api/v1/integrations/{integration}",
             get(integrations::get).patch(integrations::change).delete(integrations::delete),
@@ -56,7 +63,12 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/integrations/{integration}/provision", post(integrations::provision))
         .route("/api/v1/integrations/{integration}/unprovision", post(integrations::unprovision))
         .route("/api/v1/integrations/{integration}/sync-status", get(records::status))
-        .route("/api/v1/integrations/{integration}/links", get(records::links))
+        .route(
+            "/api/v1/integrations/{integration}/links",
+            get(records::links).post(records::attach),
+        )
+        .route("/api/v1/integrations/{integration}/links/{link}/unlink", post(records::unlink))
+        .route("/api/v1/integrations/{integration}/links/{link}/explain", get(records::explain))
         .route("/api/v1/integrations/{integration}/links/{link}", get(records::link))
         .route("/api/v1/integrations/{integration}/links/{link}/resync", post(records::resync))
         .route("/api/v1/integrations/{integration}/conflicts", get(records::conflicts))

@@ -10,7 +10,8 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use firn_model::{
     Audit, Conflict, ConflictId, ConflictState, DeadLetter, Delivery, DeliveryState, Finding, Link,
-    Mirror, Operation, Quarantined, Resolution, Run, RunMode, Side, Value, Verb,
+    Mirror, Operation, PlatformId, Quarantined, Resolution, Run, RunMode, Side, SysId, TableName,
+    TicketName, Value, Verb,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -67,6 +68,8 @@ fn shown(link: &Link) -> Json {
         "id": link.id, "platform_id": link.platform_id, "key": link.key,
         "sys_id": link.external.as_ref().map(|e| &e.sys_id),
         "number": link.external.as_ref().and_then(|e| e.number.clone()),
+        "table": link.table, "role": link.role, "generation": link.generation,
+        "ended": link.tombstone.as_ref().map(|t| &t.why),
         "settled": settled(link), "created": link.created, "updated": link.updated,
         "fields": fields, "entries": link.entries.len(),
         "platform": side(Side::Platform), "external": side(Side::External),
@@ -81,7 +84,7 @@ fn settled(link: &Link) -> bool {
     };
     idle(Side::Platform)
         && idle(Side::External)
-        && (link.external.is_some() || link.external_side.halted)
+        && (link.external.is_some() || link.external_side.halted || link.tombstone.is_some())
         && link.entries.iter().all(|e| e.mirror != Mirror::Pending)
 }
 
@@ -112,6 +115,61 @@ pub(crate) async fn links(State(shared): State<Shared>, Path(reference): Path<St
         let links: Vec<Link> = rows(&shared, known, "link")?;
         Ok(ok(json!({ "links": links.iter().map(shown).collect::<Vec<_>>() })))
     })
+}
+
+/// The body of `POST …/links`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Attach {
+    /// The platform's record.
+    platform_id: String,
+    /// The ticket, by its `sys_id` or its number.
+    ticket: String,
+    /// Its table; the settings' first if not given.
+    table: Option<TableName>,
+}
+
+/// Pairs a platform's record with a ticket that is there.
+pub(crate) async fn attach(
+    State(shared): State<Shared>,
+    Path(reference): Path<String>,
+    headers: HeaderMap,
+    raw: Body,
+) -> Response {
+    let known = match shared.known(&reference) {
+        Ok(known) => known,
+        Err(response) => return response,
+    };
+    let Attach { platform_id, ticket, table } = match json(&headers, raw).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let record = match PlatformId::new(platform_id) {
+        Ok(record) => record,
+        Err(e) => return problem(422, "invalid-id", "Not a valid id", e.to_string()),
+    };
+    let ticket = SysId::new(ticket.clone()).map_or(TicketName::Number(ticket), TicketName::SysId);
+    let integration = known.integration.id.clone();
+    let operation = Operation::Attach { integration, record, ticket, table };
+    respond(shared.host.operate(&known.integration.tenant, operation, "api").await)
+}
+
+/// Takes a pair apart.
+pub(crate) async fn unlink(
+    State(shared): State<Shared>,
+    Path((reference, id)): Path<(String, String)>,
+) -> Response {
+    let Some(link) = link_id(&id) else { return not_found("link", &id) };
+    operate(&shared, &reference, |integration| Operation::Unlink { integration, link }).await
+}
+
+/// Tells why each value of a link is what it is.
+pub(crate) async fn explain(
+    State(shared): State<Shared>,
+    Path((reference, id)): Path<(String, String)>,
+) -> Response {
+    let Some(link) = link_id(&id) else { return not_found("link", &id) };
+    operate(&shared, &reference, |integration| Operation::Explain { integration, link }).await
 }
 
 pub(crate) async fn link(
@@ -271,7 +329,8 @@ pub(crate) async fn quarantine(
 
 pub(crate) async fn audit(State(shared): State<Shared>, Path(reference): Path<String>) -> Response {
     with(&shared, &reference, |known| {
-        let lines: Vec<Audit> = rows(&shared, known, "audit")?;
+        let mut lines: Vec<Audit> = rows(&shared, known, "audit")?;
+        lines.sort_by_key(|line| line.at);
         Ok(ok(json!({ "audit": lines })))
     })
 }

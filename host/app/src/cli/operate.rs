@@ -1,6 +1,8 @@
 //! What an operator does: the commands that are clients of the API.
 #![allow(clippy::print_stderr)]
 
+use std::process::ExitCode;
+
 use anyhow::{Context, Result, bail};
 use serde_json::{Value as Json, json};
 
@@ -17,7 +19,111 @@ macro_rules! say {
     }};
 }
 
-pub(super) fn integration(client: &Client, command: Integration) -> Result<()> {
+#[derive(clap::Args)]
+pub(super) struct Explain {
+    /// The link, the ticket's number, or the platform's record.
+    what: String,
+    /// One field; all if not given.
+    field: Option<String>,
+    /// The integration, if there are several.
+    #[arg(long)]
+    integration: Option<String>,
+    /// How to print.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+/// Finds a link by its id, its ticket's number or sys_id, or its platform's record.
+fn find_link(client: &Client, what: &str, integration: Option<&str>) -> Result<(String, String)> {
+    let integrations = match integration {
+        Some(one) => vec![one.to_owned()],
+        None => {
+            let all = client.get("/integrations")?;
+            let all = all["integrations"].as_array().cloned().unwrap_or_default();
+            all.iter().map(|i| cell(&i["id"])).collect()
+        }
+    };
+    let mut hits = Vec::new();
+    for integration in integrations {
+        let answer = client.get(&format!("/integrations/{}/links", segment(&integration)))?;
+        for link in answer["links"].as_array().into_iter().flatten() {
+            if ["id", "number", "sys_id", "platform_id"].iter().any(|name| link[*name] == what) {
+                hits.push((integration.clone(), cell(&link["id"])));
+            }
+        }
+    }
+    match hits.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => bail!("there is no link {what}; see: firn integration links NAME"),
+        several => bail!(
+            "{what} has {} links; name one of {} (or --integration)",
+            several.len(),
+            several.iter().map(|(_, link)| link.as_str()).collect::<Vec<_>>().join(", ")
+        ),
+    }
+}
+
+pub(super) fn explain(client: &Client, given: &Explain) -> Result<()> {
+    let (integration, link) = find_link(client, &given.what, given.integration.as_deref())?;
+    let path = format!("/integrations/{}/links/{}/explain", segment(&integration), segment(&link));
+    let mut answer = client.get(&path)?;
+    if let Some(field) = &given.field {
+        let fields = answer["fields"].as_array().cloned().unwrap_or_default();
+        let names: Vec<String> = fields.iter().map(|f| cell(&f["field"])).collect();
+        let one: Vec<Json> = fields.into_iter().filter(|f| f["field"] == field.as_str()).collect();
+        if one.is_empty() {
+            bail!("there is no field {field}; mapped are: {}", names.join(", "));
+        }
+        answer["fields"] = Json::Array(one);
+        answer["entries"] = json!([]);
+    }
+    if let Format::Json = given.format {
+        say!("{answer:#}");
+        return Ok(());
+    }
+    say!(
+        "{} ({}, {} {})",
+        cell(&answer["link"]),
+        cell(&answer["platform_id"]),
+        cell(&answer["table"]),
+        cell(&answer["number"])
+    );
+    if !answer["tombstone"].is_null() {
+        say!("  no longer kept in step: {}", cell(&answer["tombstone"]["why"]));
+    }
+    for field in answer["fields"].as_array().into_iter().flatten() {
+        say!("\n{}  (owner: {})", cell(&field["field"]), cell(&field["owner"]));
+        for (name, label) in [("platform", "platform"), ("external", "servicenow")] {
+            let seen = &field[name];
+            if seen.is_null() {
+                say!("  {label:<11} never seen");
+            } else {
+                say!("  {label:<11} {:?} since {}", cell(&seen["value"]), cell(&seen["since"]));
+            }
+        }
+        say!("  {:<11} {}", "agreed on", cell(&field["base"]));
+        if field["masked"] == true {
+            say!("  {:<11} masked or cut on its way to ServiceNow", "text");
+        }
+        if !field["parked"].is_null() {
+            say!("  {:<11} {}", "left alone", cell(&field["parked"]));
+        }
+        say!("  {:<11} {}", "next", cell(&field["next"]));
+        for line in field["history"].as_array().into_iter().flatten() {
+            say!("  {:<11} {}", "written", cell(line));
+        }
+    }
+    let entries = answer["entries"].as_array().cloned().unwrap_or_default();
+    if !entries.is_empty() {
+        say!("\njournal");
+        for entry in &entries {
+            say!("  {}", cell(entry));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitCode> {
     let at = |one: &One| format!("/integrations/{}", segment(&one.integration));
     match command {
         Integration::Configure(given) => configure(client, *given)?,
@@ -27,6 +133,22 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<()> {
                 &answer["integrations"],
                 &["id", "slug", "name", "tenant", "base_url", "enabled"],
                 listing.format,
+            );
+        }
+        Integration::Apply(given) => return super::settings::apply(client, &given),
+        Integration::Versions(named) => {
+            let answer = client.get(&format!("{}/versions", at(&named.one)))?;
+            table(&answer["versions"], &["version", "at", "by"], named.listing.format);
+        }
+        Integration::Rollback { one, version } => {
+            let answer =
+                client.post(&format!("{}/versions/{version}/restore", at(&one)), &json!({}))?;
+            super::settings::diff(&answer["before"], &answer["after"]);
+            say!(
+                "{} is {} (version {})",
+                one.integration,
+                cell(&answer["status"]),
+                cell(&answer["after"]["version"])
             );
         }
         Integration::Get(one) => say!("{:#}", client.get(&at(&one))?),
@@ -94,7 +216,7 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<()> {
         }
         Integration::FieldOwnership(command) => field_ownership(client, command)?,
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn configure(client: &Client, given: Configure) -> Result<()> {
@@ -338,7 +460,12 @@ fn find_conflict(
     bail!("there is no conflict {conflict}")
 }
 
-fn confirm(question: &str) -> Result<()> {
+/// Prints a line.
+pub(super) fn say(text: &str) {
+    say!("{text}");
+}
+
+pub(super) fn confirm(question: &str) -> Result<()> {
     eprint!("{question} [y/N] ");
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
@@ -350,7 +477,7 @@ fn confirm(question: &str) -> Result<()> {
 }
 
 /// A value in a cell.
-fn cell(value: &Json) -> String {
+pub(super) fn cell(value: &Json) -> String {
     match value {
         Json::Null => "-".to_owned(),
         Json::String(text) => text.clone(),
@@ -393,10 +520,21 @@ fn table(rows: &Json, columns: &[&str], format: Format) {
 }
 
 pub(super) fn links(client: &Client, command: Links) -> Result<()> {
-    let Links::Resync { one, link } = command;
-    let path =
-        format!("/integrations/{}/links/{}/resync", segment(&one.integration), segment(&link));
-    client.post(&path, &json!({}))?;
-    say!("{link} is being read again");
+    let at = |one: &One| format!("/integrations/{}/links", segment(&one.integration));
+    match command {
+        Links::Resync { one, link } => {
+            client.post(&format!("{}/{}/resync", at(&one), segment(&link)), &json!({}))?;
+            say!("{link} is being read again");
+        }
+        Links::Attach { one, record, ticket, table } => {
+            let body = json!({ "platform_id": record, "ticket": ticket, "table": table });
+            let answer = client.post(&at(&one), &body)?;
+            say!("{record} and {ticket} are being paired as {}", cell(&answer["link"]));
+        }
+        Links::Unlink { one, link } => {
+            client.post(&format!("{}/{}/unlink", at(&one), segment(&link)), &json!({}))?;
+            say!("{link} is taken apart; both records stay");
+        }
+    }
     Ok(())
 }

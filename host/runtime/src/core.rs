@@ -1,0 +1,73 @@
+//! The `core` component for the host itself: settings are checked and texts masked by the same bytes
+//! that decide inside gateways. Pure calls; an instance that traps is dropped.
+
+use firn_model::{Fault, Level};
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Config, Engine, Store};
+
+use crate::{Limiter, RuntimeError, error};
+
+mod bindings {
+    #![allow(missing_docs, unreachable_pub)]
+    wasmtime::component::bindgen!({ world: "core", path: "../../wit" });
+}
+
+use bindings::exports::firn::sync::settings;
+
+/// The core component, ready to be asked.
+pub struct Core {
+    store: Store<Limiter>,
+    instance: bindings::Core,
+}
+
+impl Core {
+    /// Loads the core component that Firn ships.
+    ///
+    /// # Errors
+    /// When it cannot be compiled.
+    pub fn new() -> Result<Core, RuntimeError> {
+        let mut config = Config::new();
+        config.concurrency_support(false);
+        config.cranelift_nan_canonicalization(true);
+        let engine = Engine::new(&config).map_err(error)?;
+        let component = Component::new(&engine, firn_components::CORE).map_err(error)?;
+        let mut store = Store::new(&engine, Limiter::default());
+        store.limiter(|limiter| limiter);
+        let linker: Linker<Limiter> = Linker::new(&engine);
+        let instance =
+            bindings::Core::instantiate(&mut store, &component, &linker).map_err(error)?;
+        Ok(Core { store, instance })
+    }
+
+    /// Every fault of a settings document (JSON) at once.
+    ///
+    /// # Errors
+    /// When the component traps.
+    pub fn check(&mut self, document: &str) -> Result<Vec<Fault>, RuntimeError> {
+        let settings = self.instance.firn_sync_settings();
+        let faults = settings.call_check(&mut self.store, document).map_err(error)?;
+        Ok(faults.into_iter().map(fault).collect())
+    }
+
+    /// A settings document (JSON) completed from its preset, as JSON.
+    ///
+    /// # Errors
+    /// The faults of the document, or why the component failed.
+    pub fn complete(&mut self, document: &str) -> Result<Result<String, Vec<Fault>>, RuntimeError> {
+        let settings = self.instance.firn_sync_settings();
+        let completed = settings.call_complete(&mut self.store, document).map_err(error)?;
+        Ok(completed.map_err(|faults| faults.into_iter().map(fault).collect()))
+    }
+}
+
+fn fault(fault: settings::Fault) -> Fault {
+    Fault {
+        level: match fault.level {
+            settings::Level::Error => Level::Error,
+            settings::Level::Warning => Level::Warning,
+        },
+        at: fault.at,
+        text: fault.text,
+        remedy: fault.remedy,
+    }
+}
