@@ -9,11 +9,13 @@
 
 mod check;
 mod platform;
+mod scenario;
 mod servicenow;
 mod world;
 
 use std::collections::BTreeMap;
 
+pub use scenario::Scenario;
 pub use world::Violation;
 
 /// How often what happened: faults that fired, verdicts, findings.

@@ -52,6 +52,8 @@ fn environment() -> Environment<'static> {
     environment.set_undefined_behavior(UndefinedBehavior::Chainable);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_fuel(Some(FUEL));
+    // `text.startswith("x")`, as people know it from Jinja in Python.
+    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment
 }
 
@@ -136,6 +138,13 @@ mod tests {
             wanted.names(),
             BTreeSet::from(["payload.n".to_owned(), "payload.reason".to_owned()])
         );
+    }
+
+    #[test]
+    fn methods_of_python_are_known() {
+        let wanted = Condition::new("a.lower().startswith('[ops]') and 'x' in b").unwrap();
+        assert_eq!(wanted.holds(&json!({"a": "[OPS] full", "b": ["x"]})), Ok(true));
+        assert!(Condition::new("a.nothing()").unwrap().holds(&json!({"a": ""})).is_err());
     }
 
     #[test]

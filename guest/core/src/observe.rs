@@ -120,6 +120,14 @@ fn see(
     let known = state.seen_mut(side);
     let shape = match mapping::read(field, side, &seen.attributes) {
         Reading::Unseen => return Doubt::None,
+        // A read shows all that we may see. What it leaves out of a field (the user's e-mail beside
+        // the user) is hidden from us; another read would not help.
+        Reading::Partial(mut part) if !message => {
+            for attribute in mapping::attributes(field, side) {
+                part.0.entry(attribute).or_default();
+            }
+            part
+        }
         Reading::Partial(part) => {
             let differs = known.as_ref().is_none_or(|k| {
                 part.0.iter().any(|(attribute, value)| k.shape.get(attribute) != Some(value))

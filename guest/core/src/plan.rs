@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::journal::Neighbours;
 use crate::land::{self, Reading};
 use crate::mapping::{self, Untranslatable};
-use crate::merge::{self, Circumstances, Verdict};
+use crate::merge::{self, Circumstances, Moved, Verdict};
 use crate::settings::{FieldMapping, Rules};
 use crate::{identity, journal, masking, observe, wire};
 
@@ -48,8 +48,8 @@ pub enum Input {
     Told {
         /// The side.
         side: Side,
-        /// Its clock.
-        clock: Clock,
+        /// Its clock; nothing, if the answer has no date.
+        clock: Option<Clock>,
     },
     /// What is known of other links on the same ticket, for this turn.
     Shared(Neighbours),
@@ -92,7 +92,11 @@ pub fn advance(rules: &Rules, mut link: Link, inputs: &[Input], now: Millis) -> 
             }
             Input::Told { side, clock } => {
                 let state = link.side_mut(*side);
-                state.clock = Some(Clock::and(state.clock, *clock));
+                state.clock = match clock {
+                    Some(clock) => Some(Clock::and(state.clock, *clock)),
+                    // It does not say: as good as ours.
+                    None => state.clock.or(Some(Clock { low: 0, high: 0 })),
+                };
             }
             Input::Shared(_) => {}
         }
@@ -278,6 +282,9 @@ impl Planner<'_> {
         if let Some(verdict) = self.decided(field, state) {
             return self.carry_decision(field, state, verdict);
         }
+        if self.ask_the_time(field, state) {
+            return;
+        }
         let circumstances = circumstances(&self.link, self.now);
         match merge::verdict(field, state, circumstances) {
             Verdict::Settled => {}
@@ -305,6 +312,27 @@ impl Planner<'_> {
             }
             Verdict::Conflict => self.open_conflict(field, state),
         }
+    }
+
+    /// Two edits can only be put in order on clocks that are known: a side that never answered is
+    /// read first, and its answer's date tells.
+    fn ask_the_time(&mut self, field: &FieldMapping, state: &FieldState) -> bool {
+        let (Some(base), Some(platform), Some(external)) =
+            (&state.base, &state.platform, &state.external)
+        else {
+            return false;
+        };
+        let apart = merge::moved(field, base, &platform.shape, &external.shape) == Moved::Apart;
+        let mut asked = false;
+        for side in Side::BOTH {
+            let may_read = self.rules.may_read(side);
+            let known = self.link.side_mut(side);
+            if apart && known.clock.is_none() && may_read && !known.missing {
+                known.look |= known.exchange.is_none();
+                asked = true;
+            }
+        }
+        asked
     }
 
     /// A write under way that is seen to have landed before its answer came: that is agreement on

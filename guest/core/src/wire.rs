@@ -142,14 +142,14 @@ fn said(body: &str) -> String {
 }
 
 /// What an answer says of that side's clock: its `Date` (whole seconds) lies between the request
-/// and its answer.
+/// and its answer. `None` if there was no answer, `Some(None)` if it does not say.
 #[must_use]
-pub fn clock(exchange: &Exchange, answer: &Answer, now: Millis) -> Option<Clock> {
+pub fn clock(since: Millis, answer: &Answer, now: Millis) -> Option<Option<Clock>> {
     let AnswerBody::Response(response) = &answer.body else { return None };
-    let theirs = parse_http_date(response.header("date")?).ok()?;
+    let theirs = response.header("date").and_then(|text| parse_http_date(text).ok());
     // When it was written, our clock showed something from `since` to `now`, and theirs something
     // within the second that it names.
-    Some(Clock { low: theirs.since(now), high: theirs.plus(999).since(exchange.since) })
+    Some(theirs.map(|at| Clock { low: at.since(now), high: at.plus(999).since(since) }))
 }
 
 /// A success that does not have the form of one: a login page, a cut answer. For a write that is
@@ -195,12 +195,6 @@ mod tests {
     #[test]
     fn a_clock_is_measured_by_the_answers_date() {
         let at = parse_http_date("Wed, 29 Apr 2026 14:30:00 GMT").unwrap();
-        let exchange = Exchange {
-            kind: firn_model::ExchangeKind::Read,
-            number: 1,
-            since: Millis(at.0 - 4_000),
-            deadline: at,
-        };
         let answer = Answer {
             ticket: String::new(),
             tenant: TenantId::new("acme").unwrap(),
@@ -208,8 +202,12 @@ mod tests {
             body: AnswerBody::Response(response(200, &[("date", "Wed, 29 Apr 2026 14:30:00 GMT")])),
         };
         // 4 s ahead of us, asked and answered within 200 ms.
-        let clock = clock(&exchange, &answer, Millis(at.0 - 3_800)).unwrap();
-        assert_eq!(clock, Clock { low: 3_800, high: 4_999 });
+        let told = clock(Millis(at.0 - 4_000), &answer, Millis(at.0 - 3_800));
+        assert_eq!(told, Some(Some(Clock { low: 3_800, high: 4_999 })));
+        let silent = Answer { body: AnswerBody::Response(response(200, &[])), ..answer.clone() };
+        assert_eq!(clock(at, &silent, at), Some(None));
+        let lost = Answer { body: AnswerBody::Lost(String::new()), ..answer };
+        assert_eq!(clock(at, &lost, at), None);
     }
 
     #[test]

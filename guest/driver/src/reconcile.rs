@@ -71,6 +71,8 @@ pub(crate) fn start<D: Doors>(
             entries: 0,
             seen: Vec::new(),
             attempts: 0,
+            asked: now,
+            clocks: Vec::new(),
         };
         session.put(&rows::check(tenant, integration, &id, &link.id), &check, Some(now))?;
     }
@@ -116,6 +118,7 @@ fn ask<D: Doors>(
 ) -> Result<(), CommitError> {
     let Some((side, kind)) = asks(&check.state) else { return Ok(()) };
     check.attempts += 1;
+    check.asked = session.now;
     let exchange = exchange(kind, check, session);
     let ticket = ticket(key, side, exchange.number);
     if let Some(request) = wire::request(rules, &key.tenant, link, side, &exchange, ticket) {
@@ -146,6 +149,7 @@ pub(crate) fn check_answered<D: Doors>(
     }
     let exchange = exchange(kind, &check, session);
     let reading = wire::reading(rules, &link, side, &exchange, answer, session.now);
+    check.clocks.extend(wire::clock(check.asked, answer, session.now).map(|told| (side, told)));
     match work::as_observation(side, reading) {
         Ok(observation) => check.seen.extend(observation),
         Err(why) if check.attempts >= ATTEMPTS => {
@@ -180,6 +184,7 @@ fn finish<D: Doors>(
     link: &Link,
 ) -> Result<(), CommitError> {
     let seen = std::mem::take(&mut check.seen);
+    let clocks = std::mem::take(&mut check.clocks);
     let mut looked = link.clone();
     for observation in &seen {
         observe::observe(rules, &mut looked, &Neighbours::default(), observation, session.now);
@@ -219,7 +224,8 @@ fn finish<D: Doors>(
             }
         }
         if run.mode == RunMode::AutoHeal && !failed {
-            let inputs: Vec<Input> = seen.into_iter().map(Input::Seen).collect();
+            let told = clocks.into_iter().map(|(side, clock)| Input::Told { side, clock });
+            let inputs: Vec<Input> = told.chain(seen.into_iter().map(Input::Seen)).collect();
             heal(session, rules, &key.tenant, &check.link, &inputs)?;
         }
         session.put(&run_key, &run, None)?;

@@ -6,8 +6,9 @@ use firn_core::plan::Input;
 use firn_core::settings::{Gate, Rules};
 use firn_core::wire;
 use firn_model::{
-    Answer, CommitError, Delivery, DeliveryState, Draft, ExternalRecord, InboundKind,
-    IntegrationId, Key, Link, Observation, PlatformId, Presence, Preset, Side, SysId, TableName,
+    Answer, CommitError, Delivery, DeliveryState, Draft, ExternalRecord, Finding, FindingKind,
+    InboundKind, IntegrationId, Key, Link, Observation, PlatformId, Presence, Preset, Side, SysId,
+    TableName,
 };
 use serde_json::json;
 
@@ -135,7 +136,21 @@ fn mirror<D: Doors>(
     match rules.lets_in(Gate::Mirror, &context) {
         Ok(true) => {}
         Ok(false) => return Ok("not a ticket of ours".to_owned()),
-        Err(why) => return Ok(format!("filters.mirror cannot be evaluated on it: {why}")),
+        Err(why) => {
+            let why = format!("filters.mirror cannot be evaluated on a ticket: {why}");
+            session.find(
+                &key.tenant,
+                &Finding {
+                    kind: FindingKind::TemplateFailed,
+                    integration: rules.id().clone(),
+                    link: None,
+                    field: None,
+                    text: why.clone(),
+                    at: session.now,
+                },
+            )?;
+            return Ok(why);
+        }
     }
     let mut link = admit::new_link(session, &key.tenant, rules, &record, 1, table.clone())?;
     link.origin = Side::External;
@@ -205,7 +220,7 @@ pub(crate) fn answer<D: Doors>(
         return Ok(());
     };
     let reading = wire::reading(&rules, &link, side, &exchange, answer, session.now);
-    let clock = wire::clock(&exchange, answer, session.now);
+    let clock = wire::clock(exchange.since, answer, session.now);
     let told = clock.map(|clock| Input::Told { side, clock });
     let inputs: Vec<Input> =
         told.into_iter().chain([Input::Answered { side, number, reading }]).collect();

@@ -53,7 +53,7 @@ pub use settings::{
     TicketType, WebhookPolicy,
 };
 pub use time::{
-    Millis, TimeError, parse_http_date, parse_rfc3339, parse_servicenow, rfc3339_text,
-    servicenow_text,
+    Millis, TimeError, http_date_text, parse_http_date, parse_rfc3339, parse_servicenow,
+    rfc3339_text, servicenow_text,
 };
 pub use value::{Shape, Side, Value};

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConflictId, FieldName, Integration, IntegrationId, LinkId, Millis, Observation,
-    PlatformContract, PlatformId, Preset, Shape, SysId, TableName, Value,
+    Clock, ConflictId, FieldName, Integration, IntegrationId, LinkId, Millis, Observation,
+    PlatformContract, PlatformId, Preset, Shape, Side, SysId, TableName, Value,
 };
 
 /// How a conflict is resolved.
@@ -270,4 +270,10 @@ pub struct Check {
     /// How often a read was tried.
     #[serde(default)]
     pub attempts: u32,
+    /// When the last read was asked for.
+    #[serde(default)]
+    pub asked: Millis,
+    /// What the answers told of the sides' clocks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clocks: Vec<(Side, Option<Clock>)>,
 }

@@ -79,6 +79,15 @@ pub fn parse_http_date(text: &str) -> Result<Millis, TimeError> {
         .map_err(|_| TimeError::new(text, "Wed, 29 Apr 2026 14:30:00 GMT"))
 }
 
+/// Writes an instant as an HTTP date: `Wed, 29 Apr 2026 14:30:00 GMT`.
+#[must_use]
+pub fn http_date_text(at: Millis) -> String {
+    let instant = jiff::Timestamp::from_millisecond(at.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    jiff::fmt::rfc2822::DateTimePrinter::new()
+        .timestamp_to_rfc9110_string(&instant)
+        .unwrap_or_default()
+}
+
 /// Writes an instant as RFC 3339: `2023-10-27T14:30:00Z`.
 #[must_use]
 pub fn rfc3339_text(at: Millis) -> String {

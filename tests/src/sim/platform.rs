@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use firn_model::{HttpRequest, HttpResponse, Millis};
+use firn_model::{HttpRequest, HttpResponse, Millis, http_date_text};
 use serde_json::{Value as Json, json};
 
 #[derive(Clone)]
@@ -31,6 +31,12 @@ pub(crate) struct Overwritten {
 
 #[derive(Default)]
 pub(crate) struct Platform {
+    /// Deleted records, and whether it says so (410) or only finds nothing (404).
+    pub(crate) deleted: BTreeMap<String, u16>,
+    /// What was posted to the callback.
+    pub(crate) posted: Vec<Json>,
+    /// Its clock minus ours, in milliseconds.
+    pub(crate) clock: i64,
     pub(crate) records: BTreeMap<String, Record>,
     pub(crate) overwritten: Vec<Overwritten>,
     pub(crate) writes: u64,
@@ -52,7 +58,7 @@ impl Platform {
             record.authors.insert((*field).to_owned(), true);
         }
         record.version += 1;
-        record.updated = now;
+        record.updated = Millis(now.0 + self.clock);
         let shown: BTreeMap<String, String> =
             set.iter().map(|(f, v)| ((*f).to_owned(), (*v).to_owned())).collect();
         self.event(id, &shown, set.len() < 5, None)
@@ -69,8 +75,18 @@ impl Platform {
         };
         let record = self.records.entry(id.to_owned()).or_default();
         record.comments.push(said.clone());
-        record.updated = now;
+        record.updated = Millis(now.0 + self.clock);
         self.event(id, &BTreeMap::new(), true, Some(&said))
+    }
+
+    /// A user deletes a record. Gives the event that tells of it.
+    pub(crate) fn delete(&mut self, id: &str, status: u16, now: Millis) -> String {
+        self.records.remove(id);
+        self.deleted.insert(id.to_owned(), status);
+        self.events += 1;
+        json!({ "id": format!("e{}", self.events), "type": "record.deleted",
+            "occurred_at": time(Millis(now.0 + self.clock)), "record": { "kind": "incident", "id": id } })
+        .to_string()
     }
 
     fn event(
@@ -90,6 +106,10 @@ impl Platform {
         body.to_string()
     }
 
+    fn missing(&self, id: &str) -> u16 {
+        self.deleted.get(id).copied().unwrap_or(404)
+    }
+
     fn show(&self, id: &str) -> Json {
         let record = &self.records[id];
         json!({ "record": { "kind": "incident", "id": id, "version": record.version,
@@ -104,15 +124,16 @@ impl Platform {
         request: &HttpRequest,
         now: Millis,
     ) -> (HttpResponse, Vec<String>) {
+        let date = http_date_text(Millis(now.0 + self.clock));
         let answer = |status, body: Json| HttpResponse {
             status,
-            headers: Vec::new(),
+            headers: vec![("date".to_owned(), date.clone())],
             body: body.to_string(),
         };
         if request.remote == firn_model::Remote::PlatformRead {
             return match self.records.contains_key(&request.path) {
                 true => (answer(200, self.show(&request.path)), Vec::new()),
-                false => (answer(404, json!({})), Vec::new()),
+                false => (answer(self.missing(&request.path), json!({})), Vec::new()),
             };
         }
         let body: Json = request
@@ -122,8 +143,12 @@ impl Platform {
             .unwrap_or(Json::Null);
         let text = |v: &Json| v.as_str().unwrap_or_default().to_owned();
         let (id, key) = (text(&body["record"]["id"]), text(&body["key"]));
+        self.posted.push(body.clone());
+        if body["record"]["new"] == true && !self.deleted.contains_key(&id) {
+            self.records.entry(id.clone()).or_default();
+        }
         if !self.records.contains_key(&id) {
-            return (answer(404, json!({})), Vec::new());
+            return (answer(self.missing(&id), json!({})), Vec::new());
         }
         if self.keys.contains(&key) {
             return (answer(200, self.show(&id)), Vec::new());
@@ -152,7 +177,7 @@ impl Platform {
         if !shown.is_empty() {
             record.version += 1;
         }
-        record.updated = now;
+        record.updated = Millis(now.0 + self.clock);
         let mut said = None;
         if let Some(comment) = body["comment"].as_object() {
             let new = Said {

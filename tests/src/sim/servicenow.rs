@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use firn_model::{HttpRequest, HttpResponse, Method, Millis, servicenow_text};
+use firn_model::{HttpRequest, HttpResponse, Method, Millis, http_date_text, servicenow_text};
 use serde_json::{Value as Json, json};
 
 pub(crate) struct Ticket {
+    pub(crate) class: String,
     pub(crate) columns: BTreeMap<String, String>,
     pub(crate) mod_count: u32,
     pub(crate) updated: Millis,
@@ -35,8 +36,45 @@ pub(crate) enum Changed {
     Journal(JournalRow),
 }
 
+/// What an instance does with a column that Firn writes.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// The write is answered with success and changes nothing.
+    Ignores(String),
+    /// A business rule writes something else.
+    Rewrites(String, String),
+    /// The write is refused.
+    Refuses(String),
+}
+
+/// What instances do differently, and no document settles.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Quirks {
+    /// A comment leaves `sys_mod_count` and `sys_updated_on` of its ticket alone.
+    pub(crate) comment_is_no_update: bool,
+    /// A write that changes nothing counts as an update all the same.
+    pub(crate) no_change_counts: bool,
+    /// The user may not read `sys_audit_delete`.
+    pub(crate) deletions_hidden: bool,
+    /// The user may not read the journal: an empty list, and status 200.
+    pub(crate) journal_hidden: bool,
+    /// Their clock minus ours, in milliseconds.
+    pub(crate) clock: i64,
+    /// A class's own columns are left out of the webhook of another class, not sent empty.
+    pub(crate) columns_left_out: bool,
+}
+
+/// The kinds of tickets that it has.
+pub(crate) const CLASSES: [&str; 3] = ["incident", "problem", "change_request"];
+
 #[derive(Default)]
 pub(crate) struct ServiceNow {
+    pub(crate) quirks: Quirks,
+    pub(crate) rules: Vec<Rule>,
+    /// Deleted tickets: `sys_audit_delete`.
+    pub(crate) deleted: Vec<String>,
+    /// Tickets that the user may not read any more.
+    pub(crate) hidden: Vec<String>,
     pub(crate) tickets: BTreeMap<String, Ticket>,
     pub(crate) journal: Vec<JournalRow>,
     pub(crate) overwritten: Vec<Overwritten>,
@@ -49,6 +87,11 @@ pub(crate) struct ServiceNow {
 }
 
 pub(crate) const US: &str = "integration";
+pub(crate) const GROUPS: [(&str, &str); 3] = [
+    ("0000000000000000000000000000b001", "Network"),
+    ("0000000000000000000000000000b002", "Desk"),
+    ("0000000000000000000000000000b003", "Desk"),
+];
 pub(crate) const USERS: [(&str, &str); 2] = [
     ("0000000000000000000000000000a001", "ann@example.com"),
     ("0000000000000000000000000000a002", "bob@example.com"),
@@ -58,6 +101,76 @@ impl ServiceNow {
     fn id(&mut self) -> String {
         self.ids += 1;
         format!("{:032x}", self.ids)
+    }
+
+    /// A user opens a ticket.
+    pub(crate) fn open(
+        &mut self,
+        class: &str,
+        set: &[(&str, &str)],
+        now: Millis,
+    ) -> (String, Vec<Changed>) {
+        let set = set.iter().map(|(c, v)| ((*c).to_owned(), (*v).to_owned())).collect();
+        let id = self.insert(class, set, "agent", now);
+        (id.clone(), vec![Changed::Ticket(id)])
+    }
+
+    fn insert(
+        &mut self,
+        class: &str,
+        set: BTreeMap<String, String>,
+        by: &str,
+        now: Millis,
+    ) -> String {
+        let id = self.id();
+        let prefix = match class {
+            "problem" => "PRB",
+            "change_request" => "CHG",
+            _ => "INC",
+        };
+        let mut columns = BTreeMap::from([
+            ("number".to_owned(), format!("{prefix}{:07}", self.ids)),
+            ("state".to_owned(), "1".to_owned()),
+            ("impact".to_owned(), "3".to_owned()),
+            ("urgency".to_owned(), "3".to_owned()),
+            ("short_description".to_owned(), String::new()),
+            ("description".to_owned(), String::new()),
+            ("assigned_to".to_owned(), String::new()),
+            ("assignment_group".to_owned(), String::new()),
+            ("correlation_id".to_owned(), String::new()),
+        ]);
+        for (column, value) in set {
+            self.authors.insert((id.clone(), column.clone()), by.to_owned());
+            columns.insert(column, value);
+        }
+        settle(&mut columns);
+        let ticket =
+            Ticket { class: class.to_owned(), columns, mod_count: 0, updated: self.clock(now) };
+        self.tickets.insert(id.clone(), ticket);
+        id
+    }
+
+    /// Now, by their clock.
+    fn clock(&self, now: Millis) -> Millis {
+        Millis(now.0 + self.quirks.clock)
+    }
+
+    /// An administrator deletes a ticket; no webhook tells of it.
+    pub(crate) fn delete(&mut self, id: &str) {
+        if self.tickets.remove(id).is_some() {
+            self.deleted.push(id.to_owned());
+            self.journal.retain(|row| row.ticket != id);
+        }
+    }
+
+    /// An administrator makes a ticket another kind of ticket.
+    pub(crate) fn reclass(&mut self, id: &str, class: &str, now: Millis) -> Vec<Changed> {
+        let at = self.clock(now);
+        let Some(ticket) = self.tickets.get_mut(id) else { return Vec::new() };
+        ticket.class = class.to_owned();
+        ticket.mod_count += 1;
+        ticket.updated = at;
+        vec![Changed::Ticket(id.to_owned())]
     }
 
     /// A user edits a column.
@@ -85,16 +198,29 @@ impl ServiceNow {
     ) -> Vec<Changed> {
         let mut changed = Vec::new();
         let mut said = Vec::new();
+        let at = self.clock(now);
+        let quirks = self.quirks;
+        let rules = if by == US { self.rules.clone() } else { Vec::new() };
         let Some(ticket) = self.tickets.get_mut(id) else { return changed };
         let mut touched = false;
         for (column, value) in set {
             if column == "comments" || column == "work_notes" {
                 said.push((column.clone(), value.clone()));
-                touched = true;
+                touched |= !quirks.comment_is_no_update;
                 continue;
             }
+            if rules.contains(&Rule::Ignores(column.clone())) {
+                continue;
+            }
+            let rewritten = rules.iter().find_map(|rule| match rule {
+                Rule::Rewrites(c, v) if c == column => Some(v.clone()),
+                _ => None,
+            });
+            let value = rewritten.as_ref().unwrap_or(value);
+            let by = if rewritten.is_some() { "rule" } else { by };
             let old = ticket.columns.insert(column.clone(), value.clone()).unwrap_or_default();
             if old == *value {
+                touched |= quirks.no_change_counts;
                 continue;
             }
             touched = true;
@@ -107,16 +233,15 @@ impl ServiceNow {
                 });
             }
         }
-        if !touched {
-            return changed;
+        if touched {
+            settle(&mut ticket.columns);
+            ticket.mod_count += 1;
+            ticket.updated = at;
+            changed.push(Changed::Ticket(id.to_owned()));
         }
-        settle(&mut ticket.columns);
-        ticket.mod_count += 1;
-        ticket.updated = now;
-        if by == US {
+        if by == US && (touched || !said.is_empty()) {
             self.writes += 1;
         }
-        changed.push(Changed::Ticket(id.to_owned()));
         for (element, value) in said {
             let row = JournalRow {
                 sys_id: self.id(),
@@ -124,7 +249,7 @@ impl ServiceNow {
                 element,
                 value,
                 author: by.to_owned(),
-                at: now,
+                at,
             };
             self.journal.push(row.clone());
             changed.push(Changed::Journal(row));
@@ -137,6 +262,7 @@ impl ServiceNow {
         let ticket = self.tickets.get(id)?;
         let c = |name: &str| ticket.columns.get(name).cloned().unwrap_or_default();
         let mut current = json!({});
+        let incident = ticket.class == "incident";
         for name in [
             "short_description",
             "description",
@@ -147,10 +273,16 @@ impl ServiceNow {
             "assigned_to",
             "correlation_id",
         ] {
-            current[name] = json!(c(name));
+            // Columns that only incidents have: empty from other classes, or not there.
+            let theirs = matches!(name, "urgency" | "impact") && !incident;
+            if !theirs {
+                current[name] = json!(c(name));
+            } else if !self.quirks.columns_left_out {
+                current[name] = json!("");
+            }
         }
         current["sys_updated_on"] = json!(servicenow_text(ticket.updated));
-        let mut body = json!({ "sys_id": id, "number": c("number"), "table": "incident", "action": "update", "current": current });
+        let mut body = json!({ "sys_id": id, "number": c("number"), "table": ticket.class, "action": "update", "current": current });
         match shape {
             0 => {}
             1 => {
@@ -170,9 +302,14 @@ impl ServiceNow {
         .to_string()
     }
 
+    fn readable(&self, class: &str, id: &str) -> bool {
+        !self.hidden.iter().any(|h| h == id)
+            && self.tickets.get(id).is_some_and(|t| t.class == class || class == "task")
+    }
+
     fn show(&self, id: &str) -> Json {
         let ticket = &self.tickets[id];
-        let mut row = json!({ "sys_id": id, "sys_class_name": "incident",
+        let mut row = json!({ "sys_id": id, "sys_class_name": ticket.class,
             "sys_mod_count": ticket.mod_count.to_string(), "sys_updated_on": servicenow_text(ticket.updated) });
         for (column, value) in &ticket.columns {
             row[column] = json!(value);
@@ -180,6 +317,9 @@ impl ServiceNow {
         let assigned = row["assigned_to"].as_str().unwrap_or_default();
         let email = USERS.iter().find(|(id, _)| *id == assigned).map_or("", |(_, email)| email);
         row["assigned_to.email"] = json!(email);
+        let group = row["assignment_group"].as_str().unwrap_or_default();
+        let name = GROUPS.iter().find(|(id, _)| *id == group).map_or("", |(_, name)| name);
+        row["assignment_group.name"] = json!(name);
         row
     }
 
@@ -189,9 +329,13 @@ impl ServiceNow {
         request: &HttpRequest,
         now: Millis,
     ) -> (HttpResponse, Vec<Changed>) {
+        let date = http_date_text(self.clock(now));
         let answer = |status, body: Json| HttpResponse {
             status,
-            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            headers: vec![
+                ("content-type".to_owned(), "application/json".to_owned()),
+                ("date".to_owned(), date.clone()),
+            ],
             body: body.to_string(),
         };
         let refused = |status, message: &str| {
@@ -222,13 +366,53 @@ impl ServiceNow {
         let parts: Vec<&str> =
             request.path.trim_start_matches("/api/now/table/").split('/').collect();
         match (request.method, parts.as_slice()) {
-            (Method::Get, ["incident"]) => {
+            (Method::Get, ["task"]) => {
+                let wanted = query("sysparm_query").strip_prefix("number=");
+                let number = |t: &Ticket| t.columns.get("number").cloned();
+                let rows: Vec<Json> = self
+                    .tickets
+                    .iter()
+                    .filter(|(_, t)| number(t).as_deref() == wanted)
+                    .map(|(id, _)| self.show(id))
+                    .collect();
+                (answer(200, json!({ "result": rows })), Vec::new())
+            }
+            (Method::Get, ["task", id]) if self.tickets.contains_key(*id) => {
+                let shown = self.show(id);
+                let row = json!({ "sys_id": id, "sys_class_name": shown["sys_class_name"], "number": shown["number"] });
+                (answer(200, json!({ "result": row })), Vec::new())
+            }
+            (Method::Get, ["sys_audit_delete"]) => {
+                if self.quirks.deletions_hidden {
+                    return (answer(200, json!({ "result": [] })), Vec::new());
+                }
+                let wanted =
+                    query("sysparm_query").strip_prefix("documentkey=").unwrap_or_default();
+                let rows: Vec<Json> = self
+                    .deleted
+                    .iter()
+                    .filter(|id| *id == wanted)
+                    .map(|id| json!({ "sys_id": id, "documentkey": id, "tablename": "incident" }))
+                    .collect();
+                (answer(200, json!({ "result": rows })), Vec::new())
+            }
+            (Method::Get, ["sys_user_group"]) => {
+                let wanted = query("sysparm_query").strip_prefix("name=").unwrap_or_default();
+                let rows: Vec<Json> = GROUPS
+                    .iter()
+                    .filter(|(_, name)| name.eq_ignore_ascii_case(wanted))
+                    .map(|(id, name)| json!({ "sys_id": id, "name": name }))
+                    .collect();
+                (answer(200, json!({ "result": rows })), Vec::new())
+            }
+            (Method::Get, [class]) if CLASSES.contains(class) => {
                 let wanted = query("sysparm_query")
                     .strip_prefix("correlation_id=")
                     .and_then(|q| q.split('^').next());
                 let rows: Vec<Json> = self
                     .tickets
                     .iter()
+                    .filter(|(_, t)| t.class == *class)
                     .filter(|(_, t)| t.columns.get("correlation_id").map(String::as_str) == wanted)
                     .map(|(id, _)| self.show(id))
                     .collect();
@@ -245,6 +429,9 @@ impl ServiceNow {
                 (answer(200, json!({ "result": rows })), Vec::new())
             }
             (Method::Get, ["sys_journal_field"]) => {
+                if self.quirks.journal_hidden {
+                    return (answer(200, json!({ "result": [] })), Vec::new());
+                }
                 let rows: Vec<Json> = self
                     .journal
                     .iter()
@@ -254,10 +441,10 @@ impl ServiceNow {
                     .collect();
                 (answer(200, json!({ "result": rows })), Vec::new())
             }
-            (Method::Get, ["incident", id]) if self.tickets.contains_key(*id) => {
+            (Method::Get, [class, id]) if self.readable(class, id) => {
                 (answer(200, json!({ "result": self.show(id) })), Vec::new())
             }
-            (Method::Post, ["incident"]) => {
+            (Method::Post, [class]) if CLASSES.contains(class) => {
                 let key = set.get("correlation_id").cloned();
                 if self.unique
                     && self
@@ -267,24 +454,16 @@ impl ServiceNow {
                 {
                     return (refused(403, "Operation Failed"), Vec::new());
                 }
-                let id = self.id();
-                let mut columns = BTreeMap::from([
-                    ("number".to_owned(), format!("INC{:07}", self.ids)),
-                    ("state".to_owned(), "1".to_owned()),
-                    ("impact".to_owned(), "3".to_owned()),
-                    ("urgency".to_owned(), "3".to_owned()),
-                    ("short_description".to_owned(), String::new()),
-                    ("description".to_owned(), String::new()),
-                    ("assigned_to".to_owned(), String::new()),
-                ]);
-                columns.extend(set);
-                settle(&mut columns);
-                self.tickets.insert(id.clone(), Ticket { columns, mod_count: 0, updated: now });
+                let id = self.insert(class, set, US, now);
                 self.writes += 1;
                 self.bodies.push((id.clone(), body));
                 (answer(201, json!({ "result": self.show(&id) })), vec![Changed::Ticket(id)])
             }
-            (Method::Patch, ["incident", id]) if self.tickets.contains_key(*id) => {
+            (Method::Patch, [class, id]) if self.readable(class, id) => {
+                let refuses = |column: &String| self.rules.contains(&Rule::Refuses(column.clone()));
+                if let Some(column) = set.keys().find(|c| refuses(c)) {
+                    return (refused(403, &format!("Field {column} is not writable")), Vec::new());
+                }
                 let changed = self.write(id, &set, US, now);
                 self.bodies.push(((*id).to_owned(), body));
                 (answer(200, json!({ "result": self.show(id) })), changed)

@@ -145,6 +145,10 @@ pub(crate) struct World {
     pub(crate) edits: u64,
     pub(crate) fired: u64,
     tokens: u64,
+    /// The next answer of ServiceNow to a write is lost.
+    pub(crate) lose_next: bool,
+    /// The answers to what was asked last.
+    replies: BTreeMap<u64, (u16, String)>,
 }
 
 const TIMEOUT: u64 = 1_000;
@@ -184,7 +188,73 @@ impl World {
             edits: 0,
             fired: 0,
             tokens: 0,
+            lose_next: false,
+            replies: BTreeMap::new(),
         }
+    }
+
+    /// A world in which nothing happens but what is told.
+    pub(crate) fn told(integration: Integration) -> World {
+        let mut world = World::new(0, false);
+        world.faults = false;
+        world.servicenow.unique = integration.settings.correlation.mode == CorrelationMode::Unique;
+        world.integration = integration;
+        world
+    }
+
+    pub(crate) fn ask(&mut self, operation: Operation) -> (u16, serde_json::Value) {
+        self.operate(operation);
+        self.last_reply()
+    }
+
+    fn last_reply(&mut self) -> (u16, serde_json::Value) {
+        let reply = std::mem::take(&mut self.replies).into_values().next_back();
+        let (status, body) = reply.unwrap_or_default();
+        (status, serde_json::from_str(&body).unwrap_or_default())
+    }
+
+    pub(crate) fn deliver_event(&mut self, body: String) {
+        self.send_event(body, 0);
+    }
+
+    pub(crate) fn deliver_webhook(&mut self, changed: &Changed) {
+        let body = match changed {
+            Changed::Ticket(id) => self.servicenow.webhook(id, 2),
+            Changed::Journal(row) => Some(ServiceNow::journal_webhook(row)),
+        };
+        if let Some(body) = body {
+            self.messages += 1;
+            let id = self.messages;
+            self.post(1, Message::Webhook { id, body });
+        }
+    }
+
+    pub(crate) fn send_webhook(&mut self, body: String) -> (u16, serde_json::Value) {
+        self.messages += 1;
+        let id = self.messages;
+        self.shared.now.set(self.now);
+        let event = self.arrive(Message::Webhook { id, body });
+        self.handle(event.into_iter().collect());
+        self.last_reply()
+    }
+
+    pub(crate) fn escalate(&mut self, body: String) -> (u16, serde_json::Value) {
+        self.shared.now.set(self.now);
+        let event = self.inbound(InboundKind::Escalation, body, Vec::new());
+        self.handle(vec![event]);
+        self.last_reply()
+    }
+
+    /// Lets everything arrive and happen that does so within a minute.
+    pub(crate) fn settle(&mut self) {
+        let horizon = self.now.plus(60_000);
+        while self.next().is_some_and(|next| next <= horizon) {
+            self.advance();
+        }
+    }
+
+    pub(crate) fn let_pass(&mut self, ms: u64) {
+        self.pass(ms);
     }
 
     pub(crate) fn run(mut self) -> Result<Coverage, Violation> {
@@ -345,6 +415,7 @@ impl World {
         }
         for report in reports {
             let Report::Reply { request, reply } = report else { continue };
+            self.replies.insert(request, (reply.status, reply.body.clone()));
             if let Some(body) = self.unacknowledged.remove(&request)
                 && reply.status >= 400
             {
@@ -504,7 +575,10 @@ impl World {
             self.met("fault: 500 after commit");
             body = HttpResponse { status: 500, headers: Vec::new(), body: String::new() };
         }
-        if !answer_lost {
+        let lost_on_demand = request.remote == Remote::Servicenow
+            && request.method != Method::Get
+            && std::mem::take(&mut self.lose_next);
+        if !answer_lost && !lost_on_demand {
             let delay = self.rng.u64(1..60);
             let message = Message::Response {
                 ticket: request.ticket.clone(),

@@ -1,0 +1,388 @@
+//! A world without chance: the same fakes and the same driver, told what happens step by step. What
+//! the rules of the design say is shown here, one rule a test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests only.
+
+use firn_core::settings;
+use firn_model::{
+    Audit, Finding, FindingKind, Integration, IntegrationId, Link, LinkId, Operation, RunMode,
+    TenantId,
+};
+use serde_json::{Value as Json, json};
+
+use super::servicenow::{Changed, JournalRow, Rule, US};
+use super::world::World;
+
+/// A world, told what happens.
+pub struct Scenario {
+    world: World,
+    /// Webhooks of ServiceNow are lost while this is set.
+    pub deaf: bool,
+}
+
+impl Scenario {
+    /// A world with an integration as a settings document says. The platform can be written and
+    /// read unless the document says otherwise.
+    #[must_use]
+    pub fn new(document: Json) -> Scenario {
+        let mut document = document;
+        let platform = json!({ "callback_url": "https://platform.example/callback", "read_url": "https://platform.example/records/{id}" });
+        for (key, value) in [
+            ("platform", platform),
+            ("request_timeout", json!(1_000)),
+            ("base_url", json!("https://example.service-now.com")),
+        ] {
+            if document.get(key).is_none() {
+                document[key] = value;
+            }
+        }
+        if document["correlation"]["transaction_limit"].is_null() {
+            document["correlation"]["transaction_limit"] = json!(4_000);
+        }
+        let id = IntegrationId::new("int-1").unwrap();
+        let tenant = TenantId::new("acme").unwrap();
+        let applied = settings::apply(None, &id, &tenant, &document);
+        let integration: Integration =
+            applied.integration.unwrap_or_else(|| panic!("{:?}", applied.faults));
+        let mut world = World::told(integration);
+        let reply = world.ask(Operation::Apply { id, document, intent: firn_model::Intent::Act });
+        assert!(reply.0 < 300, "{reply:?}");
+        Scenario { world, deaf: false }
+    }
+
+    // ---- what happens --------------------------------------------------------------------
+
+    /// Lets everything arrive and everything due happen.
+    pub fn settle(&mut self) {
+        self.world.settle();
+    }
+
+    /// Lets time pass.
+    pub fn pass(&mut self, ms: u64) {
+        self.world.let_pass(ms);
+    }
+
+    /// A platform's user writes fields; an incident with all five fields if it is new.
+    pub fn platform_edits(&mut self, record: &str, set: &[(&str, &str)]) {
+        let new = !self.world.platform.records.contains_key(record);
+        let mut all: Vec<(&str, &str)> = Vec::new();
+        if new {
+            all.extend([
+                ("title", "t"),
+                ("description", "d"),
+                ("severity", "low"),
+                ("status", "open"),
+                ("assigned_to", ""),
+            ]);
+            all.retain(|(f, _)| !set.iter().any(|(g, _)| f == g));
+        }
+        all.extend(set);
+        let now = self.world.now;
+        let event = self.world.platform.edit(record, &all, now);
+        self.world.deliver_event(event);
+        self.settle();
+    }
+
+    /// The same, and nobody hears of it.
+    pub fn platform_edits_silently(&mut self, record: &str, set: &[(&str, &str)]) {
+        let now = self.world.now;
+        self.world.platform.edit(record, set, now);
+    }
+
+    /// A platform's event as it is.
+    pub fn event(&mut self, body: Json) {
+        self.world.deliver_event(body.to_string());
+        self.settle();
+    }
+
+    /// A platform's user says something; gives its id.
+    pub fn platform_says(&mut self, record: &str, text: &str, visibility: &str) {
+        let now = self.world.now;
+        let event = self.world.platform.say(record, text, visibility, now);
+        self.world.deliver_event(event);
+        self.settle();
+    }
+
+    /// The same, and nobody hears of it.
+    pub fn platform_says_silently(&mut self, record: &str, text: &str, visibility: &str) {
+        let now = self.world.now;
+        self.world.platform.say(record, text, visibility, now);
+    }
+
+    /// A platform's user deletes a record; the event tells of it unless `status` alone is to.
+    pub fn platform_deletes(&mut self, record: &str, status: u16, told: bool) {
+        let now = self.world.now;
+        let event = self.world.platform.delete(record, status, now);
+        if told {
+            self.world.deliver_event(event);
+        }
+        self.settle();
+    }
+
+    fn tell(&mut self, changed: Vec<Changed>) {
+        if !self.deaf {
+            for changed in changed {
+                self.world.deliver_webhook(&changed);
+            }
+        }
+        self.settle();
+    }
+
+    /// An agent edits a column of a ticket.
+    pub fn agent_edits(&mut self, ticket: &str, column: &str, value: &str) {
+        let (id, now) = (self.sys_id(ticket), self.world.now);
+        let changed = self.world.servicenow.edit(&id, column, value, now);
+        self.tell(changed);
+    }
+
+    /// An agent writes an entry.
+    pub fn agent_says(&mut self, ticket: &str, element: &str, text: &str) {
+        let (id, now) = (self.sys_id(ticket), self.world.now);
+        let changed = self.world.servicenow.say(&id, element, text, now);
+        self.tell(changed);
+    }
+
+    /// An agent opens a ticket; gives its number.
+    pub fn agent_opens(&mut self, class: &str, set: &[(&str, &str)]) -> String {
+        let now = self.world.now;
+        let (id, changed) = self.world.servicenow.open(class, set, now);
+        self.tell(changed);
+        self.column(&id, "number")
+    }
+
+    /// An administrator deletes a ticket. No webhook tells of it.
+    pub fn admin_deletes(&mut self, ticket: &str) {
+        let id = self.sys_id(ticket);
+        self.world.servicenow.delete(&id);
+    }
+
+    /// An administrator makes a ticket another kind of ticket.
+    pub fn admin_reclasses(&mut self, ticket: &str, class: &str) {
+        let (id, now) = (self.sys_id(ticket), self.world.now);
+        let changed = self.world.servicenow.reclass(&id, class, now);
+        self.tell(changed);
+    }
+
+    /// The integration user may not read a ticket any more.
+    pub fn admin_hides(&mut self, ticket: &str) {
+        let id = self.sys_id(ticket);
+        self.world.servicenow.hidden.push(id);
+    }
+
+    /// The integration user may read all tickets again.
+    pub fn admin_shows_all(&mut self) {
+        self.world.servicenow.hidden.clear();
+    }
+
+    /// The instance takes our writes of a column and keeps its value.
+    pub fn instance_ignores(&mut self, column: &str) {
+        self.world.servicenow.rules.push(Rule::Ignores(column.to_owned()));
+    }
+
+    /// A business rule writes something else where we write a column.
+    pub fn instance_rewrites(&mut self, column: &str, value: &str) {
+        self.world.servicenow.rules.push(Rule::Rewrites(column.to_owned(), value.to_owned()));
+    }
+
+    /// The instance refuses our writes of a column.
+    pub fn instance_refuses(&mut self, column: &str) {
+        self.world.servicenow.rules.push(Rule::Refuses(column.to_owned()));
+    }
+
+    /// The instance does nothing of its own any more.
+    pub fn instance_behaves(&mut self) {
+        self.world.servicenow.rules.clear();
+    }
+
+    /// The user may not read the journal, or may again.
+    pub fn journal_hidden(&mut self, hidden: bool) {
+        self.world.servicenow.quirks.journal_hidden = hidden;
+    }
+
+    /// The user may not read `sys_audit_delete`.
+    pub fn deletions_hidden(&mut self) {
+        self.world.servicenow.quirks.deletions_hidden = true;
+    }
+
+    /// How far the clocks are off, in milliseconds: ServiceNow's and the platform's.
+    pub fn clocks(&mut self, servicenow: i64, platform: i64) {
+        self.world.servicenow.quirks.clock = servicenow;
+        self.world.platform.clock = platform;
+    }
+
+    /// ServiceNow's webhook as it is, signed.
+    pub fn webhook(&mut self, body: Json) -> (u16, Json) {
+        let reply = self.world.send_webhook(body.to_string());
+        self.settle();
+        reply
+    }
+
+    /// An escalation.
+    pub fn escalate(&mut self, body: Json) -> (u16, Json) {
+        let reply = self.world.escalate(body.to_string());
+        self.settle();
+        reply
+    }
+
+    /// An operator's request.
+    pub fn operate(&mut self, operation: Operation) -> (u16, Json) {
+        let reply = self.world.ask(operation);
+        self.settle();
+        reply
+    }
+
+    /// A reconcile run.
+    pub fn reconcile(&mut self, mode: RunMode) -> Json {
+        self.operate(Operation::Reconcile { integration: self.id(), mode });
+        self.world.rows::<Json>("run").pop().unwrap()
+    }
+
+    /// Pairs a record with a ticket by its number.
+    pub fn attach(&mut self, record: &str, number: &str) -> (u16, Json) {
+        self.operate(Operation::Attach {
+            integration: self.id(),
+            record: firn_model::PlatformId::new(record).unwrap(),
+            ticket: firn_model::TicketName::Number(number.to_owned()),
+            table: None,
+        })
+    }
+
+    /// Takes a pair apart.
+    pub fn unlink(&mut self, record: &str) -> (u16, Json) {
+        let link = self.link(record).id;
+        self.operate(Operation::Unlink { integration: self.id(), link })
+    }
+
+    /// Lets the next answer of ServiceNow to a write get lost.
+    pub fn lose_next_answer(&mut self) {
+        self.world.lose_next = true;
+    }
+
+    // ---- what is ------------------------------------------------------------------------
+
+    /// The integration.
+    #[must_use]
+    pub fn id(&self) -> IntegrationId {
+        self.world.integration.id.clone()
+    }
+
+    /// The present link of a record.
+    #[must_use]
+    pub fn link(&self, record: &str) -> Link {
+        let mut link = self.world.link_of(record).unwrap_or_else(|| panic!("no link of {record}"));
+        while let Some(next) = link.successor.clone() {
+            link = self.world.rows::<Link>("link").into_iter().find(|l| l.id == next).unwrap();
+        }
+        link
+    }
+
+    /// Whether a record has a link at all.
+    #[must_use]
+    pub fn is_linked(&self, record: &str) -> bool {
+        self.world.link_of(record).is_some()
+    }
+
+    /// The ticket of a record, by its sys_id.
+    #[must_use]
+    pub fn ticket_of(&self, record: &str) -> String {
+        self.link(record).external.expect("a ticket").sys_id.into()
+    }
+
+    fn sys_id(&self, ticket: &str) -> String {
+        let tickets = &self.world.servicenow.tickets;
+        if tickets.contains_key(ticket) {
+            return ticket.to_owned();
+        }
+        let by_number = tickets
+            .iter()
+            .find(|(_, t)| t.columns.get("number").map(String::as_str) == Some(ticket));
+        by_number.map_or_else(|| self.ticket_of(ticket), |(id, _)| id.clone())
+    }
+
+    /// A column of a ticket (by sys_id, number, or its record).
+    #[must_use]
+    pub fn column(&self, ticket: &str, column: &str) -> String {
+        let id = self.sys_id(ticket);
+        self.world.servicenow.tickets[&id].columns.get(column).cloned().unwrap_or_default()
+    }
+
+    /// A field of a record.
+    #[must_use]
+    pub fn field(&self, record: &str, field: &str) -> String {
+        self.world.platform.records[record].fields.get(field).cloned().unwrap_or_default()
+    }
+
+    /// Whether the platform has a record.
+    #[must_use]
+    pub fn has_record(&self, record: &str) -> bool {
+        self.world.platform.records.contains_key(record)
+    }
+
+    /// What is said on a record: text and visibility, without its own users' entries.
+    #[must_use]
+    pub fn mirrored_to_platform(&self, record: &str) -> Vec<(String, String)> {
+        let comments = &self.world.platform.records[record].comments;
+        comments
+            .iter()
+            .filter(|c| !c.by_user)
+            .map(|c| (c.text.clone(), c.visibility.clone()))
+            .collect()
+    }
+
+    /// What Firn wrote into a ticket's journal: element and text.
+    #[must_use]
+    pub fn mirrored_to_servicenow(&self, ticket: &str) -> Vec<(String, String)> {
+        let id = self.sys_id(ticket);
+        let ours = |row: &&JournalRow| row.ticket == id && row.author == US;
+        self.world
+            .servicenow
+            .journal
+            .iter()
+            .filter(ours)
+            .map(|r| (r.element.clone(), r.value.clone()))
+            .collect()
+    }
+
+    /// The bodies posted to the platform.
+    #[must_use]
+    pub fn posted(&self) -> Vec<Json> {
+        self.world.platform.posted.clone()
+    }
+
+    /// Writes to ServiceNow and to the platform so far.
+    #[must_use]
+    pub fn writes(&self) -> (u64, u64) {
+        (self.world.servicenow.writes, self.world.platform.writes)
+    }
+
+    /// How many tickets there are.
+    #[must_use]
+    pub fn tickets(&self) -> usize {
+        self.world.servicenow.tickets.len()
+    }
+
+    /// Findings of a kind.
+    #[must_use]
+    pub fn findings(&self, kind: FindingKind) -> Vec<Finding> {
+        self.world.rows::<Finding>("finding").into_iter().filter(|f| f.kind == kind).collect()
+    }
+
+    /// The audit.
+    #[must_use]
+    pub fn audit(&self) -> Vec<Audit> {
+        let mut lines: Vec<Audit> = self.world.rows("audit");
+        lines.sort_by_key(|line| line.at);
+        lines
+    }
+
+    /// Why a link's values are what they are.
+    pub fn explain(&mut self, record: &str) -> Json {
+        let link: LinkId = self.link(record).id;
+        self.operate(Operation::Explain { integration: self.id(), link }).1
+    }
+
+    /// Rows of a kind.
+    #[must_use]
+    pub fn rows(&self, kind: &str) -> Vec<Json> {
+        self.world.rows(kind)
+    }
+}
