@@ -81,6 +81,7 @@ pub fn record(
     if message {
         state.look |= state.revision.is_some_and(|known| revision.leaves_a_gap_after(&known));
     }
+    let news = state.revision.is_none_or(|known| revision.order(&known) == Order::Newer);
     match state.revision.map(|known| revision.order(&known)) {
         None | Some(Order::Newer) => state.revision = Some(revision),
         Some(Order::Unordered) if !message => state.revision = Some(revision),
@@ -96,6 +97,12 @@ pub fn record(
     }
     let table = link.table.clone();
     for field in rules.fields(&table) {
+        // A webhook that leaves a mapped column out tells that something changed, not what.
+        let thin = message
+            && news
+            && side == Side::External
+            && mapping::read(field, side, &seen.attributes) == Reading::Unseen;
+        link.side_mut(side).look |= thin;
         if see(field, link, side, seen, revision, message) == Doubt::ReadAgain {
             link.side_mut(side).look = true;
         }

@@ -94,7 +94,15 @@ impl Scenario {
         self.settle();
     }
 
-    /// A platform's user says something; gives its id.
+    /// Several events at once.
+    pub fn events(&mut self, bodies: &[Json]) {
+        for body in bodies {
+            self.world.deliver_event(body.to_string());
+        }
+        self.settle();
+    }
+
+    /// A platform's user says something.
     pub fn platform_says(&mut self, record: &str, text: &str, visibility: &str) {
         let now = self.world.now;
         let event = self.world.platform.say(record, text, visibility, now);

@@ -137,6 +137,7 @@ impl ServiceNow {
             ("description".to_owned(), String::new()),
             ("assigned_to".to_owned(), String::new()),
             ("assignment_group".to_owned(), String::new()),
+            ("due_date".to_owned(), String::new()),
             ("correlation_id".to_owned(), String::new()),
         ]);
         for (column, value) in set {
