@@ -1,0 +1,13 @@
+//! Every interleaving of small worlds. `cargo explore` goes further.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
+
+use firn_tests::model::{explore, worlds};
+
+#[test]
+fn every_interleaving_converges_is_quiet_keeps_and_explains() {
+    for bounds in worlds::quick() {
+        if let Err(violation) = explore(&bounds) {
+            panic!("{bounds}\n{violation}");
+        }
+    }
+}
