@@ -18,7 +18,7 @@ pub enum InboundKind {
 }
 
 /// A request from outside, for one integration. Bearer tokens were checked by the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inbound {
     /// The host's number for it; its reply names it.
     pub request: u64,
@@ -35,7 +35,7 @@ pub struct Inbound {
 }
 
 /// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// A request from outside.
     Inbound(Inbound),
@@ -81,7 +81,7 @@ pub enum Method {
 }
 
 /// A request for the host to carry. Credentials are added there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpRequest {
     /// Names the exchange; its answer carries it back.
     pub ticket: String,
@@ -108,7 +108,7 @@ pub struct HttpRequest {
 }
 
 /// An HTTP response.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpResponse {
     /// The status.
     pub status: u16,
@@ -127,7 +127,7 @@ impl HttpResponse {
 }
 
 /// How a submitted request ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AnswerBody {
     /// With a response.
     Response(HttpResponse),
@@ -138,7 +138,7 @@ pub enum AnswerBody {
 }
 
 /// The end of a submitted request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// The ticket of the request.
     pub ticket: String,
@@ -151,7 +151,7 @@ pub struct Answer {
 }
 
 /// The answer to a request from outside or of an operator.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
     /// HTTP status.
     pub status: u16,
@@ -177,7 +177,7 @@ pub struct Notice {
 }
 
 /// One result of `handle`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Report {
     /// A request has its answer.
     Reply {

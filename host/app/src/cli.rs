@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr)]
 
 mod operate;
+mod replay;
 mod server;
 mod settings;
 
@@ -41,6 +42,9 @@ enum Command {
     Sandbox(Sandbox),
     /// Check a settings file: every fault with its place and a remedy. Exit 1 if it is not sound.
     Check(settings::Check),
+    /// Run recorded calls again, through other settings or another component, and show what would
+    /// differ. Exit 1 if anything does.
+    Replay(replay::Replay),
     /// Tell why each value of a link is what it is.
     Explain(operate::Explain),
     /// Set up, watch and repair integrations.
@@ -370,6 +374,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
             return Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Check(given) => return settings::check(&given),
+        Command::Replay(given) => {
+            log("error");
+            return replay::replay(&given);
+        }
         Command::Explain(given) => operate::explain(&Client::new(&cli.url, cli.token)?, &given)?,
         Command::Integration(command) => {
             return operate::integration(&Client::new(&cli.url, cli.token)?, command);

@@ -43,6 +43,8 @@ pub struct HostConfig {
     pub addresses: Addresses,
     /// Where ServiceNow and the platform reach us.
     pub public_url: String,
+    /// Where every call of the engine is written down, if anywhere. Raw data of records is in it.
+    pub record: Option<PathBuf>,
 }
 
 /// The answer to a request, as the API gives it.
@@ -161,10 +163,19 @@ impl Host {
             stopping: AtomicBool::new(false),
             threads: Mutex::new(Vec::new()),
         });
+        let recorder = match &config.record {
+            Some(path) => Some(
+                firn_runtime::Recorder::open(path)
+                    .with_context(|| format!("cannot record to {}", path.display()))?,
+            ),
+            None => None,
+        };
         let mut threads = Vec::new();
         for (i, (_, queue)) in channels.into_iter().enumerate() {
             let doors = Arc::downgrade(&host);
-            let worker = runtime.worker(move || Box::new(HostDoors(Weak::clone(&doors))));
+            let worker = runtime
+                .worker(move || Box::new(HostDoors(Weak::clone(&doors))))
+                .recording(recorder.clone());
             let host = Arc::downgrade(&host);
             let run = move || work(&host, &queue, worker);
             threads.push(std::thread::Builder::new().name(format!("worker-{i}")).spawn(run)?);

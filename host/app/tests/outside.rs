@@ -18,11 +18,16 @@ struct Firn {
 
 impl Firn {
     fn start(data: &Path) -> Firn {
+        Firn::start_with(data, &[])
+    }
+
+    fn start_with(data: &Path, more: &[&str]) -> Firn {
         let listen: SocketAddr =
             std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_firn"))
             .args(["serve", "--allow-loopback", "--listen", &listen.to_string(), "--data"])
             .arg(data)
+            .args(more)
             .env("FIRN_TOKEN", TOKEN)
             .env("FIRN_LOG", "error")
             .stdout(Stdio::null())
@@ -84,6 +89,134 @@ fn configure(firn: &Firn, simulator: &Simulator, name: &str) -> (bool, String) {
         "--admin-password",
         "admin",
     ])
+}
+
+/// Settings from a file: every fault with its place; applied with a difference; versions; rolled
+/// back. Then: explained, recorded and replayed.
+#[test]
+fn settings_files_explain_and_replay() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let simulator = simulator(&runtime);
+    let place = tempfile::tempdir().unwrap();
+    let recording = place.path().join("calls.jsonl");
+    let recording = recording.to_str().unwrap();
+    let firn = Firn::start_with(&place.path().join("data"), &["--record", recording]);
+    let file = |name: &str, text: &str| {
+        let path = place.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+
+    // Wrong: every fault at once, where it stands, and what to do.
+    let bad = file(
+        "bad.toml",
+        "slug = \"snow\"\nstratgy = \"manual-review\"\n\n[fields.title]\nmax = 3\n\n[filters]\nevents = \"payload.\"\n",
+    );
+    let (fine, text) = firn.cli(&["check", &bad]);
+    assert!(!fine);
+    for expected in [
+        "bad.toml:2:1",
+        "did you mean strategy?",
+        "bad.toml:5:7",
+        "bad.toml:8:10",
+        "^^^^^^^",
+        "3 errors",
+    ] {
+        assert!(text.contains(expected), "{expected} in\n{text}");
+    }
+    assert!(!firn.cli(&["integration", "apply", &bad]).0);
+    assert!(!firn.cli(&["check", &file("no.toml", "a = [")]).0);
+    assert!(!firn.cli(&["check", "/nowhere.toml"]).0);
+
+    // Right: shown, applied, the same again, changed, rolled back.
+    let good = format!(
+        "slug = \"snow\"\nname = \"Snow\"\norganization_id = \"acme-corp\"\nbase_url = \"{}\"\nstrategy = \"manual-review\"\n\n[credentials]\nusername = \"integration\"\npassword = \"integration\"\n\n[fields.due]\nkind = \"date\"\ncolumn = \"due_date\"\nowner = \"platform\"\n",
+        simulator.url()
+    );
+    let path = file("good.toml", &good);
+    assert!(firn.cli(&["check", &path]).0);
+    let (fine, text) = firn.cli(&["integration", "apply", &path, "--dry-run"]);
+    assert!(
+        fine && text.contains("+ strategy = \"manual-review\"")
+            && text.contains("nothing was changed"),
+        "{text}"
+    );
+    assert!(firn.cli(&["integration", "get", "snow"]).1.contains("Unknown integration"));
+    let (fine, text) = firn.cli(&["integration", "apply", &path]);
+    assert!(fine && text.contains("created (version 1)"), "{text}");
+    assert!(firn.cli(&["integration", "apply", &path]).1.contains("as the file says already"));
+    let path = file("good.toml", &good.replace("manual-review", "last-write-wins"));
+    let (_, text) = firn.cli(&["integration", "apply", &path]);
+    assert!(
+        text.contains("- strategy = \"manual-review\"")
+            && text.contains("+ strategy = \"last-write-wins\""),
+        "{text}"
+    );
+    assert!(text.contains("version 2"), "{text}");
+    let (fine, text) = firn.cli(&["integration", "rollback", "snow", "1"]);
+    assert!(
+        fine && text.contains("+ strategy = \"manual-review\"") && text.contains("version 3"),
+        "{text}"
+    );
+    let versions: Json =
+        serde_json::from_str(&firn.cli(&["integration", "versions", "snow", "--format", "json"]).1)
+            .unwrap();
+    assert_eq!(versions.as_array().unwrap().len(), 3);
+    assert!(!firn.cli(&["integration", "rollback", "snow", "9"]).0);
+
+    // A ticket, explained: by its number, field by field, and nothing in the clear.
+    let event = json!({ "id": "e1", "type": "created", "occurred_at": "2026-04-29T14:30:00Z", "record": { "kind": "incident", "id": "PAY-1",
+        "version": 1, "partial": false, "fields": { "title": "Down, call +15550199888", "description": "d", "severity": "high",
+        "status": "open", "assigned_to": "", "due": "2026-05-01T10:00:00+02:00" } } });
+    let client = reqwest::blocking::Client::new();
+    let answer = client
+        .post(format!("{}/api/v1/integrations/snow/events", firn.url))
+        .bearer_auth(TOKEN)
+        .body(event.to_string())
+        .send()
+        .unwrap();
+    assert_eq!(answer.status().as_u16(), 202);
+    let end = Instant::now() + Duration::from_secs(20);
+    while simulator.rows("incident").is_empty()
+        || !firn.cli(&["integration", "links", "snow"]).1.contains("INC")
+    {
+        assert!(Instant::now() < end, "no ticket");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let ticket = simulator.rows("incident").remove(0);
+    assert_eq!(ticket["due_date"], "2026-05-01 08:00:00");
+    let (fine, text) = firn.cli(&["explain", &ticket["number"]]);
+    assert!(
+        fine && text.contains("because the record was new") && text.contains("masked or cut"),
+        "{text}"
+    );
+    assert!(!text.contains("5550199888"));
+    let (fine, text) = firn.cli(&["explain", "PAY-1", "due"]);
+    assert!(fine && text.contains("2026-05-01 08:00:00") && !text.contains("severity"), "{text}");
+    assert!(firn.cli(&["explain", "PAY-1", "nothing"]).1.contains("mapped are"));
+    assert!(!firn.cli(&["explain", "INC9999999"]).0);
+    let answer = firn.cli(&["links", "unlink", "snow", "no-such-link"]);
+    assert!(!answer.0 && answer.1.contains("Not found"), "{}", answer.1);
+
+    // Replayed: the same component does the same byte for byte; other settings do not.
+    let cli = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_firn")).args(arguments).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    };
+    drop(firn);
+    let (fine, text) = cli(&["replay", recording]);
+    assert!(fine && text.contains(" 0 differ") && !text.contains("\n0 calls"), "{text}");
+    let other =
+        file("other.toml", &good.replace("column = \"due_date\"", "column = \"follow_up\""));
+    let (fine, text) = cli(&["replay", recording, "--settings", &other]);
+    assert!(!fine && text.contains("/set/follow_up") && text.contains("/set/due_date"), "{text}");
+    assert!(!text.contains("5550199888"));
+    let calls = std::fs::read_to_string(recording).unwrap();
+    for line in calls.lines() {
+        let call: firn_runtime::Recorded = serde_json::from_str(line).unwrap();
+        assert_eq!(serde_json::to_string(&call).unwrap(), line);
+    }
 }
 
 fn ours(simulator: &Simulator, table: &str) -> usize {

@@ -29,6 +29,8 @@ impl Core {
         let mut config = Config::new();
         config.concurrency_support(false);
         config.cranelift_nan_canonicalization(true);
+        // A command line asks it one thing and ends: compiling is most of what that costs.
+        config.cranelift_opt_level(wasmtime::OptLevel::None);
         let engine = Engine::new(&config).map_err(error)?;
         let component = Component::new(&engine, firn_components::CORE).map_err(error)?;
         let mut store = Store::new(&engine, Limiter::default());

@@ -3,7 +3,7 @@
 use firn_model::{Change, CommitError, HttpRequest, Key, Millis, Row, TenantId};
 
 use crate::bindings::firn::sync::{clock, http, log, secrets, storage, types};
-use crate::{State, convert};
+use crate::{Committed, DoorCall, State, convert};
 
 /// What a signature covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,8 @@ pub enum Scheme {
 }
 
 /// What the host says of a signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Signature {
     /// Made with a valid secret of the integration.
     Valid,
@@ -71,12 +72,22 @@ pub trait Doors: Send {
     fn line(&self, text: &str);
 }
 
+impl State {
+    fn note(&mut self, call: impl FnOnce() -> DoorCall) {
+        if let Some(tape) = &mut self.tape {
+            tape.push(call());
+        }
+    }
+}
+
 impl types::Host for State {}
 
 impl storage::Host for State {
     fn get(&mut self, keys: Vec<types::Key>) -> Result<Vec<Option<types::Row>>, types::StoreError> {
         let keys: Vec<Key> = keys.into_iter().map(convert::key_in).collect::<Result<_, _>>()?;
-        let rows = self.doors.get(&keys).map_err(convert::error)?;
+        let rows = self.doors.get(&keys);
+        self.note(|| DoorCall::Get(keys.clone(), rows.clone().map_err(|e| e.to_string())));
+        let rows = rows.map_err(convert::error)?;
         Ok(rows.into_iter().map(|row| row.map(convert::row)).collect())
     }
 
@@ -88,22 +99,34 @@ impl storage::Host for State {
         limit: u32,
     ) -> Result<Vec<types::Row>, types::StoreError> {
         let tenant = TenantId::new(tenant).map_err(|e| types::StoreError::Failed(e.to_string()))?;
-        let rows =
-            self.doors.scan(&tenant, &prefix, after.as_deref(), limit).map_err(convert::error)?;
+        let rows = self.doors.scan(&tenant, &prefix, after.as_deref(), limit);
+        self.note(|| DoorCall::Scan {
+            tenant: tenant.clone(),
+            prefix: prefix.clone(),
+            after: after.clone(),
+            limit,
+            rows: rows.clone().map_err(|e| e.to_string()),
+        });
+        let rows = rows.map_err(convert::error)?;
         Ok(rows.into_iter().map(convert::row).collect())
     }
 
     fn commit(&mut self, changes: Vec<types::Change>) -> Result<(), types::StoreError> {
         let changes: Vec<Change> =
             changes.into_iter().map(convert::change).collect::<Result<_, _>>()?;
-        self.doors.commit(&changes).map_err(convert::error)
+        let committed = self.doors.commit(&changes);
+        self.note(|| DoorCall::Commit(changes.clone(), Committed::from(&committed)));
+        committed.map_err(convert::error)
     }
 }
 
 impl http::Host for State {
     fn submit(&mut self, request: types::HttpRequest) {
         match convert::request(request) {
-            Ok(request) => self.doors.submit(request),
+            Ok(request) => {
+                self.note(|| DoorCall::Submit(request.clone()));
+                self.doors.submit(request);
+            }
             Err(why) => tracing::error!("a request of the engine cannot be carried: {why}"),
         }
     }
@@ -111,7 +134,9 @@ impl http::Host for State {
 
 impl clock::Host for State {
     fn now(&mut self) -> i64 {
-        self.doors.now().0
+        let now = self.doors.now();
+        self.note(|| DoorCall::Now(now));
+        now.0
     }
 }
 
@@ -128,7 +153,9 @@ impl secrets::Host for State {
             types::Scheme::Standard => Scheme::Standard,
             types::Scheme::BodyOnly => Scheme::BodyOnly,
         };
-        match self.doors.verify(&tenant, &integration, scheme, &message, &signatures) {
+        let signature = self.doors.verify(&tenant, &integration, scheme, &message, &signatures);
+        self.note(|| DoorCall::Verify(signature));
+        match signature {
             Signature::Valid => types::Signature::Valid,
             Signature::Invalid => types::Signature::Invalid,
             Signature::NoSecret => types::Signature::NoSecret,

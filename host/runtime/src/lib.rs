@@ -8,6 +8,7 @@
 mod convert;
 mod core;
 mod doors;
+mod tape;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use wasmtime::{Config, Engine, Store};
 
 pub use self::core::Core;
 pub use doors::{Doors, Scheme, Signature};
+pub use tape::{Committed, DoorCall, Recorded, Recorder, replay};
 
 mod bindings {
     #![allow(missing_docs, unreachable_pub)]
@@ -52,6 +54,8 @@ pub struct Runtime {
 struct State {
     doors: Box<dyn Doors>,
     limiter: Limiter,
+    /// What was asked of the doors, while somebody wants to know.
+    tape: Option<Vec<DoorCall>>,
 }
 
 /// Adds up all memories of an instance: wasmtime's own limits hold for each alone.
@@ -118,7 +122,7 @@ impl Runtime {
     /// A worker behind these doors. It makes its instance when it is first needed.
     #[must_use]
     pub fn worker(&self, doors: impl Fn() -> Box<dyn Doors> + Send + 'static) -> Worker {
-        Worker { runtime: self.clone(), doors: Box::new(doors), instance: None }
+        Worker { runtime: self.clone(), doors: Box::new(doors), instance: None, recorder: None }
     }
 }
 
@@ -181,6 +185,7 @@ pub struct Worker {
     runtime: Runtime,
     doors: Box<dyn Fn() -> Box<dyn Doors> + Send>,
     instance: Option<(Store<State>, bindings::Engine)>,
+    recorder: Option<Recorder>,
 }
 
 /// What became of a batch.
@@ -193,6 +198,28 @@ pub struct Handled {
 }
 
 impl Worker {
+    /// Writes every call down.
+    #[must_use]
+    pub fn recording(mut self, recorder: Option<Recorder>) -> Worker {
+        self.recorder = recorder;
+        self
+    }
+
+    /// Handles a batch and gives the whole call.
+    pub(crate) fn taped(&mut self, events: &[Event]) -> Result<Recorded, String> {
+        let (reports, doors) = self.run(events, true)?;
+        Ok(Recorded { events: events.to_vec(), doors, reports })
+    }
+
+    fn call(&mut self, events: &[Event]) -> Result<Vec<Report>, String> {
+        let Some(recorder) = self.recorder.clone() else {
+            return self.run(events, false).map(|(reports, _)| reports);
+        };
+        let call = self.taped(events)?;
+        recorder.keep(&call);
+        Ok(call.reports)
+    }
+
     /// Handles a batch.
     pub fn handle(&mut self, events: Vec<Event>) -> Handled {
         match self.call(&events) {
@@ -214,24 +241,32 @@ impl Worker {
         }
     }
 
-    fn call(&mut self, events: &[Event]) -> Result<Vec<Report>, String> {
+    fn run(
+        &mut self,
+        events: &[Event],
+        taped: bool,
+    ) -> Result<(Vec<Report>, Vec<DoorCall>), String> {
         let (mut store, instance) = match self.instance.take() {
             Some(instance) => instance,
             None => self.instantiate().map_err(|e| e.to_string())?,
         };
         store.set_epoch_deadline(DEADLINE);
+        store.data_mut().tape = taped.then(Vec::new);
         let events: Vec<_> = events.iter().map(convert::event).collect();
         let reports = instance
             .firn_sync_handler()
             .call_handle(&mut store, &events)
             .map_err(|trap| format!("{trap:?}"))?;
+        let doors = store.data_mut().tape.take().unwrap_or_default();
         // Only an instance that did not trap may be entered again.
         self.instance = Some((store, instance));
-        reports.into_iter().map(convert::report).collect()
+        let reports: Result<Vec<Report>, String> =
+            reports.into_iter().map(convert::report).collect();
+        Ok((reports?, doors))
     }
 
     fn instantiate(&self) -> Result<(Store<State>, bindings::Engine), RuntimeError> {
-        let state = State { doors: (self.doors)(), limiter: Limiter::default() };
+        let state = State { doors: (self.doors)(), limiter: Limiter::default(), tape: None };
         let mut store = Store::new(&self.runtime.engine, state);
         store.limiter(|state| &mut state.limiter);
         store.set_epoch_deadline(DEADLINE);

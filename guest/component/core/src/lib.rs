@@ -89,7 +89,10 @@ fn rules(settings: &str) -> Option<Rc<Rules>> {
         {
             return Some(Rc::clone(rules));
         }
-        let rules = Rc::new(firn_core::settings::compile(applied(settings).integration?).ok()?);
+        let Applied { integration, faults } = applied(settings);
+        let sound = faults.iter().all(|f| f.level != Level::Error);
+        let integration = integration.filter(|_| sound)?;
+        let rules = Rc::new(firn_core::settings::compile(integration).ok()?);
         *last = Some((settings.to_owned(), Rc::clone(&rules)));
         Some(rules)
     })

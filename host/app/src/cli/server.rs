@@ -36,6 +36,10 @@ pub(super) struct Serve {
     /// How many engine instances work [default: 2].
     #[arg(long)]
     workers: Option<usize>,
+    /// Write every call of the engine to a file, for `firn replay`. Raw data of records is in it:
+    /// keep it as safe as the data itself.
+    #[arg(long)]
+    record: Option<PathBuf>,
 }
 
 /// The file behind `--config`.
@@ -80,6 +84,7 @@ pub(super) async fn serve(arguments: Serve, token: Option<String>) -> Result<()>
     let config = HostConfig {
         data: data.clone(),
         workers: arguments.workers.or(file.workers).unwrap_or(2),
+        record: arguments.record,
         addresses: firn_remote::Addresses {
             loopback: arguments.allow_loopback || file.allow_loopback,
             hosts,

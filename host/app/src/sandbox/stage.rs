@@ -45,6 +45,7 @@ impl Stage {
         let host = Host::open(&HostConfig {
             data: data.to_owned(),
             workers: 2,
+            record: None,
             addresses: firn_remote::Addresses { loopback: true, hosts: Vec::new() },
             public_url: format!("http://{address}"),
         })?;

@@ -1,0 +1,94 @@
+//! The published JSON Schema of settings is what the code reads. To write it anew:
+//! `FIRN_ACCEPT=1 cargo test --release -p firn-tests --test schema`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
+
+use serde_json::{Value as Json, json};
+
+fn generated() -> Json {
+    let mut schema = serde_json::to_value(schemars::schema_for!(firn_model::Settings)).unwrap();
+    schema["$id"] = json!("https://firn.dev/schemas/settings.json");
+    schema["title"] = json!("Firn settings");
+    schema["description"] =
+        json!("One integration. Everything has a value from its preset; a file says what differs.");
+    // What a file says besides the settings.
+    let texts = [
+        ("slug", "A short name for the command line; it says which integration the file is for."),
+        ("name", "Its name for people."),
+        ("organization_id", "Whose it is; needed when it is new."),
+        ("base_url", "The instance: https://your-instance.service-now.com"),
+        (
+            "callback_secret",
+            "Signs what is posted to the platform. env:NAME and file:PATH are looked up.",
+        ),
+        ("webhook_secret", "Signs ServiceNow's webhooks. env:NAME and file:PATH are looked up."),
+    ];
+    for (name, description) in texts {
+        schema["properties"][name] = json!({ "type": "string", "description": description });
+    }
+    schema["properties"]["enabled"] =
+        json!({ "type": "boolean", "description": "Off: deliveries are kept, nothing is sent." });
+    schema["properties"]["platform"] =
+        serde_json::to_value(schemars::schema_for!(firn_model::PlatformContract)).unwrap();
+    schema["properties"]["credentials"] = json!({ "type": "object", "additionalProperties": false,
+        "description": "How Firn signs in. Secrets may be given as env:NAME, file:PATH or exec:COMMAND.",
+        "properties": { "username": { "type": "string" }, "password": { "type": "string" }, "client_id": { "type": "string" },
+            "client_secret": { "type": "string" }, "admin_username": { "type": "string" }, "admin_password": { "type": "string" } } });
+    schema.as_object_mut().unwrap().remove("required");
+    for part in ["journal", "correlation", "webhook", "filters", "lifecycle"] {
+        // A part may be said in part.
+        schema["properties"][part].as_object_mut().unwrap().remove("required");
+    }
+    schema
+}
+
+#[test]
+fn the_published_schema_is_what_the_code_reads() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schemas/settings.json");
+    let text = serde_json::to_string_pretty(&generated()).unwrap() + "\n";
+    if std::env::var_os("FIRN_ACCEPT").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    assert_eq!(
+        std::fs::read_to_string(path).unwrap_or_default(),
+        text,
+        "see the head of this file"
+    );
+}
+
+/// Examples that users copy must be sound, by the core and by the schema.
+#[test]
+fn every_example_is_sound() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples");
+    let validator = jsonschema::validator_for(&generated()).unwrap();
+    let mut core = firn_runtime::Core::new().unwrap();
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let table: toml::Table = toml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let document = serde_json::to_value(table).unwrap();
+        let faults: Vec<String> =
+            validator.iter_errors(&document).map(|e| format!("{}: {e}", e.instance_path)).collect();
+        assert!(faults.is_empty(), "{}: {faults:#?}", path.display());
+        let mut ours = document.clone();
+        for key in ["organization_id", "credentials", "callback_secret", "webhook_secret"] {
+            ours.as_object_mut().unwrap().remove(key);
+        }
+        assert_eq!(core.check(&ours.to_string()).unwrap(), [], "{}", path.display());
+        seen += 1;
+    }
+    assert!(seen >= 5, "an example for every preset");
+}
+
+#[test]
+fn the_schema_refuses_what_the_core_refuses() {
+    let validator = jsonschema::validator_for(&generated()).unwrap();
+    for bad in [
+        json!({ "stratgy": "x" }),
+        json!({ "strategy": "coin-toss" }),
+        json!({ "conflict_window": "5s" }),
+        json!({ "fields": { "title": { "colum": "x" } } }),
+        json!({ "journal": { "coments": false } }),
+    ] {
+        assert!(!validator.is_valid(&bad), "{bad}");
+    }
+}
