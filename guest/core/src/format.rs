@@ -102,10 +102,10 @@ fn from_markdown(markdown: &str) -> String {
                 }
             }
             Event::End(TagEnd::Item) => line(&mut text, false),
-            Event::Start(Tag::Paragraph | Tag::Heading { .. } | Tag::CodeBlock(_)) => {
-                if lists.is_empty() {
-                    line(&mut text, true);
-                }
+            Event::Start(Tag::Paragraph | Tag::Heading { .. } | Tag::CodeBlock(_))
+                if lists.is_empty() =>
+            {
+                line(&mut text, true);
             }
             Event::End(TagEnd::Paragraph | TagEnd::Heading(_) | TagEnd::CodeBlock) => {
                 line(&mut text, lists.is_empty());

@@ -222,3 +222,220 @@ pub fn settle(link: &mut Link, origin: &EntryOrigin, mirror: Mirror) {
         entry.mirror = mirror;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+    use firn_model::{Comment, Expectation, Phase, Preset, WorkNote, Write};
+
+    fn comment(text: &str) -> JournalText {
+        JournalText::Comment(Comment(text.to_owned()))
+    }
+
+    fn row(n: u32, text: JournalText, author: &str, at: i64) -> EntrySeen {
+        let origin = EntryOrigin::External(format!("{n:032x}"));
+        EntrySeen { origin, text, author: author.to_owned(), at: Millis(at) }
+    }
+
+    fn said(id: &str, text: JournalText) -> EntrySeen {
+        let origin = EntryOrigin::Platform(id.to_owned());
+        EntrySeen { origin, text, author: "carol".to_owned(), at: Millis(1_777_472_001_000) }
+    }
+
+    fn rules() -> Rules {
+        sample::rules_of(&serde_json::json!({ "preset": "incidents",
+            "platform": { "callback_url": "https://p.example/c" } }))
+    }
+
+    fn link_with(seen: &[EntrySeen]) -> Link {
+        let mut link = sample::link();
+        observe(&rules(), &mut link, &Neighbours::default(), seen);
+        link
+    }
+
+    fn mirrors(link: &Link) -> Vec<&Mirror> {
+        link.entries.iter().map(|e| &e.mirror).collect()
+    }
+
+    #[test]
+    fn what_is_known_already_changes_nothing() {
+        let seen = [said("c1", comment("a")), row(1, comment("b"), "ann", 5)];
+        let mut link = link_with(&seen);
+        assert_eq!(link.entries.len(), 2);
+        assert_eq!(link.entries[0].origin.id(), seen[1].origin.id(), "in the order of time");
+        let once = link.clone();
+        observe(&rules(), &mut link, &Neighbours::default(), &seen);
+        assert_eq!(link, once);
+        // An entry that comes back from the side that it was written to is known by either id.
+        settle(&mut link, &seen[0].origin, Mirror::Mirrored(Some(format!("{:032x}", 9))));
+        observe(
+            &rules(),
+            &mut link,
+            &Neighbours::default(),
+            &[row(9, comment("a"), "integration", 9)],
+        );
+        observe(
+            &rules(),
+            &mut link,
+            &Neighbours::default(),
+            &[said(seen[1].origin.id(), comment("b"))],
+        );
+        assert_eq!(link.entries.len(), 2);
+    }
+
+    #[test]
+    fn a_claim_takes_the_oldest_row_of_ours_that_is_new_and_free() {
+        let (rules, mut link) =
+            (rules(), link_with(&[said("c1", comment("ok")), said("c2", comment("ok"))]));
+        let rows = [
+            row(4, comment("ok"), "integration", 30),
+            row(3, comment("ok"), "integration", 20),
+            row(2, comment("ok"), "ann", 10),
+            row(1, comment("ok"), "integration", 10),
+            row(5, comment("other"), "integration", 10),
+            row(6, JournalText::WorkNote(WorkNote("ok".to_owned())), "integration", 10),
+        ];
+        assert_eq!(rows_before(&rules, &comment("ok"), &rows).len(), 3);
+        let before = [format!("{:032x}", 1)];
+        let first = claim(&rules, &link, &comment("ok"), &before, &rows).unwrap();
+        assert_eq!(first, format!("{:032x}", 3));
+        let origin = EntryOrigin::Platform("c1".to_owned());
+        settle(&mut link, &origin, Mirror::Mirrored(Some(first)));
+        let second = claim(&rules, &link, &comment("ok"), &before, &rows);
+        assert_eq!(second, Some(format!("{:032x}", 4)));
+        assert_eq!(claim(&rules, &link, &comment("never"), &before, &rows), None);
+    }
+
+    #[test]
+    fn a_row_that_was_taken_for_foreign_is_forgotten_when_it_is_claimed() {
+        let ours = row(1, comment("ok"), "integration", 20);
+        let mut link = link_with(&[said("c1", comment("ok")), ours.clone()]);
+        assert_eq!(link.entries.len(), 2);
+        let origin = EntryOrigin::Platform("c1".to_owned());
+        settle(&mut link, &origin, Mirror::Mirrored(Some(ours.origin.id().to_owned())));
+        assert_eq!(link.entries.len(), 1);
+        assert_eq!(mirrors(&link), [&Mirror::Mirrored(Some(ours.origin.id().to_owned()))]);
+    }
+
+    #[test]
+    fn a_row_that_could_not_be_seen_at_first_is_claimed_late() {
+        let mut link = link_with(&[said("c1", comment("ok"))]);
+        link.entries[0].mirror = Mirror::Mirrored(None);
+        observe(&rules(), &mut link, &Neighbours::default(), &[row(1, comment("ok"), "ann", 20)]);
+        assert_eq!(link.entries.len(), 2, "ann's is ann's");
+        observe(
+            &rules(),
+            &mut link,
+            &Neighbours::default(),
+            &[row(2, comment("ok"), "integration", 20)],
+        );
+        assert_eq!(link.entries.len(), 2);
+        assert!(mirrors(&link).contains(&&Mirror::Mirrored(Some(format!("{:032x}", 2)))));
+    }
+
+    #[test]
+    fn rows_by_our_user_wait_while_they_may_be_a_write_of_ours() {
+        let rules = rules();
+        let ours = row(1, comment("ok"), "integration", 20);
+        let mut link = link_with(std::slice::from_ref(&ours));
+        let alone = Neighbours::default();
+        assert!(next(&rules, &link, &alone, Side::Platform).is_some(), "nobody writes");
+        let busy = Neighbours { busy: true, ..Neighbours::default() };
+        assert!(next(&rules, &link, &busy, Side::Platform).is_none(), "another link may");
+        let flight = |text: &str, before: Vec<String>| Flight {
+            write: Write {
+                key: "k".to_owned(),
+                side: Side::External,
+                verb: Verb::Append {
+                    entry: EntryOrigin::Platform("c1".to_owned()),
+                    text: comment(text),
+                    before,
+                },
+                expect: Expectation::default(),
+                reasons: Vec::new(),
+            },
+            phase: Phase::Sending,
+            attempts: 1,
+        };
+        for (text, before, waits) in [
+            ("ok", Vec::new(), true),
+            ("other", Vec::new(), false),
+            // It was there before the write.
+            ("ok", vec![ours.origin.id().to_owned()], false),
+        ] {
+            link.external_side.flight = Some(flight(text, before));
+            assert_eq!(next(&rules, &link, &alone, Side::Platform).is_none(), waits, "{text}");
+        }
+        // Another's row never waits.
+        let mut theirs = link_with(&[row(2, comment("ok"), "ann", 20)]);
+        theirs.external_side.flight = Some(flight("ok", Vec::new()));
+        assert!(next(&rules, &theirs, &busy, Side::Platform).is_some());
+    }
+
+    #[test]
+    fn rows_of_another_link_are_no_foreign_entries() {
+        let ours = row(1, comment("ok"), "integration", 20);
+        let claimed = Neighbours { claimed: vec![ours.origin.id().to_owned()], busy: false };
+        let mut link = sample::link();
+        observe(&rules(), &mut link, &claimed, std::slice::from_ref(&ours));
+        assert!(link.entries.is_empty());
+        let mut link = link_with(&[ours]);
+        forget_neighbours(&mut link, &Neighbours::default());
+        assert_eq!(link.entries.len(), 1);
+        forget_neighbours(&mut link, &claimed);
+        assert!(link.entries.is_empty());
+    }
+
+    #[test]
+    fn what_does_not_travel_says_why() {
+        let withheld = |settings: serde_json::Value, entry: &EntrySeen| {
+            let mut document = serde_json::json!({ "preset": "incidents", "platform": { "callback_url": "https://p.example/c" } });
+            for (key, value) in settings.as_object().unwrap() {
+                document[key] = value.clone();
+            }
+            withheld(&sample::rules_of(&document), &sample::link(), entry)
+        };
+        let note = |seen: EntrySeen| EntrySeen {
+            text: JournalText::WorkNote(WorkNote("n".to_owned())),
+            ..seen
+        };
+        let (here, there) =
+            (said("c1", comment("a")), row(1, comment("a"), "ann", 1_777_472_001_000));
+        let none = serde_json::json!({});
+        assert_eq!(withheld(none.clone(), &here), None);
+        assert_eq!(withheld(none.clone(), &there), None);
+        assert_eq!(withheld(none, &note(there.clone())), None, "incidents carry work notes");
+        let off = serde_json::json!({ "journal": { "comments": false, "work_notes_to_servicenow": false, "work_notes_to_platform": false } });
+        for entry in [&here, &there, &note(here.clone()), &note(there.clone())] {
+            assert!(withheld(off.clone(), entry).is_some());
+        }
+        let one_way = serde_json::json!({ "direction": "to-servicenow" });
+        assert_eq!(withheld(one_way.clone(), &here), None);
+        assert!(withheld(one_way, &there).unwrap().contains("platform side is not written to"));
+        let young = serde_json::json!({ "journal": { "backfill": "none" } });
+        let minute = |ms: i64| EntrySeen { at: Millis(1_777_472_000_000 - ms), ..here.clone() };
+        assert_eq!(withheld(young.clone(), &minute(60_000)), None, "clocks differ");
+        assert!(withheld(young.clone(), &minute(60_001)).is_some());
+        assert_eq!(
+            withheld(young, &EntrySeen { at: Millis(0), ..here.clone() }),
+            None,
+            "no time, no verdict"
+        );
+    }
+
+    #[test]
+    fn entries_leave_masked_and_as_text() {
+        let rules = rules();
+        let link = link_with(&[said("c1", comment("call +15550199888 [code]x[/code]"))]);
+        let text = outgoing(&rules, &link, &link.entries[0]);
+        assert_eq!(text.text(), "call ***-***-9888 (code)x(/code)");
+        assert_eq!(sample::rules(Preset::Incidents).settings().journal.template, None);
+        // From ServiceNow nothing is rewritten but masked.
+        let link = link_with(&[row(1, comment("[code]x[/code] a@b.example"), "ann", 1)]);
+        assert_eq!(
+            outgoing(&rules, &link, &link.entries[0]).text(),
+            "[code]x[/code] ***@b.example"
+        );
+    }
+}

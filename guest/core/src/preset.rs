@@ -251,28 +251,13 @@ pub fn helpdesk() -> Settings {
         pair("closed", &["3"], &[]),
         pair("canceled", &["7"], &[]),
     ];
-    let levels = vec![
-        pair("critical", &["1"], &[]),
-        pair("high", &["2"], &[]),
-        pair("medium", &["3"], &[]),
-        pair("low", &["4"], &[]),
-    ];
+    let levels =
+        vec![pair("high", &["1"], &[]), pair("medium", &["2"], &[]), pair("low", &["3"], &[])];
     let fields = vec![
         ("title", text("short_description", 160, Owner::External)),
         ("description", text("description", 4000, Owner::External)),
         ("status", choice("state", states, Owner::External)),
-        (
-            "urgency",
-            choice(
-                "urgency",
-                levels[1..]
-                    .iter()
-                    .zip(["1", "2", "3"])
-                    .map(|(p, v)| pair(&p.platform, &[v], &[]))
-                    .collect(),
-                Owner::Shared,
-            ),
-        ),
+        ("urgency", choice("urgency", levels, Owner::Shared)),
         ("assigned_to", reference("assigned_to", "sys_user", "email", Owner::External)),
         ("account", reference("account", "customer_account", "name", Owner::External)),
         ("contact", reference("contact", "customer_contact", "email", Owner::External)),
