@@ -1030,12 +1030,152 @@ fn explain_says_why_each_value_is_what_it_is() {
     assert_eq!(title["next"], "nothing: both sides are as agreed");
     let history = title["history"].as_array().unwrap();
     assert!(
-        history[0]
-            .as_str()
-            .unwrap()
-            .contains("because the side that does not own it had changed it"),
+        history[0].as_str().unwrap().contains("because the side that had changed it may not"),
         "{history:?}"
     );
     assert!(history[1].as_str().unwrap().contains("because the record was new"));
     assert!(!told.to_string().contains("5550199888"), "no raw value");
+}
+
+// ---- what a reviewer found ---------------------------------------------------------------------------
+
+#[test]
+fn a_column_that_may_be_written_and_not_read_is_written_once() {
+    let mut world = plain();
+    world.instance_hides("description");
+    world.deaf = true;
+    world.platform_edits("A", &[("description", "x")]);
+    let writes = world.writes();
+    assert_eq!(world.column("A", "description"), "x");
+    assert_eq!(world.findings(FindingKind::WriteIgnored).len(), 1);
+    world.reconcile(RunMode::AutoHeal);
+    assert_eq!(world.writes(), writes);
+}
+
+#[test]
+fn a_mirrored_ticket_that_was_taken_apart_stays_apart() {
+    let mut world = incidents(json!({ "filters": { "mirror": "true" } }));
+    let number = world.agent_opens("incident", &[("short_description", "theirs")]);
+    let record = world.rows("link")[0]["platform_id"].as_str().unwrap().to_owned();
+    world.agent_says(&number, "comments", "hello");
+    world.unlink(&record);
+    world.agent_edits(&number, "short_description", "changed");
+    world.agent_says(&number, "comments", "anybody?");
+    assert_eq!(world.field(&record, "title"), "theirs");
+    assert_eq!(world.mirrored_to_platform(&record).len(), 1);
+    assert!(world.link(&record).tombstone.is_some());
+}
+
+#[test]
+fn markdown_does_not_hide_a_number_from_the_masker() {
+    let mut world = incidents(json!({ "journal": { "platform_format": "markdown" },
+        "fields": { "description": { "owner": "external", "platform_format": "markdown" } } }));
+    world.platform_edits("A", &[]);
+    world.agent_says("A", "comments", "call 415-555-0132 or ann.lee@example.com");
+    let (text, _) = world.mirrored_to_platform("A").remove(0);
+    assert!(!text.contains("555") && !text.contains("ann"), "{text}");
+    world.agent_edits("A", "description", "call 415-555-0132");
+    let audit = serde_json::to_string(&world.audit()).unwrap();
+    assert!(!audit.contains("555"), "{audit}");
+    assert!(!world.explain("A").to_string().contains("555"));
+}
+
+#[test]
+fn who_is_at_rest_speaks_for_no_ticket() {
+    let mut world = plain();
+    world.platform_edits("A", &[]);
+    let number = world.column("A", "number");
+    world.platform_edits_silently(
+        "B",
+        &[
+            ("title", "b"),
+            ("description", ""),
+            ("severity", "low"),
+            ("status", "open"),
+            ("assigned_to", ""),
+        ],
+    );
+    world.attach("B", &number);
+    world.platform_says("B", "from B", "public");
+    world.platform_deletes("A", 410, true);
+    assert_eq!(world.link("B").role, Role::Primary);
+    world.platform_edits("B", &[("title", "B speaks")]);
+    assert_eq!(world.column(&number, "short_description"), "B speaks");
+}
+
+#[test]
+fn entries_of_a_link_that_left_never_reach_the_others_customer() {
+    let mut world = plain();
+    world.platform_edits("A", &[]);
+    let number = world.column("A", "number");
+    world.platform_edits_silently(
+        "B",
+        &[
+            ("title", "b"),
+            ("description", ""),
+            ("severity", "low"),
+            ("status", "open"),
+            ("assigned_to", ""),
+        ],
+    );
+    world.attach("B", &number);
+    world.platform_says("B", "private to B", "public");
+    world.unlink("B");
+    world.reconcile(RunMode::AutoHeal);
+    assert!(world.mirrored_to_platform("A").is_empty());
+}
+
+#[test]
+fn a_guard_holds_for_the_owner_too() {
+    let mut world = incidents(
+        json!({ "fields": { "status": { "guards": [{ "from": ["closed"], "only": "nobody" }] } } }),
+    );
+    world.platform_edits("A", &[]);
+    world.agent_edits("A", "state", "7");
+    assert_eq!(world.column("A", "state"), "7");
+    world.platform_edits("A", &[("status", "mitigated")]);
+    assert_eq!(world.column("A", "state"), "7", "nobody gets it out of closed");
+    // Nor by attaching an open record to a closed ticket.
+    let closed = world.agent_opens("incident", &[("state", "7")]);
+    world.platform_edits_silently(
+        "B",
+        &[
+            ("title", "b"),
+            ("description", ""),
+            ("severity", "low"),
+            ("status", "open"),
+            ("assigned_to", ""),
+        ],
+    );
+    world.attach("B", &closed);
+    assert_eq!(world.column(&closed, "state"), "7");
+}
+
+#[test]
+fn a_platform_may_say_true_where_the_map_says_so() {
+    let pairs = json!([{ "platform": "true", "external": ["1"] }, { "platform": "false", "external": ["0"] }]);
+    let mut world = incidents(
+        json!({ "fields": { "vip": { "kind": "choice", "column": "due_date", "owner": "platform", "pairs": pairs } } }),
+    );
+    let event = |id: &str, version: u64, vip: bool| json!({ "id": id, "type": "changed", "record": { "kind": "incident", "id": "A", "version": version, "partial": true, "fields": { "vip": vip } } });
+    world.platform_edits("A", &[]);
+    world.event(event("x1", 2, true));
+    assert_eq!(world.column("A", "due_date"), "1");
+    world.event(event("x2", 3, false));
+    assert_eq!(world.column("A", "due_date"), "0");
+    assert!(world.link("A").fields.values().all(|f| f.flips.is_empty()));
+}
+
+#[test]
+fn what_servicenow_gave_can_be_given_anew_whatever_its_form() {
+    let mut world = incidents(
+        json!({ "fields": { "description": { "owner": "external", "platform_format": "html" } } }),
+    );
+    world.platform_edits("A", &[]);
+    for text in ["Step 1.  Restart", "Step 1.  Restart\n    Step 2."] {
+        world.agent_edits("A", "description", text);
+        assert!(world.field("A", "description").contains("Restart"));
+    }
+    assert!(world.field("A", "description").contains("Step 2"));
+    assert!(world.findings(FindingKind::MaskedEdit).is_empty());
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mapping;
 use crate::merge::{self, Verdict};
-use crate::plan::{circumstances, mask_shape};
+use crate::plan::{circumstances, context, mask_shape};
 use crate::settings::{FieldMapping, Rules};
 
 /// One side's value of a field.
@@ -54,12 +54,13 @@ pub fn explain(rules: &Rules, link: &Link, audit: &[Audit], now: Millis) -> Vec<
         .iter()
         .map(|field| {
             let state = link.fields.get(&field.name).cloned().unwrap_or_default();
-            explain_field(field, link, &state, audit, now)
+            explain_field(rules, field, link, &state, audit, now)
         })
         .collect()
 }
 
 fn explain_field(
+    rules: &Rules,
     field: &FieldMapping,
     link: &Link,
     state: &FieldState,
@@ -85,7 +86,7 @@ fn explain_field(
             .is_some_and(|shape| mapping::loses_on_the_way_out(field, shape)),
         agree,
         parked: state.parked.as_ref().map(|p| parked(&p.why)),
-        next: next(field, link, state, now),
+        next: next(rules, field, link, state, now),
         history: audit.iter().rev().filter_map(|line| sentence(field, line)).take(10).collect(),
     }
 }
@@ -108,7 +109,13 @@ pub fn parked(why: &ParkedWhy) -> String {
     }
 }
 
-fn next(field: &FieldMapping, link: &Link, state: &FieldState, now: Millis) -> String {
+fn next(
+    rules: &Rules,
+    field: &FieldMapping,
+    link: &Link,
+    state: &FieldState,
+    now: Millis,
+) -> String {
     if link.tombstone.is_some() {
         return "nothing: the pair is no longer kept in step".to_owned();
     }
@@ -119,6 +126,11 @@ fn next(field: &FieldMapping, link: &Link, state: &FieldState, now: Millis) -> S
         if writing {
             return format!("a write to the {side} side is under way");
         }
+    }
+    match field.when.as_ref().map(|when| when.holds(&context(link, state))) {
+        Some(Ok(false)) => return "nothing, while its condition (when) is not true".to_owned(),
+        Some(Err(why)) => return format!("nothing: its condition cannot be evaluated: {why}"),
+        Some(Ok(true)) | None => {}
     }
     if state.parked.is_some() {
         return "nothing, until one side changes it".to_owned();
@@ -131,6 +143,11 @@ fn next(field: &FieldMapping, link: &Link, state: &FieldState, now: Millis) -> S
             "nothing: neither side has shown a value that may travel".to_owned()
         }
         Verdict::Settled | Verdict::Agreed => "nothing: both sides are as agreed".to_owned(),
+        Verdict::Carry { to, .. } if !rules.may_write(to) => {
+            format!(
+                "nothing: it would be written to the {to} side, and nothing may be written there (direction, callback_url)"
+            )
+        }
         Verdict::Carry { to, why } => {
             format!("it is written to the {to} side, because {}", because(&why))
         }
@@ -145,7 +162,7 @@ pub fn because(why: &Why) -> String {
     match why {
         Why::Created => "the record was new".to_owned(),
         Why::Carried => "the other side changed it".to_owned(),
-        Why::Restored => "the side that does not own it had changed it".to_owned(),
+        Why::Restored => "the side that had changed it may not (owner or guard)".to_owned(),
         Why::LastWriteWins => {
             "both changed it at nearly the same time, and that edit was the later".to_owned()
         }

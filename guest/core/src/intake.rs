@@ -148,6 +148,17 @@ pub fn platform(rules: &Rules, body: &str) -> Result<PlatformEvent, String> {
     let partial = record.get("partial").and_then(Json::as_bool).unwrap_or(true);
     let context = serde_json::json!({ "record": with_kind(record) });
     let table = rules.table_for(&context);
+    if !partial {
+        // A record that is shown whole has nothing where it shows nothing: a template's "or" counts
+        // on that.
+        for field in rules.fields(&table) {
+            if let crate::settings::Mapping::ToServicenow { inputs, .. } = &field.mapping {
+                for input in inputs {
+                    seen.attributes.entry(input.clone()).or_default();
+                }
+            }
+        }
+    }
     let whole = !partial
         && rules.fields(&table).iter().all(|f| {
             mapping::attributes(f, Side::Platform).iter().all(|a| seen.attributes.contains_key(a))

@@ -125,8 +125,9 @@ fn before_the_link(link: &Link, at: Millis) -> bool {
 pub fn outgoing(rules: &Rules, link: &Link, entry: &Entry) -> JournalText {
     let policy = &rules.settings().journal;
     if entry.origin.side() == Side::External {
-        let text = format::write(policy.platform_format, entry.text.text());
-        return entry.text.with_text(masking::mask(&text).text);
+        // Masked first: what is escaped for Markdown hides from the masker.
+        let text = masking::mask(entry.text.text()).text;
+        return entry.text.with_text(format::write(policy.platform_format, &text));
     }
     let plain = match entry.origin {
         EntryOrigin::Platform(_) => format::read(policy.platform_format, entry.text.text()),

@@ -34,6 +34,9 @@ pub enum Reading {
     Outcome(Outcome),
 }
 
+/// After so many failures in a row a person is told.
+const UNREACHABLE: u32 = 6;
+
 /// The pause after a sign-in that was not accepted: no hammering, the account could be locked.
 const SIGN_IN_PAUSE: u64 = 60_000;
 
@@ -114,6 +117,14 @@ impl Landing<'_> {
             _ => backoff(&seed, state.failures),
         };
         state.not_before = Some(outcome.not_before(now).unwrap_or(now.plus(pause)));
+        if state.failures == UNREACHABLE && *outcome != Outcome::SignInFailed {
+            let text = format!(
+                "the {} side was not reached {UNREACHABLE} times in a row (last: {outcome}); work waits and is tried again",
+                self.side
+            );
+            self.finding(FindingKind::Unreachable, None, text);
+            return;
+        }
         if *outcome == Outcome::SignInFailed {
             let text = format!(
                 "the {} side does not accept our sign-in; check the credentials. Work waits and is tried once a minute",
@@ -535,6 +546,9 @@ impl Landing<'_> {
     }
 
     fn applied(&mut self, write: Write, record: Option<ObservedRecord>) {
+        // An answer that names the record and shows nothing of it acknowledges, no more.
+        let record = record
+            .filter(|r| !r.attributes.is_empty() || matches!(write.verb, Verb::Create { .. }));
         if let Some(record) = &record
             && !matches!(write.verb, Verb::Create { .. })
         {
@@ -625,7 +639,20 @@ impl Landing<'_> {
                 state.restores.retain(lately);
                 state.restores.push(now);
             }
-            let Some(seen) = state.shape(self.side).cloned() else { continue };
+            let Some(seen) = state.shape(self.side).cloned() else {
+                // Written, and not to be seen: hidden from us. Once more would not help.
+                state.parked = Some(Parked {
+                    why: ParkedWhy::WriteIgnored,
+                    platform: state.shape(Side::Platform).cloned(),
+                    external: state.shape(Side::External).cloned(),
+                });
+                let text = format!(
+                    "the {} side took our write of {name} and does not show it: check the right to read it; it is left alone until it is changed",
+                    self.side
+                );
+                self.finding(FindingKind::WriteIgnored, Some(name), text);
+                continue;
+            };
             let expected = write.expect.fields.get(name).and_then(Option::as_ref);
             let (stands, ours) = if mapping::agree_from(&field, self.side, &seen, &translated.of) {
                 (true, seen)

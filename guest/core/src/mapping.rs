@@ -461,7 +461,8 @@ pub fn agree(field: &FieldMapping, platform: &Shape, external: &Shape) -> bool {
             outgoing(field, platform).is_ok_and(|out| out == there)
         }
         Mapping::Choice { .. } | Mapping::Columns { .. } => {
-            to_platform(field, external).is_ok_and(|shape| only(&shape) == value)
+            // A platform may say true or 2 where the map says "true" or "2".
+            to_platform(field, external).is_ok_and(|s| only(&s).to_text() == value.to_text())
                 || (value.is_empty() && external.is_empty())
         }
         Mapping::Reference { .. } => to_platform(field, external).is_ok_and(|s| {
@@ -494,6 +495,9 @@ pub fn same(field: &FieldMapping, side: Side, a: &Shape, b: &Shape) -> bool {
         | (Side::Platform, Mapping::ToPlatform { .. }) => texts(TextFormat::Plain),
         (Side::External, Mapping::Choice { .. } | Mapping::Columns { .. }) => {
             matches!((to_platform(field, a), to_platform(field, b)), (Ok(a), Ok(b)) if a == b)
+        }
+        (Side::Platform, Mapping::Choice { .. } | Mapping::Columns { .. }) => {
+            only(a).to_text() == only(b).to_text()
         }
         (Side::Platform, Mapping::Reference { .. }) => {
             let lower = |s: &Shape| only(s).to_text().trim().to_lowercase();

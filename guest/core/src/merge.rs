@@ -152,7 +152,18 @@ fn attach(field: &FieldMapping, platform: &Seen, external: &Seen) -> Verdict {
     if mapping::agree(field, &platform.shape, &external.shape) {
         return Verdict::Agreed;
     }
-    let carry = |from: Side| Verdict::Carry { to: from.other(), why: Why::Attached };
+    let carry = |from: Side| {
+        let (here, there) = match from {
+            Side::Platform => (&platform.shape, &external.shape),
+            Side::External => (&external.shape, &platform.shape),
+        };
+        // An open record does not open a closed ticket by being attached to it.
+        if may_write(field, from.other(), there, here) {
+            Verdict::Carry { to: from.other(), why: Why::Attached }
+        } else {
+            Verdict::Park(ParkedWhy::Guarded)
+        }
+    };
     match owner_side(field.owner) {
         Some(owner) => carry(owner),
         None if platform.shape.is_empty() => carry(Side::External),
@@ -193,7 +204,7 @@ fn may_move(field: &FieldMapping, base: &Base, side: Side, now: &Shape) -> bool 
 }
 
 /// Whether a side may be given the other's value, from where it stands.
-fn may_write(field: &FieldMapping, to: Side, there: &Shape, value: &Shape) -> bool {
+pub(crate) fn may_write(field: &FieldMapping, to: Side, there: &Shape, value: &Shape) -> bool {
     if field.guards.is_empty() {
         return true;
     }

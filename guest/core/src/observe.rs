@@ -22,6 +22,9 @@ pub fn observe(
     journal::observe(rules, link, neighbours, &observation.entries);
 }
 
+/// How often a read may be older than a message before it is believed all the same.
+const OVERTAKEN: u32 = 3;
+
 /// A record is gone for good. The first proof counts; nothing brings it back.
 pub fn end(link: &mut Link, side: Side, now: Millis) {
     if link.tombstone.is_none() {
@@ -53,6 +56,13 @@ pub fn record(
     source: ObservationSource,
     now: Millis,
 ) {
+    // About another ticket than the link's own: a row of the index that is out of date.
+    if side == Side::External
+        && !seen.id.is_empty()
+        && link.external.as_ref().is_some_and(|e| e.sys_id.as_str() != seen.id)
+    {
+        return;
+    }
     if seen.presence == Presence::Deleted {
         return end(link, side, now);
     }
@@ -71,6 +81,10 @@ pub fn record(
             state.look = true;
             return;
         }
+        // A version without a time: the time is that of hearing of it.
+        (Some(Revision::Platform { version, at: Millis(0) }), _) => {
+            Revision::Platform { version, at: now }
+        }
         (Some(revision), _) => revision,
         // A side that cannot be read (or a read without a version): what it says now is newest.
         (None, false) => match side {
@@ -85,9 +99,27 @@ pub fn record(
     match state.revision.map(|known| revision.order(&known)) {
         None | Some(Order::Newer) => state.revision = Some(revision),
         Some(Order::Unordered) if !message => state.revision = Some(revision),
-        // A read that is older than a message: it was overtaken on its way.
-        Some(Order::Older) if source == ObservationSource::Read => state.look = true,
+        // A read that is older than a message: it was overtaken on its way. If that happens again
+        // and again the side counts anew (it was restored), or its messages run ahead of it: what
+        // can be read is what is so.
+        Some(Order::Older) if source == ObservationSource::Read => {
+            state.overtaken += 1;
+            if state.overtaken <= OVERTAKEN {
+                state.look = true;
+            } else {
+                state.revision = Some(revision);
+                for known in link.fields.values_mut() {
+                    if let Some(known) = known.seen_mut(side) {
+                        known.revision = None;
+                    }
+                }
+            }
+        }
         Some(_) => {}
+    }
+    let state = link.side_mut(side);
+    if state.revision == Some(revision) {
+        state.overtaken = 0;
     }
     if side == Side::External
         && let Some(external) = &mut link.external
@@ -95,6 +127,7 @@ pub fn record(
     {
         external.number.clone_from(&seen.number);
     }
+    let readable = rules.may_read(side);
     let table = link.table.clone();
     for field in rules.fields(&table) {
         // A webhook that leaves a mapped column out tells that something changed, not what.
@@ -103,7 +136,7 @@ pub fn record(
             && side == Side::External
             && mapping::read(field, side, &seen.attributes) == Reading::Unseen;
         link.side_mut(side).look |= thin;
-        if see(field, link, side, seen, revision, message) == Doubt::ReadAgain {
+        if see(field, link, side, seen, revision, message, readable) == Doubt::ReadAgain {
             link.side_mut(side).look = true;
         }
     }
@@ -122,6 +155,7 @@ fn see(
     seen: &ObservedRecord,
     revision: Revision,
     message: bool,
+    readable: bool,
 ) -> Doubt {
     let state = link.fields.entry(field.name.clone()).or_default();
     let known = state.seen_mut(side);
@@ -134,6 +168,15 @@ fn see(
                 part.0.entry(attribute).or_default();
             }
             part
+        }
+        // A side that cannot be read says the rest another time, or has said it before.
+        Reading::Partial(part) if !readable => {
+            let mut whole = known.as_ref().map(|k| k.shape.clone()).unwrap_or_default();
+            for attribute in mapping::attributes(field, side) {
+                whole.0.entry(attribute).or_default();
+            }
+            whole.0.extend(part.0);
+            whole
         }
         Reading::Partial(part) => {
             let differs = known.as_ref().is_none_or(|k| {

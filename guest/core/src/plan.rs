@@ -191,7 +191,9 @@ impl Planner<'_> {
         let table = self.link.table.clone();
         for field in rules.fields(&table) {
             let Some(mut state) = self.link.fields.remove(&field.name) else { continue };
-            if self.applies(field, &state) {
+            // A link that shares its ticket only hears of its status.
+            let shared = self.link.role == Role::Secondary && field.name != rules.lifecycle().field;
+            if !shared && self.applies(field, &state) {
                 match self.link.tombstone.clone() {
                     None => self.settle_field(field, &mut state),
                     Some(tombstone) => self.settle_ended(field, &mut state, &tombstone),
@@ -205,7 +207,7 @@ impl Planner<'_> {
     /// told, and does not hold.
     fn applies(&mut self, field: &FieldMapping, state: &FieldState) -> bool {
         let Some(condition) = &field.when else { return true };
-        let context = self.context(state);
+        let context = context(&self.link, state);
         condition.holds(&context).unwrap_or_else(|why| {
             self.finding(
                 FindingKind::TemplateFailed,
@@ -214,23 +216,6 @@ impl Planner<'_> {
             );
             false
         })
-    }
-
-    /// What a field's condition sees: both sides of all mapped fields.
-    fn context(&self, state: &FieldState) -> serde_json::Value {
-        let mut sides = [serde_json::Map::new(), serde_json::Map::new()];
-        let states = self.link.fields.values().chain([state]);
-        for known in states {
-            for (i, side) in Side::BOTH.into_iter().enumerate() {
-                if let (Some(shape), Some(all)) = (known.shape(side), sides.get_mut(i))
-                    && let serde_json::Value::Object(attributes) = mapping::as_json(shape)
-                {
-                    all.extend(attributes);
-                }
-            }
-        }
-        let [record, ticket] = sides;
-        serde_json::json!({ "record": record, "ticket": ticket, "table": self.link.table })
     }
 
     /// One side is gone, or the pair was taken apart: nothing is carried. What happens on the side
@@ -435,7 +420,9 @@ impl Planner<'_> {
                     }
                 };
                 if let (true, to) = owner
-                    && let Some(of) = state.shape(to.other()).cloned()
+                    && let (Some(of), Some(there)) =
+                        (state.shape(to.other()).cloned(), state.shape(to))
+                    && merge::may_write(field, to, there, &of)
                 {
                     let want = Want { field: field.clone(), of, chosen: None, why: Why::Carried };
                     self.want(to, want);
@@ -810,7 +797,11 @@ impl Planner<'_> {
         if let (Side::Platform, Some(chosen)) = (side, &want.chosen) {
             return Ok(mapping::Columns { shape: chosen.clone(), with: BTreeMap::new() });
         }
+        // What ServiceNow itself gave the platform can be given anew, whatever its form.
+        let base = self.link.fields.get(&want.field.name).and_then(|s| s.base.as_ref());
+        let given = base.and_then(|b| mapping::to_platform(&want.field, &b.external).ok());
         if side == Side::Platform
+            && given.as_ref() != present
             && present.is_some_and(|shape| mapping::loses_on_the_way_out(&want.field, shape))
         {
             return Err(Untranslatable::Lossy);
@@ -868,6 +859,22 @@ impl Planner<'_> {
     }
 }
 
+/// What a field's condition sees: both sides of all mapped fields.
+pub(crate) fn context(link: &Link, state: &FieldState) -> serde_json::Value {
+    let mut sides = [serde_json::Map::new(), serde_json::Map::new()];
+    for known in link.fields.values().chain([state]) {
+        for (i, side) in Side::BOTH.into_iter().enumerate() {
+            if let (Some(shape), Some(all)) = (known.shape(side), sides.get_mut(i))
+                && let serde_json::Value::Object(attributes) = mapping::as_json(shape)
+            {
+                all.extend(attributes);
+            }
+        }
+    }
+    let [record, ticket] = sides;
+    serde_json::json!({ "record": record, "ticket": ticket, "table": link.table })
+}
+
 /// What a verdict on a field of a link depends on besides the field.
 #[must_use]
 pub fn circumstances(link: &Link, now: Millis) -> Circumstances {
@@ -915,10 +922,30 @@ fn agree(state: &mut FieldState) {
 #[must_use]
 pub fn mask_shape(shape: &Shape) -> Shape {
     let mask = |value: &Value| match value {
-        Value::Text(text) => Value::text(masking::mask(text).text),
+        Value::Text(text) => Value::text(mask_text(text)),
+        // A card number may come as a number.
+        Value::Integer(n) => {
+            let text = n.to_string();
+            let masked = masking::mask(&text).text;
+            if masked == text { value.clone() } else { Value::text(masked) }
+        }
         other => other.clone(),
     };
     Shape(shape.0.iter().map(|(a, v)| (a.clone(), mask(v))).collect())
+}
+
+/// A text masked, also where Markdown's escapes stand between its digits.
+fn mask_text(text: &str) -> String {
+    let mut bare = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let escapes = c == '\\' && chars.peek().is_some_and(char::is_ascii_punctuation);
+        if !escapes {
+            bare.push(c);
+        }
+    }
+    let masked = masking::mask(&bare);
+    if masked.spans.is_empty() { masking::mask(text).text } else { masked.text }
 }
 
 fn mask_written(written: &Written) -> Written {

@@ -9,9 +9,9 @@ use firn_core::plan::{Input, advance};
 use firn_core::settings::{self, Rules};
 use firn_core::{identity, wire};
 use firn_model::{
-    Audit, Change, CommitError, Conflict, Expect, Finding, FindingKind, HttpRequest, Integration,
-    IntegrationId, Key, Link, LinkId, Millis, Mirror, Plan, PlatformId, Problem, Put, Reply,
-    Report, Role, Row, Side, Step, TenantId,
+    Audit, Change, CommitError, Conflict, Entry, EntryOrigin, Expect, Finding, FindingKind,
+    HttpRequest, Integration, IntegrationId, Key, Link, LinkId, Millis, Mirror, Plan, PlatformId,
+    Problem, Put, Reply, Report, Role, Row, Side, Step, TenantId,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -236,7 +236,9 @@ impl<'a, D: Doors> Session<'a, D> {
     /// Enters a link into the index of its ticket. If another speaks for it already, this one
     /// shares it.
     pub(crate) fn join(&mut self, tenant: &TenantId, link: &mut Link) -> Result<(), CommitError> {
-        let Some(external) = &link.external else { return Ok(()) };
+        let Some(external) = link.external.as_ref().filter(|_| link.tombstone.is_none()) else {
+            return Ok(());
+        };
         let id = link.integration.clone();
         let key = rows::by_external(tenant, &id, external.sys_id.as_str());
         let mut links: Vec<LinkId> = self.get(&key)?.unwrap_or_default();
@@ -294,6 +296,9 @@ impl<'a, D: Doors> Session<'a, D> {
         let key = rows::by_external(tenant, &id, external.sys_id.as_str());
         let mut links: Vec<LinkId> = self.get(&key)?.unwrap_or_default();
         links.retain(|other| *other != link.id);
+        for other in &links {
+            self.inherit(tenant, &id, link, other)?;
+        }
         match links.as_slice() {
             [] => self.delete(&key),
             [first, ..] => {
@@ -305,6 +310,30 @@ impl<'a, D: Doors> Session<'a, D> {
         Ok(())
     }
 
+    /// What a link that leaves has written into their ticket stays what it was to the others: no
+    /// foreign entry.
+    fn inherit(
+        &mut self,
+        tenant: &TenantId,
+        id: &IntegrationId,
+        from: &Link,
+        to: &LinkId,
+    ) -> Result<(), CommitError> {
+        let Some(mut link) = self.link(tenant, id, to)? else { return Ok(()) };
+        for entry in &from.entries {
+            let Mirror::Mirrored(Some(row)) = &entry.mirror else { continue };
+            let origin = EntryOrigin::External(row.clone());
+            if entry.origin.side() == Side::Platform
+                && !link.entries.iter().any(|known| known.origin == origin)
+            {
+                let why = "another link on the ticket wrote it".to_owned();
+                link.entries.push(Entry { origin, mirror: Mirror::Withheld(why), ..entry.clone() });
+            }
+        }
+        let now = self.now;
+        self.put(&rows::link(tenant, id, to), &link, Some(now))
+    }
+
     /// Puts inputs into a link, and stores and sends what the plan says.
     pub(crate) fn advance(
         &mut self,
@@ -313,6 +342,7 @@ impl<'a, D: Doors> Session<'a, D> {
         link: Link,
         inputs: &[Input],
     ) -> Result<(), CommitError> {
+        let ended = link.tombstone.is_some();
         let mut inputs = inputs.to_vec();
         inputs.extend(self.neighbours(tenant, &link)?.map(Input::Shared));
         let mut plan = advance(rules, link, &inputs, self.now);
@@ -323,6 +353,10 @@ impl<'a, D: Doors> Session<'a, D> {
                 self.neighbours(tenant, &plan.link)?.map(Input::Shared).into_iter().collect();
             let next = advance(rules, plan.link.clone(), &shared, self.now);
             plan = plan.then(next);
+        }
+        // Whoever is at rest speaks for no ticket.
+        if !ended && plan.link.tombstone.is_some() {
+            self.leave(tenant, &plan.link)?;
         }
         self.carry_out(tenant, rules, plan)
     }

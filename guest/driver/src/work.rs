@@ -7,8 +7,8 @@ use firn_core::settings::{Gate, Rules};
 use firn_core::wire;
 use firn_model::{
     Answer, CommitError, Delivery, DeliveryState, Draft, ExternalRecord, Finding, FindingKind,
-    InboundKind, IntegrationId, Key, Link, Observation, PlatformId, Presence, Preset, Side, SysId,
-    TableName,
+    InboundKind, IntegrationId, Key, Link, LinkId, Observation, PlatformId, Presence, Preset, Side,
+    SysId, TableName,
 };
 use serde_json::json;
 
@@ -90,16 +90,23 @@ fn webhook<D: Doors>(
         // Our own insert may be heard before its answer. A ticket that shows another key than ours,
         // or none, is not ours; one whose key is not shown may turn out to be.
         let column = &rules.settings().correlation.column;
-        let ours = match observation.record.attributes.get(column) {
-            Some(value) if value.is_empty() => false,
-            Some(value) => {
-                session.exists(&rows::by_key(&key.tenant, rules.id(), &value.to_text()))?
-            }
-            None => true,
-        };
         let age = session.now.since(delivery.received);
-        if ours && age <= UNKNOWN_TICKET_PATIENCE {
-            return Ok(None);
+        match observation.record.attributes.get(column).filter(|v| !v.is_empty()) {
+            Some(value) => {
+                let index = rows::by_key(&key.tenant, rules.id(), &value.to_text());
+                if let Some(id) = session.get::<LinkId>(&index)? {
+                    // Ours, whatever happens: it is found by its key, or it was taken apart.
+                    let link = session.link(&key.tenant, rules.id(), &id)?;
+                    let making = link.is_some_and(|l| l.external.is_none() && l.draft.is_some());
+                    return Ok((!making).then(|| "its link looks for it itself".to_owned()));
+                }
+            }
+            None if age <= UNKNOWN_TICKET_PATIENCE
+                && !observation.record.attributes.contains_key(column) =>
+            {
+                return Ok(None);
+            }
+            None => {}
         }
         return mirror(session, rules, key, observation).map(Some);
     }
@@ -151,6 +158,9 @@ fn mirror<D: Doors>(
             )?;
             return Ok(why);
         }
+    }
+    if session.current(&key.tenant, rules.id(), &record)?.is_some() {
+        return Ok("its pair was taken apart, or looks for it itself".to_owned());
     }
     let mut link = admit::new_link(session, &key.tenant, rules, &record, 1, table.clone())?;
     link.origin = Side::External;

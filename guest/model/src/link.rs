@@ -417,11 +417,19 @@ pub struct SideState {
     /// It was not where it should be; what is asked next to learn why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<Search>,
+    /// How often in a row a read was older than what messages had shown.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub overtaken: u32,
     /// How that side's clock stands to ours, as far as answers have told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<Clock>,
     /// Creating the record was refused: nothing more until somebody retries the dead letter.
     pub halted: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // Serde calls it so.
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// How it is found out why a record cannot be found.

@@ -115,6 +115,8 @@ pub enum FindingKind {
     RecordMissing,
     /// The sign-in is not accepted.
     SignInFailed,
+    /// A side was not reached again and again.
+    Unreachable,
     /// A side made a transition that a guard forbids.
     Guarded,
     /// A record was deleted.

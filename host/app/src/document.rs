@@ -16,6 +16,9 @@ use toml::de::{DeTable, DeValue};
 pub(crate) const HOST_KEYS: &[&str] =
     &["organization_id", "credentials", "callback_secret", "webhook_secret"];
 
+const CREDENTIALS: &[&str] =
+    &["username", "password", "client_id", "client_secret", "admin_username", "admin_password"];
+
 /// A settings file, read.
 pub(crate) struct Document {
     path: String,
@@ -60,7 +63,62 @@ impl Document {
     /// # Errors
     /// When the core cannot be run.
     pub(crate) fn check(&self) -> Result<Vec<Fault>> {
-        Ok(Core::new()?.check(&self.for_core().to_string())?)
+        let mut faults = Core::new()?.check(&self.for_core().to_string())?;
+        faults.extend(self.check_ours());
+        Ok(faults)
+    }
+
+    /// Faults in what is the host's.
+    fn check_ours(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut error = |at: &str, text: String, remedy: &str| {
+            faults.push(Fault {
+                level: Level::Error,
+                at: at.to_owned(),
+                text,
+                remedy: remedy.to_owned(),
+            });
+        };
+        for key in ["organization_id", "callback_secret", "webhook_secret"] {
+            if self.json.get(key).is_some_and(|v| v.as_str().is_none_or(str::is_empty)) {
+                error(key, "it must be a text, and not empty".to_owned(), "write it in quotes");
+            }
+        }
+        let Some(credentials) = self.json.get("credentials") else { return faults };
+        let Some(credentials) = credentials.as_object() else {
+            error("credentials", "this is no table".to_owned(), "write [credentials]");
+            return faults;
+        };
+        for (key, value) in credentials {
+            let at = format!("credentials.{key}");
+            if !CREDENTIALS.contains(&key.as_str()) {
+                let remedy = format!("there is: {}", CREDENTIALS.join(", "));
+                error(&at, format!("there is no setting {key}"), &remedy);
+            } else if value.as_str().is_none_or(|v| matches!(v, "" | "env:" | "file:" | "exec:")) {
+                error(
+                    &at,
+                    "it is empty, or no text".to_owned(),
+                    "write it in quotes: \"env:NAME\"",
+                );
+            }
+        }
+        for (name, secret) in [
+            ("username", "password"),
+            ("client_id", "client_secret"),
+            ("admin_username", "admin_password"),
+        ] {
+            if credentials.contains_key(name) != credentials.contains_key(secret) {
+                error("credentials", format!("{name} and {secret} go together"), "give both");
+            }
+        }
+        if !credentials.contains_key("username") && !credentials.contains_key("client_id") {
+            error(
+                "credentials",
+                "they sign nobody in".to_owned(),
+                "give username and password, or client_id and client_secret",
+            );
+        }
+        faults
     }
 
     /// Where a fault stands: the deepest part of its path that the file has.

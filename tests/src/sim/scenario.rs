@@ -191,6 +191,11 @@ impl Scenario {
         self.world.servicenow.rules.push(Rule::Rewrites(column.to_owned(), value.to_owned()));
     }
 
+    /// The user may write a column and not read it.
+    pub fn instance_hides(&mut self, column: &str) {
+        self.world.servicenow.rules.push(Rule::Hides(column.to_owned()));
+    }
+
     /// The instance refuses our writes of a column.
     pub fn instance_refuses(&mut self, column: &str) {
         self.world.servicenow.rules.push(Rule::Refuses(column.to_owned()));

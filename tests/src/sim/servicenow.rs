@@ -45,6 +45,8 @@ pub(crate) enum Rule {
     Rewrites(String, String),
     /// The write is refused.
     Refuses(String),
+    /// The user may write it and not read it.
+    Hides(String),
 }
 
 /// What instances do differently, and no document settles.
@@ -275,6 +277,9 @@ impl ServiceNow {
             "correlation_id",
         ] {
             // Columns that only incidents have: empty from other classes, or not there.
+            if self.rules.contains(&Rule::Hides(name.to_owned())) {
+                continue;
+            }
             let theirs = matches!(name, "urgency" | "impact") && !incident;
             if !theirs {
                 current[name] = json!(c(name));
@@ -314,6 +319,11 @@ impl ServiceNow {
             "sys_mod_count": ticket.mod_count.to_string(), "sys_updated_on": servicenow_text(ticket.updated) });
         for (column, value) in &ticket.columns {
             row[column] = json!(value);
+        }
+        for rule in &self.rules {
+            if let (Rule::Hides(column), Some(row)) = (rule, row.as_object_mut()) {
+                row.remove(column);
+            }
         }
         let assigned = row["assigned_to"].as_str().unwrap_or_default();
         let email = USERS.iter().find(|(id, _)| *id == assigned).map_or("", |(_, email)| email);

@@ -51,6 +51,7 @@ impl Checker {
         match Condition::new(source) {
             Ok(condition) => {
                 self.names(at, &condition.names(), names);
+                self.helpers(at, condition.holds(&Json::Null).err());
                 Some(condition)
             }
             Err(why) => {
@@ -68,6 +69,7 @@ impl Checker {
         match Template::new(source) {
             Ok(template) => {
                 self.names(at, &template.names(), names);
+                self.helpers(at, template.render(&Json::Null).err());
                 Some(template)
             }
             Err(why) => {
@@ -78,6 +80,17 @@ impl Checker {
                 );
                 None
             }
+        }
+    }
+
+    /// Filters, tests and functions that do not exist; other errors depend on the values.
+    fn helpers(&mut self, at: &str, error: Option<String>) {
+        let unknown = error.filter(|text| {
+            ["unknown filter", "unknown test", "unknown function"].iter().any(|u| text.contains(u))
+        });
+        if let Some(text) = unknown {
+            let text = text.split(" (in ").next().unwrap_or_default().to_owned();
+            self.error(at, text, "use one of Jinja's own: lower, trim, default, join, ...");
         }
     }
 
@@ -180,6 +193,27 @@ fn numbers(checker: &mut Checker, settings: &Settings) {
 }
 
 fn addresses(checker: &mut Checker, integration: &Integration) {
+    for (at, url) in [
+        ("base_url", (!integration.base_url.is_empty()).then_some(&integration.base_url)),
+        ("platform.callback_url", integration.platform.callback_url.as_ref()),
+        ("platform.read_url", integration.platform.read_url.as_ref()),
+    ] {
+        let Some(url) = url else { continue };
+        let plain = url.strip_prefix("https://").or(url.strip_prefix("http://"));
+        if plain.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) {
+            checker.error(at, format!("{url:?} is no address"), "write https://host/path");
+        } else if plain.is_some_and(|rest| rest.split('/').next().unwrap_or_default().contains('@'))
+        {
+            checker.error(
+                at,
+                "an address must not hold a user or password",
+                "put them into [credentials]",
+            );
+        }
+    }
+    if integration.name.trim().is_empty() {
+        checker.error("name", "it is empty", "give the integration a name");
+    }
     if let Some(url) = &integration.platform.read_url
         && !url.contains("{id}")
     {
@@ -261,7 +295,7 @@ fn ticket(checker: &mut Checker, settings: &Settings, table: &TableName) -> Tick
             }
         }
     }
-    overlaps(checker, &rules, &places);
+    overlaps(checker, settings, &rules, &places);
     conditions(checker, &rules, &places);
     rules
 }
@@ -689,12 +723,24 @@ fn list(pairs: &[ChoicePair]) -> String {
 }
 
 /// Two fields on one column, or on one attribute with nobody to decide.
-fn overlaps(checker: &mut Checker, rules: &TicketRules, places: &BTreeMap<FieldName, String>) {
+fn overlaps(
+    checker: &mut Checker,
+    settings: &Settings,
+    rules: &TicketRules,
+    places: &BTreeMap<FieldName, String>,
+) {
     let mut columns: BTreeMap<Attribute, &FieldName> = BTreeMap::new();
     let mut attributes: BTreeMap<Attribute, &FieldName> = BTreeMap::new();
     for field in &rules.fields {
         let at = places.get(&field.name).cloned().unwrap_or_default();
         for column in mapping::written(field) {
+            if column == settings.correlation.column {
+                checker.error(
+                    &at,
+                    format!("{column} holds the ticket's key"),
+                    "map another column",
+                );
+            }
             if rules.constants.contains_key(&column) {
                 checker.error(&at, format!("{column} is a constant too"), "map it once");
             }
@@ -802,6 +848,17 @@ fn reach(checker: &mut Checker, settings: &Settings, types: &BTreeMap<TableName,
 
 fn lifecycle(checker: &mut Checker, settings: &Settings, types: &BTreeMap<TableName, TicketRules>) {
     let wanted = &settings.lifecycle;
+    let known = types.values().any(|t| t.fields.iter().any(|f| f.name == wanted.field));
+    if !known && !types.is_empty() {
+        checker.warn(
+            "lifecycle.field",
+            format!(
+                "there is no field {}, so that nothing says when a record is closed",
+                wanted.field
+            ),
+            "name the field that maps the ticket's state",
+        );
+    }
     for rules in types.values() {
         let Some(field) = rules.fields.iter().find(|f| f.name == wanted.field) else { continue };
         let (Mapping::Choice { pairs, .. } | Mapping::Columns { pairs, .. }) = &field.mapping

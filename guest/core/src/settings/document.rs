@@ -243,9 +243,13 @@ fn explain(
         if path.last() != Some(&StepInto::Key(given.clone())) {
             path.push(StepInto::Key(given.clone()));
         }
-        let remedy = match nearest(&given, &names[1.min(names.len())..]) {
+        let mut known = names[1.min(names.len())..].to_vec();
+        if path.len() == 1 && root.is_empty() {
+            known.extend(HEAD.iter().map(|key| (*key).to_owned()));
+        }
+        let remedy = match nearest(&given, &known) {
             Some(meant) => format!("did you mean {meant}?"),
-            None => format!("take it out; there is: {}", names[1.min(names.len())..].join(", ")),
+            None => format!("take it out; there is: {}", known.join(", ")),
         };
         let fault = error(&place(root, &path), format!("there is no setting {given}"), remedy);
         return (path, fault);
@@ -267,7 +271,8 @@ fn explain(
             error(&place(root, &path), format!("{name} is missing"), format!("add {name} = ..."));
         return (path, fault);
     }
-    if let Some(rest) = text.strip_prefix("invalid type: ") {
+    let kind = text.strip_prefix("invalid type: ").or(text.strip_prefix("invalid value: "));
+    if let Some(rest) = kind {
         let (found, expected) = rest.split_once(", expected ").unwrap_or((rest, "another type"));
         let fault = error(
             &place(root, &path),

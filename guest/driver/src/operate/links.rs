@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use firn_core::explain as core;
 use firn_model::{
     Audit, CommitError, Ended, ExternalRecord, IntegrationId, Link, LinkId, PlatformId, Problem,
-    Side, SysId, TableName, TenantId, TicketName, Tombstone,
+    Role, Side, SysId, TableName, TenantId, TicketName, Tombstone,
 };
 use serde_json::json;
 
@@ -53,6 +53,11 @@ pub(super) fn attach<D: Doors>(
         session.problem(request, &Problem::new(409, "already-linked", "Already linked", detail));
         return Ok(());
     }
+    let busy = known.as_ref().is_some_and(under_way);
+    if busy {
+        session.problem(request, &not_now());
+        return Ok(());
+    }
     let mut link = match known {
         Some(link) => relinked(link, table.clone()),
         None => admit::new_link(session, tenant, &rules, pair.record, 1, table.clone())?,
@@ -74,6 +79,16 @@ pub(super) fn attach<D: Doors>(
     Ok(())
 }
 
+/// Whether a write is under way whose fate nobody would learn otherwise.
+fn under_way(link: &Link) -> bool {
+    Side::BOTH.into_iter().any(|side| link.side(side).flight.is_some())
+}
+
+fn not_now() -> Problem {
+    let detail = "a write of this pair is under way; try again when it has come to its end";
+    Problem::new(409, "write-under-way", "Not now", detail)
+}
+
 fn external(table: TableName, sys_id: &SysId) -> ExternalRecord {
     ExternalRecord { table, sys_id: sys_id.clone(), number: None, adopted: true }
 }
@@ -83,6 +98,7 @@ fn external(table: TableName, sys_id: &SysId) -> ExternalRecord {
 fn relinked(mut link: Link, table: TableName) -> Link {
     link.tombstone = None;
     link.external = None;
+    link.draft = None;
     link.table = table;
     link.fields = BTreeMap::new();
     link.platform_side = firn_model::SideState::default();
@@ -104,6 +120,11 @@ pub(super) fn unlink<D: Doors>(
     else {
         return not_found(session, request, "link", id.as_str());
     };
+    // The others on the ticket must know which rows are this one's.
+    if link.role != Role::Sole && under_way(&link) {
+        session.problem(request, &not_now());
+        return Ok(());
+    }
     if link.tombstone.is_none() {
         let why = Ended::Unlinked { by: by.to_owned() };
         link.tombstone = Some(Tombstone { why, at: session.now });

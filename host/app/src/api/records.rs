@@ -9,9 +9,9 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use firn_model::{
-    Audit, Conflict, ConflictId, ConflictState, DeadLetter, Delivery, DeliveryState, Finding, Link,
-    Mirror, Operation, PlatformId, Quarantined, Resolution, Run, RunMode, Side, SysId, TableName,
-    TicketName, Value, Verb,
+    Audit, Conflict, ConflictId, ConflictState, DeadLetter, Delivery, DeliveryState, Ended,
+    Finding, Link, Mirror, Operation, PlatformId, Quarantined, Resolution, Run, RunMode, Side,
+    SysId, TableName, TicketName, Value, Verb,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -69,11 +69,23 @@ fn shown(link: &Link) -> Json {
         "sys_id": link.external.as_ref().map(|e| &e.sys_id),
         "number": link.external.as_ref().and_then(|e| e.number.clone()),
         "table": link.table, "role": link.role, "generation": link.generation,
+        "state": standing(link),
         "ended": link.tombstone.as_ref().map(|t| &t.why),
         "settled": settled(link), "created": link.created, "updated": link.updated,
         "fields": fields, "entries": link.entries.len(),
         "platform": side(Side::Platform), "external": side(Side::External),
     })
+}
+
+/// Where a link stands, in two words at most.
+fn standing(link: &Link) -> &'static str {
+    match link.tombstone.as_ref().map(|t| &t.why) {
+        Some(Ended::Gone(_)) => "record gone",
+        Some(Ended::Unlinked { .. }) => "unlinked",
+        None if link.successor.is_some() => "succeeded",
+        None if settled(link) => "in step",
+        None => "working",
+    }
 }
 
 /// Whether nothing is left to do on a link.
@@ -148,6 +160,12 @@ pub(crate) async fn attach(
         Ok(record) => record,
         Err(e) => return problem(422, "invalid-id", "Not a valid id", e.to_string()),
     };
+    let number =
+        (1..=40).contains(&ticket.len()) && ticket.bytes().all(|b| b.is_ascii_alphanumeric());
+    if !number {
+        let detail = "a ticket is named by its number (INC0010001) or its sys_id";
+        return problem(422, "invalid-ticket", "Not a ticket", detail);
+    }
     let ticket = SysId::new(ticket.clone()).map_or(TicketName::Number(ticket), TicketName::SysId);
     let integration = known.integration.id.clone();
     let operation = Operation::Attach { integration, record, ticket, table };

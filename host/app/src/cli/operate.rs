@@ -89,7 +89,11 @@ pub(super) fn explain(client: &Client, given: &Explain) -> Result<()> {
         cell(&answer["number"])
     );
     if !answer["tombstone"].is_null() {
-        say!("  no longer kept in step: {}", cell(&answer["tombstone"]["why"]));
+        let why = &answer["tombstone"]["why"];
+        match why["unlinked"]["by"].as_str() {
+            Some(by) => say!("  no longer kept in step: taken apart by {by}"),
+            None => say!("  no longer kept in step: the {} record was deleted", cell(&why["gone"])),
+        }
     }
     for field in answer["fields"].as_array().into_iter().flatten() {
         say!("\n{}  (owner: {})", cell(&field["field"]), cell(&field["owner"]));
@@ -137,7 +141,11 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitC
         }
         Integration::Apply(given) => return super::settings::apply(client, &given),
         Integration::Versions(named) => {
-            let answer = client.get(&format!("{}/versions", at(&named.one)))?;
+            let mut answer = client.get(&format!("{}/versions", at(&named.one)))?;
+            for version in answer["versions"].as_array_mut().into_iter().flatten() {
+                let at = version["at"].as_i64().unwrap_or_default();
+                version["at"] = json!(firn_model::rfc3339_text(firn_model::Millis(at)));
+            }
             table(&answer["versions"], &["version", "at", "by"], named.listing.format);
         }
         Integration::Rollback { one, version } => {
@@ -183,7 +191,7 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitC
             let answer = client.get(&format!("{}/links", at(&named.one)))?;
             table(
                 &answer["links"],
-                &["id", "platform_id", "number", "settled"],
+                &["id", "platform_id", "number", "role", "state", "settled"],
                 named.listing.format,
             );
         }

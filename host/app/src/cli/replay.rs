@@ -44,6 +44,7 @@ pub(super) fn replay(given: &Replay) -> Result<ExitCode> {
     let file = std::fs::File::open(&given.recording)
         .with_context(|| format!("cannot read {}", given.recording.display()))?;
     let (mut calls, mut differ) = (0_u64, 0_u64);
+    let changed = std::cell::Cell::new(0_u64);
     for (i, line) in std::io::BufReader::new(file).lines().enumerate() {
         let place = || format!("{}:{}", given.recording.display(), i + 1);
         let line = line.with_context(place)?;
@@ -52,7 +53,7 @@ pub(super) fn replay(given: &Replay) -> Result<ExitCode> {
         calls += 1;
         let change = |door: &mut DoorCall| {
             if let Some(settings) = &settings {
-                put_in(door, settings, given.integration.as_deref());
+                changed.set(changed.get() + put_in(door, settings, given.integration.as_deref()));
             }
         };
         let now = match firn_runtime::replay(&runtime, &call, change) {
@@ -71,6 +72,9 @@ pub(super) fn replay(given: &Replay) -> Result<ExitCode> {
         ));
         show(&before, &after);
     }
+    if settings.is_some() && changed.get() == 0 {
+        bail!("no call of the recording is of that integration; nothing was compared");
+    }
     eprintln!("{calls} calls replayed, {differ} differ");
     Ok(if differ == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -87,9 +91,10 @@ fn other_settings(path: &std::path::Path) -> Result<Settings> {
     }
 }
 
-/// Puts other settings into the integrations that were read.
-fn put_in(door: &mut DoorCall, settings: &Settings, wanted: Option<&str>) {
-    let DoorCall::Get(_, Ok(rows)) = door else { return };
+/// Puts other settings into the integrations that were read; says into how many.
+fn put_in(door: &mut DoorCall, settings: &Settings, wanted: Option<&str>) -> u64 {
+    let DoorCall::Get(_, Ok(rows)) = door else { return 0 };
+    let mut changed = 0;
     for row in rows.iter_mut().flatten().filter(|r| r.key.path.starts_with("integration/")) {
         let Ok(mut integration) = serde_json::from_str::<Integration>(&row.value) else { continue };
         let meant = wanted.is_none_or(|w| integration.id.as_str() == w || integration.slug == w);
@@ -98,8 +103,10 @@ fn put_in(door: &mut DoorCall, settings: &Settings, wanted: Option<&str>) {
             let external_user = integration.settings.external_user.clone();
             integration.settings = Settings { external_user, ..settings.clone() };
             row.value = serde_json::to_string(&integration).unwrap_or_default();
+            changed += 1;
         }
     }
+    changed
 }
 
 fn told(event: &Event) -> String {

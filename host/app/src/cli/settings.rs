@@ -28,7 +28,7 @@ pub(super) struct Apply {
     /// Only show what would change.
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask.
+    /// Do not ask. (Only a person at a terminal is asked.)
     #[arg(long)]
     yes: bool,
 }
@@ -41,7 +41,10 @@ fn faults(document: &Document, faults: &[Fault]) -> bool {
     let of = |level| faults.iter().filter(|f| f.level == level).count();
     match (of(Level::Error), of(Level::Warning)) {
         (0, 0) => {}
-        (errors, warnings) => eprintln!("{errors} errors, {warnings} warnings"),
+        (errors, warnings) => {
+            let s = |n: usize| if n == 1 { "" } else { "s" };
+            eprintln!("{errors} error{}, {warnings} warning{}", s(errors), s(warnings));
+        }
     }
     of(Level::Error) == 0
 }
@@ -72,6 +75,18 @@ pub(super) fn apply(client: &Client, given: &Apply) -> Result<ExitCode> {
     let body = |intent: &str| json!({ "document": document.json, "intent": intent });
     let looked = client.post("/apply", &body("look"))?;
     let status = looked["status"].as_str().unwrap_or_default();
+    let secrets = ["credentials", "callback_secret", "webhook_secret"];
+    let secrets: Vec<&str> =
+        secrets.into_iter().filter(|key| document.json.get(*key).is_some()).collect();
+    if status == "unchanged" && !secrets.is_empty() && !given.dry_run {
+        client.post("/apply", &body("act"))?;
+        eprintln!(
+            "{} is as the file says already; {} taken over from it",
+            cell(&looked["after"]["slug"]),
+            secrets.join(", ")
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
     if status == "unchanged" {
         eprintln!("{} is as the file says already", cell(&looked["after"]["slug"]));
         return Ok(ExitCode::SUCCESS);
