@@ -7,10 +7,13 @@ mod inbound;
 mod integrations;
 mod records;
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::HttpBody;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -25,6 +28,8 @@ use crate::vault::Known;
 
 /// The largest body that is taken: 1 MiB.
 const BODY: usize = 1 << 20;
+/// How long a body that is too long may take to pass by.
+const DISCARD_TIME: Duration = Duration::from_secs(2);
 /// How long a client may take for its body.
 const BODY_TIME: Duration = Duration::from_secs(20);
 
@@ -177,6 +182,7 @@ pub(crate) async fn body(headers: &HeaderMap, body: axum::body::Body) -> Result<
     let too_long =
         || problem(413, "body-too-long", "The body is too long", "a body may have 1 MiB at most");
     if announced.is_some_and(|length| length > BODY) {
+        discard(body).await;
         return Err(too_long());
     }
     let bytes = match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, BODY)).await {
@@ -194,6 +200,20 @@ pub(crate) async fn body(headers: &HeaderMap, body: axum::body::Body) -> Result<
     String::from_utf8(bytes.to_vec()).map_err(|_| {
         problem(400, "malformed-json", "The body is not UTF-8", "JSON is sent as UTF-8")
     })
+}
+
+/// Lets a body that is too long pass by for a while: whoever is cut off in the middle of sending
+/// would see a broken connection instead of the answer.
+async fn discard(mut body: axum::body::Body) {
+    let mut passed = 0;
+    let pass = async {
+        while passed < 4 * BODY {
+            let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+            let Some(Ok(frame)) = frame else { break };
+            passed += frame.data_ref().map_or(0, |data| data.len());
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD_TIME, pass).await;
 }
 
 /// Reads a JSON body of the API itself.
