@@ -40,16 +40,7 @@ fn creation_carries_every_field_the_platform_has_shown() {
 #[test]
 fn creation_reads_the_rest_when_an_event_shows_only_a_part() {
     let mut world = plain();
-    world.platform_edits_silently(
-        "A",
-        &[
-            ("title", "Down"),
-            ("description", "all"),
-            ("severity", "low"),
-            ("status", "open"),
-            ("assigned_to", ""),
-        ],
-    );
+    world.platform_edits_silently("A", &[("title", "Down"), ("description", "all")]);
     world.event(json!({ "id": "e-part", "type": "changed", "record": { "kind": "incident", "id": "A", "version": 1, "partial": true, "fields": { "title": "Down" } } }));
     assert_eq!(world.column("A", "description"), "all");
 }
@@ -578,16 +569,7 @@ fn back_fill_brings_earlier_entries_with_author_and_time_or_not_at_all() {
         let mut world = incidents(json!({ "journal": { "backfill": backfill } }));
         let number = world.agent_opens("incident", &[("short_description", "old")]);
         world.agent_says(&number, "comments", "written long ago");
-        world.platform_edits_silently(
-            "A",
-            &[
-                ("title", "old"),
-                ("description", ""),
-                ("severity", "low"),
-                ("status", "open"),
-                ("assigned_to", ""),
-            ],
-        );
+        world.platform_edits_silently("A", &[("title", "old"), ("description", "")]);
         world.platform_says_silently("A", "said long ago", "public");
         world.pass(3_600_000);
         world.attach("A", &number);
@@ -646,16 +628,7 @@ fn attach_agreeing_fields_become_base_and_differing_ones_take_the_owners_value()
         "incident",
         &[("short_description", "desk title"), ("description", "desk text")],
     );
-    world.platform_edits_silently(
-        "A",
-        &[
-            ("title", "our title"),
-            ("description", "our text"),
-            ("severity", "low"),
-            ("status", "open"),
-            ("assigned_to", ""),
-        ],
-    );
+    world.platform_edits_silently("A", &[("title", "our title"), ("description", "our text")]);
     assert_eq!(world.attach("A", &number).0, 202);
     assert_eq!(
         (world.column("A", "short_description").as_str(), world.field("A", "title").as_str()),
@@ -678,16 +651,7 @@ fn attach_shared_fields_take_the_one_that_is_not_empty_else_ask() {
     );
     let number = world
         .agent_opens("incident", &[("short_description", "desk"), ("description", "only here")]);
-    world.platform_edits_silently(
-        "A",
-        &[
-            ("title", "ours"),
-            ("description", ""),
-            ("severity", "low"),
-            ("status", "open"),
-            ("assigned_to", ""),
-        ],
-    );
+    world.platform_edits_silently("A", &[("title", "ours"), ("description", "")]);
     world.attach("A", &number);
     assert_eq!(world.field("A", "description"), "only here");
     assert_eq!(world.findings(FindingKind::Conflict).len(), 1);
@@ -700,16 +664,7 @@ fn attach_shared_fields_take_the_one_that_is_not_empty_else_ask() {
 #[test]
 fn attach_to_a_number_that_is_not_there_says_so() {
     let mut world = plain();
-    world.platform_edits_silently(
-        "A",
-        &[
-            ("title", "t"),
-            ("description", ""),
-            ("severity", "low"),
-            ("status", "open"),
-            ("assigned_to", ""),
-        ],
-    );
+    world.platform_edits_silently("A", &[("title", "t"), ("description", "")]);
     world.attach("A", "INC9999999");
     assert!(world.findings(FindingKind::RecordMissing)[0].text.contains("INC9999999"));
     assert_eq!(world.tickets(), 0);
@@ -760,13 +715,7 @@ fn several_on_one_the_first_carries_fields_the_others_journal_and_status() {
     let number = world.column("A", "number");
     world.platform_edits_silently(
         "B",
-        &[
-            ("title", "second"),
-            ("description", ""),
-            ("severity", "critical"),
-            ("status", "open"),
-            ("assigned_to", ""),
-        ],
+        &[("title", "second"), ("description", ""), ("severity", "critical")],
     );
     world.attach("B", &number);
     assert_eq!((world.link("A").role, world.link("B").role), (Role::Primary, Role::Secondary));
@@ -1085,16 +1034,7 @@ fn who_is_at_rest_speaks_for_no_ticket() {
     let mut world = plain();
     world.platform_edits("A", &[]);
     let number = world.column("A", "number");
-    world.platform_edits_silently(
-        "B",
-        &[
-            ("title", "b"),
-            ("description", ""),
-            ("severity", "low"),
-            ("status", "open"),
-            ("assigned_to", ""),
-        ],
-    );
+    world.platform_edits_silently("B", &[("title", "b"), ("description", "")]);
     world.attach("B", &number);
     world.platform_says("B", "from B", "public");
     world.platform_deletes("A", 410, true);
@@ -1108,16 +1048,7 @@ fn entries_of_a_link_that_left_never_reach_the_others_customer() {
     let mut world = plain();
     world.platform_edits("A", &[]);
     let number = world.column("A", "number");
-    world.platform_edits_silently(
-        "B",
-        &[
-            ("title", "b"),
-            ("description", ""),
-            ("severity", "low"),
-            ("status", "open"),
-            ("assigned_to", ""),
-        ],
-    );
+    world.platform_edits_silently("B", &[("title", "b"), ("description", "")]);
     world.attach("B", &number);
     world.platform_says("B", "private to B", "public");
     world.unlink("B");
@@ -1137,16 +1068,7 @@ fn a_guard_holds_for_the_owner_too() {
     assert_eq!(world.column("A", "state"), "7", "nobody gets it out of closed");
     // Nor by attaching an open record to a closed ticket.
     let closed = world.agent_opens("incident", &[("state", "7")]);
-    world.platform_edits_silently(
-        "B",
-        &[
-            ("title", "b"),
-            ("description", ""),
-            ("severity", "low"),
-            ("status", "open"),
-            ("assigned_to", ""),
-        ],
-    );
+    world.platform_edits_silently("B", &[("title", "b"), ("description", "")]);
     world.attach("B", &closed);
     assert_eq!(world.column(&closed, "state"), "7");
 }

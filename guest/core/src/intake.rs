@@ -29,8 +29,6 @@ pub struct PlatformEvent {
     pub whole: bool,
     /// The kind of ticket that it would be.
     pub table: TableName,
-    /// The payload, for conditions.
-    pub payload: Json,
     /// What it shows.
     pub observation: Observation,
 }
@@ -172,7 +170,6 @@ pub fn platform(rules: &Rules, body: &str) -> Result<PlatformEvent, String> {
         record: about,
         whole,
         table,
-        payload: Json::Object(payload.clone()),
         observation: Observation {
             side: Side::Platform,
             source: ObservationSource::Message,

@@ -148,22 +148,31 @@ fn event<D: Doors>(
 }
 
 /// Whether a filter keeps a payload out. If so it is answered, and noted in the audit. A filter
-/// that cannot be evaluated on a payload keeps nothing out.
+/// that cannot be evaluated on a payload keeps nothing out; that is told.
 fn shut_out<D: Doors>(
     session: &mut Session<'_, D>,
     rules: &Rules,
     inbound: &Inbound,
     gate: Gate,
 ) -> Result<bool, CommitError> {
-    let Ok(payload) = json::object(&inbound.body) else { return Ok(false) };
-    if rules.lets_in(gate, &json!({ "payload": payload })).unwrap_or(true) {
+    if !rules.has_filter(gate) {
         return Ok(false);
     }
+    let Ok(payload) = json::object(&inbound.body) else { return Ok(false) };
     let filters = &rules.settings().filters;
     let (name, filter) = match gate {
         Gate::Webhooks => ("filters.webhooks", &filters.webhooks),
         _ => ("filters.events", &filters.events),
     };
+    match rules.lets_in(gate, &json!({ "payload": payload })) {
+        Ok(true) => return Ok(false),
+        Ok(false) => {}
+        Err(why) => {
+            let why = format!("{name} cannot be evaluated on a payload, which is let in: {why}");
+            session.filter_failed(&inbound.tenant, &inbound.integration, why)?;
+            return Ok(false);
+        }
+    }
     filtered(
         session,
         inbound,

@@ -422,6 +422,24 @@ impl<'a, D: Doors> Session<'a, D> {
         self.put(&rows::finding(tenant, &finding.integration, &name), finding, None)
     }
 
+    /// Tells that a filter of the settings could not be evaluated. Names no value.
+    pub(crate) fn filter_failed(
+        &mut self,
+        tenant: &TenantId,
+        integration: &IntegrationId,
+        text: String,
+    ) -> Result<(), CommitError> {
+        let finding = Finding {
+            kind: FindingKind::TemplateFailed,
+            integration: integration.clone(),
+            link: None,
+            field: None,
+            text,
+            at: self.now,
+        };
+        self.find(tenant, &finding)
+    }
+
     pub(crate) fn audit(&mut self, tenant: &TenantId, line: &Audit) -> Result<(), CommitError> {
         let what = serde_json::to_string(line).unwrap_or_default();
         let name = format!("{:015}-{}", line.at.0.max(0), identity::short(&["audit", &what]));

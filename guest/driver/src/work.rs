@@ -6,9 +6,9 @@ use firn_core::plan::Input;
 use firn_core::settings::{Gate, Rules};
 use firn_core::wire;
 use firn_model::{
-    Answer, CommitError, Delivery, DeliveryState, Draft, ExternalRecord, Finding, FindingKind,
-    InboundKind, IntegrationId, Key, Link, LinkId, Observation, PlatformId, Presence, Preset, Side,
-    SysId, TableName,
+    Answer, CommitError, Delivery, DeliveryState, Draft, ExternalRecord, InboundKind,
+    IntegrationId, Key, Link, LinkId, Observation, PlatformId, Presence, Preset, Side, SysId,
+    TableName,
 };
 use serde_json::json;
 
@@ -145,17 +145,7 @@ fn mirror<D: Doors>(
         Ok(false) => return Ok("not a ticket of ours".to_owned()),
         Err(why) => {
             let why = format!("filters.mirror cannot be evaluated on a ticket: {why}");
-            session.find(
-                &key.tenant,
-                &Finding {
-                    kind: FindingKind::TemplateFailed,
-                    integration: rules.id().clone(),
-                    link: None,
-                    field: None,
-                    text: why.clone(),
-                    at: session.now,
-                },
-            )?;
+            session.filter_failed(&key.tenant, rules.id(), why.clone())?;
             return Ok(why);
         }
     }

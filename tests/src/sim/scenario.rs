@@ -63,6 +63,15 @@ impl Scenario {
 
     /// A platform's user writes fields; an incident with all five fields if it is new.
     pub fn platform_edits(&mut self, record: &str, set: &[(&str, &str)]) {
+        let all = self.filled_in(record, set);
+        let now = self.world.now;
+        let event = self.world.platform.edit(record, &all, now);
+        self.world.deliver_event(event);
+        self.settle();
+    }
+
+    /// What is written: of a new record all five fields.
+    fn filled_in<'a>(&self, record: &str, set: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
         let new = !self.world.platform.records.contains_key(record);
         let mut all: Vec<(&str, &str)> = Vec::new();
         if new {
@@ -76,16 +85,14 @@ impl Scenario {
             all.retain(|(f, _)| !set.iter().any(|(g, _)| f == g));
         }
         all.extend(set);
-        let now = self.world.now;
-        let event = self.world.platform.edit(record, &all, now);
-        self.world.deliver_event(event);
-        self.settle();
+        all
     }
 
     /// The same, and nobody hears of it.
     pub fn platform_edits_silently(&mut self, record: &str, set: &[(&str, &str)]) {
         let now = self.world.now;
-        self.world.platform.edit(record, set, now);
+        let all = self.filled_in(record, set);
+        self.world.platform.edit(record, &all, now);
     }
 
     /// A platform's event as it is.

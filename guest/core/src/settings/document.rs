@@ -80,7 +80,7 @@ pub fn apply(
         Err(more) => {
             faults.extend(more);
             faults.sort();
-            // What can be read is checked all the same, so that all faults are told at once.
+            // What could be read was checked all the same, so that all faults are told at once.
             return Applied { integration: None, faults };
         }
     };

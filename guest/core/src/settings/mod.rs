@@ -227,6 +227,12 @@ impl Rules {
         found.or(self.order.first()).map_or_else(mapping::incident, |(table, _)| table.clone())
     }
 
+    /// Whether there is a filter at all: without one a payload need not be read for it.
+    #[must_use]
+    pub fn has_filter(&self, gate: Gate) -> bool {
+        self.gates.iter().any(|(known, _)| *known == gate)
+    }
+
     /// Whether a filter lets something in. No filter lets everything in, except that nothing is
     /// mirrored.
     ///

@@ -1,8 +1,10 @@
 //! Pairs: attached and taken apart by hand, read again, explained.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use firn_core::explain as core;
+use firn_core::settings::Rules;
 use firn_model::{
     Audit, CommitError, Ended, ExternalRecord, IntegrationId, Link, LinkId, PlatformId, Problem,
     Role, Side, SysId, TableName, TenantId, TicketName, Tombstone,
@@ -106,6 +108,23 @@ fn relinked(mut link: Link, table: TableName) -> Link {
     link
 }
 
+/// A link and its rules; if there are none that is answered.
+fn find<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    integration: &IntegrationId,
+    id: &LinkId,
+) -> Result<Option<(Rc<Rules>, Link)>, CommitError> {
+    let (rules, link) =
+        (session.rules(tenant, integration)?, session.link(tenant, integration, id)?);
+    let found = rules.zip(link);
+    if found.is_none() {
+        not_found(session, request, "link", id.as_str())?;
+    }
+    Ok(found)
+}
+
 /// Takes a pair apart. What is under way comes to its end; nothing new is begun.
 pub(super) fn unlink<D: Doors>(
     session: &mut Session<'_, D>,
@@ -115,10 +134,8 @@ pub(super) fn unlink<D: Doors>(
     id: &LinkId,
     by: &str,
 ) -> Result<(), CommitError> {
-    let (Some(rules), Some(mut link)) =
-        (session.rules(tenant, integration)?, session.link(tenant, integration, id)?)
-    else {
-        return not_found(session, request, "link", id.as_str());
+    let Some((rules, mut link)) = find(session, request, tenant, integration, id)? else {
+        return Ok(());
     };
     // The others on the ticket must know which rows are this one's.
     if link.role != Role::Sole && under_way(&link) {
@@ -145,10 +162,8 @@ pub(super) fn resync<D: Doors>(
     id: &LinkId,
     by: &str,
 ) -> Result<(), CommitError> {
-    let (Some(rules), Some(mut link)) =
-        (session.rules(tenant, integration)?, session.link(tenant, integration, id)?)
-    else {
-        return not_found(session, request, "link", id.as_str());
+    let Some((rules, mut link)) = find(session, request, tenant, integration, id)? else {
+        return Ok(());
     };
     for side in Side::BOTH {
         let state = link.side_mut(side);
@@ -170,10 +185,8 @@ pub(super) fn explain<D: Doors>(
     integration: &IntegrationId,
     id: &LinkId,
 ) -> Result<(), CommitError> {
-    let (Some(rules), Some(link)) =
-        (session.rules(tenant, integration)?, session.link(tenant, integration, id)?)
-    else {
-        return not_found(session, request, "link", id.as_str());
+    let Some((rules, link)) = find(session, request, tenant, integration, id)? else {
+        return Ok(());
     };
     let lines = session.all(tenant, &format!("audit/{integration}/{id}/"))?;
     let audit: Vec<Audit> =
