@@ -1,6 +1,4 @@
-//! Whole stories and proofs: the deterministic simulation (`cargo simulate`), the crash loop
-//! (`cargo crash`), and what the tests in `tests/` share.
+//! Whole stories with the real parts: golden transcripts in every host, the crash loop
+//! (`cargo crash`), the components beside the driver. Proofs that need no host are in `laws/`.
 
 pub mod golden;
-pub mod model;
-pub mod sim;

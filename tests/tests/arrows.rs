@@ -16,6 +16,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("firn-storage", &["firn-model"]),
     ("firn-remote", &["firn-model"]),
     ("firn-simulator", &[]),
+    // Mutation testing builds it once a mutant: no runtime, no components.
+    ("firn-laws", &["firn-model", "firn-core", "firn-driver", "firn-storage"]),
     ("firn", &["firn-model", "firn-runtime", "firn-storage", "firn-remote", "firn-simulator"]),
 ];
 

@@ -17,7 +17,7 @@ use crate::settings::Rules;
 use crate::{identity, journal, mapping, observe};
 
 /// What an answer says, decoded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reading {
     /// The tickets that have our key, oldest first.
@@ -53,7 +53,8 @@ pub fn land(
 ) {
     let state = link.side_mut(side);
     let Some(exchange) = state.exchange.take_if(|e| e.number == number) else { return };
-    let mut landing = Landing { rules, link, neighbours, side, now, effects };
+    let mut landing =
+        Landing { rules, link, neighbours, side, now, asked: exchange.since, effects };
     match (exchange.kind.clone(), reading) {
         (ExchangeKind::Send, Reading::Outcome(outcome)) => landing.written(outcome),
         (ExchangeKind::Find, Reading::Found(records)) => landing.found(records),
@@ -83,6 +84,8 @@ struct Landing<'a> {
     neighbours: &'a Neighbours,
     side: Side,
     now: Millis,
+    /// When the request left. What an answer shows is at least as new as this, not as new as `now`.
+    asked: Millis,
     effects: &'a mut Effects,
 }
 
@@ -148,9 +151,10 @@ impl Landing<'_> {
         self.link.side_mut(self.side).flight.take().map(|flight| flight.write)
     }
 
-    /// The transaction limit has passed, so that an unanswered write can no longer take effect.
+    /// The transaction limit had passed when this look-up left, so that it would have shown an
+    /// unanswered write. (A look-up that left before, and is answered after, may have missed it.)
     fn too_late_to_commit(&self, sent: Millis) -> bool {
-        self.now >= sent.plus(self.rules.settings().correlation.transaction_limit)
+        self.asked >= sent.plus(self.rules.settings().correlation.transaction_limit)
     }
 
     /// Looks again later: soon at first, and in any case when the transaction limit is over.

@@ -15,28 +15,24 @@ mod rows;
 mod session;
 mod work;
 
-use std::collections::BTreeMap;
-use std::rc::Rc;
-
-use firn_core::settings::Rules;
-use firn_model::{CommitError, Event, Key, Problem, Reply, Report};
+use firn_model::{CommitError, Event, Problem, Reply, Report};
 
 pub use doors::{Clock, Doors, Http, Log, Scheme, Secrets, Signature, Storage};
-use session::Session;
+use session::{Known, Session};
 
 /// How often a batch is looked at again when somebody else was first.
 const RETRIES: u32 = 8;
 
-/// An instance: doors, and settings parsed once per version.
+/// An instance: doors, and what need not be read twice.
 pub struct Engine<D> {
     doors: D,
-    rules: BTreeMap<Key, (u64, Rc<Rules>)>,
+    known: Known,
 }
 
 impl<D: Doors> Engine<D> {
     /// An instance behind these doors.
     pub fn new(doors: D) -> Engine<D> {
-        Engine { doors, rules: BTreeMap::new() }
+        Engine { doors, known: Known::default() }
     }
 
     /// The doors.
@@ -48,7 +44,7 @@ impl<D: Doors> Engine<D> {
     /// commit, so that what they acknowledge is safe.
     pub fn handle(&mut self, events: &[Event]) -> Vec<Report> {
         for _ in 0..RETRIES {
-            let mut session = Session::new(&self.doors, &mut self.rules);
+            let mut session = Session::new(&self.doors, &mut self.known);
             let done = events.iter().try_for_each(|event| dispatch(&mut session, event));
             match done.and_then(|()| session.commit()) {
                 Ok((reports, requests)) => {

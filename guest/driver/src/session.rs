@@ -25,9 +25,34 @@ struct Slot {
     changed: bool,
 }
 
+/// What an instance need not read twice. Nothing here is believed without a look at its row.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// Settings, checked once a version.
+    rules: BTreeMap<Key, (u64, Rc<Rules>)>,
+    /// Links, each with the text of the row that it was read from or written as.
+    links: BTreeMap<Key, (String, Link)>,
+}
+
+impl Known {
+    /// So many links are kept: some kilobytes each.
+    const LINKS: usize = 512;
+
+    fn link(&self, key: &Key, text: &str) -> Option<Link> {
+        self.links.get(key).filter(|(known, _)| known == text).map(|(_, link)| link.clone())
+    }
+
+    fn remember(&mut self, key: &Key, text: String, link: &Link) {
+        if self.links.len() >= Self::LINKS && !self.links.contains_key(key) {
+            self.links.clear();
+        }
+        self.links.insert(key.clone(), (text, link.clone()));
+    }
+}
+
 pub(crate) struct Session<'a, D> {
     pub(crate) doors: &'a D,
-    rules: &'a mut BTreeMap<Key, (u64, Rc<Rules>)>,
+    known: &'a mut Known,
     pub(crate) now: Millis,
     slots: BTreeMap<Key, Slot>,
     requests: Vec<HttpRequest>,
@@ -35,11 +60,11 @@ pub(crate) struct Session<'a, D> {
 }
 
 impl<'a, D: Doors> Session<'a, D> {
-    pub(crate) fn new(doors: &'a D, rules: &'a mut BTreeMap<Key, (u64, Rc<Rules>)>) -> Self {
+    pub(crate) fn new(doors: &'a D, known: &'a mut Known) -> Self {
         let now = doors.now();
         Session {
             doors,
-            rules,
+            known,
             now,
             slots: BTreeMap::new(),
             requests: Vec::new(),
@@ -156,7 +181,7 @@ impl<'a, D: Doors> Session<'a, D> {
         let (Some(version), Some(put), false) = (slot.read, slot.now.clone(), slot.changed) else {
             return Ok(None);
         };
-        if let Some((known, rules)) = self.rules.get(&key)
+        if let Some((known, rules)) = self.known.rules.get(&key)
             && *known == version
         {
             return Ok(Some(Rc::clone(rules)));
@@ -165,7 +190,7 @@ impl<'a, D: Doors> Session<'a, D> {
         let rules = settings::compile(integration).map(Rc::new).map_err(|_| {
             CommitError::Failed(format!("{}: stored settings are not sound", key.path))
         })?;
-        self.rules.insert(key, (version, Rc::clone(&rules)));
+        self.known.rules.insert(key, (version, Rc::clone(&rules)));
         Ok(Some(rules))
     }
 
@@ -177,7 +202,33 @@ impl<'a, D: Doors> Session<'a, D> {
         id: &IntegrationId,
         link: &LinkId,
     ) -> Result<Option<Link>, CommitError> {
-        self.get(&rows::link(tenant, id, link))
+        self.link_at(&rows::link(tenant, id, link))
+    }
+
+    pub(crate) fn link_at(&mut self, key: &Key) -> Result<Option<Link>, CommitError> {
+        let Some(put) = &self.slot(key)?.now else { return Ok(None) };
+        let text = put.value.clone();
+        if let Some(link) = self.known.link(key, &text) {
+            return Ok(Some(link));
+        }
+        let link: Link = decode(key, &text)?;
+        self.known.remember(key, text, &link);
+        Ok(Some(link))
+    }
+
+    /// Writes a link, which is due when its plan says so.
+    pub(crate) fn put_link(
+        &mut self,
+        tenant: &TenantId,
+        link: &Link,
+        due: Option<Millis>,
+    ) -> Result<(), CommitError> {
+        let key = rows::link(tenant, &link.integration, &link.id);
+        self.put(&key, link, due)?;
+        if let Some(put) = self.slots.get(&key).and_then(|slot| slot.now.as_ref()) {
+            self.known.remember(&key, put.value.clone(), link);
+        }
+        Ok(())
     }
 
     /// The link that stands for a platform's record now: of its generations the last.
@@ -284,7 +335,7 @@ impl<'a, D: Doors> Session<'a, D> {
         {
             link.role = role;
             let now = self.now;
-            self.put(&rows::link(tenant, id, &link.id), &link, Some(now))?;
+            self.put_link(tenant, &link, Some(now))?;
         }
         Ok(())
     }
@@ -331,7 +382,7 @@ impl<'a, D: Doors> Session<'a, D> {
             }
         }
         let now = self.now;
-        self.put(&rows::link(tenant, id, to), &link, Some(now))
+        self.put_link(tenant, &link, Some(now))
     }
 
     /// Puts inputs into a link, and stores and sends what the plan says.
@@ -390,7 +441,7 @@ impl<'a, D: Doors> Session<'a, D> {
         for line in audit {
             self.audit(tenant, &line)?;
         }
-        self.put(&rows::link(tenant, id, &link.id), &link, wake)
+        self.put_link(tenant, &link, wake)
     }
 
     fn store_conflict(

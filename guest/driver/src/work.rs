@@ -31,7 +31,7 @@ pub(crate) fn due<D: Doors>(session: &mut Session<'_, D>, key: &Key) -> Result<(
     // Work of an integration that was deleted rests; it is erased with the rest of its records.
     let Some(rules) = session.rules(&key.tenant, &integration)? else { return session.rest(key) };
     match segments[0].as_str() {
-        "link" => match session.get::<Link>(key)? {
+        "link" => match session.link_at(key)? {
             Some(link) => session.advance(&key.tenant, &rules, link, &[]),
             None => Ok(()),
         },
@@ -214,7 +214,7 @@ pub(crate) fn answer<D: Doors>(
     if key.path.starts_with("check/") {
         return reconcile::check_answered(session, &rules, &key, side, number, answer);
     }
-    let Some(link) = session.get::<Link>(&key)? else { return Ok(()) };
+    let Some(link) = session.link_at(&key)? else { return Ok(()) };
     // The answer to an exchange that was given up says nothing that is not looked up anyway.
     let Some(exchange) = link.side(side).exchange.clone().filter(|e| e.number == number) else {
         return Ok(());

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What a write expects to find.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 pub struct Expectation {
     /// The record's revision when the write was planned.
     pub revision: Option<Revision>,
@@ -20,7 +20,7 @@ pub struct Expectation {
 
 /// A field's new shape on the side that is written to, and what of the other side it stands for.
 /// Once the write is seen to have landed, the two are the new base.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Translated {
     /// What is written.
     pub shape: Shape,
@@ -29,7 +29,7 @@ pub struct Translated {
 }
 
 /// What a write does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verb {
     /// Makes the record under a key that finds it again.
@@ -58,7 +58,7 @@ pub enum Verb {
 }
 
 /// One write to one side.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Write {
     /// The idempotency key: stays the same over retries.
     pub key: String,
@@ -73,7 +73,7 @@ pub struct Write {
 }
 
 /// Whether the other side may still be at work on a write whose fate we do not know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Uncertainty {
     /// It answered with a failure: it may have committed, but it will not commit later.
@@ -83,7 +83,7 @@ pub enum Uncertainty {
 }
 
 /// A definite no.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Refusal {
     /// HTTP status.
     pub status: u16,
@@ -92,7 +92,7 @@ pub struct Refusal {
 }
 
 /// What became of an exchange.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Done; with the record as it is now, where the side tells.

@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 use crate::{Millis, Side};
 
 /// Customer-visible text (`comments` in ServiceNow, `visibility: public` on the platform).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Comment(pub String);
 
 /// Internal text (`work_notes` in ServiceNow, `visibility: internal` on the platform).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WorkNote(pub String);
 
 /// The text of an entry, with its audience.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JournalText {
     /// A customer may read it.
@@ -64,7 +64,7 @@ impl JournalText {
 }
 
 /// Where an entry was first written. Together with the id it is the entry's identity.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EntryOrigin {
     /// The platform's id of the comment.
@@ -101,7 +101,7 @@ impl EntryOrigin {
 }
 
 /// What became of an entry on the other side.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mirror {
     /// Still to be written.
@@ -115,7 +115,7 @@ pub enum Mirror {
 }
 
 /// One entry of a link's journal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Entry {
     /// Its identity.
     pub origin: EntryOrigin,

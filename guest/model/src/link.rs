@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A pair of records, one a side.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Link {
     /// Its id, derived from the integration and the platform's id.
     pub id: LinkId,
@@ -120,7 +120,7 @@ impl Link {
 
 /// What a link may do with its ticket. Order and "one write under way" hold per ticket, so that of
 /// several links on one ticket only one carries fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Has its ticket to itself.
@@ -133,7 +133,7 @@ pub enum Role {
 }
 
 /// Why a link is at rest for good.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ended {
     /// The record of this side was deleted; that is proved.
@@ -146,7 +146,7 @@ pub enum Ended {
 }
 
 /// A link at rest for good: both records stay, nothing is re-created.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tombstone {
     /// Why.
     pub why: Ended,
@@ -155,7 +155,7 @@ pub struct Tombstone {
 }
 
 /// ServiceNow's record of a link.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ExternalRecord {
     /// Its table.
     pub table: TableName,
@@ -168,14 +168,14 @@ pub struct ExternalRecord {
 }
 
 /// Content of a ticket to be.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 pub struct Draft {
     /// Columns, already masked.
     pub set: BTreeMap<Attribute, Value>,
 }
 
 /// A field as last seen on one side.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Seen {
     /// How that side represents it.
     pub shape: Shape,
@@ -186,7 +186,7 @@ pub struct Seen {
 }
 
 /// What both sides last agreed on, in both sides' shapes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Base {
     /// The platform's shape.
     pub platform: Shape,
@@ -195,7 +195,7 @@ pub struct Base {
 }
 
 /// Why a field is left alone until something changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ParkedWhy {
     /// A person has to decide.
@@ -219,7 +219,7 @@ pub enum ParkedWhy {
 }
 
 /// A field that is left alone, with both sides as they were then.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Parked {
     /// Why.
     pub why: ParkedWhy,
@@ -230,7 +230,7 @@ pub struct Parked {
 }
 
 /// A person's decision on a conflict, valid while both sides stay as they were seen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Decision {
     /// The platform's shape to be.
     pub platform: Shape,
@@ -244,7 +244,7 @@ pub struct Decision {
 }
 
 /// What made a decision necessary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
     /// A conflict, resolved by a person.
@@ -257,7 +257,7 @@ pub enum Cause {
 /// A write whose answer was lost and that seems to have landed. It may also be that a user made
 /// the same change, and that the write is still on its way: then it would overwrite whatever comes
 /// after. Remembered until the instance must have given up on it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Ghost {
     /// The platform's shape that was written.
     pub of: Shape,
@@ -272,7 +272,7 @@ pub struct Ghost {
 }
 
 /// Everything about one mapped field of a link.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 pub struct FieldState {
     /// As last seen on the platform.
     pub platform: Option<Seen>,
@@ -320,7 +320,7 @@ impl FieldState {
 }
 
 /// Where a write stands. `Checking -> Sending -> (Verifying)`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Reading what is there, just before writing.
@@ -341,7 +341,7 @@ pub enum Phase {
 }
 
 /// A write under way. At most one a side.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Flight {
     /// The write.
     pub write: Write,
@@ -352,7 +352,7 @@ pub struct Flight {
 }
 
 /// What is asked of a side.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExchangeKind {
     /// Look for the ticket by its key.
@@ -381,7 +381,7 @@ pub enum ExchangeKind {
 }
 
 /// One request under way. At most one a side.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Exchange {
     /// What was asked.
     pub kind: ExchangeKind,
@@ -394,7 +394,7 @@ pub struct Exchange {
 }
 
 /// What a link knows and wants of one side.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 pub struct SideState {
     /// The newest revision seen of the record.
     pub revision: Option<Revision>,
@@ -433,7 +433,7 @@ fn is_zero(n: &u32) -> bool {
 }
 
 /// How it is found out why a record cannot be found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Search {
     /// Perhaps it is of another class now.
@@ -443,7 +443,7 @@ pub enum Search {
 }
 
 /// How a side's clock stands to ours: an interval that holds "theirs minus ours", in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Clock {
     /// At least.
     pub low: i64,
@@ -478,7 +478,7 @@ impl Clock {
 }
 
 /// A reference, looked up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reference {
     /// Exactly one.
@@ -490,7 +490,7 @@ pub enum Reference {
 }
 
 /// Where a conflict stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "state")]
 pub enum ConflictState {
     /// Waits for a person.
@@ -512,7 +512,7 @@ pub enum ConflictState {
 }
 
 /// Both sides changed one field since the base, to different values.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Conflict {
     /// Its id.
     pub id: ConflictId,

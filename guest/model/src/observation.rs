@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Attribute, CorrelationKey, EntryOrigin, JournalText, Millis, Revision, Side, Value};
 
 /// How an observation reached us. A read is the record's own word; a message may be old.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ObservationSource {
     /// A webhook or an event: late, doubled, out of order, or partial.
@@ -19,7 +19,7 @@ pub enum ObservationSource {
 }
 
 /// One side's record, or some attributes of it, as seen at a revision.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 pub struct ObservedRecord {
     /// The side's id of the record: a `sys_id`, or the platform's id.
     pub id: String,
@@ -40,7 +40,7 @@ pub struct ObservedRecord {
 
 /// Whether a record is there. That it cannot be found says nothing; a proof that it was deleted
 /// does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Presence {
     /// It is.
@@ -51,7 +51,7 @@ pub enum Presence {
 }
 
 /// A journal entry as seen on one side.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EntrySeen {
     /// Its identity.
     pub origin: EntryOrigin,
@@ -64,7 +64,7 @@ pub struct EntrySeen {
 }
 
 /// One thing seen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Observation {
     /// Which side was seen.
     pub side: Side,

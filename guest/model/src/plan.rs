@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Why a field is written. Each write carries its reasons into the audit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Why {
     /// The record is new.
@@ -42,7 +42,7 @@ pub enum Why {
 }
 
 /// One field of a write: what changes, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Written {
     /// The field; `None` for a whole record or a journal entry.
     pub field: Option<FieldName>,

@@ -2,8 +2,8 @@
 //! which nothing happens by chance. Complaints of other tools' users are in `complaints.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
+use firn_laws::sim::Scenario;
 use firn_model::{Ended, FindingKind, Mirror, Role, RunMode, Why};
-use firn_tests::sim::Scenario;
 use serde_json::{Value as Json, json};
 
 fn incidents(more: Json) -> Scenario {

@@ -1,7 +1,7 @@
 //! The deterministic simulation, as much of it as fits a test run. `cargo simulate` runs more.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
-use firn_tests::sim;
+use firn_laws::sim;
 
 #[test]
 fn four_properties_hold_whatever_goes_wrong() {

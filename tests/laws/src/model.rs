@@ -9,10 +9,21 @@
 //!
 //! States are compared without what only counts (exchange numbers, keys, pauses), so that loops
 //! close.
+//!
+//! - `bounds.rs`, `worlds.rs`: how large a world is, and which are explored
+//! - `small.rs`: the world and its sides at work; `steps.rs`: what can happen next; `end.rs`: the
+//!   properties; `compare.rs`: when two states are one
+//! - `explore.rs`: visits all of them
 
+mod bounds;
+mod compare;
+mod end;
 mod explore;
+mod fingerprints;
 mod small;
+mod steps;
 pub mod worlds;
 
-pub use explore::{Explored, explore};
-pub use small::{Bounds, Violation};
+pub use bounds::{Bounds, Edit, What};
+pub use explore::{Explored, Order, explore};
+pub use small::Violation;

@@ -2,8 +2,8 @@
 //! polls, cursors and attachments are not here: nothing polls yet, and no attachment travels.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
+use firn_laws::sim::Scenario;
 use firn_model::{FindingKind, RunMode};
-use firn_tests::sim::Scenario;
 use serde_json::{Value as Json, json};
 
 fn incidents(fields: Json) -> Scenario {
