@@ -173,6 +173,7 @@ pub fn because(why: &Why) -> String {
         Why::Overruled => "both changed it, and the owner's value stands".to_owned(),
         Why::Guarded => "both changed it, and a guard forbids the other change".to_owned(),
         Why::Reopened => "the ticket was needed again".to_owned(),
+        Why::Duplicate => "a further ticket was made for the same record".to_owned(),
         Why::OtherGone => "the other record was deleted".to_owned(),
         Why::Resolved { by } => format!("{by} decided so"),
         Why::Attached => "the sides met without a common base".to_owned(),

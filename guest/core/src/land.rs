@@ -2,10 +2,11 @@
 //! looked up, never blindly repeated; the base moves only on what was seen.
 
 use firn_model::{
-    Base, CorrelationMode, DeadLetter, EntrySeen, ExchangeKind, ExternalRecord, FieldName, Finding,
-    FindingKind, Flight, Ghost, Link, Millis, Mirror, Notice, ObservationSource, ObservedRecord,
-    Order, Outcome, Parked, ParkedWhy, Phase, Reference, Refusal, Revision, Search, Side, SysId,
-    TableName, Translated, Uncertainty, Verb, Why, Write,
+    Base, CorrelationMode, DeadLetter, DuplicatePolicy, EntrySeen, ExchangeKind, ExternalRecord,
+    FieldName, Finding, FindingKind, Flight, Ghost, Link, Millis, Mirror, Notice,
+    ObservationSource, ObservedRecord, Order, Outcome, Parked, ParkedWhy, Phase, Reference,
+    Refusal, Revision, Search, Side, SysId, TableName, Translated, Twin, Uncertainty, Verb, Why,
+    Write,
 };
 
 use serde::{Deserialize, Serialize};
@@ -16,12 +17,23 @@ use crate::plan::Effects;
 use crate::settings::Rules;
 use crate::{identity, journal, mapping, observe};
 
+/// A ticket that was looked for: what tells it from others, and no more.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Found {
+    /// Which.
+    pub ticket: Twin,
+    /// Whether it is open.
+    pub active: bool,
+    /// Whether our user made it, and nobody else has changed it since.
+    pub ours: bool,
+}
+
 /// What an answer says, decoded.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reading {
-    /// The tickets that have our key, oldest first.
-    Found(Vec<ObservedRecord>),
+    /// The tickets that have our key, or a number, oldest first.
+    Found(Vec<Found>),
     /// The record, and entries where the side shows them with it.
     Record(ObservedRecord, Vec<EntrySeen>),
     /// The journal.
@@ -59,7 +71,7 @@ pub fn land(
         (ExchangeKind::Send, Reading::Outcome(outcome)) => landing.written(outcome),
         (ExchangeKind::Find, Reading::Found(records)) => landing.found(records),
         (ExchangeKind::Locate(number), Reading::Found(records)) => {
-            landing.located(&number, records);
+            landing.located(&number, &records);
         }
         (ExchangeKind::Read, Reading::Record(record, entries)) => landing.read(&record, &entries),
         (ExchangeKind::Class, Reading::Record(record, _)) => landing.classified(&record),
@@ -184,7 +196,7 @@ impl Landing<'_> {
             | (ExchangeKind::Deletion, Outcome::Gone) => return self.searched(false),
             (ExchangeKind::Locate(number), Outcome::Gone) => {
                 let number = number.clone();
-                return self.located(&number, Vec::new());
+                return self.located(&number, &[]);
             }
             (_, Outcome::Refused(refusal)) => {
                 let text = format!(
@@ -199,6 +211,7 @@ impl Landing<'_> {
         match kind {
             ExchangeKind::Read if idle => state.look = true,
             ExchangeKind::Journal if idle => state.look_journal = true,
+            ExchangeKind::Find if idle => state.look_twins = true,
             _ => {}
         }
         self.back_off(&outcome);
@@ -208,7 +221,10 @@ impl Landing<'_> {
     /// apart before anything is concluded.
     fn lost(&mut self) {
         self.healthy();
-        self.drop_flight();
+        // A write whose fate is being looked up is looked up further where the record is now.
+        if !matches!(self.flight().map(|f| &f.phase), Some(Phase::Verifying { .. })) {
+            self.drop_flight();
+        }
         let state = self.link.side_mut(self.side);
         state.missing = true;
         match self.side {
@@ -241,7 +257,7 @@ impl Landing<'_> {
         match class {
             Some(class) if class != external.table => {
                 external.table = class.clone();
-                self.link.table = class;
+                observe::reclass(self.rules, self.link, class);
                 let state = &mut self.link.external_side;
                 state.search = None;
                 state.missing = false;
@@ -249,6 +265,7 @@ impl Landing<'_> {
             }
             _ => {
                 self.link.external_side.search = None;
+                self.drop_flight();
                 let text = "the ticket is there, and the integration user may not read it in its own table; nothing is written until it is seen again: check the user's roles and the table's ACLs";
                 self.finding(FindingKind::RecordMissing, None, text.to_owned());
             }
@@ -259,6 +276,7 @@ impl Landing<'_> {
     fn searched(&mut self, proved: bool) {
         self.healthy();
         self.link.external_side.search = None;
+        self.drop_flight();
         if proved {
             observe::end(self.link, Side::External, self.now);
         } else {
@@ -278,11 +296,11 @@ impl Landing<'_> {
     }
 
     /// A ticket that is to be attached was looked for by its number.
-    fn located(&mut self, number: &str, records: Vec<ObservedRecord>) {
+    fn located(&mut self, number: &str, found: &[Found]) {
         self.healthy();
         self.link.attach = None;
-        match records.as_slice() {
-            [record] => self.link_to(record, true, ObservationSource::Read),
+        match found {
+            [found] => self.adopt(found.ticket.clone(), true),
             others => {
                 let text = format!(
                     "{} tickets have the number {number}; attach the right one by its sys_id",
@@ -293,29 +311,26 @@ impl Landing<'_> {
         }
     }
 
-    fn found(&mut self, records: Vec<ObservedRecord>) {
+    fn found(&mut self, found: Vec<Found>) {
         self.healthy();
-        let Some(flight) = self.flight() else { return };
-        let phase = flight.phase.clone();
-        if records.len() > 1 {
-            let text = format!(
-                "{} tickets carry the key {}; the oldest is used, close the others",
-                records.len(),
-                self.link.key
-            );
-            self.finding(FindingKind::DuplicateTicket, None, text);
+        if self.link.external.is_some() {
+            return self.found_twins(&found);
         }
-        match (records.into_iter().next(), phase) {
-            (Some(record), phase) => {
+        let Some(phase) = self.flight().map(|flight| flight.phase.clone()) else { return };
+        // Of several the oldest that is still open.
+        let ours = found.iter().find(|f| f.active).or(found.first()).map(|f| f.ticket.clone());
+        match (ours, phase) {
+            (Some(ticket), phase) => {
                 // Found while checking, it was there before us; found while verifying, it is ours.
-                let adopted = matches!(phase, Phase::Checking | Phase::Refused(_));
-                self.link_to(&record, adopted, ObservationSource::Read);
+                self.adopt(ticket, matches!(phase, Phase::Checking | Phase::Refused(_)));
+                self.found_twins(&found);
             }
             (None, Phase::Checking | Phase::Sending) => self.phase(Phase::Sending),
             (None, Phase::Refused(refusal)) => self.dead(&refusal),
             (None, Phase::Verifying { sent, .. }) => {
                 let unique = self.rules.settings().correlation.mode == CorrelationMode::Unique;
                 if unique || self.too_late_to_commit(sent) {
+                    self.link.resent |= !unique;
                     self.phase(Phase::Sending);
                 } else {
                     self.wait_for_commit(sent);
@@ -324,19 +339,62 @@ impl Landing<'_> {
         }
     }
 
-    fn link_to(&mut self, record: &ObservedRecord, adopted: bool, source: ObservationSource) {
-        let Ok(sys_id) = SysId::new(record.id.clone()) else { return };
+    /// Tickets with our key besides our own. Those that we made and that are open are closed, if the
+    /// settings want it; the others are told of, once.
+    fn found_twins(&mut self, found: &[Found]) {
+        self.drop_flight();
+        let Some(own) = self.link.external.as_ref().map(|e| e.sys_id.clone()) else { return };
+        let open: Vec<&Found> =
+            found.iter().filter(|f| f.active && f.ticket.sys_id != own).collect();
+        let close = self.rules.settings().correlation.duplicates == DuplicatePolicy::Close;
+        self.link.twins = open
+            .iter()
+            .filter(|f| close && f.ours && self.rules.closing(&f.ticket.table).is_some())
+            .map(|f| f.ticket.clone())
+            .collect();
+        if open.is_empty() {
+            return;
+        }
+        let names: Vec<&str> = open
+            .iter()
+            .map(|f| f.ticket.number.as_deref().unwrap_or(f.ticket.sys_id.as_str()))
+            .collect();
+        let fate = match self.link.twins.len() == open.len() {
+            true => "closed with a work note that names the other",
+            false => "to be looked at by a person: close or merge what is too much",
+        };
+        let text = format!(
+            "more than one open ticket carries the key {}; besides the link's own: {}; {fate}",
+            self.link.key,
+            names.join(", ")
+        );
+        self.finding(FindingKind::DuplicateTicket, None, text);
+    }
+
+    /// The link gets a ticket that was looked for; what it holds is read next.
+    fn adopt(&mut self, ticket: Twin, adopted: bool) {
+        let Twin { table, sys_id, number } = ticket;
+        self.link_to(ExternalRecord { table, sys_id, number, adopted });
+        let state = &mut self.link.external_side;
+        state.look = true;
+        // Others may have written in it before we knew it.
+        state.look_journal = true;
+    }
+
+    /// The link gets the ticket that it made.
+    fn created(&mut self, sys_id: SysId, record: &ObservedRecord) {
         let class = record.class.as_deref().and_then(|c| TableName::new(c).ok());
         let table = class.unwrap_or_else(|| self.link.table.clone());
-        self.link.table = table.clone();
-        self.link.external = Some(ExternalRecord {
-            table,
-            sys_id: sys_id.clone(),
-            number: record.number.clone(),
-            adopted,
-        });
+        let number = record.number.clone();
+        self.link_to(ExternalRecord { table, sys_id, number, adopted: false });
+        let source = ObservationSource::WriteAnswer;
+        observe::record(self.rules, self.link, Side::External, record, source, self.now);
+    }
+
+    fn link_to(&mut self, ticket: ExternalRecord) {
+        self.link.table = ticket.table.clone();
         self.link.draft = None;
-        if adopted {
+        if ticket.adopted {
             // The ticket was there: its evidence was written by whoever made it.
             for entry in &mut self.link.entries {
                 if matches!(entry.origin, firn_model::EntryOrigin::Firn(_)) {
@@ -344,18 +402,14 @@ impl Landing<'_> {
                 }
             }
         }
-        if source == ObservationSource::Read {
-            // Others may have written in it before we knew it.
-            self.link.external_side.look_journal = true;
-        }
         self.drop_flight();
-        observe::record(self.rules, self.link, Side::External, record, source, self.now);
         self.effects.notice = Some(Notice {
             link: self.link.id.clone(),
-            sys_id,
-            number: record.number.clone(),
-            created: !adopted,
+            sys_id: ticket.sys_id.clone(),
+            number: ticket.number.clone(),
+            created: !ticket.adopted,
         });
+        self.link.external = Some(ticket);
     }
 
     fn read(&mut self, record: &ObservedRecord, entries: &[EntrySeen]) {
@@ -529,6 +583,12 @@ impl Landing<'_> {
                     self.now,
                 );
             }
+            Outcome::Gone | Outcome::Deleted
+                if matches!(flight.write.verb, Verb::Retire { .. }) =>
+            {
+                self.healthy();
+                self.applied(flight.write, None);
+            }
             Outcome::Gone => self.lost(),
             Outcome::Deleted => self.deleted(),
             // Certainly not done. Time has passed since the check, so check again.
@@ -554,7 +614,7 @@ impl Landing<'_> {
         let record = record
             .filter(|r| !r.attributes.is_empty() || matches!(write.verb, Verb::Create { .. }));
         if let Some(record) = &record
-            && !matches!(write.verb, Verb::Create { .. })
+            && !matches!(write.verb, Verb::Create { .. } | Verb::Retire { .. })
         {
             observe::record(
                 self.rules,
@@ -566,12 +626,23 @@ impl Landing<'_> {
             );
         }
         match (&write.verb, record) {
-            (Verb::Create { .. }, Some(record)) if SysId::new(record.id.clone()).is_ok() => {
-                self.link_to(&record, false, ObservationSource::WriteAnswer);
+            (Verb::Create { .. }, record) => {
+                let id = record.as_ref().and_then(|r| SysId::new(r.id.clone()).ok());
+                let shows_our_key = |r: &ObservedRecord| {
+                    r.correlation.as_ref().is_none_or(|key| *key == self.link.key)
+                };
+                match (id, record.filter(shows_our_key)) {
+                    (Some(sys_id), Some(record)) => self.created(sys_id, &record),
+                    // Done, it says, but not what: look it up.
+                    _ => {
+                        let sent = self.now;
+                        self.phase(Phase::Verifying { sent, open: true, applied: false });
+                    }
+                }
             }
-            // Done, it says, but not what: look it up.
-            (Verb::Create { .. }, _) => {
-                self.phase(Phase::Verifying { sent: self.now, open: true, applied: false });
+            (Verb::Retire { twin, .. }, _) => {
+                self.drop_flight();
+                self.link.twins.retain(|other| other.sys_id != twin.sys_id);
             }
             (Verb::Update { set, .. }, record) => {
                 self.drop_flight();
@@ -700,7 +771,7 @@ impl Landing<'_> {
                 self.drop_flight();
                 self.link.side_mut(self.side).one_by_one = true;
             }
-            Verb::Update { .. } | Verb::Append { .. } => self.dead(&refusal),
+            Verb::Update { .. } | Verb::Append { .. } | Verb::Retire { .. } => self.dead(&refusal),
         }
     }
 
@@ -711,6 +782,9 @@ impl Landing<'_> {
         match &write.verb {
             Verb::Create { .. } => self.link.external_side.halted = true,
             Verb::Append { entry, .. } => journal::settle(self.link, entry, Mirror::Parked),
+            Verb::Retire { twin, .. } => {
+                self.link.twins.retain(|other| other.sys_id != twin.sys_id);
+            }
             Verb::Update { set, .. } => {
                 for name in set.keys() {
                     about = Some(name.clone());

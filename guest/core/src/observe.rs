@@ -34,17 +34,35 @@ pub fn end(link: &mut Link, side: Side, now: Millis) {
 
 /// A record's class, where it shows one. A ticket that is of another class now has other columns;
 /// what is known of the old ones is no longer about it.
-fn classify(link: &mut Link, side: Side, seen: &ObservedRecord, message: bool) {
+fn classify(rules: &Rules, link: &mut Link, side: Side, seen: &ObservedRecord, message: bool) {
     let class = seen.class.as_deref().and_then(|c| TableName::new(c).ok());
     let (Side::External, Some(class), Some(external)) = (side, class, &mut link.external) else {
         return;
     };
-    if external.table != class {
-        external.table = class.clone();
-        link.table = class;
-        // Only a read shows every column of the new class.
-        link.external_side.look |= message;
+    if external.table == class {
+        return;
     }
+    // A message may be about what it was before: a read of it where we believe it to be will tell.
+    let newer = match (seen.revision, link.external_side.revision) {
+        (Some(seen), Some(known)) => seen.order(&known) == Order::Newer,
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    if message && !newer {
+        link.external_side.look = true;
+        return;
+    }
+    external.table = class.clone();
+    reclass(rules, link, class);
+    // Only a read shows every column of the new class.
+    link.external_side.look |= message;
+}
+
+/// The ticket is of another class. Its fields may be mapped otherwise: what the platform has is to
+/// be seen in their light.
+pub(crate) fn reclass(rules: &Rules, link: &mut Link, class: TableName) {
+    link.table = class;
+    link.platform_side.look |= rules.may_read(Side::Platform) && !link.platform_side.missing;
 }
 
 /// Puts what was seen of a record into a link.
@@ -70,7 +88,7 @@ pub fn record(
     if seen.attributes.is_empty() {
         return; // Journal entries alone; nothing of the record was shown.
     }
-    classify(link, side, seen, message);
+    classify(rules, link, side, seen, message);
     let state = link.side_mut(side);
     state.missing = false;
     state.search = None;

@@ -199,6 +199,7 @@ fn retry<D: Doors>(
     };
     match &letter.write.verb {
         Verb::Create { .. } => link.external_side.halted = false,
+        Verb::Retire { .. } => link.external_side.look_twins = true,
         Verb::Append { entry, .. } => {
             for known in link.entries.iter_mut().filter(|e| e.origin == *entry) {
                 if known.mirror == Mirror::Parked {

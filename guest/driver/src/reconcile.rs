@@ -242,7 +242,10 @@ fn heal<D: Doors>(
     inputs: &[Input],
 ) -> Result<(), CommitError> {
     match session.link(tenant, rules.id(), id)? {
-        Some(link) => session.advance(tenant, rules, link, inputs),
+        Some(mut link) => {
+            link.external_side.look_twins |= link.resent;
+            session.advance(tenant, rules, link, inputs)
+        }
         None => Ok(()),
     }
 }

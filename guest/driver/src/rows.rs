@@ -26,6 +26,11 @@ pub(crate) fn by_external(tenant: &TenantId, id: &IntegrationId, sys_id: &str) -
     Key::new(tenant, &["external", id.as_str(), sys_id])
 }
 
+/// From ServiceNow's record to the links that were on it once.
+pub(crate) fn formerly(tenant: &TenantId, id: &IntegrationId, sys_id: &str) -> Key {
+    Key::new(tenant, &["formerly", id.as_str(), sys_id])
+}
+
 /// From a ticket's key to its link.
 pub(crate) fn by_key(tenant: &TenantId, id: &IntegrationId, key: &str) -> Key {
     // A digest: the platform's id may tell of a person, and paths are not sealed.

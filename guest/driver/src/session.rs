@@ -11,7 +11,7 @@ use firn_core::{identity, wire};
 use firn_model::{
     Audit, Change, CommitError, Conflict, Entry, EntryOrigin, Expect, Finding, FindingKind,
     HttpRequest, Integration, IntegrationId, Key, Link, LinkId, Millis, Mirror, Plan, PlatformId,
-    Problem, Put, Reply, Report, Role, Row, Side, Step, TenantId,
+    Problem, Put, Reply, Report, Role, Row, Side, Step, SysId, TenantId,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -287,7 +287,7 @@ impl<'a, D: Doors> Session<'a, D> {
     /// Enters a link into the index of its ticket. If another speaks for it already, this one
     /// shares it.
     pub(crate) fn join(&mut self, tenant: &TenantId, link: &mut Link) -> Result<(), CommitError> {
-        let Some(external) = link.external.as_ref().filter(|_| link.tombstone.is_none()) else {
+        let Some(external) = link.external.clone().filter(|_| link.tombstone.is_none()) else {
             return Ok(());
         };
         let id = link.integration.clone();
@@ -296,6 +296,11 @@ impl<'a, D: Doors> Session<'a, D> {
         if !links.contains(&link.id) {
             links.push(link.id.clone());
             self.put(&key, &links, None)?;
+            for former in self.formerly(tenant, &id, &external.sys_id)? {
+                if let Some(former) = self.link(tenant, &id, &former)? {
+                    inherit(&former, link);
+                }
+            }
         }
         link.role = match links.first() {
             Some(first) if *first != link.id => Role::Secondary,
@@ -322,6 +327,16 @@ impl<'a, D: Doors> Session<'a, D> {
         Ok(())
     }
 
+    /// The links that were once on a ticket.
+    fn formerly(
+        &mut self,
+        tenant: &TenantId,
+        id: &IntegrationId,
+        sys_id: &SysId,
+    ) -> Result<Vec<LinkId>, CommitError> {
+        Ok(self.get(&rows::formerly(tenant, id, sys_id.as_str()))?.unwrap_or_default())
+    }
+
     fn set_role(
         &mut self,
         tenant: &TenantId,
@@ -340,15 +355,29 @@ impl<'a, D: Doors> Session<'a, D> {
         Ok(())
     }
 
-    /// Takes a link out of the index of its ticket; the next one speaks for it from now on.
+    /// Takes a link out of the index of its ticket; the next one speaks for it from now on. A link
+    /// whose last write is under way stays until that is over: the others must know its rows.
     pub(crate) fn leave(&mut self, tenant: &TenantId, link: &Link) -> Result<(), CommitError> {
         let Some(external) = &link.external else { return Ok(()) };
         let id = link.integration.clone();
         let key = rows::by_external(tenant, &id, external.sys_id.as_str());
         let mut links: Vec<LinkId> = self.get(&key)?.unwrap_or_default();
+        let before = links.len();
         links.retain(|other| *other != link.id);
+        if links.len() == before {
+            return Ok(());
+        }
+        let mut former = self.formerly(tenant, &id, &external.sys_id)?;
+        if !former.contains(&link.id) {
+            former.push(link.id.clone());
+            self.put(&rows::formerly(tenant, &id, external.sys_id.as_str()), &former, None)?;
+        }
         for other in &links {
-            self.inherit(tenant, &id, link, other)?;
+            if let Some(mut other) = self.link(tenant, &id, other)? {
+                inherit(link, &mut other);
+                let now = self.now;
+                self.put_link(tenant, &other, Some(now))?;
+            }
         }
         match links.as_slice() {
             [] => self.delete(&key),
@@ -361,30 +390,6 @@ impl<'a, D: Doors> Session<'a, D> {
         Ok(())
     }
 
-    /// What a link that leaves has written into their ticket stays what it was to the others: no
-    /// foreign entry.
-    fn inherit(
-        &mut self,
-        tenant: &TenantId,
-        id: &IntegrationId,
-        from: &Link,
-        to: &LinkId,
-    ) -> Result<(), CommitError> {
-        let Some(mut link) = self.link(tenant, id, to)? else { return Ok(()) };
-        for entry in &from.entries {
-            let Mirror::Mirrored(Some(row)) = &entry.mirror else { continue };
-            let origin = EntryOrigin::External(row.clone());
-            if entry.origin.side() == Side::Platform
-                && !link.entries.iter().any(|known| known.origin == origin)
-            {
-                let why = "another link on the ticket wrote it".to_owned();
-                link.entries.push(Entry { origin, mirror: Mirror::Withheld(why), ..entry.clone() });
-            }
-        }
-        let now = self.now;
-        self.put_link(tenant, &link, Some(now))
-    }
-
     /// Puts inputs into a link, and stores and sends what the plan says.
     pub(crate) fn advance(
         &mut self,
@@ -393,7 +398,7 @@ impl<'a, D: Doors> Session<'a, D> {
         link: Link,
         inputs: &[Input],
     ) -> Result<(), CommitError> {
-        let ended = link.tombstone.is_some();
+        let stayed = link.tombstone.is_none() || link.external_side.flight.is_some();
         let mut inputs = inputs.to_vec();
         inputs.extend(self.neighbours(tenant, &link)?.map(Input::Shared));
         let mut plan = advance(rules, link, &inputs, self.now);
@@ -406,7 +411,8 @@ impl<'a, D: Doors> Session<'a, D> {
             plan = plan.then(next);
         }
         // Whoever is at rest speaks for no ticket.
-        if !ended && plan.link.tombstone.is_some() {
+        let rests = plan.link.tombstone.is_some() && plan.link.external_side.flight.is_none();
+        if stayed && rests {
             self.leave(tenant, &plan.link)?;
         }
         self.carry_out(tenant, rules, plan)
@@ -517,6 +523,24 @@ impl<'a, D: Doors> Session<'a, D> {
 
     pub(crate) fn answer(&mut self, request: u64, reply: Reply) {
         self.reports.push(Report::Reply { request, reply });
+    }
+}
+
+/// What a link that leaves its ticket has written there stays what it was to the others, also to
+/// those that join later: no foreign entry.
+fn inherit(from: &Link, to: &mut Link) {
+    for entry in &from.entries {
+        let Mirror::Mirrored(Some(row)) = &entry.mirror else { continue };
+        if from.id == to.id || entry.origin.side() != Side::Platform {
+            continue;
+        }
+        let origin = EntryOrigin::External(row.clone());
+        let mirror = Mirror::Withheld("another link on the ticket wrote it".to_owned());
+        match to.entries.iter_mut().find(|known| known.origin == origin) {
+            Some(known) if known.mirror == Mirror::Pending => known.mirror = mirror,
+            Some(_) => {}
+            None => to.entries.push(Entry { origin, mirror, ..entry.clone() }),
+        }
     }
 }
 

@@ -7,8 +7,7 @@ use firn_core::settings::{Gate, Rules};
 use firn_core::wire;
 use firn_model::{
     Answer, CommitError, Delivery, DeliveryState, Draft, ExternalRecord, InboundKind,
-    IntegrationId, Key, Link, LinkId, Observation, PlatformId, Presence, Preset, Side, SysId,
-    TableName,
+    IntegrationId, Key, LinkId, Observation, PlatformId, Presence, Preset, Side, SysId, TableName,
 };
 use serde_json::json;
 
@@ -97,7 +96,7 @@ fn webhook<D: Doors>(
                 if let Some(id) = session.get::<LinkId>(&index)? {
                     // Ours, whatever happens: it is found by its key, or it was taken apart.
                     let link = session.link(&key.tenant, rules.id(), &id)?;
-                    let making = link.is_some_and(|l| l.external.is_none() && l.draft.is_some());
+                    let making = link.is_some_and(|l| l.is_making_its_ticket());
                     return Ok((!making).then(|| "its link looks for it itself".to_owned()));
                 }
             }

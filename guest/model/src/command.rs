@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Attribute, CorrelationKey, EntryOrigin, FieldName, JournalText, Millis, ObservedRecord,
-    Revision, Shape, Side, Value, Written,
+    Revision, Shape, Side, Twin, Value, Written,
 };
 
 /// What a write expects to find.
@@ -54,6 +54,13 @@ pub enum Verb {
         text: JournalText,
         /// Rows by our own user that said the same before the write: they are not ours.
         before: Vec<String>,
+    },
+    /// Closes a further ticket with our key.
+    Retire {
+        /// The ticket.
+        twin: Twin,
+        /// The columns that close it, with a work note that says why.
+        set: BTreeMap<Attribute, Value>,
     },
 }
 

@@ -36,7 +36,7 @@ pub use journal::{Comment, Entry, EntryOrigin, JournalText, Mirror, WorkNote};
 pub use link::{
     Base, Cause, Clock, Conflict, ConflictState, Decision, Draft, Ended, Exchange, ExchangeKind,
     ExternalRecord, FieldState, Flight, Ghost, Link, Parked, ParkedWhy, Phase, Reference, Role,
-    Search, Seen, SideState, Tombstone,
+    Search, Seen, SideState, Tombstone, Twin,
 };
 pub use observation::{EntrySeen, Observation, ObservationSource, ObservedRecord, Presence};
 pub use operator::{
@@ -47,10 +47,10 @@ pub use plan::{Audit, DeadLetter, Finding, FindingKind, Plan, Step, Why, Written
 pub use revision::{Order, Revision};
 pub use row::{Change, CommitError, Expect, Key, Put, Row};
 pub use settings::{
-    Backfill, ChoicePair, ClosedPolicy, CorrelationMode, CorrelationPolicy, Direction, Fault,
-    FieldSettings, Filters, GonePolicy, Guard, Integration, JournalPolicy, Kind, Level, Lifecycle,
-    OffOwner, Owner, Permit, PlatformContract, Precision, Preset, Settings, Strategy, TextFormat,
-    TicketType, WebhookPolicy,
+    Backfill, ChoicePair, ClosedPolicy, CorrelationMode, CorrelationPolicy, Direction,
+    DuplicatePolicy, Fault, FieldSettings, Filters, GonePolicy, Guard, Integration, JournalPolicy,
+    Kind, Level, Lifecycle, OffOwner, Owner, Permit, PlatformContract, Precision, Preset, Settings,
+    Strategy, TextFormat, TicketType, WebhookPolicy,
 };
 pub use time::{
     Millis, TimeError, http_date_text, parse_http_date, parse_rfc3339, parse_servicenow,

@@ -40,6 +40,12 @@ pub struct Link {
     /// The number of a ticket that is to be found and attached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attach: Option<String>,
+    /// Its create was sent once more after an answer that never came: there may be two tickets.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resent: bool,
+    /// Further open tickets with its key that we made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub twins: Vec<Twin>,
     /// Digests of the escalations that asked for the ticket: the same one again is no new wish.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asked: Vec<String>,
@@ -87,6 +93,8 @@ impl Link {
             table,
             external: None,
             attach: None,
+            resent: false,
+            twins: Vec::new(),
             asked: Vec::new(),
             draft: None,
             fields: BTreeMap::new(),
@@ -98,6 +106,13 @@ impl Link {
             created: now,
             updated: now,
         }
+    }
+
+    /// Whether its ticket is being made, so that it will be known soon.
+    #[must_use]
+    pub fn is_making_its_ticket(&self) -> bool {
+        let wanted = self.draft.is_some() && self.tombstone.is_none() && !self.external_side.halted;
+        self.external.is_none() && (wanted || self.external_side.flight.is_some())
     }
 
     /// The state of one side.
@@ -165,6 +180,17 @@ pub struct ExternalRecord {
     pub number: Option<String>,
     /// Whether the ticket was there before this link asked for it.
     pub adopted: bool,
+}
+
+/// A further ticket with a link's key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Twin {
+    /// Its table.
+    pub table: TableName,
+    /// Its id.
+    pub sys_id: SysId,
+    /// Its number, for people.
+    pub number: Option<String>,
 }
 
 /// Content of a ticket to be.
@@ -402,6 +428,9 @@ pub struct SideState {
     pub look: bool,
     /// The journal should be read.
     pub look_journal: bool,
+    /// Tickets with our key should be looked for, besides our own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub look_twins: bool,
     /// The write under way.
     pub flight: Option<Flight>,
     /// The request under way.

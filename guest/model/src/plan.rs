@@ -28,6 +28,8 @@ pub enum Why {
     Reopened,
     /// The other side's record is gone for good.
     OtherGone,
+    /// A further ticket was made for the same key.
+    Duplicate,
     /// A person decided.
     Resolved {
         /// Who.

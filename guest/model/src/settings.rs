@@ -360,6 +360,8 @@ pub struct CorrelationPolicy {
     pub transaction_limit: u64,
     /// What an escalation whose ticket is closed already leads to.
     pub closed: ClosedPolicy,
+    /// What becomes of a further open ticket that was made for the same key.
+    pub duplicates: DuplicatePolicy,
 }
 
 impl Default for CorrelationPolicy {
@@ -369,8 +371,24 @@ impl Default for CorrelationPolicy {
             mode: CorrelationMode::Plain,
             transaction_limit: 300_000,
             closed: ClosedPolicy::Append,
+            duplicates: DuplicatePolicy::Close,
         }
     }
+}
+
+/// What becomes of a further open ticket with a link's key. Where nothing in ServiceNow keeps the key
+/// unique, an instance that commits after its transaction limit can make one; it is found when the
+/// link is next reconciled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum DuplicatePolicy {
+    /// It is closed with a work note that names the other, if our user made it and nobody has changed
+    /// it since; told in any case.
+    #[default]
+    Close,
+    /// It is told, and left to people.
+    Report,
 }
 
 /// Which of the entries that were written before a link was made travel.

@@ -293,7 +293,7 @@ fn demisto_18395_an_assignee_is_resolved_both_ways() {
     world.platform_edits("A", &[("assigned_to", "ann@example.com")]);
     assert_eq!(world.column("A", "assigned_to"), "0000000000000000000000000000a001");
     world.agent_edits("A", "assigned_to", "0000000000000000000000000000a002");
-    assert_eq!(world.field("A", "assigned_to"), "bob@example.com");
+    assert_eq!(world.field("A", "assigned_to"), "Bob@Example.com");
 }
 
 #[test]

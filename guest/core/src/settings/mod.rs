@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use firn_model::{
     Attribute, ChoicePair, Direction, Fault, FieldName, Guard, Integration, IntegrationId, Level,
-    Lifecycle, OffOwner, Owner, PlatformContract, Precision, Settings, Side, Strategy, TableName,
-    TextFormat, Value,
+    Lifecycle, OffOwner, Owner, PlatformContract, Precision, Settings, Shape, Side, Strategy,
+    TableName, TextFormat, Value,
 };
 use serde::Serialize;
 
@@ -272,6 +272,17 @@ impl Rules {
     #[must_use]
     pub fn may_read(&self, side: Side) -> bool {
         side == Side::External || self.platform().read_url.is_some()
+    }
+
+    /// The columns that close a ticket, if the value map of its status has a value for that.
+    #[must_use]
+    pub fn closing(&self, table: &TableName) -> Option<BTreeMap<Attribute, Value>> {
+        let lifecycle = self.lifecycle();
+        let field = self.field(table, &lifecycle.field)?;
+        let closed = Value::text(lifecycle.closed.first()?.clone());
+        let shape = Shape::one(mapping::platform_attribute(field)?, closed);
+        let columns = mapping::to_external(field, &shape, None, &BTreeMap::new()).ok()?;
+        Some(columns.shape.0.into_iter().chain(columns.with).collect())
     }
 
     /// ServiceNow's columns that a read of a kind of ticket asks for.

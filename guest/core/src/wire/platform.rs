@@ -64,7 +64,7 @@ pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option
                 body["comment"]["at"] = rfc3339_text(known.at).into();
             }
         }
-        Verb::Create { .. } => return None,
+        Verb::Create { .. } | Verb::Retire { .. } => return None,
     }
     Some(Parts {
         remote: Remote::PlatformCallback,

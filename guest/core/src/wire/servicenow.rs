@@ -5,17 +5,20 @@ use std::collections::BTreeMap;
 use firn_model::{
     Attribute, Comment, CorrelationKey, EntryOrigin, EntrySeen, Exchange, ExchangeKind,
     HttpResponse, JournalText, Link, Method, Millis, ObservedRecord, Outcome, Presence, Remote,
-    Revision, SysId, TableName, Value, Verb, WorkNote, parse_servicenow,
+    Revision, SysId, TableName, Twin, Value, Verb, WorkNote, parse_servicenow,
 };
 use serde_json::{Map, Value as Json};
 
 use super::{Parts, malformed};
-use crate::land::Reading;
+use crate::land::{Found, Reading};
 use crate::settings::Rules;
 
 fn pair(name: &str, value: impl Into<String>) -> (String, String) {
     (name.to_owned(), value.into())
 }
+
+/// What tells a ticket that is looked for from others. All of it is on `task`.
+const FOUND: &str = "sys_id,sys_class_name,number,active,sys_created_by,sys_updated_by";
 
 /// Raw values, no links, and only the columns that are wanted.
 fn shape(rules: &Rules, table: &TableName) -> Vec<(String, String)> {
@@ -41,14 +44,17 @@ pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option
         ExchangeKind::Find => {
             let column = &rules.settings().correlation.column;
             let query = format!("{column}={}^ORDERBYsys_created_on^ORDERBYsys_id", link.key);
-            let mut parts = list(table.as_str(), query, "10");
-            parts.query.extend(shape(rules, table));
+            // Among all tasks: it may have become another kind of ticket since. A column of one's
+            // own may be one of its table only.
+            let among = if column.as_str() == "correlation_id" { "task" } else { table.as_str() };
+            let mut parts = list(among, query, "10");
+            parts.query.push(pair("sysparm_fields", format!("{FOUND},{column}")));
             parts
         }
         ExchangeKind::Locate(number) => {
             let number: String = number.chars().filter(char::is_ascii_alphanumeric).collect();
             let mut parts = list("task", format!("number={number}"), "2");
-            parts.query.extend(shape(rules, table));
+            parts.query.push(pair("sysparm_fields", FOUND));
             parts
         }
         ExchangeKind::Class => {
@@ -111,6 +117,9 @@ fn send(rules: &Rules, link: &Link, record: Option<String>) -> Option<Parts> {
             }
             (Method::Patch, record?, columns)
         }
+        Verb::Retire { twin, set } => {
+            (Method::Patch, format!("/api/now/table/{}/{}", twin.table, twin.sys_id), set.clone())
+        }
         Verb::Append { text, .. } => {
             let column = crate::mapping::attribute(text.column());
             let columns = BTreeMap::from([(column, Value::text(text.text()))]);
@@ -143,12 +152,15 @@ pub(super) fn reading(
     match &exchange.kind {
         ExchangeKind::Find | ExchangeKind::Locate(_) => {
             let Some(rows) = result.as_array() else { return malformed("not a list") };
-            let wanted = |r: &ObservedRecord| match &exchange.kind {
-                ExchangeKind::Locate(number) => r.number.as_ref() == Some(number),
-                _ => r.correlation.as_ref() == Some(&link.key),
+            let column = &rules.settings().correlation.column;
+            // An instance that does not know a column of a query may answer with all its rows.
+            let wanted = |row: &&Json| match &exchange.kind {
+                ExchangeKind::Locate(number) => row["number"] == number.as_str(),
+                _ => row[column.as_str()] == link.key.as_str(),
             };
-            let records = rows.iter().filter_map(|row| record(rules, row.as_object()?));
-            Reading::Found(records.filter(wanted).collect())
+            Reading::Found(
+                rows.iter().filter(wanted).filter_map(|r| found(rules, link, r)).collect(),
+            )
         }
         ExchangeKind::Deletion => {
             let (Some(rows), Some(external)) = (result.as_array(), &link.external) else {
@@ -177,7 +189,13 @@ pub(super) fn reading(
         ExchangeKind::Read | ExchangeKind::Class | ExchangeKind::Send => {
             let seen = result.as_object().and_then(|row| record(rules, row));
             let Some(seen) = seen else { return malformed("not a record") };
-            let ours = link.external.as_ref().is_none_or(|e| e.sys_id.as_str() == seen.id);
+            let asked = match link.external_side.flight.as_ref().map(|f| &f.write.verb) {
+                Some(Verb::Retire { twin, .. }) if exchange.kind == ExchangeKind::Send => {
+                    Some(&twin.sys_id)
+                }
+                _ => link.external.as_ref().map(|e| &e.sys_id),
+            };
+            let ours = asked.is_none_or(|sys_id| sys_id.as_str() == seen.id);
             match (ours, exchange.kind != ExchangeKind::Send) {
                 (false, _) => malformed("another record than was asked for"),
                 (true, true) => Reading::Record(seen, Vec::new()),
@@ -185,6 +203,23 @@ pub(super) fn reading(
             }
         }
     }
+}
+
+fn found(rules: &Rules, link: &Link, row: &Json) -> Option<Found> {
+    let text = |name: &str| row[name].as_str().filter(|t| !t.is_empty());
+    let class = text("sys_class_name").and_then(|c| TableName::new(c).ok());
+    Some(Found {
+        ticket: Twin {
+            table: class.unwrap_or_else(|| link.table.clone()),
+            sys_id: SysId::new(text("sys_id")?).ok()?,
+            number: text("number").map(str::to_owned),
+        },
+        // Not shown: it may be open.
+        active: text("active") != Some("false"),
+        ours: [text("sys_created_by"), text("sys_updated_by")]
+            .into_iter()
+            .all(|by| by == Some(rules.settings().external_user.as_str())),
+    })
 }
 
 /// Reads a row: every scalar is text; a reference may come as an object.

@@ -7,7 +7,7 @@ use firn_core::explain as core;
 use firn_core::settings::Rules;
 use firn_model::{
     Audit, CommitError, Ended, ExternalRecord, IntegrationId, Link, LinkId, PlatformId, Problem,
-    Role, Side, SysId, TableName, TenantId, TicketName, Tombstone,
+    Side, SysId, TableName, TenantId, TicketName, Tombstone,
 };
 use serde_json::json;
 
@@ -137,15 +137,14 @@ pub(super) fn unlink<D: Doors>(
     let Some((rules, mut link)) = find(session, request, tenant, integration, id)? else {
         return Ok(());
     };
-    // The others on the ticket must know which rows are this one's.
-    if link.role != Role::Sole && under_way(&link) {
-        session.problem(request, &not_now());
-        return Ok(());
-    }
     if link.tombstone.is_none() {
         let why = Ended::Unlinked { by: by.to_owned() };
         link.tombstone = Some(Tombstone { why, at: session.now });
-        session.leave(tenant, &link)?;
+        // The others on the ticket must know which rows are this one's: it leaves when its last
+        // write has come to its end.
+        if link.external_side.flight.is_none() {
+            session.leave(tenant, &link)?;
+        }
         note(session, tenant, integration, Some(id), "unlinked", by)?;
         session.advance(tenant, &rules, link, &[])?;
     }

@@ -52,6 +52,7 @@ fn shown(link: &Link) -> Json {
             Verb::Create { .. } => "create",
             Verb::Update { .. } => "update",
             Verb::Append { .. } => "append",
+            Verb::Retire { .. } => "retire",
         });
         json!({ "writing": writing, "failures": state.failures, "not_before": state.not_before,
             "missing": state.missing, "halted": state.halted })
@@ -297,6 +298,7 @@ pub(crate) async fn dead(State(shared): State<Shared>, Path(reference): Path<Str
                     Verb::Create { .. } => json!("create"),
                     Verb::Update { set, .. } => json!(set.keys().collect::<Vec<_>>()),
                     Verb::Append { .. } => json!("comment"),
+                    Verb::Retire { .. } => json!("close a duplicate"),
                 };
                 json!({ "id": letter.id, "link": letter.link, "side": letter.write.side, "what": what,
                     "reason": letter.reason, "at": letter.at, "key": letter.write.key })

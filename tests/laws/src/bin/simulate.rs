@@ -22,13 +22,16 @@ struct Arguments {
     /// The first seed.
     #[arg(long, default_value_t = 0)]
     from: u64,
+    /// Go on after a violation.
+    #[arg(long)]
+    all: bool,
     /// Print every step (of one seed).
     #[arg(long)]
     trace: bool,
 }
 
 fn main() -> ExitCode {
-    let Arguments { seeds, from, trace } = Arguments::parse();
+    let Arguments { seeds, from, all, trace } = Arguments::parse();
     if trace {
         return match sim::trace(from) {
             Ok(_) => ExitCode::SUCCESS,
@@ -60,14 +63,14 @@ fn main() -> ExitCode {
                             }
                         }
                         Ok(Err(violation)) => {
-                            stop.store(true, Ordering::Relaxed);
+                            stop.store(!all, Ordering::Relaxed);
                             violations
                                 .lock()
                                 .unwrap_or_else(|e| e.into_inner())
                                 .push((violation.seed, violation.what));
                         }
                         Err(_) => {
-                            stop.store(true, Ordering::Relaxed);
+                            stop.store(!all, Ordering::Relaxed);
                             violations
                                 .lock()
                                 .unwrap_or_else(|e| e.into_inner())

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use firn_core::land::Reading;
+use firn_core::land::{Found, Reading};
 use firn_core::plan::{self, Input};
 use firn_core::settings::{self, Rules};
 use firn_core::{identity, mapping};
@@ -10,7 +10,7 @@ use firn_model::{
     Attribute, Comment, CorrelationKey, CorrelationMode, Draft, EntryOrigin, EntrySeen, Exchange,
     ExchangeKind, FindingKind, IntegrationId, JournalText, Link, Millis, Observation,
     ObservationSource, ObservedRecord, Outcome, Plan, PlatformId, Presence, Refusal, Revision,
-    Side, Step, TenantId, Value, Verb, Write,
+    Side, Step, SysId, TenantId, Twin, Value, Verb, Write,
 };
 use serde_json::json;
 
@@ -318,7 +318,18 @@ impl Small {
                 Reading::Record(self.shown_record(), said.collect())
             }
             (Side::External, ExchangeKind::Find) => {
-                Reading::Found(self.shown_ticket().into_iter().collect())
+                let found = self.shown_ticket().and_then(|ticket| {
+                    Some(Found {
+                        ticket: Twin {
+                            table: mapping::incident(),
+                            sys_id: SysId::new(ticket.id).ok()?,
+                            number: ticket.number,
+                        },
+                        active: true,
+                        ours: true,
+                    })
+                });
+                Reading::Found(found.into_iter().collect())
             }
             (Side::External, ExchangeKind::Journal) => {
                 Reading::Entries(self.rows.iter().map(|r| self.entry(r, Side::External)).collect())
@@ -401,6 +412,7 @@ impl Small {
                     self.writes += 1;
                 }
             }
+            Verb::Retire { .. } => return Err("closes a ticket that is not there".to_owned()),
             Verb::Append { text, .. } => {
                 if !self.ours_is_there() {
                     return Ok(Reading::Outcome(Outcome::Gone));
@@ -460,7 +472,7 @@ impl Small {
                     ours: true,
                 });
             }
-            Verb::Create { .. } => {}
+            Verb::Create { .. } | Verb::Retire { .. } => {}
         }
         self.keys.insert(write.key.clone());
         self.writes += 1;

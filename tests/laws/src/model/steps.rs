@@ -236,6 +236,7 @@ fn verb(write: &Write) -> String {
             let set: Vec<String> = set.iter().map(|(n, t)| format!("{n}={}", t.shape)).collect();
             format!("{} {}", write.side, set.join(" "))
         }
+        Verb::Retire { .. } => "retire".to_owned(),
         Verb::Append { .. } => format!("{} comment", write.side),
     }
 }

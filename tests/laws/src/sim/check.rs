@@ -1,41 +1,133 @@
 //! The four properties, on a world at rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use firn_core::settings::{Rules, compile};
 use firn_core::{mapping, masking, plan};
 use firn_model::{
-    Attribute, Audit, Finding, FindingKind, JournalText, Link, Mirror, Shape, Side, Value, Why,
+    Attribute, Audit, Ended, Finding, FindingKind, JournalText, Link, Mirror, Role, Shape, Side,
+    Tombstone, Value, Why,
 };
 
 use super::servicenow::US;
 use super::world::{Violation, World};
 
 pub(crate) fn check(world: &mut World) -> Result<(), Violation> {
-    let rules = compile(world.integration.clone())
-        .map_err(|faults| world.violation(format!("settings: {faults:?}")))?;
-    let audit: Vec<Audit> = world.rows("audit");
-    let findings: Vec<Finding> = world.rows("finding");
-    count(world, &audit, &findings);
-    for record in world.platform.records.keys().cloned().collect::<Vec<_>>() {
-        let link = world
-            .link_of(&record)
-            .ok_or_else(|| world.violation(format!("{record} was told of and has no link")))?;
-        let Some(external) = &link.external else {
-            return Err(world.violation(format!("{record} never got its ticket")));
-        };
-        converges(world, &rules, &record, external.sys_id.as_str(), &link)?;
-        comments(world, &rules, &record, external.sys_id.as_str(), &link)?;
+    world.tenants_apart()?;
+    for at in 0..world.sites.len() {
+        world.at = at;
+        check_site(world)?;
     }
-    keeps(world, &audit, &findings)?;
-    explains(world, &audit)?;
     // Each edit may need a write on each side, be restored once, and be repeated for each fault.
-    let writes = world.servicenow.writes + world.platform.writes;
+    let writes = world.writes();
     let bound = 4 * world.edits + 2 * world.fired + 8;
     if writes > bound {
         return Err(world.violation(format!("quiet: {writes} writes for {} edits", world.edits)));
     }
     Ok(())
+}
+
+fn check_site(world: &mut World) -> Result<(), Violation> {
+    let rules = compile(world.site().integration.clone())
+        .map_err(|faults| world.violation(format!("settings: {faults:?}")))?;
+    let audit: Vec<Audit> = world.rows("audit");
+    let findings: Vec<Finding> = world.rows("finding");
+    count(world, &audit, &findings);
+    for record in world.site().platform.records.keys().cloned().collect::<Vec<_>>() {
+        pair(world, &rules, &findings, &record)?;
+    }
+    one_open_ticket_per_key(world, &findings)?;
+    tickets(world)?;
+    keeps(world, &audit, &findings)?;
+    explains(world, &audit)
+}
+
+/// Without a unique key: at most one *open* ticket once all is quiet. One that a person has worked
+/// in is not closed; somebody is told.
+fn one_open_ticket_per_key(world: &World, findings: &[Finding]) -> Result<(), Violation> {
+    let told = findings.iter().any(|f| f.kind == FindingKind::DuplicateTicket);
+    let mut keys: BTreeMap<&String, Vec<&super::servicenow::Ticket>> = BTreeMap::new();
+    for ticket in world.site().servicenow.tickets.values() {
+        keys.entry(&ticket.columns["correlation_id"]).or_default().push(ticket);
+    }
+    for (key, tickets) in keys {
+        // A pair at rest is looked at no more.
+        let rests =
+            !world.site().platform.records.contains_key(key) || world.site().torn.contains(key);
+        if rests {
+            continue;
+        }
+        let open = tickets.iter().filter(|t| !matches!(t.columns["state"].as_str(), "7" | "8"));
+        let touched = tickets.iter().any(|t| t.touched);
+        if open.count() > 1 && !(touched && told) {
+            return Err(world.violation(format!("two open tickets for {key}")));
+        }
+    }
+    Ok(())
+}
+
+/// A record and its ticket are in step; or they are not to be, and a person knows why.
+fn pair(world: &World, rules: &Rules, findings: &[Finding], record: &str) -> Result<(), Violation> {
+    let torn = world.site().torn.contains(record);
+    let Some(link) = world.link_of(record) else {
+        // An operator's request may have failed, and nobody asked again.
+        let asked_by_hand = matches!(record, "rec-2" | "rec-3");
+        return match asked_by_hand {
+            true => Ok(()),
+            false => Err(world.violation(format!("{record} was told of and has no link"))),
+        };
+    };
+    let told = |kind: FindingKind| {
+        findings.iter().any(|f| f.kind == kind && f.link.as_ref() == Some(&link.id))
+    };
+    match &link.tombstone {
+        Some(Tombstone { why: Ended::Unlinked { .. }, .. }) if torn => return Ok(()),
+        Some(Tombstone { why: Ended::Gone(Side::External), .. }) => {
+            let ticket = link.external.as_ref().map(|e| e.sys_id.to_string()).unwrap_or_default();
+            return match (
+                world.site().servicenow.deleted.contains(&ticket),
+                told(FindingKind::RecordGone),
+            ) {
+                (true, true) => Ok(()),
+                (false, _) => {
+                    Err(world.violation(format!("gone: {record}'s ticket was not deleted")))
+                }
+                (_, false) => Err(world.violation(format!("gone: nobody was told of {record}"))),
+            };
+        }
+        Some(other) => {
+            return Err(world.violation(format!("{record} ended without a reason: {other:?}")));
+        }
+        None => {}
+    }
+    let Some(external) = &link.external else {
+        let attached_to_nothing = told(FindingKind::RecordMissing) && link.attach.is_none();
+        return match attached_to_nothing {
+            true => Ok(()),
+            false => Err(world.violation(format!("{record} never got its ticket"))),
+        };
+    };
+    let Some(ticket) = world.site().servicenow.tickets.get(external.sys_id.as_str()) else {
+        let known = world.site().servicenow.quirks.deletions_hidden
+            && link.external_side.missing
+            && told(FindingKind::RecordMissing);
+        return match known {
+            true => Ok(()),
+            false => {
+                Err(world.violation(format!("gone: {record}'s ticket was deleted, unnoticed")))
+            }
+        };
+    };
+    if link.table.as_str() != ticket.class {
+        return Err(world.violation(format!(
+            "converges: {record}'s ticket is a {}, we believe a {}",
+            ticket.class, link.table
+        )));
+    }
+    if link.role != Role::Secondary {
+        converges(world, rules, record, external.sys_id.as_str(), &link)?;
+    }
+    said_here(world, rules, record, external.sys_id.as_str(), &link)
 }
 
 /// Both sides mean the same, or the field is parked and a person was told.
@@ -50,9 +142,9 @@ fn converges(
         let platform = Shape(BTreeMap::from([(
             mapping::platform_attribute(field)
                 .ok_or_else(|| world.violation(format!("{} has no attribute", field.name)))?,
-            Value::text(world.platform.records[record].fields[field.name.as_str()].clone()),
+            Value::text(world.site().platform.records[record].fields[field.name.as_str()].clone()),
         )]));
-        let columns = &world.servicenow.tickets[ticket].columns;
+        let columns = &world.site().servicenow.tickets[ticket].columns;
         let external = Shape(
             mapping::attributes(field, Side::External)
                 .into_iter()
@@ -90,48 +182,121 @@ fn converges(
     Ok(())
 }
 
-/// Every entry is on the other side exactly once, with its audience, and no echo of any.
-fn comments(
+/// How often something was said on one side, by its users and by us: by audience and text.
+type Said = BTreeMap<(bool, String), [i64; 2]>;
+
+/// What Firn itself writes into a duplicate that it closes.
+fn is_a_note_of_ours(text: &str) -> bool {
+    text.starts_with("Duplicate of ")
+}
+
+fn said_on_record(world: &World, record: &str) -> Said {
+    let mut said = Said::new();
+    let Some(record) = world.site().platform.records.get(record) else { return said };
+    for comment in record.comments.iter().filter(|c| !is_a_note_of_ours(&c.text)) {
+        let public = comment.visibility == "public";
+        let text = match comment.by_user {
+            true => masking::mask(&comment.text).text,
+            false => comment.text.clone(),
+        };
+        said.entry((public, text)).or_default()[usize::from(!comment.by_user)] += 1;
+    }
+    said
+}
+
+fn said_on_ticket(world: &World, ticket: &str) -> Said {
+    let mut said = Said::new();
+    let rows = &world.site().servicenow.journal;
+    for row in rows.iter().filter(|r| r.ticket == ticket && !is_a_note_of_ours(&r.value)) {
+        let ours = row.author == US;
+        // What was said before the pair was made says by whom and when.
+        let bare = row.value.split_once(" UTC, ").and_then(|(_, rest)| rest.split_once(":\n"));
+        let text = match (ours, bare) {
+            (true, Some((_, text))) => text.to_owned(),
+            (true, None) => row.value.clone(),
+            (false, _) => masking::mask(&row.value).text,
+        };
+        said.entry((row.element == "comments", text)).or_default()[usize::from(ours)] += 1;
+    }
+    said
+}
+
+/// Every entry of the ticket's users is on the record exactly once, if its audience lets it, and
+/// none of ours came back.
+fn said_here(
     world: &World,
     rules: &Rules,
     record: &str,
     ticket: &str,
     link: &Link,
 ) -> Result<(), Violation> {
-    let mut platform: BTreeMap<(bool, String), [i64; 2]> = BTreeMap::new();
-    for said in &world.platform.records[record].comments {
-        let public = said.visibility == "public";
-        let text = if said.by_user { masking::mask(&said.text).text } else { said.text.clone() };
-        platform.entry((public, text)).or_default()[usize::from(!said.by_user)] += 1;
-    }
-    let mut external: BTreeMap<(bool, String), [i64; 2]> = BTreeMap::new();
-    for row in world.servicenow.journal.iter().filter(|r| r.ticket == ticket) {
-        let public = row.element == "comments";
-        let text =
-            if row.author == US { row.value.clone() } else { masking::mask(&row.value).text };
-        external.entry((public, text)).or_default()[usize::from(row.author == US)] += 1;
-    }
-    let keys: std::collections::BTreeSet<_> =
-        platform.keys().chain(external.keys()).cloned().collect();
-    for key in keys {
-        let [p_user, p_ours] = platform.get(&key).copied().unwrap_or_default();
-        let [e_user, e_ours] = external.get(&key).copied().unwrap_or_default();
-        let travels = key.0 || rules.settings().journal.work_notes_to_platform;
-        if e_ours != p_user || p_ours != (if travels { e_user } else { 0 }) {
-            return Err(world.violation(format!(
-                "comments: {record} {key:?}: platform {p_user} written, {p_ours} mirrored; external {e_user} written, {e_ours} mirrored"
-            )));
-        }
-    }
+    let notes_travel = rules.settings().journal.work_notes_to_platform;
     for entry in &link.entries {
         let leaked = matches!(&entry.text, JournalText::WorkNote(_))
-            && !rules.settings().journal.work_notes_to_platform
+            && !notes_travel
             && entry.origin.side() == Side::External
             && !matches!(entry.mirror, Mirror::Withheld(_));
         if leaked {
             return Err(
                 world.violation(format!("comments: the work note {:?} would leave", entry.origin))
             );
+        }
+    }
+    if world.site().servicenow.quirks.journal_hidden || world.site().torn.contains(record) {
+        return Ok(());
+    }
+    let (here, there) = (said_on_record(world, record), said_on_ticket(world, ticket));
+    let keys: BTreeSet<_> = here.keys().chain(there.keys()).cloned().collect();
+    for key in keys {
+        let [_, mirrored] = here.get(&key).copied().unwrap_or_default();
+        let [written, _] = there.get(&key).copied().unwrap_or_default();
+        let travels = key.0 || notes_travel;
+        if mirrored != (if travels { written } else { 0 }) {
+            return Err(world.violation(format!(
+                "comments: {ticket} {key:?} was written {written} times, and is {mirrored} times on {record}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Every entry of the records' users is on their ticket exactly once, whichever record it comes from.
+fn tickets(world: &World) -> Result<(), Violation> {
+    if world.site().servicenow.quirks.journal_hidden {
+        return Ok(());
+    }
+    let links: Vec<Link> = world.rows("link");
+    for ticket in world.site().servicenow.tickets.keys() {
+        let on_it: Vec<&Link> = links
+            .iter()
+            .filter(|l| l.external.as_ref().is_some_and(|e| e.sys_id.as_str() == ticket))
+            .collect();
+        // A pair that was taken apart, or whose record is gone, may have said a part of it.
+        let whole = |link: &&&Link| {
+            let record = link.platform_id.as_str();
+            !world.site().torn.contains(record)
+                && world.site().platform.records.contains_key(record)
+                && link.tombstone.is_none()
+        };
+        if on_it.is_empty() || on_it.iter().filter(whole).count() != on_it.len() {
+            continue;
+        }
+        let mut written: BTreeMap<(bool, String), i64> = BTreeMap::new();
+        for link in on_it {
+            for (key, [by_users, _]) in said_on_record(world, link.platform_id.as_str()) {
+                *written.entry(key).or_default() += by_users;
+            }
+        }
+        let there = said_on_ticket(world, ticket);
+        let keys: BTreeSet<_> = written.keys().chain(there.keys()).cloned().collect();
+        for key in keys {
+            let written = written.get(&key).copied().unwrap_or_default();
+            let [_, mirrored] = there.get(&key).copied().unwrap_or_default();
+            if written != mirrored {
+                return Err(world.violation(format!(
+                    "comments: {key:?} was written {written} times on the platform, and is {mirrored} times on {ticket}"
+                )));
+            }
         }
     }
     Ok(())
@@ -161,7 +326,7 @@ fn keeps(world: &World, audit: &[Audit], findings: &[Finding]) -> Result<(), Vio
             },
         )
     };
-    for lost in &world.servicenow.overwritten {
+    for lost in &world.site().servicenow.overwritten {
         let (field, attribute) = match lost.column.as_str() {
             "short_description" => ("title", "short_description"),
             "description" => ("description", "description"),
@@ -179,7 +344,7 @@ fn keeps(world: &World, audit: &[Audit], findings: &[Finding]) -> Result<(), Vio
             )));
         }
     }
-    for lost in &world.platform.overwritten {
+    for lost in &world.site().platform.overwritten {
         if !recorded(Side::Platform, &lost.field, &lost.field, &lost.value) {
             return Err(world.violation(format!(
                 "keeps: {}.{} was {:?}, overwritten without a trace",
@@ -192,18 +357,19 @@ fn keeps(world: &World, audit: &[Audit], findings: &[Finding]) -> Result<(), Vio
 
 /// Each write that a side has seen has its audit line.
 fn explains(world: &World, audit: &[Audit]) -> Result<(), Violation> {
-    for key in &world.platform.keys {
+    for key in &world.site().platform.keys {
         if !audit.iter().any(|line| line.key.as_ref() == Some(key)) {
             return Err(world.violation(format!("explains: no audit line for the write {key}")));
         }
     }
-    for (ticket, body) in &world.servicenow.bodies {
+    for (ticket, body) in &world.site().servicenow.bodies {
         let Some(body) = body.as_object() else { continue };
         let said = body.contains_key("comments") || body.contains_key("work_notes");
         let line = audit.iter().filter(|line| line.side == Some(Side::External)).any(|line| {
             match line.event.as_str() {
                 "append" => said,
                 "create" => body.contains_key("correlation_id"),
+                "retire" => said && body.contains_key("state"),
                 _ => line.fields.iter().filter_map(|w| w.to.as_ref()).all(|shape| {
                     shape.0.iter().all(|(a, v)| {
                         body.get(a.as_str())
@@ -234,6 +400,7 @@ fn count(world: &mut World, audit: &[Audit], findings: &[Finding]) {
             Why::Mirrored => "why: mirrored",
             Why::Guarded => "why: guarded",
             Why::OtherGone => "why: other-gone",
+            Why::Duplicate => "why: duplicate",
             Why::Resolved { .. } | Why::Attached | Why::Evidence | Why::Reopened => continue,
         };
         *world.coverage.entry(what).or_default() += 1;
@@ -245,6 +412,11 @@ fn count(world: &mut World, audit: &[Audit], findings: &[Finding]) {
             FindingKind::MaskedEdit => "finding: masked-edit",
             FindingKind::UnmappedValue => "finding: unmapped-value",
             FindingKind::OverwrittenUnseen => "finding: overwritten-unseen",
+            FindingKind::RecordGone => "finding: record-gone",
+            FindingKind::RecordMissing => "finding: record-missing",
+            FindingKind::Reclassed => "finding: reclassed",
+            FindingKind::DuplicateTicket => "finding: duplicate-ticket",
+            FindingKind::SharedTicket => "finding: shared-ticket",
             _ => continue,
         };
         *world.coverage.entry(what).or_default() += 1;

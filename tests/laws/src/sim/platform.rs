@@ -50,6 +50,10 @@ fn time(at: Millis) -> String {
 }
 
 impl Platform {
+    pub(crate) fn new(clock: i64) -> Platform {
+        Platform { clock, ..Platform::default() }
+    }
+
     /// A user edits fields. Gives the event that tells of it.
     pub(crate) fn edit(&mut self, id: &str, set: &[(&str, &str)], now: Millis) -> String {
         let record = self.records.entry(id.to_owned()).or_default();

@@ -65,14 +65,14 @@ impl Scenario {
     pub fn platform_edits(&mut self, record: &str, set: &[(&str, &str)]) {
         let all = self.filled_in(record, set);
         let now = self.world.now;
-        let event = self.world.platform.edit(record, &all, now);
+        let event = self.world.site_mut().platform.edit(record, &all, now);
         self.world.deliver_event(event);
         self.settle();
     }
 
     /// What is written: of a new record all five fields.
     fn filled_in<'a>(&self, record: &str, set: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-        let new = !self.world.platform.records.contains_key(record);
+        let new = !self.world.site().platform.records.contains_key(record);
         let mut all: Vec<(&str, &str)> = Vec::new();
         if new {
             all.extend([
@@ -92,7 +92,7 @@ impl Scenario {
     pub fn platform_edits_silently(&mut self, record: &str, set: &[(&str, &str)]) {
         let now = self.world.now;
         let all = self.filled_in(record, set);
-        self.world.platform.edit(record, &all, now);
+        self.world.site_mut().platform.edit(record, &all, now);
     }
 
     /// A platform's event as it is.
@@ -112,7 +112,7 @@ impl Scenario {
     /// A platform's user says something.
     pub fn platform_says(&mut self, record: &str, text: &str, visibility: &str) {
         let now = self.world.now;
-        let event = self.world.platform.say(record, text, visibility, now);
+        let event = self.world.site_mut().platform.say(record, text, visibility, now);
         self.world.deliver_event(event);
         self.settle();
     }
@@ -120,13 +120,13 @@ impl Scenario {
     /// The same, and nobody hears of it.
     pub fn platform_says_silently(&mut self, record: &str, text: &str, visibility: &str) {
         let now = self.world.now;
-        self.world.platform.say(record, text, visibility, now);
+        self.world.site_mut().platform.say(record, text, visibility, now);
     }
 
     /// A platform's user deletes a record; the event tells of it unless `status` alone is to.
     pub fn platform_deletes(&mut self, record: &str, status: u16, told: bool) {
         let now = self.world.now;
-        let event = self.world.platform.delete(record, status, now);
+        let event = self.world.site_mut().platform.delete(record, status, now);
         if told {
             self.world.deliver_event(event);
         }
@@ -145,21 +145,21 @@ impl Scenario {
     /// An agent edits a column of a ticket.
     pub fn agent_edits(&mut self, ticket: &str, column: &str, value: &str) {
         let (id, now) = (self.sys_id(ticket), self.world.now);
-        let changed = self.world.servicenow.edit(&id, column, value, now);
+        let changed = self.world.site_mut().servicenow.edit(&id, column, value, now);
         self.tell(changed);
     }
 
     /// An agent writes an entry.
     pub fn agent_says(&mut self, ticket: &str, element: &str, text: &str) {
         let (id, now) = (self.sys_id(ticket), self.world.now);
-        let changed = self.world.servicenow.say(&id, element, text, now);
+        let changed = self.world.site_mut().servicenow.say(&id, element, text, now);
         self.tell(changed);
     }
 
     /// An agent opens a ticket; gives its number.
     pub fn agent_opens(&mut self, class: &str, set: &[(&str, &str)]) -> String {
         let now = self.world.now;
-        let (id, changed) = self.world.servicenow.open(class, set, now);
+        let (id, changed) = self.world.site_mut().servicenow.open(class, set, now);
         self.tell(changed);
         self.column(&id, "number")
     }
@@ -167,66 +167,70 @@ impl Scenario {
     /// An administrator deletes a ticket. No webhook tells of it.
     pub fn admin_deletes(&mut self, ticket: &str) {
         let id = self.sys_id(ticket);
-        self.world.servicenow.delete(&id);
+        self.world.site_mut().servicenow.delete(&id);
     }
 
     /// An administrator makes a ticket another kind of ticket.
     pub fn admin_reclasses(&mut self, ticket: &str, class: &str) {
         let (id, now) = (self.sys_id(ticket), self.world.now);
-        let changed = self.world.servicenow.reclass(&id, class, now);
+        let changed = self.world.site_mut().servicenow.reclass(&id, class, now);
         self.tell(changed);
     }
 
     /// The integration user may not read a ticket any more.
     pub fn admin_hides(&mut self, ticket: &str) {
         let id = self.sys_id(ticket);
-        self.world.servicenow.hidden.push(id);
+        self.world.site_mut().servicenow.hidden.push(id);
     }
 
     /// The integration user may read all tickets again.
     pub fn admin_shows_all(&mut self) {
-        self.world.servicenow.hidden.clear();
+        self.world.site_mut().servicenow.hidden.clear();
     }
 
     /// The instance takes our writes of a column and keeps its value.
     pub fn instance_ignores(&mut self, column: &str) {
-        self.world.servicenow.rules.push(Rule::Ignores(column.to_owned()));
+        self.world.site_mut().servicenow.rules.push(Rule::Ignores(column.to_owned()));
     }
 
     /// A business rule writes something else where we write a column.
     pub fn instance_rewrites(&mut self, column: &str, value: &str) {
-        self.world.servicenow.rules.push(Rule::Rewrites(column.to_owned(), value.to_owned()));
+        self.world
+            .site_mut()
+            .servicenow
+            .rules
+            .push(Rule::Rewrites(column.to_owned(), value.to_owned()));
     }
 
     /// The user may write a column and not read it.
     pub fn instance_hides(&mut self, column: &str) {
-        self.world.servicenow.rules.push(Rule::Hides(column.to_owned()));
+        self.world.site_mut().servicenow.rules.push(Rule::Hides(column.to_owned()));
     }
 
     /// The instance refuses our writes of a column.
     pub fn instance_refuses(&mut self, column: &str) {
-        self.world.servicenow.rules.push(Rule::Refuses(column.to_owned()));
+        self.world.site_mut().servicenow.rules.push(Rule::Refuses(column.to_owned()));
     }
 
     /// The instance does nothing of its own any more.
     pub fn instance_behaves(&mut self) {
-        self.world.servicenow.rules.clear();
+        self.world.site_mut().servicenow.rules.clear();
     }
 
     /// The user may not read the journal, or may again.
     pub fn journal_hidden(&mut self, hidden: bool) {
-        self.world.servicenow.quirks.journal_hidden = hidden;
+        self.world.site_mut().servicenow.quirks.journal_hidden = hidden;
     }
 
     /// The user may not read `sys_audit_delete`.
     pub fn deletions_hidden(&mut self) {
-        self.world.servicenow.quirks.deletions_hidden = true;
+        self.world.site_mut().servicenow.quirks.deletions_hidden = true;
     }
 
     /// How far the clocks are off, in milliseconds: ServiceNow's and the platform's.
     pub fn clocks(&mut self, servicenow: i64, platform: i64) {
-        self.world.servicenow.quirks.clock = servicenow;
-        self.world.platform.clock = platform;
+        self.world.site_mut().servicenow.quirks.clock = servicenow;
+        self.world.site_mut().platform.clock = platform;
     }
 
     /// ServiceNow's webhook as it is, signed.
@@ -282,7 +286,7 @@ impl Scenario {
     /// The integration.
     #[must_use]
     pub fn id(&self) -> IntegrationId {
-        self.world.integration.id.clone()
+        self.world.site().integration.id.clone()
     }
 
     /// The present link of a record.
@@ -308,7 +312,7 @@ impl Scenario {
     }
 
     fn sys_id(&self, ticket: &str) -> String {
-        let tickets = &self.world.servicenow.tickets;
+        let tickets = &self.world.site().servicenow.tickets;
         if tickets.contains_key(ticket) {
             return ticket.to_owned();
         }
@@ -322,25 +326,25 @@ impl Scenario {
     #[must_use]
     pub fn column(&self, ticket: &str, column: &str) -> String {
         let id = self.sys_id(ticket);
-        self.world.servicenow.tickets[&id].columns.get(column).cloned().unwrap_or_default()
+        self.world.site().servicenow.tickets[&id].columns.get(column).cloned().unwrap_or_default()
     }
 
     /// A field of a record.
     #[must_use]
     pub fn field(&self, record: &str, field: &str) -> String {
-        self.world.platform.records[record].fields.get(field).cloned().unwrap_or_default()
+        self.world.site().platform.records[record].fields.get(field).cloned().unwrap_or_default()
     }
 
     /// Whether the platform has a record.
     #[must_use]
     pub fn has_record(&self, record: &str) -> bool {
-        self.world.platform.records.contains_key(record)
+        self.world.site().platform.records.contains_key(record)
     }
 
     /// What is said on a record: text and visibility, without its own users' entries.
     #[must_use]
     pub fn mirrored_to_platform(&self, record: &str) -> Vec<(String, String)> {
-        let comments = &self.world.platform.records[record].comments;
+        let comments = &self.world.site().platform.records[record].comments;
         comments
             .iter()
             .filter(|c| !c.by_user)
@@ -354,6 +358,7 @@ impl Scenario {
         let id = self.sys_id(ticket);
         let ours = |row: &&JournalRow| row.ticket == id && row.author == US;
         self.world
+            .site()
             .servicenow
             .journal
             .iter()
@@ -365,19 +370,19 @@ impl Scenario {
     /// The bodies posted to the platform.
     #[must_use]
     pub fn posted(&self) -> Vec<Json> {
-        self.world.platform.posted.clone()
+        self.world.site().platform.posted.clone()
     }
 
     /// Writes to ServiceNow and to the platform so far.
     #[must_use]
     pub fn writes(&self) -> (u64, u64) {
-        (self.world.servicenow.writes, self.world.platform.writes)
+        (self.world.site().servicenow.writes, self.world.site().platform.writes)
     }
 
     /// How many tickets there are.
     #[must_use]
     pub fn tickets(&self) -> usize {
-        self.world.servicenow.tickets.len()
+        self.world.site().servicenow.tickets.len()
     }
 
     /// Findings of a kind.

@@ -3,11 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use firn_model::{HttpRequest, HttpResponse, Method, Millis, http_date_text, servicenow_text};
+use firn_model::{
+    CorrelationMode, HttpRequest, HttpResponse, Method, Millis, Settings, http_date_text,
+    servicenow_text,
+};
 use serde_json::{Value as Json, json};
 
 pub(crate) struct Ticket {
     pub(crate) class: String,
+    pub(crate) created_by: String,
+    pub(crate) updated_by: String,
+    /// A person has changed it.
+    pub(crate) touched: bool,
     pub(crate) columns: BTreeMap<String, String>,
     pub(crate) mod_count: u32,
     pub(crate) updated: Millis,
@@ -64,6 +71,8 @@ pub(crate) struct Quirks {
     pub(crate) clock: i64,
     /// A class's own columns are left out of the webhook of another class, not sent empty.
     pub(crate) columns_left_out: bool,
+    /// `=` in a query tells `a` from `A`.
+    pub(crate) case_matters: bool,
 }
 
 /// The kinds of tickets that it has.
@@ -96,10 +105,15 @@ pub(crate) const GROUPS: [(&str, &str); 3] = [
 ];
 pub(crate) const USERS: [(&str, &str); 2] = [
     ("0000000000000000000000000000a001", "ann@example.com"),
-    ("0000000000000000000000000000a002", "bob@example.com"),
+    ("0000000000000000000000000000a002", "Bob@Example.com"),
 ];
 
 impl ServiceNow {
+    pub(crate) fn new(settings: &Settings, quirks: Quirks) -> ServiceNow {
+        let unique = settings.correlation.mode == CorrelationMode::Unique;
+        ServiceNow { unique, quirks, ..ServiceNow::default() }
+    }
+
     fn id(&mut self) -> String {
         self.ids += 1;
         format!("{:032x}", self.ids)
@@ -147,8 +161,15 @@ impl ServiceNow {
             columns.insert(column, value);
         }
         settle(&mut columns);
-        let ticket =
-            Ticket { class: class.to_owned(), columns, mod_count: 0, updated: self.clock(now) };
+        let ticket = Ticket {
+            class: class.to_owned(),
+            created_by: by.to_owned(),
+            updated_by: by.to_owned(),
+            touched: by != US,
+            columns,
+            mod_count: 0,
+            updated: self.clock(now),
+        };
         self.tickets.insert(id.clone(), ticket);
         id
     }
@@ -240,6 +261,8 @@ impl ServiceNow {
             settle(&mut ticket.columns);
             ticket.mod_count += 1;
             ticket.updated = at;
+            by.clone_into(&mut ticket.updated_by);
+            ticket.touched |= by != US;
             changed.push(Changed::Ticket(id.to_owned()));
         }
         if by == US && (touched || !said.is_empty()) {
@@ -378,13 +401,18 @@ impl ServiceNow {
             request.path.trim_start_matches("/api/now/table/").split('/').collect();
         match (request.method, parts.as_slice()) {
             (Method::Get, ["task"]) => {
-                let wanted = query("sysparm_query").strip_prefix("number=");
-                let number = |t: &Ticket| t.columns.get("number").cloned();
+                let wanted = query("sysparm_query").split('^').next().unwrap_or_default();
+                let (column, wanted) = wanted.split_once('=').unwrap_or_default();
                 let rows: Vec<Json> = self
                     .tickets
                     .iter()
-                    .filter(|(_, t)| number(t).as_deref() == wanted)
-                    .map(|(id, _)| self.show(id))
+                    .filter(|(_, t)| t.columns.get(column).map(String::as_str) == Some(wanted))
+                    .map(|(id, t)| {
+                        let c = |name: &str| t.columns.get(name).cloned().unwrap_or_default();
+                        json!({ "sys_id": id, "sys_class_name": t.class, "number": c("number"),
+                            "correlation_id": c("correlation_id"), "sys_created_by": t.created_by, "sys_updated_by": t.updated_by,
+                            "active": (!matches!(c("state").as_str(), "7" | "8")).to_string() })
+                    })
                     .collect();
                 (answer(200, json!({ "result": rows })), Vec::new())
             }
@@ -433,7 +461,12 @@ impl ServiceNow {
                 let rows: Vec<Json> = USERS
                     .iter()
                     .filter(|(_, email)| {
-                        query("sysparm_query").starts_with(&format!("email={email}"))
+                        let wanted = query("sysparm_query").strip_prefix("email=");
+                        let wanted = wanted.and_then(|q| q.split('^').next()).unwrap_or_default();
+                        match self.quirks.case_matters {
+                            true => wanted == *email,
+                            false => wanted.eq_ignore_ascii_case(email),
+                        }
                     })
                     .map(|(id, email)| json!({ "sys_id": id, "email": email }))
                     .collect();

@@ -13,13 +13,13 @@ use firn_model::{
     Answer, AnswerBody, Change, CommitError, Configure, CorrelationMode, Event, HttpRequest,
     HttpResponse, Inbound, InboundKind, Integration, IntegrationId, Key, Link, Method, Millis,
     OffOwner, Operation, Owner, PlatformContract, PlatformId, Preset, Remote, Report, Row,
-    Strategy, TenantId,
+    Strategy, TableName, TenantId, TicketType,
 };
 use firn_storage::{Memory, Store};
 
 use super::Coverage;
 use super::platform::Platform;
-use super::servicenow::{Changed, ServiceNow};
+use super::servicenow::{Changed, Quirks, ServiceNow};
 
 /// A property that did not hold.
 #[derive(Debug)]
@@ -36,11 +36,17 @@ impl std::fmt::Display for Violation {
     }
 }
 
+/// What goes wrong around the next commit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Dies {
     BeforeCommit,
     AfterCommit,
+    /// Nothing is stored.
     StoreFails,
+    /// It is stored, and the answer that says so is lost.
+    CommitUnknown,
+    /// Another replica handles the same events, and is first.
+    Overtaken,
 }
 
 /// What the doors of one process lead to; the store outlives it.
@@ -50,6 +56,10 @@ struct Shared {
     requests: RefCell<Vec<HttpRequest>>,
     dies: Cell<Option<Dies>>,
     died: Cell<bool>,
+    /// The events that are being handled, for the other replica.
+    batch: RefCell<Vec<Event>>,
+    /// What the other replica said.
+    others: RefCell<Vec<Report>>,
 }
 
 #[derive(Clone)]
@@ -72,6 +82,16 @@ impl Storage for Doors {
         match self.0.dies.take() {
             None => self.0.store.commit(changes),
             Some(Dies::StoreFails) => Err(CommitError::Failed("disk full".to_owned())),
+            Some(Dies::CommitUnknown) => {
+                self.0.store.commit(changes)?;
+                Err(CommitError::Failed("the connection was lost".to_owned()))
+            }
+            Some(Dies::Overtaken) => {
+                let batch = self.0.batch.borrow().clone();
+                let reports = Engine::new(self.clone()).handle(&batch);
+                self.0.others.borrow_mut().extend(reports);
+                self.0.store.commit(changes)
+            }
             Some(Dies::BeforeCommit) => {
                 self.0.died.set(true);
                 Err(CommitError::Failed("died".to_owned()))
@@ -123,6 +143,15 @@ enum Message {
     Timeout { ticket: String },
 }
 
+/// An integration with a platform and a ServiceNow of its own.
+pub(crate) struct Site {
+    pub(crate) integration: Integration,
+    pub(crate) servicenow: ServiceNow,
+    pub(crate) platform: Platform,
+    /// Records that were once taken apart from their ticket.
+    pub(crate) torn: BTreeSet<String>,
+}
+
 pub(crate) struct World {
     pub(crate) seed: u64,
     verbose: bool,
@@ -130,16 +159,17 @@ pub(crate) struct World {
     pub(crate) now: Millis,
     shared: Rc<Shared>,
     engine: Engine<Doors>,
-    pub(crate) integration: Integration,
-    queue: BTreeMap<(Millis, u64), Message>,
+    /// What shares the store and the process.
+    pub(crate) sites: Vec<Site>,
+    /// The site where something happens at the moment.
+    pub(crate) at: usize,
+    queue: BTreeMap<(Millis, u64), (usize, Message)>,
     messages: u64,
     requests: u64,
     /// Requests of the living process that have no answer yet.
     pending: BTreeSet<String>,
     /// Events whose acknowledgement is awaited, by request number.
-    unacknowledged: BTreeMap<u64, String>,
-    pub(crate) servicenow: ServiceNow,
-    pub(crate) platform: Platform,
+    unacknowledged: BTreeMap<u64, (usize, String)>,
     pub(crate) coverage: Coverage,
     faults: bool,
     pub(crate) edits: u64,
@@ -164,10 +194,16 @@ impl World {
             requests: RefCell::new(Vec::new()),
             dies: Cell::new(None),
             died: Cell::new(false),
+            batch: RefCell::new(Vec::new()),
+            others: RefCell::new(Vec::new()),
         });
-        let integration = integration(&mut rng);
-        let mut servicenow = ServiceNow::default();
-        servicenow.unique = integration.settings.correlation.mode == CorrelationMode::Unique;
+        let mut sites = vec![site(&mut rng, 0, "acme")];
+        // One customer in four has a second integration, or there is a second customer.
+        match rng.u32(0..8) {
+            0 => sites.push(site(&mut rng, 1, "acme")),
+            1 => sites.push(site(&mut rng, 1, "globex")),
+            _ => {}
+        }
         World {
             seed,
             verbose,
@@ -175,14 +211,13 @@ impl World {
             now: start,
             engine: Engine::new(Doors(Rc::clone(&shared))),
             shared,
-            integration,
+            sites,
+            at: 0,
             queue: BTreeMap::new(),
             messages: 0,
             requests: 0,
             pending: BTreeSet::new(),
             unacknowledged: BTreeMap::new(),
-            servicenow,
-            platform: Platform::default(),
             coverage: Coverage::new(),
             faults: true,
             edits: 0,
@@ -197,9 +232,25 @@ impl World {
     pub(crate) fn told(integration: Integration) -> World {
         let mut world = World::new(0, false);
         world.faults = false;
-        world.servicenow.unique = integration.settings.correlation.mode == CorrelationMode::Unique;
-        world.integration = integration;
+        world.sites = vec![Site {
+            servicenow: ServiceNow::new(&integration.settings, Quirks::default()),
+            platform: Platform::default(),
+            torn: BTreeSet::new(),
+            integration,
+        }];
         world
+    }
+
+    pub(crate) fn site(&self) -> &Site {
+        &self.sites[self.at]
+    }
+
+    pub(crate) fn site_mut(&mut self) -> &mut Site {
+        &mut self.sites[self.at]
+    }
+
+    fn site_of(&self, integration: &IntegrationId) -> usize {
+        self.sites.iter().position(|site| site.integration.id == *integration).unwrap_or(0)
     }
 
     pub(crate) fn ask(&mut self, operation: Operation) -> (u16, serde_json::Value) {
@@ -219,7 +270,7 @@ impl World {
 
     pub(crate) fn deliver_webhook(&mut self, changed: &Changed) {
         let body = match changed {
-            Changed::Ticket(id) => self.servicenow.webhook(id, 2),
+            Changed::Ticket(id) => self.sites[self.at].servicenow.webhook(id, 2),
             Changed::Journal(row) => Some(ServiceNow::journal_webhook(row)),
         };
         if let Some(body) = body {
@@ -258,39 +309,54 @@ impl World {
     }
 
     pub(crate) fn run(mut self) -> Result<Coverage, Violation> {
-        let given = Configure {
-            id: self.integration.id.clone(),
-            create: true,
-            slug: None,
-            name: None,
-            base_url: None,
-            platform: Some(self.integration.platform.clone()),
-            enabled: None,
-            preset: None,
-            settings: serde_json::to_value(&self.integration.settings).unwrap_or_default(),
-        };
-        let operation = Operation::Configure { integration: Box::new(given) };
-        self.operate(operation);
-        let steps = self.rng.u32(100..160);
+        for at in 0..self.sites.len() {
+            self.at = at;
+            self.configure();
+        }
+        let steps = self.rng.u32(100..140);
         for _ in 0..steps {
+            self.at = self.rng.usize(0..self.sites.len());
             self.step();
             self.one_ticket_per_key()?;
         }
         self.faults = false;
         self.until_quiet()?;
         for _ in 0..2 {
-            self.reconcile();
+            for at in 0..self.sites.len() {
+                self.at = at;
+                self.reconcile();
+            }
             self.until_quiet()?;
         }
         self.one_ticket_per_key()?;
-        let writes = self.servicenow.writes + self.platform.writes;
+        let writes = self.writes();
         self.now = self.now.plus(3_600_000);
         self.until_quiet()?;
-        if self.servicenow.writes + self.platform.writes != writes {
+        if self.writes() != writes {
             return Err(self.violation("quiet: it wrote again in an hour without edits".to_owned()));
         }
         super::check::check(&mut self)?;
         Ok(self.coverage)
+    }
+
+    fn configure(&mut self) {
+        let integration = &self.site().integration;
+        let given = Configure {
+            id: integration.id.clone(),
+            create: true,
+            slug: None,
+            name: None,
+            base_url: None,
+            platform: Some(integration.platform.clone()),
+            enabled: None,
+            preset: None,
+            settings: serde_json::to_value(&integration.settings).unwrap_or_default(),
+        };
+        self.operate(Operation::Configure { integration: Box::new(given) });
+    }
+
+    pub(crate) fn writes(&self) -> u64 {
+        self.sites.iter().map(|site| site.servicenow.writes + site.platform.writes).sum()
     }
 
     pub(crate) fn violation(&self, what: String) -> Violation {
@@ -316,11 +382,11 @@ impl World {
     }
 
     pub(crate) fn rows<T: serde::de::DeserializeOwned>(&self, kind: &str) -> Vec<T> {
-        let prefix = format!("{kind}/");
+        let prefix = format!("{kind}/{}/", self.site().integration.id);
         let rows = self
             .shared
             .store
-            .scan(&self.integration.tenant, &prefix, None, 10_000)
+            .scan(&self.sites[self.at].integration.tenant, &prefix, None, 10_000)
             .unwrap_or_default();
         rows.iter().filter_map(|row| serde_json::from_str(&row.value).ok()).collect()
     }
@@ -335,14 +401,21 @@ impl World {
             31..=34 => self.comment(),
             35..=36 => self.resolve(),
             37 => self.reconcile(),
-            38..=40 => {
-                let dies = [Dies::BeforeCommit, Dies::AfterCommit, Dies::StoreFails];
-                self.shared.dies.set(Some(dies[self.rng.usize(0..3)]));
+            38..=41 => {
+                let dies = [
+                    Dies::BeforeCommit,
+                    Dies::AfterCommit,
+                    Dies::StoreFails,
+                    Dies::CommitUnknown,
+                    Dies::Overtaken,
+                ];
+                self.shared.dies.set(Some(dies[self.rng.usize(0..dies.len())]));
             }
-            41..=44 => {
+            42..=45 => {
                 let ms = self.rng.u64(0..8_000);
                 self.pass(ms);
             }
+            46 => self.upheaval(),
             _ => {}
         }
         self.advance();
@@ -350,11 +423,12 @@ impl World {
 
     /// Lets time pass, and happen what happens meanwhile.
     fn pass(&mut self, ms: u64) {
-        let until = self.now.plus(ms);
+        let (until, here) = (self.now.plus(ms), self.at);
         while self.next().is_some_and(|next| next <= until) {
             self.advance();
         }
         self.now = self.now.max(until);
+        self.at = here;
     }
 
     /// When something arrives or is due next.
@@ -378,7 +452,8 @@ impl World {
             let Some(entry) = self.queue.first_entry().filter(|e| e.key().0 <= self.now) else {
                 break;
             };
-            let message = entry.remove();
+            let (at, message) = entry.remove();
+            self.at = at;
             batch.extend(self.arrive(message));
         }
         let due = self.shared.store.due(self.now, 3).unwrap_or_default();
@@ -393,12 +468,18 @@ impl World {
             format!("handle {}", batch.iter().map(describe).collect::<Vec<_>>().join(", "))
         });
         let planned = self.shared.dies.get();
-        let reports = self.engine.handle(&batch);
+        self.shared.batch.replace(batch.clone());
+        let mut reports = self.engine.handle(&batch);
+        // Whoever asked is answered by one of them: the one that took it, if any did.
+        let others = self.shared.others.take();
+        reports.extend(others);
         let requests: Vec<HttpRequest> = self.shared.requests.take();
         if planned.is_some() && self.shared.dies.get().is_none() {
             match planned {
                 Some(Dies::BeforeCommit) => self.met("fault: crash before commit"),
                 Some(Dies::AfterCommit) => self.met("fault: crash after commit"),
+                Some(Dies::CommitUnknown) => self.met("fault: commit answer lost"),
+                Some(Dies::Overtaken) => self.met("fault: another replica is first"),
                 _ => self.met("fault: store failed"),
             }
         }
@@ -406,9 +487,10 @@ impl World {
             // The process is gone, with its requests, its connections and what it would have said.
             self.engine = Engine::new(Doors(Rc::clone(&self.shared)));
             self.pending.clear();
-            let lost: Vec<String> =
+            let lost: Vec<(usize, String)> =
                 std::mem::take(&mut self.unacknowledged).into_values().collect();
-            for body in lost {
+            for (at, body) in lost {
+                self.at = at;
                 self.send_event(body, 1_000);
             }
             return;
@@ -416,13 +498,15 @@ impl World {
         for report in reports {
             let Report::Reply { request, reply } = report else { continue };
             self.replies.insert(request, (reply.status, reply.body.clone()));
-            if let Some(body) = self.unacknowledged.remove(&request)
+            if let Some((at, body)) = self.unacknowledged.remove(&request)
                 && reply.status >= 400
             {
+                self.at = at;
                 self.send_event(body, 1_000);
             }
         }
         for request in requests {
+            self.at = self.site_of(&request.integration);
             self.send_request(request);
         }
     }
@@ -431,7 +515,7 @@ impl World {
         self.requests += 1;
         let event = Event::Operate {
             request: self.requests,
-            tenant: self.integration.tenant.clone(),
+            tenant: self.sites[self.at].integration.tenant.clone(),
             operation,
             by: "operator".to_owned(),
         };
@@ -441,7 +525,7 @@ impl World {
 
     fn post(&mut self, delay: u64, message: Message) {
         self.messages += 1;
-        self.queue.insert((self.now.plus(delay), self.messages), message);
+        self.queue.insert((self.now.plus(delay), self.messages), (self.at, message));
     }
 
     // ---- the network ---------------------------------------------------------------------
@@ -458,7 +542,7 @@ impl World {
                 ],
             )),
             Message::Event { body } => {
-                self.unacknowledged.insert(self.requests + 1, body.clone());
+                self.unacknowledged.insert(self.requests + 1, (self.at, body.clone()));
                 Some(self.inbound(InboundKind::PlatformEvent, body, Vec::new()))
             }
             Message::Request { request, answer_lost } => {
@@ -481,8 +565,8 @@ impl World {
         self.requests += 1;
         Event::Inbound(Inbound {
             request: self.requests,
-            tenant: self.integration.tenant.clone(),
-            integration: self.integration.id.clone(),
+            tenant: self.sites[self.at].integration.tenant.clone(),
+            integration: self.sites[self.at].integration.id.clone(),
             kind,
             headers,
             body,
@@ -493,8 +577,8 @@ impl World {
         self.pending.remove(&ticket).then(|| {
             Event::Answer(Answer {
                 ticket,
-                tenant: self.integration.tenant.clone(),
-                integration: self.integration.id.clone(),
+                tenant: self.sites[self.at].integration.tenant.clone(),
+                integration: self.sites[self.at].integration.id.clone(),
                 body,
             })
         })
@@ -514,7 +598,11 @@ impl World {
             let (what, answer) = match self.rng.u32(0..7) {
                 0 => ("fault: connection refused", Some(AnswerBody::NotSent("refused".to_owned()))),
                 1 => ("fault: 503", Some(refuse(503, &[]))),
-                2 => ("fault: 429", Some(refuse(429, &[("retry-after", "2")]))),
+                2 => {
+                    let waits = ["2", "-5", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", ""];
+                    let wait = waits[self.rng.usize(0..waits.len())];
+                    ("fault: 429", Some(refuse(429, &[("retry-after", wait)])))
+                }
                 3 => ("fault: 401", Some(refuse(401, &[]))),
                 4 => {
                     self.met("fault: request lost");
@@ -523,7 +611,16 @@ impl World {
                 5 => {
                     // Overdue, and executed all the same: at most until the transaction limit.
                     delay = self.rng.u64(TIMEOUT..TRANSACTION_LIMIT - 200);
-                    ("fault: late commit", None)
+                    // A create even beyond it, where nothing is promised about that.
+                    let create = request.remote == Remote::Servicenow
+                        && request.method == Method::Post
+                        && !self.site().servicenow.unique;
+                    if create && self.rng.bool() {
+                        delay = self.rng.u64(TRANSACTION_LIMIT..3 * TRANSACTION_LIMIT);
+                        ("fault: commit beyond the limit", None)
+                    } else {
+                        ("fault: late commit", None)
+                    }
                 }
                 _ => {
                     answer_lost = true;
@@ -556,13 +653,13 @@ impl World {
                     self.edit_ticket(&id);
                 }
             }
-            let (response, changed) = self.servicenow.serve(request, self.now);
+            let (response, changed) = self.sites[self.at].servicenow.serve(request, self.now);
             for changed in changed {
                 self.tell(changed);
             }
             response
         } else {
-            let (response, events) = self.platform.serve(request, self.now);
+            let (response, events) = self.sites[self.at].platform.serve(request, self.now);
             if response.status == 409 {
                 self.met("outcome: moved");
             }
@@ -574,6 +671,17 @@ impl World {
         if request.method != Method::Get && self.chance(3) {
             self.met("fault: 500 after commit");
             body = HttpResponse { status: 500, headers: Vec::new(), body: String::new() };
+        }
+        if self.chance(2) {
+            self.met("fault: unusable answer");
+            body.status = 200;
+            let one = request.method != Method::Post && body.body.starts_with("{\"result\":{");
+            body.body = match self.rng.u32(0..if one { 4 } else { 3 }) {
+                0 => "<html>maintenance</html>".to_owned(),
+                1 => String::new(),
+                2 => body.body.chars().take(body.body.len() / 2).collect(),
+                _ => body.body.replace("\"sys_id\":\"0", "\"sys_id\":\"f"),
+            };
         }
         let lost_on_demand = request.remote == Remote::Servicenow
             && request.method != Method::Get
@@ -599,7 +707,7 @@ impl World {
                 if shape < 2 {
                     self.met("fault: webhook without counter");
                 }
-                self.servicenow.webhook(id, shape)
+                self.sites[self.at].servicenow.webhook(id, shape)
             }
             Changed::Journal(row) => Some(ServiceNow::journal_webhook(row)),
         };
@@ -639,8 +747,31 @@ impl World {
 
     // ---- the end -------------------------------------------------------------------------
 
+    /// Rows of a tenant hold nothing of another's.
+    pub(crate) fn tenants_apart(&self) -> Result<(), Violation> {
+        for site in &self.sites {
+            let rows = self.shared.store.scan(&site.integration.tenant, "", None, u32::MAX);
+            let others = self
+                .sites
+                .iter()
+                .enumerate()
+                .filter(|(_, other)| other.integration.tenant != site.integration.tenant);
+            for (n, other) in others {
+                let marks = [format!("token{n}x"), other.integration.id.to_string()];
+                let strange = rows.iter().flatten().find(|row| {
+                    marks.iter().any(|mark| row.value.contains(mark) || row.key.path.contains(mark))
+                });
+                if let Some(row) = strange {
+                    let (tenant, path) = (&site.integration.tenant, &row.key.path);
+                    return Err(self.violation(format!("apart: {path} of {tenant} tells of {n}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Lets everything arrive and everything due happen, until nothing is left to do.
-    fn until_quiet(&mut self) -> Result<(), Violation> {
+    pub(crate) fn until_quiet(&mut self) -> Result<(), Violation> {
         let horizon = self.now.plus(3_600_000);
         for _ in 0..20_000 {
             let Some(next) = self.next() else { return Ok(()) };
@@ -656,19 +787,27 @@ impl World {
     }
 
     fn one_ticket_per_key(&self) -> Result<(), Violation> {
-        let mut keys = BTreeSet::new();
-        for ticket in self.servicenow.tickets.values() {
-            if !keys.insert(&ticket.columns["correlation_id"]) {
-                return Err(
-                    self.violation(format!("two tickets for {}", ticket.columns["correlation_id"]))
-                );
+        for site in &self.sites {
+            let mut keys = BTreeSet::new();
+            if !site.servicenow.unique {
+                continue; // Looked at once all is quiet: see `check`.
+            }
+            for ticket in site.servicenow.tickets.values() {
+                let key = &ticket.columns["correlation_id"];
+                if !key.is_empty() && !keys.insert(key) {
+                    return Err(self.violation(format!("two tickets for {key}")));
+                }
             }
         }
         Ok(())
     }
 
     pub(crate) fn link_of(&self, record: &str) -> Option<Link> {
-        let id = identity::link_id(&self.integration.id, &PlatformId::new(record).ok()?, 1);
+        let id = identity::link_id(
+            &self.sites[self.at].integration.id,
+            &PlatformId::new(record).ok()?,
+            1,
+        );
         self.rows::<Link>("link").into_iter().find(|link| link.id == id)
     }
 }
@@ -685,7 +824,40 @@ fn describe(event: &Event) -> String {
     }
 }
 
-fn integration(rng: &mut fastrand::Rng) -> Integration {
+fn site(rng: &mut fastrand::Rng, n: usize, tenant: &str) -> Site {
+    let integration = integration(rng, n, tenant);
+    let quirks = quirks(rng);
+    Site {
+        servicenow: ServiceNow::new(&integration.settings, quirks),
+        platform: Platform::new(clock(rng)),
+        torn: BTreeSet::new(),
+        integration,
+    }
+}
+
+/// How far a clock is off: mostly right, now and then by seconds or by ten minutes.
+fn clock(rng: &mut fastrand::Rng) -> i64 {
+    match rng.u32(0..8) {
+        0 => rng.i64(-4_000..4_000),
+        1 => rng.i64(-600_000..600_000),
+        _ => 0,
+    }
+}
+
+/// What documents do not settle, one way or the other.
+fn quirks(rng: &mut fastrand::Rng) -> Quirks {
+    Quirks {
+        comment_is_no_update: rng.u32(0..4) == 0,
+        no_change_counts: rng.u32(0..4) == 0,
+        deletions_hidden: rng.u32(0..4) == 0,
+        journal_hidden: rng.u32(0..16) == 0,
+        clock: clock(rng),
+        columns_left_out: rng.bool(),
+        case_matters: rng.bool(),
+    }
+}
+
+fn integration(rng: &mut fastrand::Rng, n: usize, tenant: &str) -> Integration {
     let mut settings = preset::settings(Preset::Incidents);
     settings.request_timeout = TIMEOUT;
     settings.correlation.transaction_limit = TRANSACTION_LIMIT;
@@ -696,6 +868,12 @@ fn integration(rng: &mut fastrand::Rng) -> Integration {
         [Strategy::LastWriteWins, Strategy::OwnershipPriority, Strategy::ManualReview]
             [rng.usize(0..3)];
     settings.journal.work_notes_to_platform = rng.bool();
+    if rng.bool() {
+        settings.tickets.push(TicketType {
+            table: TableName::new("problem").unwrap_or_else(|_| unreachable!()),
+            when: Some("false".to_owned()),
+        });
+    }
     for field in settings.fields.values_mut() {
         field.owner = Some([Owner::Platform, Owner::External, Owner::Shared][rng.usize(0..3)]);
         field.off_owner = Some(
@@ -706,9 +884,9 @@ fn integration(rng: &mut fastrand::Rng) -> Integration {
         field.external_priority = Some(rng.i32(0..3));
     }
     Integration {
-        id: IntegrationId::new("int-1").unwrap_or_else(|_| unreachable!()),
-        tenant: TenantId::new("acme").unwrap_or_else(|_| unreachable!()),
-        slug: "prod-snow".to_owned(),
+        id: IntegrationId::new(format!("int-{}", n + 1)).unwrap_or_else(|_| unreachable!()),
+        tenant: TenantId::new(tenant).unwrap_or_else(|_| unreachable!()),
+        slug: format!("snow-{n}"),
         name: "Production ServiceNow".to_owned(),
         base_url: "https://example.service-now.com".to_owned(),
         platform: PlatformContract {

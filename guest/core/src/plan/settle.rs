@@ -1,0 +1,392 @@
+//! What should be: each field is looked at by itself. Agreement becomes the base, a difference
+//! becomes a want, waits for a person, or is left alone; and somebody is told.
+
+use firn_model::{
+    Base, Cause, Conflict, ConflictState, Ended, FieldState, FindingKind, GonePolicy, Owner,
+    Parked, ParkedWhy, Revision, Role, Seen, Shape, Side, Tombstone, Value, Verb, Why,
+};
+
+use super::{Planner, Want, circumstances, context, mask_shape};
+use crate::merge::{self, Moved, Verdict};
+use crate::settings::FieldMapping;
+use crate::{identity, land, mapping};
+
+impl Planner<'_> {
+    /// Looks at every field: agreement becomes the base, differences become wants.
+    pub(super) fn settle(&mut self) {
+        let rules = self.rules;
+        let table = self.link.table.clone();
+        for field in rules.fields(&table) {
+            let Some(mut state) = self.link.fields.remove(&field.name) else { continue };
+            // A link that shares its ticket only hears of its status.
+            let shared = self.link.role == Role::Secondary && field.name != rules.lifecycle().field;
+            if !shared && self.applies(field, &state) {
+                match self.link.tombstone.clone() {
+                    None => self.settle_field(field, &mut state),
+                    Some(tombstone) => self.settle_ended(field, &mut state, &tombstone),
+                }
+            }
+            self.link.fields.insert(field.name.clone(), state);
+        }
+    }
+
+    /// Whether the field is synchronised at the moment. A condition that cannot be evaluated is
+    /// told, and does not hold.
+    pub(super) fn applies(&mut self, field: &FieldMapping, state: &FieldState) -> bool {
+        let Some(condition) = &field.when else { return true };
+        let context = context(&self.link, state);
+        condition.holds(&context).unwrap_or_else(|why| {
+            self.finding(
+                FindingKind::TemplateFailed,
+                field,
+                format!("the condition of {} cannot be evaluated: {why}", field.name),
+            );
+            false
+        })
+    }
+
+    /// One side is gone, or the pair was taken apart: nothing is carried. What happens on the side
+    /// that is left is told, and it is closed if the settings want it.
+    fn settle_ended(&mut self, field: &FieldMapping, state: &mut FieldState, end: &Tombstone) {
+        let Ended::Gone(gone) = &end.why else { return };
+        let left = gone.other();
+        let lifecycle = self.rules.lifecycle();
+        if lifecycle.gone == GonePolicy::Close && field.name == lifecycle.field {
+            let closed = lifecycle.closed.first().cloned();
+            if let (Some(value), Some(attribute), Some(seen)) =
+                (closed, mapping::platform_attribute(field), state.shape(left))
+            {
+                let wanted = Shape::one(attribute, Value::text(value));
+                let there = match left {
+                    Side::Platform => mapping::same(field, left, seen, &wanted),
+                    Side::External => mapping::agree(field, &wanted, seen),
+                };
+                if !there && state.parked.is_none() {
+                    let (of, chosen) = (wanted.clone(), (left == Side::Platform).then_some(wanted));
+                    let want = Want { field: field.clone(), of, chosen, why: Why::OtherGone };
+                    self.want(left, want);
+                }
+                return;
+            }
+        }
+        let base = state.base.as_ref().map(|base| match left {
+            Side::Platform => &base.platform,
+            Side::External => &base.external,
+        });
+        let unseen = matches!((base, state.shape(left)), (Some(base), Some(now)) if !mapping::same(field, left, base, now));
+        if unseen {
+            self.finding(
+                FindingKind::UnseenEdit,
+                field,
+                format!("{} was changed on the {left} side and has nowhere to go: the other record is gone", field.name),
+            );
+        }
+    }
+
+    fn settle_field(&mut self, field: &FieldMapping, state: &mut FieldState) {
+        self.watch_ghost(field, state);
+        if self.land_early(field, state) == InFlight::Yes {
+            return;
+        }
+        if self.link.external.is_none() || self.stays_parked(field, state) {
+            return;
+        }
+        if let Some(verdict) = self.decided(field, state) {
+            return self.carry_decision(field, state, verdict);
+        }
+        if self.ask_the_time(field, state) {
+            return;
+        }
+        let circumstances = circumstances(&self.link, self.now);
+        match merge::verdict(field, state, circumstances) {
+            Verdict::Settled => {}
+            Verdict::Agreed => agree(state),
+            Verdict::Carry { to, why } => {
+                if let Some(of) = state.shape(to.other()).cloned() {
+                    self.want(to, Want { field: field.clone(), of, chosen: None, why });
+                }
+            }
+            Verdict::Park(ParkedWhy::Guarded) => {
+                park(state, ParkedWhy::Guarded);
+                let text = format!(
+                    "{} was changed in a way that a guard forbids, and is left as it is on both sides until one of them changes it again",
+                    field.name
+                );
+                self.finding(FindingKind::Guarded, field, text);
+            }
+            Verdict::Park(why) => {
+                park(state, why);
+                let text = format!(
+                    "{} was changed by the side that does not own it, and is kept there; the owner's next change overwrites it",
+                    field.name
+                );
+                self.finding(FindingKind::Kept, field, text);
+            }
+            Verdict::Conflict => self.open_conflict(field, state),
+        }
+    }
+
+    /// Two edits can only be put in order on clocks that are known: a side that never answered is
+    /// read first, and its answer's date tells.
+    fn ask_the_time(&mut self, field: &FieldMapping, state: &FieldState) -> bool {
+        let (Some(base), Some(platform), Some(external)) =
+            (&state.base, &state.platform, &state.external)
+        else {
+            return false;
+        };
+        let apart = merge::moved(field, base, &platform.shape, &external.shape) == Moved::Apart;
+        let mut asked = false;
+        for side in Side::BOTH {
+            let may_read = self.rules.may_read(side);
+            let known = self.link.side_mut(side);
+            if apart && known.clock.is_none() && may_read && !known.missing {
+                known.look |= known.exchange.is_none();
+                asked = true;
+            }
+        }
+        asked
+    }
+
+    /// A write under way that is seen to have landed before its answer came: that is agreement on
+    /// what was sent, even if the other side has moved on meanwhile.
+    fn land_early(&mut self, field: &FieldMapping, state: &mut FieldState) -> InFlight {
+        for side in Side::BOTH {
+            let Some(flight) = &self.link.side(side).flight else { continue };
+            let Verb::Update { set, .. } = &flight.write.verb else { continue };
+            let Some(translated) = set.get(&field.name) else { continue };
+            let landed = state
+                .seen(side)
+                .filter(|seen| mapping::agree_from(field, side, &seen.shape, &translated.of));
+            if let Some(seen) = landed {
+                let between = land::changes_between(&flight.write, seen.revision.as_ref());
+                let (ours, theirs) = (seen.shape.clone(), translated.of.clone());
+                let base = Some(match side {
+                    Side::External => Base { platform: theirs, external: ours },
+                    Side::Platform => Base { platform: ours, external: theirs },
+                });
+                if state.base != base && between > 1 {
+                    let text = land::overwritten_text(&field.name);
+                    self.finding(FindingKind::OverwrittenUnseen, field, text);
+                }
+                state.base = base;
+            }
+            return InFlight::Yes;
+        }
+        InFlight::No
+    }
+
+    /// Tells when a write of ours seems to have taken effect late, over what came after it.
+    fn watch_ghost(&mut self, field: &FieldMapping, state: &mut FieldState) {
+        let (Some(ghost), Some(seen)) = (&mut state.ghost, &state.external) else { return };
+        let count = |revision: Option<Revision>| match revision {
+            Some(Revision::External { mod_count: Some(n), .. }) => n,
+            _ => 0,
+        };
+        let since = count(seen.revision).saturating_sub(count(ghost.revision));
+        let over = seen.revision.is_some_and(|revision| revision.at() > ghost.until);
+        let agrees = mapping::agree(field, &ghost.of, &seen.shape);
+        ghost.departed |= !agrees;
+        // The ghost over other words for the same; an edit and then the ghost; or an edit, the
+        // ghost, and an edit again.
+        let reworded = seen.shape != ghost.shape;
+        if (agrees && (ghost.departed || reworded || since > 1)) || since > 2 {
+            state.ghost = None;
+            self.finding(
+                FindingKind::OverwrittenUnseen,
+                field,
+                land::overwritten_text(&field.name),
+            );
+            return;
+        }
+        if over {
+            state.ghost = None;
+        }
+    }
+
+    /// A parked field is left alone until something changes; agreement always frees it.
+    fn stays_parked(&mut self, field: &FieldMapping, state: &mut FieldState) -> bool {
+        let Some(parked) = state.parked.clone() else { return false };
+        let agreed = match (&state.platform, &state.external) {
+            (Some(p), Some(e)) => mapping::agree(field, &p.shape, &e.shape),
+            _ => false,
+        };
+        if agreed {
+            state.parked = None;
+            if let ParkedWhy::Conflict(_) = parked.why {
+                self.report_conflict(field, state, &parked, ConflictState::Closed { at: self.now });
+            }
+            return false;
+        }
+        // By meaning: New and In Progress are both `open`, and no change.
+        let changed = |side: Side, then: &Option<Shape>| match (state.shape(side), then) {
+            (Some(now), Some(then)) => !mapping::same(field, side, now, then),
+            (now, then) => now != then.as_ref(),
+        };
+        let platform_changed = changed(Side::Platform, &parked.platform);
+        let external_changed = changed(Side::External, &parked.external);
+        if !platform_changed && !external_changed {
+            return true;
+        }
+        match &parked.why {
+            // New edits update the same conflict.
+            ParkedWhy::Conflict(_) => {
+                let why = parked.why.clone();
+                self.report_conflict(field, state, &parked, ConflictState::Open);
+                park(state, why);
+                true
+            }
+            // Only the owner's next change overwrites what was kept. It stays parked until both
+            // agree: an owner who thinks better of it leaves everything as it was.
+            ParkedWhy::Kept => {
+                let owner = match field.owner {
+                    Owner::Platform => (platform_changed, Side::External),
+                    Owner::External => (external_changed, Side::Platform),
+                    Owner::Shared => {
+                        state.parked = None;
+                        return false;
+                    }
+                };
+                if let (true, to) = owner
+                    && let (Some(of), Some(there)) =
+                        (state.shape(to.other()).cloned(), state.shape(to))
+                    && merge::may_write(field, to, there, &of)
+                {
+                    let want = Want { field: field.clone(), of, chosen: None, why: Why::Carried };
+                    self.want(to, want);
+                }
+                true
+            }
+            _ => {
+                state.parked = None;
+                false
+            }
+        }
+    }
+
+    /// A person's decision, as long as both sides are as the person saw them (or as decided).
+    fn decided(&self, field: &FieldMapping, state: &mut FieldState) -> Option<Shape> {
+        let decision = state.decision.as_ref()?;
+        let target = &decision.platform;
+        let platform_fits = match state.shape(Side::Platform) {
+            None => decision.seen.0.is_none(),
+            Some(now) => {
+                Some(now) == decision.seen.0.as_ref()
+                    || mapping::same(field, Side::Platform, now, target)
+            }
+        };
+        let external_fits = state.shape(Side::External).is_some_and(|now| {
+            Some(now) == decision.seen.1.as_ref() || mapping::agree(field, target, now)
+        });
+        if platform_fits && external_fits {
+            Some(target.clone())
+        } else {
+            state.decision = None;
+            None
+        }
+    }
+
+    fn carry_decision(&mut self, field: &FieldMapping, state: &mut FieldState, target: Shape) {
+        let Some(external) = state.shape(Side::External).cloned() else { return };
+        let (by, cause) =
+            state.decision.as_ref().map(|d| (d.by.clone(), d.cause)).unwrap_or_default();
+        // A platform that has never shown the field has nothing to be mended.
+        let platform_done = state
+            .shape(Side::Platform)
+            .is_none_or(|platform| mapping::same(field, Side::Platform, platform, &target));
+        let external_done = mapping::agree(field, &target, &external);
+        if platform_done && external_done {
+            state.decision = None;
+            agree(state);
+            return;
+        }
+        // ServiceNow first: the platform is then given what both are to agree on.
+        let why = match cause {
+            Cause::Conflict => Why::Resolved { by },
+            Cause::Reopen => Why::Reopened,
+        };
+        let field = field.clone();
+        if external_done {
+            let want = Want { field, of: external, chosen: Some(target), why };
+            self.want(Side::Platform, want);
+        } else {
+            self.want(Side::External, Want { field, of: target, chosen: None, why });
+        }
+    }
+
+    fn want(&mut self, to: Side, want: Want) {
+        // Of several links on one ticket one speaks for it; the others only hear of its status.
+        let may = match self.link.role {
+            Role::Sole | Role::Primary => true,
+            Role::Secondary => {
+                to == Side::Platform && want.field.name == self.rules.lifecycle().field
+            }
+        };
+        // A link that another generation has taken over from only brings its entries home.
+        if may && self.link.successor.is_none() && self.rules.may_write(to) {
+            self.wants.entry(to).or_default().push(want);
+        }
+    }
+
+    fn open_conflict(&mut self, field: &FieldMapping, state: &mut FieldState) {
+        self.link.sequence += 1;
+        let id = identity::conflict_id(&self.link, &field.name);
+        park(state, ParkedWhy::Conflict(id));
+        if let Some(parked) = state.parked.clone() {
+            self.report_conflict(field, state, &parked, ConflictState::Open);
+        }
+        let text = format!(
+            "both sides changed {}; choose a value with `firn conflict resolve`",
+            field.name
+        );
+        self.finding(FindingKind::Conflict, field, text);
+    }
+
+    fn report_conflict(
+        &mut self,
+        field: &FieldMapping,
+        state: &FieldState,
+        parked: &Parked,
+        now: ConflictState,
+    ) {
+        let ParkedWhy::Conflict(id) = &parked.why else { return };
+        let masked = |seen: &Seen| Seen { shape: mask_shape(&seen.shape), ..seen.clone() };
+        self.effects.conflicts.push(Conflict {
+            id: id.clone(),
+            integration: self.link.integration.clone(),
+            link: self.link.id.clone(),
+            number: self.link.external.as_ref().and_then(|e| e.number.clone()),
+            field: field.name.clone(),
+            platform: state.platform.as_ref().map(masked),
+            external: state.external.as_ref().map(masked),
+            base: state.base.as_ref().map(|base| Base {
+                platform: mask_shape(&base.platform),
+                external: mask_shape(&base.external),
+            }),
+            opened: self.now,
+            updated: self.now,
+            state: now,
+        });
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum InFlight {
+    Yes,
+    No,
+}
+
+pub(super) fn park(state: &mut FieldState, why: ParkedWhy) {
+    state.parked = Some(Parked {
+        why,
+        platform: state.shape(Side::Platform).cloned(),
+        external: state.shape(Side::External).cloned(),
+    });
+}
+
+/// Both sides mean the same: that is the new base.
+fn agree(state: &mut FieldState) {
+    if let (Some(platform), Some(external)) = (&state.platform, &state.external) {
+        state.base =
+            Some(Base { platform: platform.shape.clone(), external: external.shape.clone() });
+    }
+}

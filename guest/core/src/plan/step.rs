@@ -1,0 +1,371 @@
+//! What to do next: of what should be, the one request that a side is sent now.
+
+use std::collections::BTreeMap;
+
+use firn_model::{
+    Audit, Ended, Exchange, ExchangeKind, Expectation, FindingKind, Flight, Mirror, ParkedWhy,
+    Phase, Search, Shape, Side, Step, Tombstone, Translated, Value, Verb, Why, Write, Written,
+};
+
+use super::settle::park;
+use super::{Planner, Want, mask_shape};
+use crate::mapping::{self, Untranslatable};
+use crate::settings::FieldMapping;
+use crate::{identity, journal, wire};
+
+/// How often a paused integration is looked at. In milliseconds.
+const PAUSE: u64 = 2_000;
+
+/// How soon a ticket that another link writes to is looked at again. In milliseconds.
+const BUSY: u64 = 500;
+
+impl Planner<'_> {
+    /// The next step of a side: at most one request under way, at most one write in flight.
+    pub(super) fn step(&mut self, side: Side) -> Step {
+        let now = self.now;
+        let state = self.link.side_mut(side);
+        if let Some(exchange) = &state.exchange {
+            return Step::Wait(exchange.deadline);
+        }
+        if state.halted {
+            return Step::Settled;
+        }
+        // Paused: what is under way comes to its end, nothing new is begun.
+        if !self.rules.integration().enabled && state.flight.is_none() {
+            return Step::Wait(now.plus(PAUSE));
+        }
+        // One write at a time to a ticket, whichever link it comes from.
+        if side == Side::External && self.neighbours.busy && state.flight.is_none() {
+            return Step::Wait(now.plus(BUSY));
+        }
+        let paused = state.not_before.filter(|until| *until > now);
+        let Some(kind) = self.next(side) else {
+            self.link.side_mut(side).one_by_one = false;
+            return Step::Settled;
+        };
+        match paused {
+            Some(until) => Step::Wait(until),
+            None => self.exchange(side, kind),
+        }
+    }
+
+    fn next(&mut self, side: Side) -> Option<ExchangeKind> {
+        match self.link.side(side).search {
+            Some(Search::Class) => return Some(ExchangeKind::Class),
+            Some(Search::Deletion) => return Some(ExchangeKind::Deletion),
+            None => {}
+        }
+        if let Some(flight) = &self.link.side(side).flight {
+            return Some(asks(flight));
+        }
+        if let Some(tombstone) = self.link.tombstone.clone() {
+            return self.last_words(side, &tombstone);
+        }
+        if side == Side::External && self.link.external.is_none() {
+            if let Some(number) = &self.link.attach {
+                return Some(ExchangeKind::Locate(number.clone()));
+            }
+            self.link.draft.as_ref()?;
+            // The platform's record is being read: the ticket is to show all of it.
+            let platform = &self.link.platform_side;
+            if platform.look || platform.exchange.is_some() {
+                return None;
+            }
+            return self.rules.may_write(side).then(|| self.create());
+        }
+        if !self.rules.may_read(side) {
+            self.link.side_mut(side).look = false;
+        }
+        let state = self.link.side(side);
+        if state.look {
+            return Some(ExchangeKind::Read);
+        }
+        if state.look_twins {
+            return Some(ExchangeKind::Find);
+        }
+        if side == Side::External
+            && let Some(kind) = self.retire()
+        {
+            return Some(kind);
+        }
+        if self.link.side(side).missing {
+            return None;
+        }
+        self.update(side).or_else(|| self.append(side)).or_else(|| {
+            let journal = side == Side::External && self.link.side(side).look_journal;
+            journal.then_some(ExchangeKind::Journal)
+        })
+    }
+
+    /// What is still done for a link at rest: the side that is left may have to be closed. Entries
+    /// that had no time to travel are told of.
+    fn last_words(&mut self, side: Side, end: &Tombstone) -> Option<ExchangeKind> {
+        for i in 0..self.link.entries.len() {
+            let waits = self.link.entries.get(i).is_some_and(|e| e.mirror == Mirror::Pending);
+            if waits && let Some(entry) = self.link.entries.get_mut(i) {
+                let from = entry.origin.side();
+                entry.mirror = Mirror::Withheld("the pair is no longer kept in step".to_owned());
+                if end.why == Ended::Gone(from.other()) {
+                    let text = format!(
+                        "an entry of the {from} side has nowhere to go: the other record is gone"
+                    );
+                    self.find(FindingKind::UnseenEdit, None, text);
+                }
+            }
+        }
+        match end.why {
+            Ended::Gone(gone) if gone != side => self.update(side),
+            _ => None,
+        }
+    }
+
+    fn exchange(&mut self, side: Side, kind: ExchangeKind) -> Step {
+        self.link.sequence += 1;
+        let number = self.link.sequence;
+        let timeout = self.rules.settings().request_timeout;
+        let exchange = Exchange {
+            kind,
+            number,
+            since: self.now,
+            // The host gives up in time and says so; a little later nobody will.
+            deadline: self.now.plus(wire::QUEUE + timeout + timeout / 4 + 100),
+        };
+        let state = self.link.side_mut(side);
+        match exchange.kind {
+            ExchangeKind::Read => state.look = false,
+            ExchangeKind::Journal => state.look_journal = false,
+            ExchangeKind::Send => self.audit_write(side),
+            ExchangeKind::Find => state.look_twins = false,
+            ExchangeKind::Locate(_)
+            | ExchangeKind::Class
+            | ExchangeKind::Deletion
+            | ExchangeKind::LookUp { .. } => {}
+        }
+        self.link.side_mut(side).exchange = Some(exchange.clone());
+        Step::Exchange(exchange)
+    }
+
+    /// Every write has its audit line; a write that is sent again has no second one.
+    fn audit_write(&mut self, side: Side) {
+        let Some(flight) = &mut self.link.side_mut(side).flight else { return };
+        flight.attempts += 1;
+        if flight.attempts > 1 {
+            return;
+        }
+        let flight = flight.clone();
+        let event = match flight.write.verb {
+            Verb::Create { .. } => "create",
+            Verb::Update { .. } => "update",
+            Verb::Append { .. } => "append",
+            Verb::Retire { .. } => "retire",
+        };
+        self.effects.audit.push(Audit {
+            integration: self.link.integration.clone(),
+            link: Some(self.link.id.clone()),
+            at: self.now,
+            event: event.to_owned(),
+            key: Some(flight.write.key.clone()),
+            side: Some(side),
+            fields: flight.write.reasons.iter().map(mask_written).collect(),
+            note: None,
+        });
+    }
+
+    fn fly(
+        &mut self,
+        side: Side,
+        verb: Verb,
+        expect: Expectation,
+        reasons: Vec<Written>,
+    ) -> ExchangeKind {
+        let key = identity::next_key(&mut self.link);
+        // The platform compares `expect` itself; ServiceNow cannot, so look just before.
+        // (A twin was just found to be there and open.)
+        let phase = match (side, &verb) {
+            (Side::Platform, _) | (_, Verb::Retire { .. }) => Phase::Sending,
+            (Side::External, _) => Phase::Checking,
+        };
+        let flight =
+            Flight { write: Write { key, side, verb, expect, reasons }, phase, attempts: 0 };
+        let kind = asks(&flight);
+        self.link.side_mut(side).flight = Some(flight);
+        kind
+    }
+
+    /// A new ticket: the draft, and every mapped field that the platform has shown.
+    fn create(&mut self) -> ExchangeKind {
+        let rules = self.rules;
+        let table = self.link.table.clone();
+        let mut set = rules.constants(&table);
+        set.extend(self.link.draft.clone().unwrap_or_default().set);
+        let mut reasons = vec![Written { field: None, from: None, to: None, why: Why::Created }];
+        for field in rules.fields(&table) {
+            let Some(state) = self.link.fields.get(&field.name).cloned() else { continue };
+            if !self.applies(field, &state) {
+                continue;
+            }
+            let shape = state.shape(Side::Platform);
+            let Some(shape) = shape.filter(|s| !s.is_empty()) else { continue };
+            // What cannot be translated now is dealt with once the ticket is there.
+            if let Ok(columns) = mapping::to_external(field, shape, None, &self.link.references) {
+                reasons.push(Written {
+                    field: Some(field.name.clone()),
+                    from: None,
+                    to: Some(columns.shape.clone()),
+                    why: Why::Created,
+                });
+                set.extend(columns.with);
+                set.extend(columns.shape.0);
+            }
+        }
+        let key = self.link.key.clone();
+        let column = self.rules.settings().correlation.column.clone();
+        set.insert(column, Value::text(key.as_str()));
+        self.fly(Side::External, Verb::Create { key, set }, Expectation::default(), reasons)
+    }
+
+    fn update(&mut self, side: Side) -> Option<ExchangeKind> {
+        let mut set = BTreeMap::new();
+        let mut with = BTreeMap::new();
+        let mut expect =
+            Expectation { revision: self.link.side(side).revision, ..Expectation::default() };
+        let mut reasons = Vec::new();
+        for want in self.wants.remove(&side).unwrap_or_default() {
+            let name = want.field.name.clone();
+            let present = self.link.fields.get(&name).and_then(|s| s.shape(side)).cloned();
+            let columns = match self.translate(side, &want, present.as_ref()) {
+                Ok(columns) => columns,
+                Err(Untranslatable::LookUp(row)) => {
+                    let mapping::LookUp { table, key, value } = row;
+                    return Some(ExchangeKind::LookUp { table, key, value });
+                }
+                Err(why) => {
+                    self.park_untranslatable(&want.field, &why);
+                    continue;
+                }
+            };
+            reasons.push(Written {
+                field: Some(name.clone()),
+                from: present.clone(),
+                to: Some(columns.shape.clone()),
+                why: want.why,
+            });
+            expect.fields.insert(name.clone(), present);
+            with.extend(columns.with);
+            set.insert(name, Translated { shape: columns.shape, of: want.of });
+            if self.link.side(side).one_by_one {
+                break;
+            }
+        }
+        (!set.is_empty()).then(|| self.fly(side, Verb::Update { set, with }, expect, reasons))
+    }
+
+    fn translate(
+        &self,
+        side: Side,
+        want: &Want,
+        present: Option<&Shape>,
+    ) -> Result<mapping::Columns, Untranslatable> {
+        if let (Side::Platform, Some(chosen)) = (side, &want.chosen) {
+            return Ok(mapping::Columns { shape: chosen.clone(), with: BTreeMap::new() });
+        }
+        // What ServiceNow itself gave the platform can be given anew, whatever its form.
+        let base = self.link.fields.get(&want.field.name).and_then(|s| s.base.as_ref());
+        let given = base.and_then(|b| mapping::to_platform(&want.field, &b.external).ok());
+        if side == Side::Platform
+            && given.as_ref() != present
+            && present.is_some_and(|shape| mapping::loses_on_the_way_out(&want.field, shape))
+        {
+            return Err(Untranslatable::Lossy);
+        }
+        mapping::translate(&want.field, side.other(), &want.of, present, &self.link.references)
+    }
+
+    fn park_untranslatable(&mut self, field: &FieldMapping, why: &Untranslatable) {
+        let name = &field.name;
+        let (why, kind, text) = match why {
+            Untranslatable::Unmapped => (
+                ParkedWhy::Unmapped,
+                FindingKind::UnmappedValue,
+                format!("{name} has a value that the value map does not know; add it to the map"),
+            ),
+            Untranslatable::Lossy | Untranslatable::OneWay => (
+                ParkedWhy::Masked,
+                FindingKind::MaskedEdit,
+                format!(
+                    "{name} was edited where it is masked, cut or without its markup; the original on the other side is not overwritten"
+                ),
+            ),
+            Untranslatable::UnknownReference | Untranslatable::LookUp(_) => (
+                ParkedWhy::Reference,
+                FindingKind::UnknownReference,
+                format!(
+                    "{name} names somebody or something that cannot be found by its key, or not exactly once"
+                ),
+            ),
+            Untranslatable::Template(why) => (
+                ParkedWhy::Template,
+                FindingKind::TemplateFailed,
+                format!("the template of {name} cannot be rendered: {why}"),
+            ),
+        };
+        if let Some(state) = self.link.fields.get_mut(name) {
+            park(state, why);
+        }
+        self.finding(kind, field, text);
+    }
+
+    /// Closes a further ticket that was made for our key.
+    fn retire(&mut self) -> Option<ExchangeKind> {
+        let twin = self.link.twins.first()?.clone();
+        if !self.rules.may_write(Side::External) {
+            return None;
+        }
+        let mut set = self.rules.closing(&twin.table)?;
+        let own = self.link.external.as_ref().and_then(|e| e.number.clone()).unwrap_or_default();
+        let note = format!(
+            "Duplicate of {own}: made for the same record after an answer was lost. Closed by Firn."
+        );
+        set.insert(mapping::attribute("work_notes"), Value::text(note));
+        let reasons = vec![Written {
+            field: None,
+            from: None,
+            to: Some(Shape(set.clone())),
+            why: Why::Duplicate,
+        }];
+        Some(self.fly(Side::External, Verb::Retire { twin, set }, Expectation::default(), reasons))
+    }
+
+    fn append(&mut self, side: Side) -> Option<ExchangeKind> {
+        if !self.rules.may_write(side) {
+            return None;
+        }
+        let entry = journal::next(self.rules, &self.link, &self.neighbours, side)?.clone();
+        let why = match entry.origin {
+            firn_model::EntryOrigin::Firn(_) => Why::Evidence,
+            _ => Why::Mirrored,
+        };
+        let reasons = vec![Written { field: None, from: None, to: None, why }];
+        let text = journal::outgoing(self.rules, &self.link, &entry);
+        let verb = Verb::Append { entry: entry.origin, text, before: Vec::new() };
+        Some(self.fly(side, verb, Expectation::default(), reasons))
+    }
+}
+
+/// What has to be asked for a write to get on.
+fn asks(flight: &Flight) -> ExchangeKind {
+    match (&flight.phase, &flight.write.verb) {
+        (Phase::Sending, _) => ExchangeKind::Send,
+        (_, Verb::Create { .. } | Verb::Retire { .. }) => ExchangeKind::Find,
+        (_, Verb::Update { .. }) => ExchangeKind::Read,
+        (_, Verb::Append { .. }) => ExchangeKind::Journal,
+    }
+}
+
+fn mask_written(written: &Written) -> Written {
+    Written {
+        from: written.from.as_ref().map(mask_shape),
+        to: written.to.as_ref().map(mask_shape),
+        ..written.clone()
+    }
+}
