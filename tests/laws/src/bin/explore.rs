@@ -19,8 +19,8 @@ struct Arguments {
     /// everything in one world. The sizes are in docs/testing.md.
     #[arg(default_value = "joint")]
     size: Size,
-    /// A world of one's own, under each strategy, owner and mode: edits, comments (0 to 3),
-    /// deletions, lost answers, doubled messages, crashes.
+    /// A world of one's own, under each strategy: edits, comments (0 to 3), deletions, lost answers,
+    /// doubled messages, crashes. With `joint`: these bounds in place of its own.
     #[arg(long, value_delimiter = ',')]
     world: Option<Vec<u8>>,
     /// How many faults may happen together in a joint world.
@@ -42,6 +42,20 @@ fn main() -> ExitCode {
     let Arguments { size, world, faults, nearest } = Arguments::parse();
     let order = if nearest { Order::Nearest } else { Order::Newest };
     let worlds: Vec<Bounds> = match (world.as_deref(), size) {
+        (Some([edits, comments, deletions, lost, doubled, crashes]), Size::Joint) => {
+            worlds::joint(faults)
+                .into_iter()
+                .map(|bounds| Bounds {
+                    edits: *edits,
+                    comments: *comments,
+                    deletions: *deletions,
+                    lost: *lost,
+                    doubled: *doubled,
+                    crashes: *crashes,
+                    ..bounds
+                })
+                .collect()
+        }
         (Some([edits, comments, deletions, lost, doubled, crashes]), _) => worlds::each(Bounds {
             edits: *edits,
             comments: *comments,

@@ -2,7 +2,10 @@
 
 use firn_core::land::Reading;
 use firn_core::plan::Input;
-use firn_model::{ObservedRecord, Outcome, Phase, Side, Uncertainty, Verb, Write};
+use firn_model::{
+    EntryOrigin, Mirror, ObservedRecord, Order, Outcome, Phase, Revision, Side, Uncertainty, Verb,
+    Write,
+};
 
 use super::bounds::{Edit, What};
 use super::small::{LIMIT, Left, Message, Pending, Row, Small, index, message};
@@ -44,6 +47,7 @@ impl Small {
         for (_, next) in &mut next {
             if let Ok(next) = next {
                 next.normalise();
+                next.forget_stale();
             }
         }
         next
@@ -201,6 +205,52 @@ impl Small {
                 world.hear(message);
                 next.push((format!("heard, and will be again: {}", heard(message)), Ok(world)));
             }
+        }
+    }
+
+    /// Forgets messages that can change nothing any more: what they tell of was overtaken, and
+    /// hearing them now is seen to change nothing. Versions only grow, so that it would change
+    /// nothing later either; keeping them would only multiply states.
+    fn forget_stale(&mut self) {
+        let mut i = 0;
+        while let Some(message) = self.messages.get(i).cloned() {
+            if self.is_stale(&message) {
+                let mut without = self.clone();
+                without.messages.remove(i);
+                let mut heard = without.clone();
+                heard.hear(&message);
+                heard.normalise();
+                if heard.fingerprint() == without.fingerprint() {
+                    *self = without;
+                    continue;
+                }
+            }
+            i += 1;
+        }
+    }
+
+    fn is_stale(&self, message: &Message) -> bool {
+        let overtaken = |side: Side, record: &ObservedRecord| {
+            let Some(told) = record.revision else { return false };
+            let not_newer = |known: Option<Revision>| {
+                known.is_some_and(|k| matches!(told.order(&k), Order::Older | Order::Same))
+            };
+            let fields = self.link.fields.values().map(|f| f.seen(side).and_then(|s| s.revision));
+            not_newer(self.link.side(side).revision) && fields.clone().all(not_newer)
+        };
+        let known = |origin: &EntryOrigin| {
+            self.link.entries.iter().any(|entry| {
+                entry.origin == *origin
+                    || entry.mirror == Mirror::Mirrored(Some(origin.id().to_owned()))
+            })
+        };
+        match message {
+            Message::Ticket(record) => {
+                self.link.external.is_some() && overtaken(Side::External, record)
+            }
+            Message::Event(record) => overtaken(Side::Platform, record),
+            Message::Row(row) => known(&EntryOrigin::External(row.id.clone())),
+            Message::Said(row) => known(&EntryOrigin::Platform(row.id.clone())),
         }
     }
 
