@@ -170,7 +170,7 @@ fn configure(preset: Preset) -> Event {
 fn answer(request: &HttpRequest) -> AnswerBody {
     let row = r#"{"sys_id":"a1b2c3d4e5f60718293a4b5c6d7e8f90","number":"INC0010001","sys_mod_count":"0","sys_updated_on":"2026-04-29 14:30:00","sys_class_name":"incident","correlation_id":"rec-1","short_description":"Printer","description":"","state":"1","impact":"2","priority":"2","assigned_to":"","assigned_to.email":""}"#;
     let (status, body) = match (request.method, request.path.as_str()) {
-        (firn_model::Method::Get, "/api/now/table/incident") => {
+        (firn_model::Method::Get, "/api/now/table/incident" | "/api/now/table/task") => {
             (200, r#"{"result":[]}"#.to_owned())
         }
         (firn_model::Method::Get, "/api/now/table/sys_journal_field") => {

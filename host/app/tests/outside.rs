@@ -94,6 +94,67 @@ fn configure(firn: &Firn, simulator: &Simulator, name: &str) -> (bool, String) {
 /// Settings from a file: every fault with its place; applied with a difference; versions; rolled
 /// back. Then: explained, recorded and replayed.
 #[test]
+fn settings_are_judged_against_the_instance() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let simulator = simulator(&runtime);
+    let place = tempfile::tempdir().unwrap();
+    let firn = Firn::start(&place.path().join("data"));
+    let check = |credentials: &str, more: &str| {
+        let path = place.path().join("settings.toml");
+        let text = format!(
+            "slug = \"snow\"\nbase_url = \"{}\"\n\n[credentials]\n{credentials}\n\n{more}",
+            simulator.url()
+        );
+        std::fs::write(&path, text).unwrap();
+        firn.cli(&["check", "--instance", path.to_str().unwrap()])
+    };
+    let user = "username = \"integration\"\npassword = \"integration\"";
+    let admin = format!("{user}\nadmin_username = \"admin\"\nadmin_password = \"admin\"");
+
+    // A stock instance has what the preset needs. There is no comment yet: that is told.
+    let (fine, text) = check(&admin, "");
+    assert!(fine && text.contains("has what it needs"), "{text}");
+    assert!(text.contains("sys_journal_field shows no row"), "{text}");
+    // Without an administrator the dictionary stays closed, and that is told.
+    let (fine, text) = check(user, "");
+    assert!(fine && text.contains("the dictionary of incident cannot be read"), "{text}");
+
+    // What is not there: columns, choices, tables; each where it stands in the file.
+    let (fine, text) = check(
+        &admin,
+        r#"[fields.site]
+kind = "text"
+column = "u_site"
+owner = "platform"
+
+[fields.status]
+pairs = [
+    { platform = "open", external = ["42", "1"] },
+    { platform = "resolved", external = ["6"], with = { close_code = "Solution provided", close_notes = "Done." } },
+    { platform = "closed", external = ["7"], with = { close_code = "Solution provided", close_notes = "Done." } },
+]
+"#,
+    );
+    assert!(!fine);
+    for expected in ["incident has no column u_site", "settings.toml:12:10", "\"42\" is no choice"]
+    {
+        assert!(text.contains(expected), "{expected} in\n{text}");
+    }
+    let (fine, text) = check(&admin, "[[tickets]]\ntable = \"u_call\"\n");
+    assert!(!fine && text.contains("the instance has no table u_call"), "{text}");
+
+    // Wrong password: asked once. Nobody there: said.
+    let (fine, text) = check("username = \"integration\"\npassword = \"wrong\"", "");
+    assert!(!fine && text.contains("does not accept the sign-in"), "{text}");
+    let nobody = place.path().join("nobody.toml");
+    let text =
+        format!("slug = \"s\"\nbase_url = \"http://127.0.0.1:1\"\n\n[credentials]\n{user}\n");
+    std::fs::write(&nobody, text).unwrap();
+    let (fine, text) = firn.cli(&["check", "--instance", nobody.to_str().unwrap()]);
+    assert!(!fine && text.contains("does not answer"), "{text}");
+}
+
+#[test]
 fn settings_files_explain_and_replay() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let simulator = simulator(&runtime);

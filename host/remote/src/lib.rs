@@ -7,6 +7,7 @@
 //! send webhooks.
 
 mod address;
+mod ask;
 mod budget;
 mod carrier;
 mod provision;
@@ -15,6 +16,7 @@ mod signature;
 mod signin;
 
 pub use address::{AddressError, Addresses};
+pub use ask::{Reader, Rows};
 pub use carrier::{Carrier, Target};
 pub use provision::{Artifact, ProvisionError, Provisioner};
 pub use secret::{Credentials, Secret, SecretError, Secrets};

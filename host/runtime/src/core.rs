@@ -13,6 +13,7 @@ mod bindings {
 }
 
 use bindings::exports::firn::sync::settings;
+pub use bindings::exports::firn::sync::settings::{Question, Reply};
 
 /// The core component, ready to be asked.
 pub struct Core {
@@ -59,6 +60,29 @@ impl Core {
         let settings = self.instance.firn_sync_settings();
         let completed = settings.call_complete(&mut self.store, document).map_err(error)?;
         Ok(completed.map_err(|faults| faults.into_iter().map(fault).collect()))
+    }
+
+    /// What has to be asked of an instance to judge a sound document (JSON) against it.
+    ///
+    /// # Errors
+    /// The faults of the document, or why the component failed.
+    pub fn questions(
+        &mut self,
+        document: &str,
+    ) -> Result<Result<Vec<Question>, Vec<Fault>>, RuntimeError> {
+        let settings = self.instance.firn_sync_settings();
+        let asked = settings.call_questions(&mut self.store, document).map_err(error)?;
+        Ok(asked.map_err(|faults| faults.into_iter().map(fault).collect()))
+    }
+
+    /// The faults of a document in the light of what an instance answered.
+    ///
+    /// # Errors
+    /// When the component traps.
+    pub fn judge(&mut self, document: &str, replies: &[Reply]) -> Result<Vec<Fault>, RuntimeError> {
+        let settings = self.instance.firn_sync_settings();
+        let faults = settings.call_judge(&mut self.store, document, replies).map_err(error)?;
+        Ok(faults.into_iter().map(fault).collect())
     }
 }
 

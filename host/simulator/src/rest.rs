@@ -155,7 +155,7 @@ fn view(request: &Request) -> Result<View, Response> {
 }
 
 /// Tables that only an administrator reads or writes.
-const ADMIN_ONLY: &[&str] = &["sys_script", "syslog", "sys_outbound_http_log"];
+const ADMIN_ONLY: &[&str] = &["sys_script", "syslog", "sys_outbound_http_log", "sys_dictionary"];
 
 fn readable(instance: &Instance, user: &str, table: &str) -> bool {
     !ADMIN_ONLY.contains(&table) || has_role(&instance.tables, user, "admin")

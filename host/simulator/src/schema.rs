@@ -14,6 +14,7 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
     ("sys_user_group", ""),
     ("core_company", ""),
     ("sys_choice", ""),
+    ("sys_dictionary", ""),
     ("sys_properties", ""),
     ("sys_script", ""),
     ("sys_journal_field", ""),
@@ -133,6 +134,16 @@ pub(crate) fn defaults(table: &str) -> Vec<(String, String)> {
             ("inactive", "false"),
             ("language", "en"),
         ],
+        "sys_dictionary" => &[
+            ("name", ""),
+            ("element", ""),
+            ("internal_type", "string"),
+            ("max_length", "40"),
+            ("mandatory", "false"),
+            ("read_only", "false"),
+            ("reference", ""),
+            ("active", "true"),
+        ],
         "sys_properties" => &[
             ("name", ""),
             ("value", ""),
@@ -170,6 +181,25 @@ pub(crate) fn defaults(table: &str) -> Vec<(String, String)> {
     };
     put(rest);
     columns
+}
+
+/// The dictionary of tasks: table, column, length.
+pub(crate) fn dictionary() -> Vec<(&'static str, String, &'static str)> {
+    let of = |table: &'static str, column: &str| {
+        let length = match column {
+            "short_description" => "160",
+            "description" | "close_notes" | "comments" | "work_notes" => "4000",
+            "correlation_id" | "correlation_display" => "100",
+            _ => "40",
+        };
+        (table, column.to_owned(), length)
+    };
+    let task = EMPTY.split_whitespace().filter(|column| !OF_INCIDENT.contains(column));
+    let mut all: Vec<_> =
+        task.chain(TASK.iter().map(|(name, _)| *name)).map(|column| of("task", column)).collect();
+    all.extend(OF_INCIDENT.iter().map(|column| of("incident", column)));
+    all.extend(INCIDENT.iter().map(|(column, _)| of("incident", column)));
+    all
 }
 
 pub(crate) fn number_prefix(table: &str) -> Option<&'static str> {

@@ -81,6 +81,10 @@ impl Tables {
                 tables.seed("sys_choice", &set);
             }
         }
+        for (table, element, length) in schema::dictionary() {
+            let set = [("name", table), ("element", &element), ("max_length", length)];
+            tables.seed("sys_dictionary", &set);
+        }
         tables
     }
 

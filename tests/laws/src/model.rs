@@ -14,12 +14,14 @@
 //! - `small.rs`: the world and its sides at work; `steps.rs`: what can happen next; `end.rs`: the
 //!   properties; `compare.rs`: when two states are one
 //! - `explore.rs`: visits all of them
+//! - `replicas.rs`: a world of its own for the create protocol, with two replicas of the driver
 
 mod bounds;
 mod compare;
 mod end;
 mod explore;
 mod fingerprints;
+pub mod replicas;
 mod small;
 mod steps;
 pub mod worlds;

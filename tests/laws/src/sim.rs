@@ -16,6 +16,7 @@ mod world;
 use std::collections::BTreeMap;
 
 pub use scenario::Scenario;
+pub(crate) use servicenow::{Quirks, ServiceNow};
 pub use world::Violation;
 
 /// How often what happened: faults that fired, verdicts, findings.

@@ -11,7 +11,7 @@ use exports::firn::sync::{
     conflict, identity, intake, mapping, masking, ownership, planner, words,
 };
 use firn_core::plan::{Input, advance};
-use firn_core::settings::{Applied, FieldMapping, Rules};
+use firn_core::settings::{Applied, FieldMapping, Rules, instance};
 use firn_core::{escalation, mapping as maps, merge};
 use firn_model::{
     Attribute, Audit, Clock, FieldName, Guard, Integration, IntegrationId, JournalText, Level,
@@ -74,6 +74,41 @@ impl documents::Guest for Core {
             }
             None => Err(faults_out(faults)),
         }
+    }
+
+    fn questions(document: String) -> Result<Vec<documents::Question>, Vec<documents::Fault>> {
+        let rules = sound(&document).map_err(faults_out)?;
+        let question = |q: instance::Question| documents::Question {
+            name: q.name,
+            table: q.table,
+            query: q.query,
+            fields: q.fields,
+            limit: q.limit,
+        };
+        Ok(instance::questions(&rules).into_iter().map(question).collect())
+    }
+
+    fn judge(document: String, replies: Vec<documents::Reply>) -> Vec<documents::Fault> {
+        let rules = match sound(&document) {
+            Ok(rules) => rules,
+            Err(faults) => return faults_out(faults),
+        };
+        let reply = |r: documents::Reply| instance::Reply {
+            name: r.name,
+            status: r.status,
+            rows: serde_json::from_str(&r.rows).unwrap_or_default(),
+        };
+        let replies: Vec<_> = replies.into_iter().map(reply).collect();
+        faults_out(instance::judge(&rules, &replies))
+    }
+}
+
+fn sound(document: &str) -> Result<Rules, Vec<firn_model::Fault>> {
+    let Applied { integration, faults } = applied(document);
+    let sound = faults.iter().all(|f| f.level != Level::Error);
+    match integration.filter(|_| sound) {
+        Some(integration) => firn_core::settings::compile(integration),
+        None => Err(faults),
     }
 }
 

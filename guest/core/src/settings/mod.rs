@@ -3,6 +3,7 @@
 
 mod check;
 mod document;
+pub mod instance;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -22,6 +22,8 @@ use axum::routing::{get, post};
 use firn_model::Problem;
 use subtle::ConstantTimeEq;
 
+pub(crate) use integrations::Given;
+
 use crate::Host;
 use crate::host::Asked;
 use crate::vault::Known;

@@ -5,13 +5,16 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use firn_model::{Fault, Level};
+use firn_remote::{Addresses, Reader};
+use firn_runtime::{Core, Question, Reply};
 use serde_json::{Value as Json, json};
 use similar::{ChangeTag, TextDiff};
 
 use super::operate::{cell, confirm};
+use crate::api::Given;
 use crate::client::Client;
 use crate::document::Document;
 
@@ -19,6 +22,10 @@ use crate::document::Document;
 pub(super) struct Check {
     /// The settings file (TOML).
     file: PathBuf,
+    /// Also ask the instance, with the file's base_url and credentials: tables, columns, choices,
+    /// mandatory columns, rights. Nothing is written there.
+    #[arg(long)]
+    instance: bool,
 }
 
 #[derive(Args)]
@@ -61,13 +68,65 @@ fn sound(file: &std::path::Path) -> Result<Option<Document>> {
 }
 
 pub(super) fn check(given: &Check) -> Result<ExitCode> {
-    Ok(match sound(&given.file)? {
-        Some(_) => {
-            eprintln!("{} is sound", given.file.display());
-            ExitCode::SUCCESS
+    let Some(document) = sound(&given.file)? else { return Ok(ExitCode::FAILURE) };
+    let file = given.file.display();
+    if !given.instance {
+        eprintln!("{file} is sound");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let found = tokio::runtime::Runtime::new()?.block_on(judged(&document))?;
+    if !faults(&document, &found) {
+        return Ok(ExitCode::FAILURE);
+    }
+    let base = cell(&document.json["base_url"]);
+    eprintln!("{file} is sound, and {base} has what it needs");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The faults of sound settings in the light of what their instance says.
+async fn judged(document: &Document) -> Result<Vec<Fault>> {
+    let base = document.json["base_url"].as_str().unwrap_or_default();
+    let given: Option<Given> = serde_json::from_value(document.json["credentials"].clone()).ok();
+    let Some((credentials, admin)) = given.and_then(Given::signs_in).filter(|_| !base.is_empty())
+    else {
+        bail!("to ask the instance the file needs base_url and [credentials]");
+    };
+    // Whoever runs this has named the host: it may be one of their own network, if it speaks https.
+    let host = base.strip_prefix("https://").and_then(|rest| rest.split(['/', ':']).next());
+    let hosts = host.map(str::to_owned).into_iter().collect();
+    let addresses = Addresses { loopback: true, hosts };
+    let reader = |credentials| {
+        Reader::new(Addresses::clone(&addresses), base, credentials)
+            .map_err(|e| anyhow!("{base}: {e}"))
+    };
+    let user = reader(credentials)?;
+    // The dictionary is an administrator's to read, if the file names one.
+    let admin = admin.map(reader).transpose()?;
+    let mut core = Core::new()?;
+    let text = document.for_core().to_string();
+    let questions = match core.questions(&text)? {
+        Ok(questions) => questions,
+        Err(faults) => return Ok(faults),
+    };
+    let mut replies = Vec::new();
+    for Question { name, table, query, fields, limit } in questions {
+        let reader = admin.as_ref().filter(|_| table == "sys_dictionary").unwrap_or(&user);
+        let asked = reader.rows(&table, &query, &fields, limit).await;
+        let (status, rows) = match asked {
+            Ok(rows) => (rows.status, rows.result),
+            Err(why) => {
+                eprintln!("{table}: {why}");
+                (0, Json::Null)
+            }
+        };
+        replies.push(Reply { name, status, rows: rows.to_string() });
+        // A sign-in that is not accepted must not be tried again and again: the account could be
+        // locked. An instance that does not answer will not answer the rest either.
+        if matches!(status, 0 | 401) {
+            break;
         }
-        None => ExitCode::FAILURE,
-    })
+    }
+    Ok(core.judge(&text, &replies)?)
 }
 
 pub(super) fn apply(client: &Client, given: &Apply) -> Result<ExitCode> {

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Parser;
+use firn_laws::model::replicas::{self, Protocol};
 use firn_laws::model::{Bounds, Order, explore, worlds};
 
 // States are cloned and dropped all the time: half of the time went into the allocator.
@@ -16,7 +17,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 struct Arguments {
     /// `quick` fits a test run; `stated` goes far in one direction at a time; `joint` has
-    /// everything in one world. The sizes are in docs/testing.md.
+    /// everything in one world; `replicas` is the create protocol with two of them. The sizes are in docs/testing.md.
     #[arg(default_value = "joint")]
     size: Size,
     /// A world of one's own, under each strategy: edits, comments (0 to 3), deletions, lost answers,
@@ -36,6 +37,7 @@ enum Size {
     Quick,
     Stated,
     Joint,
+    Replicas,
 }
 
 fn main() -> ExitCode {
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         (_, Size::Quick) => worlds::quick(),
         (_, Size::Stated) => worlds::stated(),
         (_, Size::Joint) => worlds::joint(faults),
+        (_, Size::Replicas) => return two_replicas(),
     };
     let next = AtomicUsize::new(0);
     let failed = Mutex::new(false);
@@ -101,4 +104,33 @@ fn main() -> ExitCode {
     } else {
         ExitCode::SUCCESS
     }
+}
+
+/// The create protocol at the sizes of docs/testing.md.
+fn two_replicas() -> ExitCode {
+    for unique in [true, false] {
+        let none = Protocol { unique, lost: 0, crashes: 0, races: 0, beyond: 0 };
+        for protocol in [
+            Protocol { lost: 2, crashes: 1, ..none },
+            Protocol { lost: 1, races: 1, ..none },
+            Protocol { lost: 1, crashes: 1, beyond: 1, ..none },
+        ] {
+            let began = std::time::Instant::now();
+            match replicas::explore(protocol) {
+                Ok(met) => println!(
+                    "{protocol:?}: {} states, {} steps, {} ends, {} with two tickets, {:.1} s",
+                    met.explored.states,
+                    met.explored.steps,
+                    met.explored.ends,
+                    met.duplicates,
+                    began.elapsed().as_secs_f64()
+                ),
+                Err(violation) => {
+                    eprintln!("{protocol:?}: {violation}");
+                    return ExitCode::FAILURE;
+                }
+            }
+        }
+    }
+    ExitCode::SUCCESS
 }

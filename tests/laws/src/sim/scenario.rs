@@ -70,6 +70,14 @@ impl Scenario {
         self.settle();
     }
 
+    /// The same, and what follows has yet to happen.
+    pub fn platform_edits_unsettled(&mut self, record: &str, set: &[(&str, &str)]) {
+        let all = self.filled_in(record, set);
+        let now = self.world.now;
+        let event = self.world.site_mut().platform.edit(record, &all, now);
+        self.world.deliver_event(event);
+    }
+
     /// What is written: of a new record all five fields.
     fn filled_in<'a>(&self, record: &str, set: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
         let new = !self.world.site().platform.records.contains_key(record);
@@ -181,6 +189,16 @@ impl Scenario {
     pub fn admin_hides(&mut self, ticket: &str) {
         let id = self.sys_id(ticket);
         self.world.site_mut().servicenow.hidden.push(id);
+    }
+
+    /// The same, by the ticket's sys_id: nobody is linked to it.
+    pub fn hide(&mut self, sys_id: &str) {
+        self.world.site_mut().servicenow.hidden.push(sys_id.to_owned());
+    }
+
+    /// The instance refuses to make tickets.
+    pub fn instance_refuses_creates(&mut self) {
+        self.instance_refuses("correlation_id");
     }
 
     /// The integration user may read all tickets again.
@@ -377,6 +395,12 @@ impl Scenario {
     #[must_use]
     pub fn writes(&self) -> (u64, u64) {
         (self.world.site().servicenow.writes, self.world.site().platform.writes)
+    }
+
+    /// The ticket that was made last, by its sys_id.
+    #[must_use]
+    pub fn newest_ticket(&self) -> String {
+        self.world.site().servicenow.tickets.keys().next_back().cloned().expect("a ticket")
     }
 
     /// How many tickets there are.

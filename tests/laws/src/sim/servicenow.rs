@@ -9,6 +9,7 @@ use firn_model::{
 };
 use serde_json::{Value as Json, json};
 
+#[derive(Clone)]
 pub(crate) struct Ticket {
     pub(crate) class: String,
     pub(crate) created_by: String,
@@ -31,6 +32,7 @@ pub(crate) struct JournalRow {
 }
 
 /// A value of a user that a write of ours replaced.
+#[derive(Clone)]
 pub(crate) struct Overwritten {
     pub(crate) ticket: String,
     pub(crate) column: String,
@@ -78,7 +80,7 @@ pub(crate) struct Quirks {
 /// The kinds of tickets that it has.
 pub(crate) const CLASSES: [&str; 3] = ["incident", "problem", "change_request"];
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct ServiceNow {
     pub(crate) quirks: Quirks,
     pub(crate) rules: Vec<Rule>,
@@ -407,6 +409,7 @@ impl ServiceNow {
                     .tickets
                     .iter()
                     .filter(|(_, t)| t.columns.get(column).map(String::as_str) == Some(wanted))
+                    .filter(|(id, _)| !self.hidden.contains(id))
                     .map(|(id, t)| {
                         let c = |name: &str| t.columns.get(name).cloned().unwrap_or_default();
                         json!({ "sys_id": id, "sys_class_name": t.class, "number": c("number"),
@@ -489,6 +492,10 @@ impl ServiceNow {
                 (answer(200, json!({ "result": self.show(id) })), Vec::new())
             }
             (Method::Post, [class]) if CLASSES.contains(class) => {
+                let refuses = |column: &String| self.rules.contains(&Rule::Refuses(column.clone()));
+                if let Some(column) = set.keys().find(|c| refuses(c)) {
+                    return (refused(403, &format!("Field {column} is not writable")), Vec::new());
+                }
                 let key = set.get("correlation_id").cloned();
                 if self.unique
                     && self
