@@ -111,6 +111,35 @@ mod tests {
         }
     }
 
+    /// Stored links and tickets are found by them: they may never change.
+    #[test]
+    fn identities_stay_what_they_were() {
+        let int = IntegrationId::new("int-1").unwrap();
+        let call = record("call-7");
+        assert_eq!(link_id(&int, &call, 1).as_str(), "l-cd74c3ee610340afd0d7");
+        assert_eq!(link_id(&int, &call, 2).as_str(), "l-83b34abe2de79b2c8647");
+        assert_eq!(
+            correlation_key(&record("a^b"), 1).as_str(),
+            "firn-fd30c18da69fdc9f26a4b807082f6c52633153cc15c99630a078c580e3002457"
+        );
+        assert_eq!(
+            correlation_key(&record("a^b"), 2).as_str(),
+            "firn-d0b66009c6bd5828f7571af07c0c01d1045df5375ca6143238a674f4f28fff34"
+        );
+        // Only an end like a further generation's is in the way.
+        for id in ["call-7~", "~2", "call~x", "a~2b"] {
+            assert_eq!(correlation_key(&record(id), 1).as_str(), id);
+        }
+        assert_ne!(correlation_key(&record("call-7~2"), 1).as_str(), "call-7~2");
+    }
+
+    #[test]
+    fn no_two_writes_of_a_link_share_a_key() {
+        let mut link = crate::sample::link();
+        let keys: Vec<String> = (0..3).map(|_| next_key(&mut link)).collect();
+        assert_eq!(keys, (1..=3).map(|n| format!("{}-{n}", link.id)).collect::<Vec<_>>());
+    }
+
     #[test]
     fn links_of_two_integrations_differ() {
         let a = link_id(&IntegrationId::new("a").unwrap(), &record("42"), 1);

@@ -337,6 +337,8 @@ impl masking::Guest for Core {
         let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         let spans = masked.spans.iter().map(|span| masking::Span {
             kind: span.kind.name().to_owned(),
+            rule: span.rule.to_owned(),
+            reason: span.reason.name().to_owned(),
             start: offset(span.start),
             end: offset(span.end),
         });

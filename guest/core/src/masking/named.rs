@@ -1,0 +1,385 @@
+//! What is personal only because its name stands near: dates of birth, passport numbers; and
+//! wallets, whose addresses have check digits of their own.
+
+use sha2::{Digest as _, Sha256};
+
+use super::scan::{Scan, wordy, wordy_at, wordy_before};
+use super::words::Topic;
+use super::{Candidate, Kind, Reason, digits};
+
+/// A name and what it names may be so many characters apart.
+const NEAR: usize = 40;
+
+pub(super) fn find(scan: &Scan, found: &mut Vec<Candidate>) {
+    for (index, hit) in scan.hits.iter().enumerate() {
+        match hit.topic {
+            Topic::Birth => birth(scan, index, hit.end, found),
+            Topic::Passport => passport(scan, hit.end, found),
+            Topic::Bech32 => bech32(scan, hit.start, found),
+            _ => {}
+        }
+    }
+    match scan.key {
+        Some(Topic::Birth) => birth(scan, 0, 0, found),
+        Some(Topic::Passport) => passport(scan, 0, found),
+        _ => {}
+    }
+    wallets(scan, found);
+}
+
+/// The first date after the word, or else one shortly before it.
+fn birth(scan: &Scan, index: usize, from: usize, found: &mut Vec<Candidate>) {
+    let bytes = scan.bytes;
+    // Another word about something else ends what this one names.
+    let limit = scan.hits[index.min(scan.hits.len())..]
+        .iter()
+        .find(|hit| hit.start > from && matches!(hit.topic, Topic::Birth))
+        .map_or(bytes.len(), |hit| hit.start);
+    let mut at = from;
+    while at < limit && scan.near(from, at, NEAR) {
+        if is_masked(bytes, at) {
+            return;
+        }
+        if !wordy_before(bytes, at)
+            && let Some(end) = date(bytes, at)
+        {
+            found.push(Candidate {
+                kind: Kind::DateOfBirth,
+                rule: "birth.word",
+                reason: Reason::Word,
+                start: at,
+                end,
+            });
+            return;
+        }
+        at += 1;
+    }
+    // `1980-02-29 (DOB)`
+    let Some(hit) = scan.hits.get(index).filter(|hit| hit.end == from) else { return };
+    for back in 1..=30 {
+        let Some(at) = hit.start.checked_sub(back) else { return };
+        if wordy_before(bytes, at) {
+            continue;
+        }
+        if let Some(end) = date(bytes, at)
+            && end <= hit.start
+            && !bytes[end..hit.start].iter().any(|b| matches!(b, b'\n' | b';' | b',' | b'.'))
+        {
+            found.push(Candidate {
+                kind: Kind::DateOfBirth,
+                rule: "birth.word",
+                reason: Reason::Word,
+                start: at,
+                end,
+            });
+            return;
+        }
+    }
+}
+
+/// `[PASSPORT]`: what the word named is masked already.
+fn is_masked(bytes: &[u8], at: usize) -> bool {
+    bytes[at] == b'[' && bytes.get(at + 1).is_some_and(u8::is_ascii_uppercase)
+}
+
+/// The end of a date that begins here.
+fn date(bytes: &[u8], start: usize) -> Option<usize> {
+    let number = |at: usize| {
+        let length = bytes[at..].iter().take(9).take_while(|b| b.is_ascii_digit()).count();
+        let value = bytes[at..at + length]
+            .iter()
+            .fold(0u32, |a, b| a.wrapping_mul(10) + u32::from(b - b'0'));
+        (length > 0).then_some((value, length, at + length))
+    };
+    let free = |end: usize| (!wordy_at(bytes, end)).then_some(end);
+    let blanks = |at: usize| {
+        at + bytes[at..]
+            .iter()
+            .take(3)
+            .take_while(|b| matches!(b, b' ' | b',' | b'.' | b'-' | b'/'))
+            .count()
+    };
+    if let Some((first, length, at)) = number(start) {
+        // 19800229
+        if length == 8 {
+            if start > 0 && bytes[start - 1] == b'-' {
+                return None; // A piece of `CS-20250311-07`.
+            }
+            let (year, month, day) = (first / 10_000, first / 100 % 100, first % 100);
+            let backwards =
+                digits::is_date(first % 10_000, first / 10_000 % 100, first / 1_000_000)
+                    || digits::is_date(first % 10_000, first / 1_000_000, first / 10_000 % 100);
+            return (digits::is_date(year, month, day) || backwards).then_some(at).and_then(free);
+        }
+        // 1980年2月29日, 1980년 2월 29일
+        if length == 4 && matches!(bytes.get(at), Some(0x80..)) {
+            let mut end = at;
+            let mut numbers = 1;
+            let mut i = at;
+            while i < bytes.len() && i - at < 24 && numbers <= 3 {
+                match bytes[i] {
+                    b'0'..=b'9' => {
+                        let (_, _, next) = number(i)?;
+                        numbers += 1;
+                        i = next;
+                        continue;
+                    }
+                    0x80.. => end = i + 1,
+                    b' ' => {}
+                    _ => break,
+                }
+                if numbers == 3
+                    && bytes[i] >= 0x80
+                    && bytes.get(i + 1).is_none_or(|b| b & 0xC0 != 0x80)
+                {
+                    return Some(end);
+                }
+                i += 1;
+            }
+            return None;
+        }
+        // 29 February 1980, 29. Februar 1980, 29th of Feb '80
+        let mut word = at;
+        if bytes[at..].starts_with(b"st")
+            || bytes[at..].starts_with(b"nd")
+            || bytes[at..].starts_with(b"rd")
+            || bytes[at..].starts_with(b"th")
+        {
+            word += 2;
+        }
+        word = blanks(word);
+        for filler in [&b"of "[..], b"de ", b"di "] {
+            if bytes[word..].starts_with(filler) {
+                word += filler.len();
+            }
+        }
+        if length <= 2
+            && let Some(end) = month(bytes, word)
+        {
+            let mut year = blanks(end);
+            for filler in [&b"de "[..], b"del ", b"of "] {
+                if bytes[year..].starts_with(filler) {
+                    year += filler.len();
+                }
+            }
+            if bytes.get(year) == Some(&b'\'') {
+                year += 1;
+            }
+            let (value, length, end) = number(year)?;
+            return (matches!(length, 2 | 4)
+                && (1..=31).contains(&first)
+                && (length == 2 || (1880..=2100).contains(&value)))
+            .then_some(end)
+            .and_then(free);
+        }
+        // 1980-02-29, 29.02.1980, 2/29/80
+        let sign = *bytes.get(at)?;
+        if !matches!(sign, b'-' | b'/' | b'.' | b' ') {
+            return None;
+        }
+        let skip =
+            |at: usize| at + 1 + usize::from(sign == b'.' && bytes.get(at + 1) == Some(&b' '));
+        let (second, two, at) = number(skip(at))?;
+        if bytes.get(at) != Some(&sign) {
+            return None;
+        }
+        let (third, three, end) = number(skip(at))?;
+        let fits = match (length, two, three) {
+            (4, 1..=2, 1..=2) => {
+                digits::is_date(first, second, third) || digits::is_date(first, third, second)
+            }
+            (1..=2, 1..=2, 4) => {
+                digits::is_date(third, second, first) || digits::is_date(third, first, second)
+            }
+            (1..=2, 1..=2, 2) => {
+                digits::is_date(1980, second, first) || digits::is_date(1980, first, second)
+            }
+            _ => false,
+        };
+        return fits.then_some(end).and_then(free);
+    }
+    // February 29, 1980
+    let end = month(bytes, start)?;
+    let (day, length, mut at) = number(blanks(end))?;
+    if length > 2 || !(1..=31).contains(&day) {
+        return None;
+    }
+    if [&b"st"[..], b"nd", b"rd", b"th"].iter().any(|s| bytes[at..].starts_with(s)) {
+        at += 2;
+    }
+    let (year, length, end) = number(blanks(at))?;
+    ((length == 4 && (1880..=2100).contains(&year)) || length == 2).then_some(end).and_then(free)
+}
+
+/// The end of a month's name that begins here: its first letters and the rest of the word.
+fn month(bytes: &[u8], start: usize) -> Option<usize> {
+    const MONTHS: &[&str] = &[
+        "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov",
+        "dec", // English
+        "mär", "mai", "okt", "dez", // German
+        "fév", "fev", "avr", "juin", "juil", "aoû", "aou", "déc", // French
+        "ene", "abr", "ago", "dic", // Spanish
+        "mag", "giu", "lug", "set", "ott", "gen", // Italian
+        "out", // Portuguese
+        "mei", "mrt", // Dutch
+        "янв", "фев", "мар", "апр", "мая", "май", "июн", "июл", "авг", "сен", "окт", "ноя", "дек",
+    ];
+    let rest = &bytes[start..];
+    let name = MONTHS.iter().find(|name| {
+        rest.get(..name.len()).is_some_and(|word| word.eq_ignore_ascii_case(name.as_bytes()))
+    })?;
+    let letters =
+        rest.iter().take(24).take_while(|b| b.is_ascii_alphabetic() || **b >= 0x80).count();
+    (letters >= name.len() && !wordy_before(bytes, start)).then_some(start + letters)
+}
+
+/// A token of 6 to 9 letters and digits, upper case, mostly digits.
+fn passport(scan: &Scan, from: usize, found: &mut Vec<Candidate>) {
+    let bytes = scan.bytes;
+    let mut at = from;
+    while at < bytes.len() && scan.near(from, at, NEAR) {
+        if is_masked(bytes, at) {
+            return;
+        }
+        if wordy_before(bytes, at) || !wordy(bytes[at]) {
+            at += 1;
+            continue;
+        }
+        let length = bytes[at..].iter().take(40).take_while(|b| wordy(**b)).count();
+        let mut token = bytes[at..at + length].to_vec();
+        let mut end = at + length;
+        // `X 1234567`, `12 34 567890`
+        if token.len() <= 2 && bytes.get(end) == Some(&b' ') {
+            let more = bytes[end + 1..].iter().take(12).take_while(|b| b.is_ascii_digit()).count();
+            if more >= 5 {
+                token.extend(&bytes[end + 1..end + 1 + more]);
+                end += 1 + more;
+            }
+        }
+        let digits = token.iter().filter(|b| b.is_ascii_digit()).count();
+        let upper = token.iter().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
+        let lower = token.iter().all(|b| b.is_ascii_alphanumeric()) && digits >= 6;
+        let dated = matches!(bytes.get(end), Some(b'-' | b'/'))
+            && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
+        let enough = digits >= 3 || digits >= 2 && upper && token.len() >= 8;
+        if (6..=10).contains(&token.len())
+            && enough
+            && (upper || lower)
+            && !wordy_at(bytes, end)
+            && !dated
+        {
+            found.push(Candidate {
+                kind: Kind::Passport,
+                rule: "passport.word",
+                reason: Reason::Word,
+                start: at,
+                end,
+            });
+            return;
+        }
+        at += length.max(1);
+    }
+}
+
+/// Bitcoin's base58check, and Ethereum's with a word for it.
+fn wallets(scan: &Scan, found: &mut Vec<Candidate>) {
+    let bytes = scan.bytes;
+    for group in &scan.glued {
+        let start = group.start;
+        if wordy_before(bytes, start) {
+            continue;
+        }
+        if matches!(bytes[start], b'1' | b'3') {
+            let length =
+                bytes[start..].iter().take(40).take_while(|b| b.is_ascii_alphanumeric()).count();
+            if (26..=35).contains(&length)
+                && !wordy_at(bytes, start + length)
+                && is_base58check(&bytes[start..start + length])
+            {
+                let end = start + length;
+                found.push(Candidate {
+                    kind: Kind::CryptoWallet,
+                    rule: "wallet.base58check",
+                    reason: Reason::Checksum,
+                    start,
+                    end,
+                });
+            }
+        } else if bytes[start..].starts_with(b"0x") {
+            let end = start + 42;
+            let hex =
+                bytes.get(start + 2..end).is_some_and(|h| h.iter().all(u8::is_ascii_hexdigit));
+            if hex && !wordy_at(bytes, end) && scan.is_about(start, end, &[Topic::Wallet], &[]) {
+                found.push(Candidate {
+                    kind: Kind::CryptoWallet,
+                    rule: "wallet.hex",
+                    reason: Reason::Word,
+                    start,
+                    end,
+                });
+            }
+        }
+    }
+}
+
+/// 21 bytes and 4 of a double SHA-256, in base 58.
+fn is_base58check(text: &[u8]) -> bool {
+    const ALPHABET: &[u8] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+    let mut number = [0u8; 25];
+    for byte in text {
+        let Some(mut carry) = ALPHABET.iter().position(|b| b == byte) else { return false };
+        for place in number.iter_mut().rev() {
+            carry += usize::from(*place) * 58;
+            *place = (carry & 0xFF) as u8;
+            carry >>= 8;
+        }
+        if carry != 0 {
+            return false;
+        }
+    }
+    let once = Sha256::digest(&number[..21]);
+    Sha256::digest(once)[..4] == number[21..]
+}
+
+/// BIP 173 and 350: a checksum of 30 bits.
+fn bech32(scan: &Scan, start: usize, found: &mut Vec<Candidate>) {
+    const ALPHABET: &[u8] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+    let bytes = scan.bytes;
+    let length = bytes[start..].iter().take(91).take_while(|b| b.is_ascii_alphanumeric()).count();
+    let token = bytes[start..start + length].to_ascii_lowercase();
+    let mixed = bytes[start..start + length].iter().any(u8::is_ascii_uppercase)
+        && bytes[start..start + length].iter().any(u8::is_ascii_lowercase);
+    let Some(one) = token.iter().position(|b| *b == b'1') else { return };
+    if !(14..=90).contains(&length) || mixed || length - one < 7 {
+        return;
+    }
+    let mut check = 1u32;
+    let mut step = |value: u32| {
+        const GENERATOR: [u32; 5] =
+            [0x3b6a_57b2, 0x2650_8e6d, 0x1ea1_19fa, 0x3d42_33dd, 0x2a14_62b3];
+        let top = check >> 25;
+        check = (check & 0x01ff_ffff) << 5 ^ value;
+        for (bit, generator) in GENERATOR.iter().enumerate() {
+            if top >> bit & 1 == 1 {
+                check ^= generator;
+            }
+        }
+    };
+    token[..one].iter().for_each(|b| step(u32::from(b >> 5)));
+    step(0);
+    token[..one].iter().for_each(|b| step(u32::from(b & 31)));
+    for byte in &token[one + 1..] {
+        let Some(value) = ALPHABET.iter().position(|b| b == byte) else { return };
+        step(value as u32);
+    }
+    if matches!(check, 1 | 0x2bc8_30a3) {
+        let end = start + length;
+        found.push(Candidate {
+            kind: Kind::CryptoWallet,
+            rule: "wallet.bech32",
+            reason: Reason::Checksum,
+            start,
+            end,
+        });
+    }
+}

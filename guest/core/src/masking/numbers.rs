@@ -1,0 +1,534 @@
+//! What is made of groups of digits: payment cards, national numbers, phone numbers, IPv4
+//! addresses. A run is a series of groups with little between them; each beginning is tried with
+//! each end that could matter.
+
+use super::digits::{is_card, is_itin, is_nhs, is_routing, is_ssn};
+use super::scan::{Digits, Group, Scan};
+use super::words::Topic;
+use super::{Candidate, Kind, Reason};
+
+/// Speaks against a phone number when it is nearer than a word for one.
+const NOT_A_PHONE: &[Topic] = &[
+    Topic::Numbered,
+    Topic::Version,
+    Topic::Device,
+    Topic::Ssn,
+    Topic::Itin,
+    Topic::Routing,
+    Topic::Iban,
+    Topic::Passport,
+    Topic::Birth,
+    Topic::Nhs,
+    Topic::Secret,
+    Topic::Address,
+];
+
+pub(super) fn find(scan: &Scan, found: &mut Vec<Candidate>) {
+    for first in 0..scan.groups.len() {
+        from(scan, first, found);
+    }
+    glued(scan, found);
+}
+
+/// What stands between two groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gap {
+    /// One of `-`, `.`, `/`, or a blank, perhaps with brackets.
+    Small(u8),
+    /// The end of a line.
+    Line,
+    /// Anything else.
+    Far,
+}
+
+fn gap(scan: &Scan, from: usize, to: usize) -> Gap {
+    let between = &scan.bytes[from..to];
+    match between {
+        [b @ (b' ' | b'-' | b'.' | b'/')] => Gap::Small(*b),
+        [b'\n'] | [b'\r', b'\n'] | [b'-' | b' ', b'\n'] => Gap::Line,
+        [b')' | b'('] => Gap::Small(b' '),
+        _ if between.len() <= 3
+            && between.iter().all(|b| matches!(b, b' ' | b'-' | b'(' | b')' | b'.')) =>
+        {
+            // Two signs of one kind are a bullet or a rule, blanks apart.
+            let dash = between.iter().find(|b| matches!(b, b'-' | b'.'));
+            Gap::Small(dash.copied().unwrap_or(b' '))
+        }
+        _ => Gap::Far,
+    }
+}
+
+fn from(scan: &Scan, first: usize, found: &mut Vec<Candidate>) {
+    let start = scan.groups[first].start;
+    if is_masked_tail(scan, start) || in_identifier(scan, start) {
+        return;
+    }
+    let mut digits = Digits::default();
+    let mut small = true; // No line ended so far.
+    for last in first..scan.groups.len().min(first + 10) {
+        let group = scan.groups[last];
+        if last > first {
+            match gap(scan, scan.groups[last - 1].end, group.start) {
+                Gap::Small(_) => {}
+                Gap::Line => small = false,
+                Gap::Far => break,
+            }
+        }
+        digits.extend(&scan.bytes[group.start..group.end]);
+        if digits.len() > 19 {
+            break;
+        }
+        let run = Run { scan, groups: &scan.groups[first..=last], digits, first, last };
+        if run.continues_identifier() {
+            continue;
+        }
+        run.card(found);
+        if small {
+            run.national(found);
+            run.phone(found);
+            run.address(found);
+        }
+    }
+}
+
+/// `***-***-1234`: what was left of something masked.
+fn is_masked_tail(scan: &Scan, start: usize) -> bool {
+    let before = scan.bytes[..start].iter().rev().take(3);
+    before.take_while(|b| !b.is_ascii_alphanumeric()).any(|b| *b == b'*')
+}
+
+/// `a1b2c3d4-1234-...`: part of an identifier of letters and digits joined by dashes.
+fn in_identifier(scan: &Scan, start: usize) -> bool {
+    if scan.byte_before(start) != Some(b'-') {
+        return false;
+    }
+    let token: Vec<u8> = scan.bytes[..start - 1]
+        .iter()
+        .rev()
+        .take(24)
+        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        .copied()
+        .collect();
+    token.iter().any(u8::is_ascii_alphabetic) && token.iter().any(u8::is_ascii_digit)
+}
+
+struct Run<'s, 't> {
+    scan: &'s Scan<'t>,
+    groups: &'s [Group],
+    digits: Digits,
+    first: usize,
+    last: usize,
+}
+
+impl Run<'_, '_> {
+    fn start(&self) -> usize {
+        self.groups[0].start
+    }
+
+    fn end(&self) -> usize {
+        self.groups[self.groups.len() - 1].end
+    }
+
+    fn lengths(&self, expected: &[usize]) -> bool {
+        self.groups.len() == expected.len()
+            && self.groups.iter().zip(expected).all(|(group, n)| group.len() == *n)
+    }
+
+    /// The signs between the groups, where they are all the same.
+    fn separator(&self) -> Option<u8> {
+        let mut all =
+            self.groups.windows(2).map(|two| match gap(self.scan, two[0].end, two[1].start) {
+                Gap::Small(sign) => Some(sign),
+                _ => None,
+            });
+        let first = all.next()??;
+        all.all(|sign| sign == Some(first)).then_some(first)
+    }
+
+    /// Goes on into letters after a dash, as a UUID does.
+    fn continues_identifier(&self) -> bool {
+        let bytes = self.scan.bytes;
+        bytes.get(self.end()) == Some(&b'-')
+            && bytes[self.end() + 1..]
+                .iter()
+                .take_while(|b| b.is_ascii_alphanumeric())
+                .take(13)
+                .any(u8::is_ascii_alphabetic)
+            && bytes[self.end() + 1..]
+                .iter()
+                .take_while(|b| b.is_ascii_alphanumeric())
+                .take(13)
+                .any(u8::is_ascii_digit)
+    }
+
+    /// A tight neighbour: another group joined by the same sign, so that this is only a piece.
+    fn is_piece(&self) -> bool {
+        let tight = |from: usize, to: usize| {
+            matches!(gap(self.scan, from, to), Gap::Small(b'-' | b'.' | b'/'))
+        };
+        let groups = &self.scan.groups;
+        let before = self.first > 0 && tight(groups[self.first - 1].end, self.start());
+        let after = groups.get(self.last + 1).is_some_and(|next| tight(self.end(), next.start));
+        before || after
+    }
+
+    fn has_plus(&self) -> bool {
+        match self.scan.byte_before(self.start()) {
+            Some(b'+') => true,
+            Some(b'(') => {
+                self.start() >= 2 && self.scan.byte_before(self.start() - 1) == Some(b'+')
+            }
+            Some(b' ') => {
+                self.start() >= 2 && self.scan.byte_before(self.start() - 1) == Some(b'+')
+            }
+            _ => false,
+        }
+    }
+
+    fn push(&self, found: &mut Vec<Candidate>, kind: Kind, rule: &'static str, reason: Reason) {
+        found.push(Candidate { kind, rule, reason, start: self.start(), end: self.end() });
+    }
+
+    fn about(&self, wanted: &[Topic], against: &[Topic]) -> bool {
+        self.scan.is_about(self.start(), self.end(), wanted, against)
+    }
+
+    fn card(&self, found: &mut Vec<Candidate>) {
+        if self.has_plus() || !is_card(self.digits.as_slice()) {
+            return;
+        }
+        // Small change between single digits is no card; groups of one are read out loud.
+        let pieces = self.groups.len();
+        if pieces > 1 && (self.is_piece() || self.groups.iter().any(|g| g.len() < 2) && pieces < 12)
+        {
+            return;
+        }
+        if self.about(&[Topic::Device], &[]) {
+            return;
+        }
+        self.push(found, Kind::CreditCard, "card.issuer", Reason::Checksum);
+    }
+
+    fn national(&self, found: &mut Vec<Candidate>) {
+        let n = self.digits.len();
+        let number = |range| self.digits.number(range);
+        if n == 9 {
+            let (area, group, serial) = (number(0..3), number(3..5), number(5..9));
+            let grouped = self.lengths(&[3, 2, 4])
+                && self.separator().is_some_and(|b| b != b'/')
+                && !self.is_piece();
+            let bare = self.groups.len() == 1;
+            if is_ssn(area, group, serial) {
+                if grouped {
+                    self.push(found, Kind::UsSsn, "ssn.grouped", Reason::Range);
+                } else if (bare || self.groups.len() <= 3)
+                    && self.about(
+                        &[Topic::Ssn],
+                        &[Topic::Numbered, Topic::Routing, Topic::Itin, Topic::Phone],
+                    )
+                {
+                    self.push(found, Kind::UsSsn, "ssn.word", Reason::Word);
+                }
+            }
+            if is_itin(area, group)
+                && (grouped
+                    || bare
+                        && self.about(
+                            &[Topic::Itin],
+                            &[Topic::Numbered, Topic::Routing, Topic::Phone],
+                        ))
+            {
+                self.push(found, Kind::UsItin, "itin.range", Reason::Range);
+            }
+            if bare
+                && is_routing(self.digits.as_slice())
+                && self.about(&[Topic::Routing], &[Topic::Ssn, Topic::Itin, Topic::Phone])
+            {
+                self.push(found, Kind::UsBankRouting, "routing.checksum", Reason::Checksum);
+            }
+        }
+        if n == 10 && is_nhs(self.digits.as_slice()) && !self.has_plus() {
+            let grouped = self.lengths(&[3, 3, 4])
+                && self.separator() == Some(b' ')
+                && !self.about(&[Topic::Phone], &[Topic::Nhs]);
+            let said = self.about(&[Topic::Nhs], &[Topic::Phone, Topic::Numbered]);
+            if said || grouped && !self.is_piece() {
+                self.push(found, Kind::UkNhs, "nhs.checksum", Reason::Checksum);
+            }
+        }
+    }
+
+    fn phone(&self, found: &mut Vec<Candidate>) {
+        let n = self.digits.len();
+        let bytes = self.scan.bytes;
+        let mut start = self.start();
+        let plus = self.has_plus();
+        if plus || self.scan.byte_before(start) == Some(b'(') {
+            while start > 0
+                && matches!(bytes[start - 1], b'+' | b'(' | b' ')
+                && !(bytes[start - 1] == b' ' && !plus)
+            {
+                start -= 1;
+                if bytes[start] == b'+' {
+                    break;
+                }
+            }
+        }
+        let end = self.end();
+        let mut push =
+            |rule, reason| found.push(Candidate { kind: Kind::Phone, rule, reason, start, end });
+        if plus {
+            // What follows is taken in as long as it is written the same way.
+            let north_american = self.digits.as_slice()[0] == 1;
+            let fits = if north_american { n == 11 } else { (8..=15).contains(&n) };
+            let glued_plus = start > 0 && super::scan::wordy_before(bytes, start);
+            if fits && !glued_plus && self.written_evenly() {
+                push("phone.plus", Reason::Prefix);
+            }
+            return;
+        }
+        if self.is_date() {
+            return;
+        }
+        let digits = self.digits.as_slice();
+        let national = match digits {
+            [1, rest @ ..] if n == 11 => rest,
+            [0, 0, 1, rest @ ..] if n == 13 => rest,
+            _ => digits,
+        };
+        let grouped = self.lengths(&[3, 3, 4])
+            || self.lengths(&[1, 3, 3, 4])
+            || self.lengths(&[3, 7]) && self.scan.byte_before(self.start()) == Some(b'(');
+        if grouped
+            && national.len() == 10
+            && national[0] >= 2
+            && national[3] >= 2
+            && !self.is_piece()
+            && !self.about(&[Topic::Version, Topic::Device], &[Topic::Phone])
+        {
+            push("phone.nanp", Reason::Range);
+            return;
+        }
+        if !(7..=15).contains(&n) || self.is_piece() || self.is_address() || self.is_decimal() {
+            return;
+        }
+        // One blank apart, a number of its own may follow: `555 0132 2 times`.
+        if self.groups.iter().skip(1).any(|g| g.len() < 2) && self.groups.len() < 4 {
+            return;
+        }
+        // `RK/118/2025`, a file's number.
+        if self.scan.byte_before(self.start()) == Some(b'/') {
+            return;
+        }
+        if self.about(&[Topic::Phone], NOT_A_PHONE) {
+            push("phone.word", Reason::Word);
+        }
+    }
+
+    /// Whether the last group still belongs to an international number that could end before it:
+    /// it does if it is set apart as one before it is.
+    fn written_evenly(&self) -> bool {
+        let Some(last) = self.groups.len().checked_sub(2) else { return true };
+        let without = self.digits.len() - self.groups[last + 1].len();
+        let sign = |i: usize| gap(self.scan, self.groups[i].end, self.groups[i + 1].start);
+        without < 10 || (0..last).any(|i| sign(i) == sign(last))
+    }
+
+    /// A date or a date with a time.
+    fn is_date(&self) -> bool {
+        let number = |range| self.digits.number(range);
+        let begins = |lengths: &[usize]| {
+            self.groups.len() >= lengths.len()
+                && self.groups.iter().zip(lengths).all(|(g, n)| g.len() == *n)
+        };
+        (begins(&[4, 2, 2])
+            && matches!(number(0..4), 1900..=2100)
+            && number(4..6) <= 12
+            && number(6..8) <= 31)
+            || (begins(&[2, 2, 4]) && matches!(number(4..8), 1900..=2100))
+            || (self.groups.len() == 1
+                && self.digits.len() == 8
+                && matches!(number(0..4), 1900..=2100)
+                && matches!(number(4..6), 1..=12)
+                && matches!(number(6..8), 1..=31))
+            || (self.groups.len() == 1
+                && self.digits.len() == 14
+                && matches!(number(0..4), 1990..=2100)
+                && matches!(number(4..6), 1..=12))
+    }
+
+    /// `1234567.89`, a price or a measure.
+    fn is_decimal(&self) -> bool {
+        let before = self.scan.byte_before(self.start());
+        matches!(before, Some(b'$' | b'#')) || self.scan.byte(self.end()) == Some(b'%')
+            || self.groups.len() == 2 && self.separator() == Some(b'.') && self.groups[1].len() <= 2
+            // A fraction of a second, a decimal comma.
+            || before == Some(b',') || before == Some(b'.')
+    }
+
+    /// `version 1.2.3.4`, `build is 1.2.3.4`, `from 1.2.3.4 to 1.2.3.5`: a word for it, with no other
+    /// number and no end of a clause between, or with nothing but such a number.
+    fn is_version(&self) -> bool {
+        let bytes = self.scan.bytes;
+        let hits =
+            &self.scan.hits[..self.scan.hits.partition_point(|hit| hit.start < self.start())];
+        let Some(hit) = hits.iter().rev().take(8).find(|hit| {
+            matches!(hit.topic, Topic::Version | Topic::Address) && hit.end <= self.start()
+        }) else {
+            return self.scan.key == Some(Topic::Version);
+        };
+        if hit.topic == Topic::Address || !self.scan.near(hit.end, self.start(), 48) {
+            return false;
+        }
+        let between = &bytes[hit.end..self.start()];
+        let ends = between.iter().any(|b| matches!(b, b';' | b',' | b'\n'));
+        let numbers =
+            between.split(|b| !b.is_ascii_digit()).filter(|group| !group.is_empty()).count();
+        !ends && matches!(numbers, 0 | 3 | 4) && between.len() - numbers <= 30
+    }
+
+    fn is_address(&self) -> bool {
+        self.groups.len() == 4
+            && self.groups.windows(2).all(|two| self.scan.bytes[two[0].end..two[1].start] == *b".")
+            && self.groups.iter().all(|g| g.len() <= 3)
+    }
+
+    fn address(&self, found: &mut Vec<Candidate>) {
+        if !self.is_address() {
+            return;
+        }
+        let bytes = self.scan.bytes;
+        let mut octets = [0u32; 4];
+        let mut at = 0;
+        for (octet, group) in octets.iter_mut().zip(self.groups) {
+            *octet = self.digits.number(at..at + group.len());
+            at += group.len();
+            // Versions have leading zeros, addresses do not.
+            if *octet > 255 || (group.len() > 1 && bytes[group.start] == b'0') {
+                return;
+            }
+        }
+        let dotted = |next: Option<u8>, beyond: Option<u8>| {
+            next == Some(b'.') && beyond.is_some_and(|b| b.is_ascii_digit())
+        };
+        if dotted(
+            self.scan.byte_before(self.start()),
+            self.start().checked_sub(2).and_then(|i| self.scan.byte(i)),
+        ) || dotted(self.scan.byte(self.end()), self.scan.byte(self.end() + 1))
+        {
+            return; // An object identifier, a section.
+        }
+        let loopback = octets[0] == 127 || octets == [0; 4] || octets[0] == 255;
+        if loopback {
+            return;
+        }
+        // `Chrome/120.0.0.0`, but not `https://10.0.0.1` and not `/10.0.0.1`.
+        if self.scan.byte_before(self.start()) == Some(b'/')
+            && self.start() >= 2
+            && super::scan::wordy(bytes[self.start() - 2])
+        {
+            return;
+        }
+        if matches!(
+            self.scan.byte_before(self.start()),
+            Some(b'-' | b'=' | b'<' | b'>' | b'~' | b'^')
+        ) && self.start() >= 2
+            && matches!(bytes[self.start() - 2], b'=' | b'<' | b'>' | b'~' | b'-')
+        {
+            return; // `>=1.2.3.4`
+        }
+        let network = self.scan.byte(self.end()) == Some(b'/')
+            && self.scan.byte(self.end() + 1).is_some_and(|b| b.is_ascii_digit());
+        if !network && self.is_version() {
+            return;
+        }
+        self.push(found, Kind::IpAddress, "ip.v4", Reason::Range);
+    }
+}
+
+/// Numbers that begin or end in letters: NINO, and device numbers aside.
+fn glued(scan: &Scan, found: &mut Vec<Candidate>) {
+    nino(scan, found);
+    iban(scan, found);
+}
+
+/// Two letters, six digits in one group or in twos, a letter.
+fn nino(scan: &Scan, found: &mut Vec<Candidate>) {
+    for group in scan.glued.iter().chain(&scan.groups) {
+        if !matches!(group.len(), 6 | 2) {
+            continue;
+        }
+        let bytes = scan.bytes;
+        // The letters in front, perhaps one blank away.
+        let gap = usize::from(matches!(scan.byte_before(group.start), Some(b' ' | b'-')));
+        let Some(start) = group.start.checked_sub(2 + gap) else { continue };
+        let prefix = [bytes[start], bytes[start + 1]];
+        if super::scan::wordy_before(bytes, start) {
+            continue;
+        }
+        let mut at = group.start;
+        let mut digits = 0;
+        while digits < 6 {
+            match bytes.get(at) {
+                Some(b'0'..=b'9') => digits += 1,
+                Some(b' ' | b'-') if digits > 0 && digits % 2 == 0 => {}
+                _ => break,
+            }
+            at += 1;
+        }
+        if digits < 6 {
+            continue;
+        }
+        at += usize::from(matches!(bytes.get(at), Some(b' ' | b'-')));
+        let Some(suffix) = bytes.get(at).copied() else { continue };
+        let end = at + 1;
+        if super::scan::wordy_at(bytes, end) || !super::digits::is_nino(prefix, suffix) {
+            continue;
+        }
+        let upper = prefix.iter().all(u8::is_ascii_uppercase) && suffix.is_ascii_uppercase();
+        if upper || scan.is_about(start, end, &[Topic::Nino], &[]) {
+            let reason = if upper { Reason::Range } else { Reason::Word };
+            found.push(Candidate { kind: Kind::UkNino, rule: "nino.prefix", reason, start, end });
+        }
+    }
+}
+
+/// Country, two check digits, and groups of letters and digits.
+fn iban(scan: &Scan, found: &mut Vec<Candidate>) {
+    for group in &scan.glued {
+        let bytes = scan.bytes;
+        let Some(start) = group.start.checked_sub(2) else { continue };
+        if group.len() < 2 || super::scan::wordy_before(bytes, start) {
+            continue;
+        }
+        let Some(length) = super::digits::iban_length(&bytes[start..group.start]) else { continue };
+        let mut text = Vec::with_capacity(length);
+        let mut at = start;
+        while text.len() < length {
+            match bytes.get(at) {
+                Some(b) if b.is_ascii_alphanumeric() => text.push(*b),
+                // One blank or dash, and only between groups of four.
+                Some(b' ' | b'-')
+                    if !text.is_empty()
+                        && text.len() % 4 == 0
+                        && bytes[at - 1].is_ascii_alphanumeric() => {}
+                _ => break,
+            }
+            at += 1;
+        }
+        if text.len() < length || super::scan::wordy_at(bytes, at) || !super::digits::is_iban(&text)
+        {
+            continue;
+        }
+        let lower = text[..2].iter().any(u8::is_ascii_lowercase);
+        if !lower || scan.is_about(start, at, &[Topic::Iban], &[]) {
+            found.push(Candidate {
+                kind: Kind::Iban,
+                rule: "iban.mod97",
+                reason: Reason::Checksum,
+                start,
+                end: at,
+            });
+        }
+    }
+}

@@ -1,0 +1,672 @@
+//! Secrets: private keys, tokens with a beginning of their own, passwords in addresses, and what
+//! follows a word for a secret.
+
+use super::scan::{Scan, wordy, wordy_before};
+use super::words::Topic;
+use super::{Candidate, Kind, Reason};
+
+/// A token that its maker gave a beginning of its own.
+pub(super) struct Prefix {
+    /// The beginning, in lower case, as it is searched.
+    pub(super) begins: &'static str,
+    /// The beginning as it is written.
+    exact: &'static str,
+    kind: Kind,
+    /// The least and the most characters that follow.
+    rest: (usize, usize),
+    /// Which.
+    of: fn(u8) -> bool,
+}
+
+const fn vendor(
+    begins: &'static str,
+    exact: &'static str,
+    least: usize,
+    of: fn(u8) -> bool,
+) -> Prefix {
+    Prefix { begins, exact, kind: Kind::ApiKeyGeneric, rest: (least, 4_096), of }
+}
+
+const fn github(begins: &'static str) -> Prefix {
+    Prefix { begins, exact: begins, kind: Kind::GithubToken, rest: (30, 255), of: is_word }
+}
+
+fn is_word(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b == b'_'
+}
+
+fn is_dashed(b: u8) -> bool {
+    is_word(b) || b == b'-'
+}
+
+fn is_dotted(b: u8) -> bool {
+    is_dashed(b) || b == b'.'
+}
+
+fn is_upper(b: u8) -> bool {
+    b.is_ascii_uppercase() || b.is_ascii_digit()
+}
+
+/// Makers' prefixes, as they publish them (GitHub, AWS, Slack, Stripe, Google, SendGrid, GitLab, npm,
+/// PyPI, OpenAI, Anthropic, Vault, DigitalOcean, Shopify, Twilio, Square, Docker, Hugging Face).
+#[rustfmt::skip]
+pub(super) const PREFIXES: &[Prefix] = &[
+    github("ghp_"),
+    github("gho_"),
+    github("ghu_"),
+    github("ghs_"),
+    github("ghr_"),
+    github("github_pat_"),
+    Prefix { begins: "akia", exact: "AKIA", kind: Kind::AwsKey, rest: (16, 16), of: is_upper },
+    Prefix { begins: "asia", exact: "ASIA", kind: Kind::AwsKey, rest: (16, 16), of: is_upper },
+    vendor("xoxa-", "xoxa-", 10, is_dashed),
+    vendor("xoxb-", "xoxb-", 10, is_dashed),
+    vendor("xoxp-", "xoxp-", 10, is_dashed),
+    vendor("xoxr-", "xoxr-", 10, is_dashed),
+    vendor("xoxs-", "xoxs-", 10, is_dashed),
+    vendor("xoxe-", "xoxe-", 10, is_dashed),
+    vendor("xoxe.", "xoxe.", 10, is_dashed),
+    vendor("xapp-", "xapp-", 10, is_dashed),
+    vendor("hooks.slack.com/services/", "hooks.slack.com/services/", 20, |b| {
+        is_word(b) || b == b'/'
+    }),
+    vendor("sk_live_", "sk_live_", 10, is_word),
+    vendor("sk_test_", "sk_test_", 10, is_word),
+    vendor("rk_live_", "rk_live_", 10, is_word),
+    vendor("rk_test_", "rk_test_", 10, is_word),
+    vendor("whsec_", "whsec_", 16, |b| is_word(b) || matches!(b, b'+' | b'/' | b'=')),
+    vendor("aiza", "AIza", 35, is_dashed),
+    vendor("ya29.", "ya29.", 20, is_dotted),
+    vendor("gocspx-", "GOCSPX-", 20, is_dashed),
+    vendor("sg.", "SG.", 30, is_dotted),
+    vendor("glpat-", "glpat-", 16, is_dotted),
+    vendor("gldt-", "gldt-", 16, is_dashed),
+    vendor("glrt-", "glrt-", 16, is_dashed),
+    vendor("glptt-", "glptt-", 16, is_dashed),
+    vendor("npm_", "npm_", 30, is_word),
+    vendor("pypi-", "pypi-", 30, is_dashed),
+    vendor("sk-ant-", "sk-ant-", 16, is_dashed),
+    vendor("sk-proj-", "sk-proj-", 16, is_dashed),
+    vendor("sk-svcacct-", "sk-svcacct-", 16, is_dashed),
+    vendor("sk-", "sk-", 20, is_word),
+    vendor("hvs.", "hvs.", 20, is_dashed),
+    vendor("hvb.", "hvb.", 20, is_dashed),
+    vendor("hvr.", "hvr.", 20, is_dashed),
+    vendor("dop_v1_", "dop_v1_", 32, is_word),
+    vendor("doo_v1_", "doo_v1_", 32, is_word),
+    vendor("dor_v1_", "dor_v1_", 32, is_word),
+    vendor("shpat_", "shpat_", 20, is_word),
+    vendor("shpca_", "shpca_", 20, is_word),
+    vendor("shppa_", "shppa_", 20, is_word),
+    vendor("shpss_", "shpss_", 20, is_word),
+    vendor("sq0atp-", "sq0atp-", 20, is_dashed),
+    vendor("sq0csp-", "sq0csp-", 20, is_dashed),
+    vendor("dckr_pat_", "dckr_pat_", 20, is_dashed),
+    vendor("hf_", "hf_", 30, is_word),
+];
+
+pub(super) fn find(scan: &Scan, found: &mut Vec<Candidate>) {
+    let mut pem_until = 0;
+    for (index, hit) in scan.hits.iter().enumerate() {
+        match hit.topic {
+            Topic::Pem if hit.start >= pem_until => {
+                if let Some(end) = pem(scan, index, found) {
+                    pem_until = end;
+                }
+            }
+            Topic::Jwt => jwt(scan, hit.start, found),
+            Topic::Prefix(number) => prefixed(scan, usize::from(number), hit.start, hit.end, found),
+            Topic::Url => url(scan, hit.start, hit.end, found),
+            Topic::Secret if hit.start >= pem_until => named(scan, hit.start, hit.end, found),
+            Topic::Scheme => scheme(scan, hit.end, found),
+            _ => {}
+        }
+    }
+    if scan.key == Some(Topic::Secret) {
+        whole(scan, found);
+    }
+}
+
+/// From `-----BEGIN ... PRIVATE KEY-----` to its end, or as far as it looks like one.
+fn pem(scan: &Scan, index: usize, found: &mut Vec<Candidate>) -> Option<usize> {
+    let bytes = scan.bytes;
+    let hit = scan.hits[index];
+    let label_end = hit.end + bytes[hit.end..].iter().take(64).position(|b| *b == b'-')?;
+    let label = &bytes[hit.end..label_end];
+    if !label.windows(11).any(|w| w.eq_ignore_ascii_case(b"private key")) {
+        return None;
+    }
+    let closing = scan.hits[index + 1..]
+        .iter()
+        .take_while(|h| h.topic != Topic::Pem)
+        .find(|h| h.topic == Topic::PemEnd);
+    let end = match closing {
+        Some(closing) => {
+            let tail = &bytes[closing.end..];
+            let label = tail.iter().take(64).position(|b| *b == b'-').unwrap_or(0);
+            closing.end + label + tail[label..].iter().take_while(|b| **b == b'-').take(5).count()
+        }
+        None => {
+            let dashes =
+                label_end + bytes[label_end..].iter().take_while(|b| **b == b'-').take(5).count();
+            let body = bytes[dashes..].iter().take_while(|b| {
+                b.is_ascii_alphanumeric()
+                    || matches!(b, b'+' | b'/' | b'=' | b'\n' | b'\r' | b' ' | b'\\' | b':' | b',')
+            });
+            dashes + body.count()
+        }
+    };
+    found.push(Candidate {
+        kind: Kind::PrivateKey,
+        rule: "pem.private",
+        reason: Reason::Prefix,
+        start: hit.start,
+        end,
+    });
+    Some(end)
+}
+
+/// Three parts in base64url, the first two objects.
+fn jwt(scan: &Scan, start: usize, found: &mut Vec<Candidate>) {
+    let bytes = scan.bytes;
+    if !bytes[start..].starts_with(b"eyJ") || matches!(scan.byte_before(start), Some(b'-' | b'.')) {
+        return;
+    }
+    let part =
+        |at: usize| at + bytes[at.min(bytes.len())..].iter().take_while(|b| is_dashed(**b)).count();
+    let first = part(start);
+    if first - start < 10 || bytes.get(first) != Some(&b'.') {
+        return;
+    }
+    let second = part(first + 1);
+    if second - first < 6 {
+        return;
+    }
+    // An unsigned one ends after the second dot, a cut one before it.
+    let mut end = if bytes.get(second) == Some(&b'.') { part(second + 1) } else { second };
+    // An encrypted one has five.
+    for _ in 0..2 {
+        if bytes.get(end) == Some(&b'.') && bytes.get(end + 1).is_some_and(|b| is_dashed(*b)) {
+            end = part(end + 1);
+        }
+    }
+    found.push(Candidate { kind: Kind::Jwt, rule: "jwt.parts", reason: Reason::Shape, start, end });
+}
+
+fn prefixed(scan: &Scan, number: usize, start: usize, end: usize, found: &mut Vec<Candidate>) {
+    let prefix = &PREFIXES[number];
+    let bytes = scan.bytes;
+    if &bytes[start..end] != prefix.exact.as_bytes()
+        || ((prefix.of)(b'-') && scan.byte_before(start) == Some(b'-'))
+    {
+        return;
+    }
+    let mut length = bytes[end..].iter().take_while(|b| (prefix.of)(**b)).count();
+    while length > 0 && matches!(bytes[end + length - 1], b'.' | b'-') {
+        length -= 1;
+    }
+    let rest = &bytes[end..end + length];
+    let digits = rest.iter().any(u8::is_ascii_digit) || prefix.kind == Kind::AwsKey;
+    if length < prefix.rest.0 || length > prefix.rest.1 || !digits {
+        return;
+    }
+    found.push(Candidate {
+        kind: prefix.kind,
+        rule: "token.prefix",
+        reason: Reason::Prefix,
+        start,
+        end: end + length,
+    });
+}
+
+/// The password of `scheme://user:password@host`.
+fn url(scan: &Scan, colon: usize, from: usize, found: &mut Vec<Candidate>) {
+    let bytes = scan.bytes;
+    if !scan.byte_before(colon).is_some_and(|b| b.is_ascii_alphanumeric()) {
+        return;
+    }
+    let authority = bytes[from..]
+        .iter()
+        .take(1_024)
+        .take_while(|b| {
+            !matches!(b, b' ' | b'\n' | b'\t' | b'\r' | b'/' | b'"' | b'<' | b'>' | b'`' | b'\\')
+        })
+        .count();
+    let authority = &bytes[from..from + authority];
+    let Some(at) = authority.iter().rposition(|b| *b == b'@') else { return };
+    let Some(sign) = authority[..at].iter().position(|b| *b == b':') else { return };
+    let (start, end) = (from + sign + 1, from + at);
+    if start < end && !is_placeholder(&bytes[start..end]) {
+        found.push(Candidate {
+            kind: Kind::UrlCredentials,
+            rule: "url.password",
+            reason: Reason::Shape,
+            start,
+            end,
+        });
+    }
+}
+
+/// What follows in a name and makes it the name of something else: `token_id`, `password policy`.
+#[rustfmt::skip]
+const OTHER: &[&str] = &[
+    "id", "ids", "name", "names", "type", "types", "count", "counts", "length", "policy",
+    "policies", "expiry", "expires", "expired", "expiration", "expire", "hint", "ttl", "age",
+    "url", "uri", "endpoint", "version", "bucket", "limit", "limits", "usage", "reset", "resets",
+    "field", "fields", "hash", "fingerprint", "rotation", "rotated", "manager", "vault", "store",
+    "path", "file", "invalid", "valid", "lifetime", "scope", "scopes", "issuer", "audience",
+    "format", "size", "strength", "change", "changed", "created", "updated", "at", "date",
+    "status", "state", "ring", "based", "less", "ized", "izer", "ization", "budget", "algorithm",
+    "alg", "provider", "service", "server", "protection", "prompt", "page", "link", "email",
+    "attempts", "attempt", "retries", "failures", "per", "missing", "required", "owner", "label",
+    "description", "source", "mode", "enabled", "validation", "complexity", "history",
+];
+
+/// The value after a word for a secret.
+fn named(scan: &Scan, start: usize, from: usize, found: &mut Vec<Candidate>) {
+    let bytes = scan.bytes;
+    // `public key`, `primary key` never match; `max_tokens` and `cancellation token` are told by what
+    // follows.
+    let mut at = from;
+    let rest = bytes[at..].iter().take(40).take_while(|b| is_dashed(**b)).count();
+    if is_other(&bytes[at..at + rest])
+        || bytes[at..at + rest] == *b"s" && bytes[start..from].eq_ignore_ascii_case(b"token")
+    {
+        return;
+    }
+    let flag =
+        bytes[start..from].ends_with(b"-p") || bytes[start..from].eq_ignore_ascii_case(b"sshpass");
+    at += rest;
+    // The end of a quoted or bracketed name.
+    while at - from < 48 && matches!(bytes.get(at), Some(b'"' | b'\'' | b']' | b')' | b'`')) {
+        at += 1;
+    }
+    let blanks = |at: usize| {
+        at + bytes[at.min(bytes.len())..]
+            .iter()
+            .take(8)
+            .take_while(|b| matches!(b, b' ' | b'\t'))
+            .count()
+    };
+    let gap = at;
+    at = blanks(at);
+    let said = match bytes.get(at) {
+        Some(b':' | b'=' | b'>') => {
+            at += 1;
+            while matches!(bytes.get(at), Some(b'=' | b'>' | b':')) {
+                at += 1;
+            }
+            Said::Sign
+        }
+        // `define('DB_PASSWORD', 'x')`
+        Some(b',') if at > from && matches!(bytes.get(blanks(at + 1)), Some(b'"' | b'\'')) => {
+            at += 1;
+            Said::Sign
+        }
+        Some(b'-') if bytes.get(at + 1) == Some(&b'>') => {
+            at += 2;
+            Said::Sign
+        }
+        Some(_) if flag && at > gap || flag && bytes[start..from].ends_with(b"-p") => Said::Sign,
+        Some(b)
+            if at > gap && (b.is_ascii_alphabetic() || *b >= 0x80 || *b == b'"' || *b == b'\'') =>
+        {
+            // `password is X`, `password for the portal is X`, `password X1!`
+            match verb(bytes, at) {
+                Some(next) => {
+                    at = next;
+                    Said::Word
+                }
+                None => Said::Bare,
+            }
+        }
+        // Scripts without blanks go on with the verb: `密码是 x`.
+        Some(0xE0..) => {
+            at += bytes[at..].iter().take(12).take_while(|b| **b >= 0x80).count();
+            match bytes.get(at) {
+                Some(b':' | b'=') => at += 1,
+                _ => {}
+            }
+            Said::Word
+        }
+        Some(b) if at > gap && b.is_ascii_digit() => Said::Bare,
+        _ => return,
+    };
+    at = blanks(at);
+    if said == Said::Sign && scan.byte(at) == Some(b'\n') {
+        return;
+    }
+    let Some((start_of_value, end)) = value(bytes, at) else { return };
+    // `Authorization: Bearer x` and `token: Bearer x` are found by their scheme.
+    let text = &bytes[start_of_value..end];
+    let quoted = start_of_value > at;
+    let token = bytes[start..from].eq_ignore_ascii_case(b"token");
+    if !is_secret(text, said, quoted, token, ends_field(bytes, end)) {
+        return;
+    }
+    let aws = text.len() == 40
+        && text.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='))
+        && bytes[start.saturating_sub(8)..from + rest]
+            .windows(3)
+            .any(|w| w.eq_ignore_ascii_case(b"aws") || w.eq_ignore_ascii_case(b"acc"));
+    let kind = if aws { Kind::AwsKey } else { Kind::ApiKeyGeneric };
+    found.push(Candidate {
+        kind,
+        rule: "secret.word",
+        reason: Reason::Word,
+        start: start_of_value,
+        end,
+    });
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// `:` or `=`
+    Sign,
+    /// `is`
+    Word,
+    /// Nothing between.
+    Bare,
+}
+
+/// Past `is`, `was`, `set to`, which may be some words away (`for the portal is`).
+fn verb(bytes: &[u8], from: usize) -> Option<usize> {
+    const VERBS: &[&str] = &[
+        "is",
+        "was",
+        "ist",
+        "est",
+        "es",
+        "é",
+        "è",
+        "to",
+        "are",
+        "lautet",
+        "jest",
+        "это",
+        "является",
+        "=",
+        ":",
+    ];
+    let mut at = from;
+    for _ in 0..6 {
+        let length = bytes[at..]
+            .iter()
+            .take(24)
+            .take_while(|b| {
+                b.is_ascii_alphabetic() || **b >= 0x80 || matches!(b, b'\'' | b'=' | b':')
+            })
+            .count();
+        let word = &bytes[at..at + length];
+        if length == 0 || bytes.get(at + length) != Some(&b' ') && !word.ends_with(b":") {
+            return None;
+        }
+        if is_other(word) || word.eq_ignore_ascii_case(b"and") || word.eq_ignore_ascii_case(b"or") {
+            return None;
+        }
+        let next = at + length + usize::from(bytes.get(at + length) == Some(&b' '));
+        if VERBS.iter().any(|verb| word.eq_ignore_ascii_case(verb.as_bytes()))
+            || word.ends_with(b":")
+        {
+            return Some(next);
+        }
+        at = next;
+    }
+    None
+}
+
+/// Whether a name's rest makes it another thing's.
+fn is_other(rest: &[u8]) -> bool {
+    let mut word = Vec::with_capacity(16);
+    let mut last_lower = false;
+    let check = |word: &mut Vec<u8>| {
+        let other = OTHER.iter().any(|o| word.eq_ignore_ascii_case(o.as_bytes()));
+        word.clear();
+        other
+    };
+    for byte in rest {
+        let upper = byte.is_ascii_uppercase();
+        if (!byte.is_ascii_alphanumeric() && *byte < 0x80 || upper && last_lower)
+            && check(&mut word)
+        {
+            return true;
+        }
+        last_lower = byte.is_ascii_lowercase();
+        if byte.is_ascii_alphanumeric() || *byte >= 0x80 {
+            word.push(*byte);
+        }
+    }
+    check(&mut word)
+}
+
+/// The range of a value: within quotes, or up to what ends a word.
+fn value(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+    let first = *bytes.get(at)?;
+    if matches!(first, b'"' | b'\'' | b'`') {
+        let inside = bytes[at + 1..].iter().take(1_024).position(|b| *b == first || *b == b'\n');
+        if let Some(length) = inside
+            && bytes[at + 1 + length] == first
+        {
+            return (length > 0).then_some((at + 1, at + 1 + length));
+        }
+    }
+    let start = at + usize::from(matches!(first, b'"' | b'\'' | b'`'));
+    let length = bytes[start..]
+        .iter()
+        .take(4_096)
+        .take_while(|b| {
+            !matches!(
+                b,
+                b' ' | b'\n'
+                    | b'\r'
+                    | b'\t'
+                    | b'"'
+                    | b'\''
+                    | b'<'
+                    | b'>'
+                    | b';'
+                    | b'`'
+                    | b'&'
+                    | b'|'
+            )
+        })
+        .count();
+    let mut end = start + length;
+    while end > start && matches!(bytes[end - 1], b',' | b'.' | b')' | b']' | b'}' | b'\\' | b':') {
+        end -= 1;
+    }
+    (end > start).then_some((start, end))
+}
+
+/// Nothing but the end of a line, a field or a sentence follows.
+fn ends_field(bytes: &[u8], end: usize) -> bool {
+    !matches!(bytes.get(end), Some(b' '))
+        || bytes.get(end + 1).is_none_or(|b| matches!(b, b'\n' | b'|' | b'}' | b')'))
+}
+
+fn is_secret(text: &[u8], said: Said, quoted: bool, token: bool, ends: bool) -> bool {
+    if text.len() < 4 || is_placeholder(text) {
+        return false;
+    }
+    let digits = text.iter().filter(|b| b.is_ascii_digit()).count();
+    let letters = text.iter().filter(|b| b.is_ascii_alphabetic() || **b >= 0x80).count();
+    let signs = text.len() - digits - letters;
+    let inner_upper = text[1..].iter().any(u8::is_ascii_uppercase);
+    let lower = text.iter().any(u8::is_ascii_lowercase);
+    let blanks = text.contains(&b' ');
+    if blanks && !(quoted && said == Said::Sign) {
+        return false;
+    }
+    // `token: 12`, a count; a version; a date is nobody's token.
+    if token && (text.len() < 8 || digits == text.len() && text.len() < 16) {
+        return false;
+    }
+    let mixed =
+        digits > 0 && letters > 0 || inner_upper && lower && letters >= 6 && !is_camel(text);
+    match said {
+        Said::Sign => {
+            if mixed || digits == text.len() || signs > 0 && !is_prose(text) {
+                return true;
+            }
+            // Letters alone: a password if that is all that stands there.
+            !token && (quoted || ends) && !blanks && letters >= 4
+        }
+        Said::Word => {
+            digits > 0 && (letters > 0 || digits >= 4)
+                || mixed
+                || signs > 0 && letters > 2 && !is_prose(text)
+        }
+        Said::Bare => {
+            digits > 0
+                && letters > 0
+                && (signs > 0 || inner_upper || quoted)
+                && text.len() >= 6
+                && !is_name(text)
+        }
+    }
+}
+
+/// `camelCase` and `PascalCase`: a name, not a secret.
+fn is_camel(text: &[u8]) -> bool {
+    let uppers = text.iter().filter(|b| b.is_ascii_uppercase()).count();
+    text.iter().all(u8::is_ascii_alphabetic) && uppers * 4 <= text.len() && text.len() < 24
+}
+
+/// Words joined by dashes, apostrophes or slashes, a path, a function call.
+fn is_prose(text: &[u8]) -> bool {
+    text.iter().all(|b| {
+        b.is_ascii_alphabetic()
+            || matches!(b, b'-' | b'\'' | b'/' | b'_' | b'.' | b',' | b' ' | b'(' | b')' | b':')
+    }) || text.ends_with(b"()")
+}
+
+/// `TICKET-1234`, `v2.1`, `RFC6749`.
+fn is_name(text: &[u8]) -> bool {
+    let upper = text.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b'-');
+    upper && text.contains(&b'-') || text.len() < 6
+}
+
+/// Stands for a value: masked already, a variable, a word for "none".
+fn is_placeholder(text: &[u8]) -> bool {
+    #[rustfmt::skip]
+    const NONE: &[&str] = &[
+        "null", "none", "nil", "true", "false", "undefined", "required", "expired", "invalid",
+        "incorrect", "missing", "wrong", "unknown", "changeme", "example", "placeholder",
+        "redacted", "masked", "hidden", "secret", "password", "string", "todo", "empty", "blank",
+        "optional", "rejected", "accepted", "valid", "locked", "here", "below", "above", "reset",
+        "changed", "updated", "revoked", "rotated", "disabled", "enabled", "issued", "generated",
+        "stored", "sent", "provided", "needed", "refused", "denied", "failed", "bearer", "basic",
+        "token", "value", "please", "same", "that", "this", "with", "from", "when", "yes", "not",
+        "the", "your", "their", "must", "will", "cannot", "does", "should", "unset", "default",
+        "text", "number", "object", "boolean", "integer", "username", "prompt", "encrypted",
+        "not_set", "notset", "n/a", "tbd", "confidential", "private", "removed", "omitted",
+        "filtered", "[filtered]", "user", "admin's", "ok", "successful", "successfully",
+    ];
+    let lower = text.to_ascii_lowercase();
+    let starts = |prefix: &str| lower.starts_with(prefix.as_bytes());
+    matches!(text[0], b'<' | b'[' | b'{' | b'(' | b'*' | b'%')
+        || starts("$")
+            && text[1..].iter().all(|b| {
+                b.is_ascii_uppercase()
+                    || b.is_ascii_digit()
+                    || matches!(b, b'_' | b'{' | b'}' | b'(' | b')' | b'.' | b':' | b'-')
+                    || b.is_ascii_lowercase() && text.get(1) == Some(&b'{')
+            })
+        || [
+            "your",
+            "xxx",
+            "example",
+            "env:",
+            "file:",
+            "vault:",
+            "process.env",
+            "os.environ",
+            "secrets.",
+            "changeme",
+            "change-me",
+            "change_me",
+            "dummy",
+            "insert",
+            "redacted",
+            "...",
+            "…",
+            "http://",
+            "https://",
+            "env.",
+            "getenv",
+            "arn:",
+        ]
+        .iter()
+        .any(|p| starts(p))
+        || NONE.iter().any(|word| lower == word.as_bytes())
+        || text[0] == b'!' && is_prose(&text[1..])
+        || text.iter().all(|b| *b == text[0])
+        || text.windows(3).any(|w| w == b"***")
+        || text.windows(2).any(|w| w == b"{{" || w == b"}}")
+        || lower.ends_with(b"_here")
+        || lower.ends_with(b"-here")
+        || lower.ends_with(b"here>")
+}
+
+/// A credential after its scheme.
+fn scheme(scan: &Scan, from: usize, found: &mut Vec<Candidate>) {
+    let bytes = scan.bytes;
+    if bytes.get(from) != Some(&b' ') {
+        return;
+    }
+    let at = from + 1;
+    let Some((start, end)) = value(bytes, at) else { return };
+    let text = &bytes[start..end];
+    let shape = text.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(b));
+    let digits = text.iter().any(u8::is_ascii_digit);
+    let mixed =
+        text[1..].iter().any(u8::is_ascii_uppercase) && text.iter().any(u8::is_ascii_lowercase);
+    if text.len() >= 8
+        && shape
+        && (digits || mixed && text.len() >= 12)
+        && !is_placeholder(text)
+        && !is_name(text)
+    {
+        found.push(Candidate {
+            kind: Kind::ApiKeyGeneric,
+            rule: "secret.scheme",
+            reason: Reason::Word,
+            start,
+            end,
+        });
+    }
+}
+
+const SCHEMES: [&[u8]; 2] = [b"bearer ", b"basic "];
+
+/// A value whose own name says that it is a secret.
+fn whole(scan: &Scan, found: &mut Vec<Candidate>) {
+    let bytes = scan.bytes;
+    let start = bytes.iter().position(|b| !b.is_ascii_whitespace()).unwrap_or(0);
+    let end = bytes.iter().rposition(|b| !b.is_ascii_whitespace()).map_or(0, |i| i + 1);
+    if start >= end || is_placeholder(&bytes[start..end]) {
+        return;
+    }
+    let text = &bytes[start..end];
+    let scheme =
+        SCHEMES.iter().find(|s| text.get(..s.len()).is_some_and(|t| t.eq_ignore_ascii_case(s)));
+    let start = start + scheme.map_or(0, |s| s.len());
+    // A sentence about a secret is none.
+    let words = bytes[start..end].iter().filter(|b| **b == b' ').count();
+    if start < end && words < 4 && end - start >= 3 && !is_placeholder(&bytes[start..end]) {
+        found.push(Candidate {
+            kind: Kind::ApiKeyGeneric,
+            rule: "secret.key",
+            reason: Reason::Word,
+            start,
+            end,
+        });
+    }
+}
+
+/// Whether a name names a secret, given where the word for it ends.
+pub(super) fn names_secret(name: &[u8], end: usize) -> bool {
+    !is_other(&name[end..])
+        && !wordy_before(name, 0)
+        && name.iter().all(|b| wordy(*b) || matches!(b, b'-' | b' ' | b'.' | b':') || *b >= 0x80)
+}
