@@ -203,10 +203,10 @@ fn is_caught(label: &Label, chars: &[char], spans: &[Span]) -> bool {
     };
     let mut run = 0;
     let mut longest = 0;
-    for at in label.start..local {
+    for (at, c) in chars.iter().enumerate().take(local).skip(label.start) {
         if spans.iter().any(|s| (s.start..s.end).contains(&at)) {
             run = 0;
-        } else if chars[at].is_alphanumeric() {
+        } else if c.is_alphanumeric() {
             run += 1;
             longest = longest.max(run);
         }

@@ -1,9 +1,9 @@
 //! Masking: personal data and secrets leave no side of Firn in the clear.
 //!
-//! One pass over a folded text ([`fold`]) notes digits, `@`, colons and words ([`scan`], [`words`]);
-//! the detectors ([`numbers`], [`mail`], [`network`], [`named`], [`secrets`]) look only where
+//! One pass over a folded text (`fold`) notes digits, `@`, colons and words (`scan`, `words`);
+//! the detectors (`numbers`, `mail`, `network`, `named`, `secrets`) look only where
 //! something was noted. No regular expressions, linear time. JSON and tables are masked value by
-//! value under their names ([`document`]).
+//! value under their names (`document`).
 //!
 //! Masking twice is masking once: a text is masked until nothing is found in it. What cannot be
 //! masked is dropped, never passed on.

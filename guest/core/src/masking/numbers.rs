@@ -265,8 +265,7 @@ impl Run<'_, '_> {
         let plus = self.has_plus();
         if plus || self.scan.byte_before(start) == Some(b'(') {
             while start > 0
-                && matches!(bytes[start - 1], b'+' | b'(' | b' ')
-                && !(bytes[start - 1] == b' ' && !plus)
+                && (matches!(bytes[start - 1], b'+' | b'(') || plus && bytes[start - 1] == b' ')
             {
                 start -= 1;
                 if bytes[start] == b'+' {

@@ -307,7 +307,7 @@ fn named(scan: &Scan, start: usize, from: usize, found: &mut Vec<Candidate>) {
             at += 2;
             Said::Sign
         }
-        Some(_) if flag && at > gap || flag && bytes[start..from].ends_with(b"-p") => Said::Sign,
+        Some(_) if flag && (at > gap || bytes[start..from].ends_with(b"-p")) => Said::Sign,
         Some(b)
             if at > gap && (b.is_ascii_alphabetic() || *b >= 0x80 || *b == b'"' || *b == b'\'') =>
         {
@@ -323,9 +323,8 @@ fn named(scan: &Scan, start: usize, from: usize, found: &mut Vec<Candidate>) {
         // Scripts without blanks go on with the verb: `密码是 x`.
         Some(0xE0..) => {
             at += bytes[at..].iter().take(12).take_while(|b| **b >= 0x80).count();
-            match bytes.get(at) {
-                Some(b':' | b'=') => at += 1,
-                _ => {}
+            if let Some(b':' | b'=') = bytes.get(at) {
+                at += 1
             }
             Said::Word
         }
