@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use firn_model::{
-    Backfill, Entry, EntryOrigin, EntrySeen, Flight, JournalText, Link, Millis, Mirror, Side, Verb,
-    servicenow_text,
+    Backfill, Entry, EntryOrigin, EntrySeen, Flight, JournalText, Link, Millis, Mirror, Side,
+    SysId, Verb, servicenow_text,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,9 @@ pub struct Neighbours {
     pub claimed: Vec<String>,
     /// Whether another link has a write to the ticket under way.
     pub busy: bool,
+    /// Tickets with this link's key that other links are on: no duplicates, whoever made them.
+    #[serde(default)]
+    pub held: Vec<SysId>,
 }
 
 /// Puts entries that were seen into the link. What is known already changes nothing.
@@ -377,7 +380,8 @@ mod tests {
     #[test]
     fn rows_of_another_link_are_no_foreign_entries() {
         let ours = row(1, comment("ok"), "integration", 20);
-        let claimed = Neighbours { claimed: vec![ours.origin.id().to_owned()], busy: false };
+        let claimed =
+            Neighbours { claimed: vec![ours.origin.id().to_owned()], ..Neighbours::default() };
         let mut link = sample::link();
         observe(&rules(), &mut link, &claimed, std::slice::from_ref(&ours));
         assert!(link.entries.is_empty());

@@ -163,6 +163,19 @@ impl Landing<'_> {
         self.link.side_mut(self.side).flight.take().map(|flight| flight.write)
     }
 
+    /// Drops a write to a record that cannot be looked at any more. If its fate was unknown, it may
+    /// have overwritten what nobody will ever see: that is told.
+    fn abandon_flight(&mut self) {
+        let unknown = matches!(self.flight().map(|f| &f.phase), Some(Phase::Verifying { .. }));
+        let Some(Write { verb: Verb::Update { set, .. }, .. }) = self.drop_flight() else { return };
+        for name in set.keys().filter(|_| unknown) {
+            let text = format!(
+                "whether our write of {name} reached the ticket before it was gone is unknown; what stood there then is in its history only"
+            );
+            self.finding(FindingKind::OverwrittenUnseen, Some(name), text);
+        }
+    }
+
     /// The transaction limit had passed when this look-up left, so that it would have shown an
     /// unanswered write. (A look-up that left before, and is answered after, may have missed it.)
     fn too_late_to_commit(&self, sent: Millis) -> bool {
@@ -265,7 +278,7 @@ impl Landing<'_> {
             }
             _ => {
                 self.link.external_side.search = None;
-                self.drop_flight();
+                self.abandon_flight();
                 let text = "the ticket is there, and the integration user may not read it in its own table; nothing is written until it is seen again: check the user's roles and the table's ACLs";
                 self.finding(FindingKind::RecordMissing, None, text.to_owned());
             }
@@ -276,7 +289,7 @@ impl Landing<'_> {
     fn searched(&mut self, proved: bool) {
         self.healthy();
         self.link.external_side.search = None;
-        self.drop_flight();
+        self.abandon_flight();
         if proved {
             observe::end(self.link, Side::External, self.now);
         } else {

@@ -45,7 +45,7 @@ pub enum Input {
         /// Its clock; nothing, if the answer has no date.
         clock: Option<Clock>,
     },
-    /// What is known of other links on the same ticket, for this turn.
+    /// What is known of other links on the same ticket, or on a twin of it, for this turn.
     Shared(Neighbours),
 }
 
@@ -74,6 +74,8 @@ pub fn advance(rules: &Rules, mut link: Link, inputs: &[Input], now: Millis) -> 
     });
     let neighbours = shared.unwrap_or_default();
     journal::forget_neighbours(&mut link, &neighbours);
+    link.twins.retain(|twin| !neighbours.held.contains(&twin.sys_id));
+    let twins = link.twins.len();
     let (was, table) = (link.tombstone.clone(), link.table.clone());
     for input in inputs {
         match input {
@@ -105,8 +107,8 @@ pub fn advance(rules: &Rules, mut link: Link, inputs: &[Input], now: Millis) -> 
     }
     let mut planner = Planner { rules, link, neighbours, now, effects, wants: BTreeMap::new() };
     planner.tell(was.as_ref(), &table);
-    // Whoever keeps the links has to say first whether others share the ticket.
-    let steps = if planner.effects.notice.is_some() {
+    // Whoever keeps the links has to say first whether others share the ticket, or hold a twin.
+    let steps = if planner.effects.notice.is_some() || planner.link.twins.len() > twins {
         Vec::new()
     } else {
         planner.settle();

@@ -255,18 +255,27 @@ impl<'a, D: Doors> Session<'a, D> {
         Ok(self.get(&rows::by_external(tenant, id, sys_id))?.unwrap_or_default())
     }
 
-    /// What the other links on a link's ticket have there.
+    /// What the other links on a link's ticket have there, and which of its twins others are on.
     fn neighbours(
         &mut self,
         tenant: &TenantId,
         link: &Link,
     ) -> Result<Option<Neighbours>, CommitError> {
-        let (Role::Primary | Role::Secondary, Some(external)) = (link.role, &link.external) else {
-            return Ok(None);
-        };
         let id = &link.integration;
         let mut found = Neighbours::default();
-        for other in self.on_ticket(tenant, id, external.sys_id.as_str())? {
+        for twin in &link.twins {
+            if !self.on_ticket(tenant, id, twin.sys_id.as_str())?.is_empty() {
+                found.held.push(twin.sys_id.clone());
+            }
+        }
+        let shared = match (link.role, &link.external) {
+            (Role::Primary | Role::Secondary, Some(external)) => {
+                self.on_ticket(tenant, id, external.sys_id.as_str())?
+            }
+            _ if found.held.is_empty() => return Ok(None),
+            _ => Vec::new(),
+        };
+        for other in shared {
             if other == link.id {
                 continue;
             }
@@ -398,13 +407,16 @@ impl<'a, D: Doors> Session<'a, D> {
         link: Link,
         inputs: &[Input],
     ) -> Result<(), CommitError> {
+        let twins = link.twins.len();
         let stayed = link.tombstone.is_none() || link.external_side.flight.is_some();
         let mut inputs = inputs.to_vec();
         inputs.extend(self.neighbours(tenant, &link)?.map(Input::Shared));
         let mut plan = advance(rules, link, &inputs, self.now);
         if plan.notice.is_some() {
-            // It has its ticket now. Who else has it decides what it may do there.
             self.join(tenant, &mut plan.link)?;
+        }
+        // It has its ticket now, or a twin of it. Who else has it decides what it may do there.
+        if plan.notice.is_some() || plan.link.twins.len() > twins {
             let shared: Vec<Input> =
                 self.neighbours(tenant, &plan.link)?.map(Input::Shared).into_iter().collect();
             let next = advance(rules, plan.link.clone(), &shared, self.now);

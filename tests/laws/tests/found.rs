@@ -108,6 +108,44 @@ fn a_duplicate_that_somebody_works_in_is_told_and_left_alone() {
     assert_eq!(world.findings(FindingKind::DuplicateTicket).len(), 1);
 }
 
+/// A duplicate was closed although an operator had paired another record with it meanwhile.
+#[test]
+fn a_duplicate_that_another_record_is_on_is_told_and_left_alone() {
+    let mut world = incidents();
+    world.lose_next_answer();
+    world.platform_edits_unsettled("A", &[("title", "t")]);
+    world.pass(600);
+    let first = world.newest_ticket();
+    world.hide(&first);
+    world.pass(20_000);
+    world.admin_shows_all();
+    world.platform_edits_silently("B", &[("title", "t")]);
+    let number = world.column(&first, "number");
+    world.attach("B", &number);
+    assert_eq!(world.ticket_of("B"), first);
+    world.reconcile(RunMode::AutoHeal);
+    assert_ne!(world.column(&first, "state"), "7");
+    assert_eq!(world.findings(FindingKind::DuplicateTicket).len(), 1);
+}
+
+/// A ticket was deleted while nobody knew whether a write had reached it: what the write may have
+/// overwritten was told to nobody.
+#[test]
+fn a_write_of_unknown_fate_to_a_ticket_that_is_deleted_is_told() {
+    let mut world = incidents();
+    world.platform_edits("A", &[("title", "t")]);
+    let ticket = world.ticket_of("A");
+    world.lose_next_answer();
+    world.platform_edits_unsettled("A", &[("title", "ours")]);
+    world.pass(700); // Written; the answer never comes.
+    world.admin_deletes(&ticket);
+    world.settle();
+    let told = world.findings(FindingKind::OverwrittenUnseen);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].text.contains("title"), "{told:?}");
+    assert_eq!(world.findings(FindingKind::RecordGone).len(), 1);
+}
+
 /// A webhook about a ticket that was being made waited for ever when the pair was taken apart first.
 #[test]
 fn a_webhook_does_not_wait_for_a_link_that_was_taken_apart() {

@@ -84,8 +84,8 @@ pub(crate) const CLASSES: [&str; 3] = ["incident", "problem", "change_request"];
 pub(crate) struct ServiceNow {
     pub(crate) quirks: Quirks,
     pub(crate) rules: Vec<Rule>,
-    /// Deleted tickets: `sys_audit_delete`.
-    pub(crate) deleted: Vec<String>,
+    /// Deleted tickets and the keys that they had: `sys_audit_delete`.
+    pub(crate) deleted: Vec<(String, String)>,
     /// Tickets that the user may not read any more.
     pub(crate) hidden: Vec<String>,
     pub(crate) tickets: BTreeMap<String, Ticket>,
@@ -183,8 +183,9 @@ impl ServiceNow {
 
     /// An administrator deletes a ticket; no webhook tells of it.
     pub(crate) fn delete(&mut self, id: &str) {
-        if self.tickets.remove(id).is_some() {
-            self.deleted.push(id.to_owned());
+        if let Some(ticket) = self.tickets.remove(id) {
+            let key = ticket.columns.get("correlation_id").cloned().unwrap_or_default();
+            self.deleted.push((id.to_owned(), key));
             self.journal.retain(|row| row.ticket != id);
         }
     }
@@ -433,8 +434,8 @@ impl ServiceNow {
                 let rows: Vec<Json> = self
                     .deleted
                     .iter()
-                    .filter(|id| *id == wanted)
-                    .map(|id| json!({ "sys_id": id, "documentkey": id, "tablename": "incident" }))
+                    .filter(|(id, _)| *id == wanted)
+                    .map(|(id, _)| json!({ "sys_id": id, "documentkey": id, "tablename": "incident" }))
                     .collect();
                 (answer(200, json!({ "result": rows })), Vec::new())
             }

@@ -150,6 +150,8 @@ pub(crate) struct Site {
     pub(crate) platform: Platform,
     /// Records that were once taken apart from their ticket.
     pub(crate) torn: BTreeSet<String>,
+    /// Tickets that a record was once on and is not any more.
+    pub(crate) left: BTreeSet<String>,
 }
 
 pub(crate) struct World {
@@ -236,6 +238,7 @@ impl World {
             servicenow: ServiceNow::new(&integration.settings, Quirks::default()),
             platform: Platform::default(),
             torn: BTreeSet::new(),
+            left: BTreeSet::new(),
             integration,
         }];
         world
@@ -831,6 +834,7 @@ fn site(rng: &mut fastrand::Rng, n: usize, tenant: &str) -> Site {
         servicenow: ServiceNow::new(&integration.settings, quirks),
         platform: Platform::new(clock(rng)),
         torn: BTreeSet::new(),
+        left: BTreeSet::new(),
         integration,
     }
 }

@@ -226,8 +226,9 @@ impl World {
             _ => TicketName::Number(number),
         };
         // Once more, perhaps to another ticket: what was said on the first one stays there.
-        if self.link_of(&record).is_some() {
+        if let Some(link) = self.link_of(&record) {
             self.site_mut().torn.insert(record.clone());
+            self.site_mut().left.extend(link.external.map(|e| e.sys_id.to_string()));
         }
         let Ok(record) = PlatformId::new(record) else { return };
         let integration = self.site().integration.id.clone();
