@@ -152,6 +152,29 @@ pairs = [
     std::fs::write(&nobody, text).unwrap();
     let (fine, text) = firn.cli(&["check", "--instance", nobody.to_str().unwrap()]);
     assert!(!fine && text.contains("does not answer"), "{text}");
+    // A page where rows should be (an instance that hibernates, a sign-in page).
+    let page = page("<html>Your instance is hibernating</html>");
+    let text = format!("slug = \"s\"\nbase_url = \"{page}\"\n\n[credentials]\n{user}\n");
+    std::fs::write(&nobody, text).unwrap();
+    let (fine, text) = firn.cli(&["check", "--instance", nobody.to_str().unwrap()]);
+    assert!(!fine && text.contains("does not answer as the Table API does"), "{text}");
+}
+
+/// A server that answers everything with one page.
+fn page(html: &'static str) -> String {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            let _ = std::io::Read::read(&mut stream, &mut request);
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close";
+            let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{html}", html.len());
+            let _ = std::io::Write::write_all(&mut stream, answer.as_bytes());
+        }
+    });
+    url
 }
 
 #[test]

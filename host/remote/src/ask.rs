@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value as Json;
 
 use crate::signin::SignIn;
-use crate::{Addresses, Carrier, Credentials};
+use crate::{Addresses, Carrier, Credentials, carrier};
 
 /// Reads rows of one instance with one set of credentials.
 pub struct Reader {
@@ -22,7 +22,7 @@ pub struct Reader {
 pub struct Rows {
     /// HTTP status.
     pub status: u16,
-    /// The answer's `result`; null if it had none.
+    /// The answer's `result`: a list if the status is 200; else null, or what came with the refusal.
     pub result: Json,
 }
 
@@ -44,7 +44,8 @@ impl Reader {
     /// Asks for rows of a table.
     ///
     /// # Errors
-    /// Why there was no answer, or no sign-in.
+    /// Why there was no answer, no sign-in, or an answer that is none of the Table API (a sign-in
+    /// page, an instance that hibernates).
     pub async fn rows(
         &self,
         table: &str,
@@ -61,7 +62,7 @@ impl Reader {
             .append_pair("sysparm_fields", &fields.join(","))
             .append_pair("sysparm_limit", &limit.to_string())
             .append_pair("sysparm_exclude_reference_link", "true");
-        let response = self
+        let mut response = self
             .carrier
             .client()
             .get(url)
@@ -72,7 +73,12 @@ impl Reader {
             .await
             .map_err(|e| e.without_url().to_string())?;
         let status = response.status().as_u16();
-        let answer: Json = response.json().await.unwrap_or_default();
-        Ok(Rows { status, result: answer["result"].clone() })
+        let body = carrier::body(&mut response).await?;
+        let answer: Json = serde_json::from_slice(&body).unwrap_or_default();
+        let result = answer["result"].clone();
+        if status == 200 && !result.is_array() {
+            return Err("it does not answer as the Table API does".to_owned());
+        }
+        Ok(Rows { status, result })
     }
 }

@@ -197,17 +197,25 @@ async fn exchange(request: reqwest::RequestBuilder) -> AnswerBody {
             Some((name.to_owned(), value.to_owned()))
         })
         .collect();
+    let body = match body(&mut response).await {
+        Ok(body) => body,
+        Err(why) => return AnswerBody::Lost(why),
+    };
+    let body = String::from_utf8_lossy(&body).into_owned();
+    AnswerBody::Response(HttpResponse { status, headers, body })
+}
+
+/// The whole body of an answer, unless it is longer than anything Firn asks for.
+pub(crate) async fn body(response: &mut reqwest::Response) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER => body.extend_from_slice(&chunk),
-            Ok(Some(_)) => return AnswerBody::Lost("the answer is too long".to_owned()),
-            Ok(None) => break,
-            Err(e) => return AnswerBody::Lost(format!("the answer broke off: {}", cause(e))),
+            Ok(Some(_)) => return Err("the answer is too long".to_owned()),
+            Ok(None) => return Ok(body),
+            Err(e) => return Err(format!("the answer broke off: {}", cause(e))),
         }
     }
-    let body = String::from_utf8_lossy(&body).into_owned();
-    AnswerBody::Response(HttpResponse { status, headers, body })
 }
 
 /// The innermost reason, without the address (which may hold a secret).
