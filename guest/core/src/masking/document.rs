@@ -4,8 +4,9 @@
 use serde::de::IgnoredAny;
 
 use super::fold::{Escapes, Folded};
+use super::scan::{Notes, Scan};
 use super::secrets;
-use super::words::{self, Topic};
+use super::words::Topic;
 
 /// A value within a text.
 pub(super) struct Segment {
@@ -30,11 +31,12 @@ pub(super) fn segments(text: &str) -> Option<Vec<Segment>> {
 /// What a name says about its value: its last word that says anything.
 pub(super) fn topic(name: &str) -> Option<Topic> {
     let folded = Folded::new(name, Escapes::Plain);
-    let hits = words::find(&folded.bytes)?;
-    let hit = hits.iter().rev().find(|hit| {
+    let mut notes = Notes::default();
+    let scan = Scan::new(&folded.bytes, None, &mut notes);
+    let hit = scan.hits.iter().rev().find(|hit| {
         !matches!(
             hit.topic,
-            Topic::Prefix(_)
+            Topic::Prefix
                 | Topic::Pem
                 | Topic::PemEnd
                 | Topic::Jwt

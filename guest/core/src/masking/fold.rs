@@ -8,8 +8,19 @@ use std::borrow::Cow;
 pub(super) struct Folded<'t> {
     /// What is searched. Bytes from 0x80 up belong to letters.
     pub(super) bytes: Cow<'t, [u8]>,
-    /// For each folded byte and the end: where it begins in the original; nothing if they are one.
-    map: Option<Vec<u32>>,
+    /// The way back, in order; nothing if the folded bytes are the original's.
+    runs: Vec<Run>,
+}
+
+/// Folded bytes and where they come from.
+struct Run {
+    /// The first folded byte.
+    folded: u32,
+    /// Where it begins in the original.
+    original: u32,
+    /// The length of the one character or escape that they stand for; 0 if they are the original's
+    /// bytes, one for one.
+    width: u32,
 }
 
 /// How backslashes are read.
@@ -24,12 +35,18 @@ pub(super) enum Escapes {
 impl<'t> Folded<'t> {
     pub(super) fn new(text: &'t str, escapes: Escapes) -> Folded<'t> {
         let bytes = text.as_bytes();
-        if !bytes.iter().any(|b| matches!(b, b'%' | b'&' | b'\\' | 0x80..)) {
-            return Folded { bytes: Cow::Borrowed(bytes), map: None };
-        }
-        let mut folded = Vec::with_capacity(bytes.len());
-        let mut map = Vec::with_capacity(bytes.len() + 1);
-        let mut at = 0;
+        // Most texts are told by a look at many bytes at once.
+        let first = if text.is_ascii() {
+            memchr::memchr3(b'%', b'&', b'\\', bytes)
+        } else {
+            next_special(bytes, 0)
+        };
+        let Some(first) = first else {
+            return Folded { bytes: Cow::Borrowed(bytes), runs: Vec::new() };
+        };
+        let mut way = Way { folded: Vec::with_capacity(bytes.len()), runs: Vec::new() };
+        way.take_over(bytes, 0, first);
+        let mut at = first;
         while at < bytes.len() {
             let (one, length) = match bytes[at] {
                 b'%' | b'&' | b'\\' => escaped(&bytes[at..], escapes)
@@ -40,44 +57,88 @@ impl<'t> Folded<'t> {
                     (one(c), c.len_utf8())
                 }
             };
-            let here = u32::try_from(at).unwrap_or(u32::MAX);
             match one {
                 One::Nothing => {}
-                One::Byte(byte) => {
-                    folded.push(byte);
-                    map.push(here);
-                }
+                One::Byte(byte) => way.put(at, &[byte], length),
                 One::Letter(c) => {
-                    let mut buffer = [0; 4];
-                    for byte in c.encode_utf8(&mut buffer).bytes() {
-                        folded.push(byte);
-                        map.push(here);
-                    }
+                    way.put(at, c.encode_utf8(&mut [0; 4]).as_bytes(), length);
                 }
             }
             at += length;
+            let next = next_special(bytes, at).unwrap_or(bytes.len());
+            way.take_over(bytes, at, next);
+            at = next;
         }
-        map.push(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-        Folded { bytes: Cow::Owned(folded), map: Some(map) }
+        Folded { bytes: Cow::Owned(way.folded), runs: way.runs }
     }
 
     /// The original byte at which a folded one begins.
-    pub(super) fn start(&self, at: usize) -> usize {
-        self.map.as_ref().map_or(at, |map| map[at] as usize)
+    pub(super) fn start(&self, text: &str, at: usize) -> usize {
+        text.floor_char_boundary(match self.run(at) {
+            None => at,
+            Some(Run { folded, original, width: 0 }) => at - *folded as usize + *original as usize,
+            Some(run) => run.original as usize,
+        })
     }
 
     /// The original byte after the last one of a folded range, without invisible marks that follow.
     pub(super) fn end(&self, text: &str, at: usize) -> usize {
-        let Some(map) = &self.map else { return at };
-        let (last, next) = (map[at - 1] as usize, map[at] as usize);
-        // Marks that were left out stand between the last byte and the next one.
-        let own = match text.as_bytes()[last] {
-            b'%' | b'&' | b'\\' => escaped(&text.as_bytes()[last..], Escapes::Json)
-                .filter(|(_, length)| last + length <= next)
-                .map_or(1, |(_, length)| length),
-            _ => text[last..].chars().next().map_or(1, char::len_utf8),
-        };
-        last + own
+        text.ceil_char_boundary(match self.run(at - 1) {
+            None => at,
+            Some(Run { folded, original, width: 0 }) => at - *folded as usize + *original as usize,
+            Some(run) => (run.original + run.width) as usize,
+        })
+    }
+
+    fn run(&self, at: usize) -> Option<&Run> {
+        let next = self.runs.partition_point(|run| run.folded as usize <= at);
+        next.checked_sub(1).map(|index| &self.runs[index])
+    }
+}
+
+fn is_special(b: u8) -> bool {
+    matches!(b, b'%' | b'&' | b'\\' | 0x80..)
+}
+
+/// The next byte that may have to be folded.
+fn next_special(bytes: &[u8], from: usize) -> Option<usize> {
+    bytes[from..].iter().position(|b| is_special(*b)).map(|more| from + more)
+}
+
+/// Folded bytes and the way back, while they are made.
+struct Way {
+    folded: Vec<u8>,
+    runs: Vec<Run>,
+}
+
+impl Way {
+    /// Bytes that stay as they are.
+    fn take_over(&mut self, bytes: &[u8], from: usize, to: usize) {
+        if from < to {
+            self.note(from, 0);
+            self.folded.extend_from_slice(&bytes[from..to]);
+        }
+    }
+
+    /// What stands for `length` bytes of the original.
+    fn put(&mut self, at: usize, instead: &[u8], length: usize) {
+        let width = if instead.len() == length { 0 } else { length };
+        self.note(at, width);
+        self.folded.extend_from_slice(instead);
+    }
+
+    fn note(&mut self, original: usize, width: usize) {
+        // A text is never longer than `LIMIT`.
+        let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let (folded, original) = (narrow(self.folded.len()), narrow(original));
+        let goes_on = self.runs.last().is_some_and(|last| {
+            width == 0
+                && last.width == 0
+                && original.wrapping_sub(last.original) == folded.wrapping_sub(last.folded)
+        });
+        if !goes_on {
+            self.runs.push(Run { folded, original, width: narrow(width) });
+        }
     }
 }
 
@@ -233,6 +294,6 @@ mod tests {
         let text = "x\u{200B}\u{FF14}\u{FF11}\u{200B}y";
         let folded = Folded::new(text, Escapes::Plain);
         assert_eq!(&*folded.bytes, b"x41y");
-        assert_eq!(&text[folded.start(1)..folded.end(text, 3)], "\u{FF14}\u{FF11}");
+        assert_eq!(&text[folded.start(text, 1)..folded.end(text, 3)], "\u{FF14}\u{FF11}");
     }
 }

@@ -35,7 +35,7 @@ const FILES_ONLY: usize = 14;
 
 pub(super) fn find(scan: &Scan, found: &mut Vec<Candidate>) {
     let mut floor = 0;
-    for at in &scan.ats {
+    for at in scan.ats {
         if let Some(candidate) = address(scan, *at, floor) {
             floor = candidate.end;
             found.push(candidate);

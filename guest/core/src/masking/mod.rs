@@ -21,7 +21,7 @@ mod words;
 
 use document::Segment;
 use fold::{Escapes, Folded};
-use scan::Scan;
+use scan::{Notes, Scan};
 
 /// The most bytes that are masked in one text; a longer one is dropped.
 pub const LIMIT: usize = 16 << 20;
@@ -207,24 +207,27 @@ pub fn mask(text: &str) -> Masked {
     if text.len() > LIMIT {
         return dropped(text);
     }
-    let Some(mut pieces) = find(text) else { return dropped(text) };
-    if pieces.is_empty() {
+    let mut finder = Finder::default();
+    finder.find(text);
+    if finder.pieces.is_empty() {
         return Masked { text: text.to_owned(), spans: Vec::new() };
     }
+    let mut pieces = std::mem::take(&mut finder.pieces);
     let mut masked = render(text, &pieces);
     for _ in 0..ROUNDS {
-        match find(&masked) {
-            None => return dropped(text),
-            Some(more) if more.is_empty() => {
-                return Masked { text: masked, spans: spans(text, &pieces) };
-            }
-            Some(more) => {
-                pieces = join(pieces, more);
-                masked = render(text, &pieces);
-            }
+        finder.find(&masked);
+        if finder.pieces.is_empty() {
+            return Masked { text: masked, spans: spans(text, &pieces) };
         }
+        pieces = join(pieces, std::mem::take(&mut finder.pieces));
+        masked = render(text, &pieces);
     }
     dropped(text)
+}
+
+/// Every word, mark and prefix that is looked for, for a scan to compare with.
+pub fn words() -> impl Iterator<Item = &'static [u8]> {
+    words::all()
 }
 
 fn dropped(text: &str) -> Masked {
@@ -241,81 +244,98 @@ fn dropped(text: &str) -> Masked {
     Masked { text: instead, spans: vec![span] }
 }
 
-/// One round: everything that is found in a text, sorted and disjoint.
-fn find(text: &str) -> Option<Vec<Piece>> {
-    let mut pieces = Vec::new();
-    match document::segments(text) {
-        None => {
-            let whole = Segment {
-                start: 0,
-                end: text.len(),
-                key: None,
-                escapes: Escapes::Plain,
-                number: false,
-            };
-            segment(text, &whole, &mut pieces)?;
-        }
-        Some(segments) => {
-            for one in &segments {
-                segment(text, one, &mut pieces)?;
+/// Looks through texts; keeps its memory from one to the next.
+#[derive(Default)]
+struct Finder {
+    notes: Notes,
+    found: Vec<Candidate>,
+    taken: Vec<(usize, usize)>,
+    /// Everything that was found in the last text, sorted and disjoint.
+    pieces: Vec<Piece>,
+}
+
+impl Finder {
+    /// One round.
+    fn find(&mut self, text: &str) {
+        self.pieces.clear();
+        match document::segments(text) {
+            None => {
+                let whole = Segment {
+                    start: 0,
+                    end: text.len(),
+                    key: None,
+                    escapes: Escapes::Plain,
+                    number: false,
+                };
+                self.segment(text, &whole);
+            }
+            Some(segments) => {
+                for one in &segments {
+                    self.segment(text, one);
+                }
             }
         }
     }
-    Some(pieces)
+
+    fn segment(&mut self, text: &str, segment: &Segment) {
+        let part = &text[segment.start..segment.end];
+        let folded = Folded::new(part, segment.escapes);
+        let scan = Scan::new(&folded.bytes, segment.key, &mut self.notes);
+        let found = &mut self.found;
+        found.clear();
+        if !scan.groups.is_empty() || !scan.glued.is_empty() {
+            numbers::find(&scan, found);
+        }
+        mail::find(&scan, found);
+        network::find(&scan, found);
+        named::find(&scan, found);
+        secrets::find(&scan, found);
+        choose(found, &mut self.taken);
+        for candidate in found.iter() {
+            let mut instead =
+                instead(candidate.kind, &folded.bytes[candidate.start..candidate.end]);
+            let mut start = segment.start + folded.start(part, candidate.start);
+            let mut end = segment.start + folded.end(part, candidate.end);
+            if segment.number {
+                // A number of a JSON document becomes a string.
+                (start, end) = (segment.start, segment.end);
+                instead = format!("\"{instead}\"");
+            }
+            self.pieces.push(Piece {
+                kind: candidate.kind,
+                rule: candidate.rule,
+                reason: candidate.reason,
+                start,
+                end,
+                instead,
+            });
+            if segment.number {
+                break;
+            }
+        }
+    }
 }
 
-fn segment(text: &str, segment: &Segment, pieces: &mut Vec<Piece>) -> Option<()> {
-    let part = &text[segment.start..segment.end];
-    let folded = Folded::new(part, segment.escapes);
-    let scan = Scan::new(&folded.bytes, segment.key)?;
-    let mut found = Vec::new();
-    if !scan.groups.is_empty() || !scan.glued.is_empty() {
-        numbers::find(&scan, &mut found);
-    }
-    mail::find(&scan, &mut found);
-    network::find(&scan, &mut found);
-    named::find(&scan, &mut found);
-    secrets::find(&scan, &mut found);
-    for candidate in chosen(found, folded.bytes.len()) {
-        let mut instead = instead(candidate.kind, &folded.bytes[candidate.start..candidate.end]);
-        let mut start = segment.start + folded.start(candidate.start);
-        let mut end = segment.start + folded.end(part, candidate.end);
-        if segment.number {
-            // A number of a JSON document becomes a string.
-            (start, end) = (segment.start, segment.end);
-            instead = format!("\"{instead}\"");
-        }
-        pieces.push(Piece {
-            kind: candidate.kind,
-            rule: candidate.rule,
-            reason: candidate.reason,
-            start,
-            end,
-            instead,
-        });
-        if segment.number {
-            break;
-        }
-    }
-    Some(())
-}
-
-/// The candidates that stand: by rank, the longer first; never two over one byte. Sorted.
-fn chosen(mut found: Vec<Candidate>, length: usize) -> Vec<Candidate> {
+/// Leaves the candidates that stand: by rank, the longer first; never two over one byte. Sorted.
+/// `taken` is room to work in.
+fn choose(found: &mut Vec<Candidate>, taken: &mut Vec<(usize, usize)>) {
     if found.len() < 2 {
-        return found;
+        return;
     }
-    found.sort_by_key(|c| (c.kind.rank(), std::cmp::Reverse(c.end - c.start), c.start));
-    let mut taken = vec![false; length];
+    found.sort_unstable_by_key(|c| {
+        (c.kind.rank(), std::cmp::Reverse(c.end - c.start), c.start, c.rule)
+    });
+    // What is taken, sorted and disjoint.
+    taken.clear();
     found.retain(|c| {
-        let free = !taken[c.start..c.end].iter().any(|t| *t);
+        let place = taken.partition_point(|(_, end)| *end <= c.start);
+        let free = taken.get(place).is_none_or(|(start, _)| *start >= c.end);
         if free {
-            taken[c.start..c.end].fill(true);
+            taken.insert(place, (c.start, c.end));
         }
         free
     });
-    found.sort_by_key(|c| c.start);
-    found
+    found.sort_unstable_by_key(|c| c.start);
 }
 
 fn render(text: &str, pieces: &[Piece]) -> String {

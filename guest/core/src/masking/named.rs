@@ -4,7 +4,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::scan::{Scan, wordy, wordy_at, wordy_before};
-use super::words::Topic;
+use super::words::{Topic, Topics};
 use super::{Candidate, Kind, Reason, digits};
 
 /// A name and what it names may be so many characters apart.
@@ -36,28 +36,25 @@ fn birth(scan: &Scan, index: usize, from: usize, found: &mut Vec<Candidate>) {
         .find(|hit| hit.start > from && matches!(hit.topic, Topic::Birth))
         .map_or(bytes.len(), |hit| hit.start);
     let mut at = from;
-    while at < limit && scan.near(from, at, NEAR) {
+    let limit = limit.min(scan.reach(from, NEAR) + 1);
+    while at < limit {
         if is_masked(bytes, at) {
             return;
         }
         if !wordy_before(bytes, at)
             && let Some(end) = date(bytes, at)
         {
-            found.push(Candidate {
-                kind: Kind::DateOfBirth,
-                rule: "birth.word",
-                reason: Reason::Word,
-                start: at,
-                end,
-            });
+            found.push(born(at, end));
             return;
         }
         at += 1;
     }
     // `1980-02-29 (DOB)`
     let Some(hit) = scan.hits.get(index).filter(|hit| hit.end == from) else { return };
-    for back in 1..=30 {
-        let Some(at) = hit.start.checked_sub(back) else { return };
+    let before = scan.hits[..index].iter().rev().find(|hit| hit.topic == Topic::Birth);
+    let floor = before.map_or(0, |hit| hit.end);
+    for back in 1..=30.min(hit.start - floor) {
+        let at = hit.start - back;
         if wordy_before(bytes, at) {
             continue;
         }
@@ -65,16 +62,14 @@ fn birth(scan: &Scan, index: usize, from: usize, found: &mut Vec<Candidate>) {
             && end <= hit.start
             && !bytes[end..hit.start].iter().any(|b| matches!(b, b'\n' | b';' | b',' | b'.'))
         {
-            found.push(Candidate {
-                kind: Kind::DateOfBirth,
-                rule: "birth.word",
-                reason: Reason::Word,
-                start: at,
-                end,
-            });
+            found.push(born(at, end));
             return;
         }
     }
+}
+
+fn born(start: usize, end: usize) -> Candidate {
+    Candidate { kind: Kind::DateOfBirth, rule: "birth.word", reason: Reason::Word, start, end }
 }
 
 /// `[PASSPORT]`: what the word named is masked already.
@@ -211,33 +206,75 @@ fn date(bytes: &[u8], start: usize) -> Option<usize> {
     ((length == 4 && (1880..=2100).contains(&year)) || length == 2).then_some(end).and_then(free)
 }
 
+/// Months that begin with letters beyond ASCII.
+const BEYOND: [&str; 17] = [
+    "mär", "fév", "aoû", "déc", "янв", "фев", "мар", "апр", "мая", "май", "июн", "июл", "авг",
+    "сен", "окт", "ноя", "дек",
+];
+
 /// The end of a month's name that begins here: its first letters and the rest of the word.
 fn month(bytes: &[u8], start: usize) -> Option<usize> {
-    const MONTHS: &[&str] = &[
-        "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov",
-        "dec", // English
-        "mär", "mai", "okt", "dez", // German
-        "fév", "fev", "avr", "juin", "juil", "aoû", "aou", "déc", // French
-        "ene", "abr", "ago", "dic", // Spanish
-        "mag", "giu", "lug", "set", "ott", "gen", // Italian
-        "out", // Portuguese
-        "mei", "mrt", // Dutch
-        "янв", "фев", "мар", "апр", "мая", "май", "июн", "июл", "авг", "сен", "окт", "ноя", "дек",
-    ];
     let rest = &bytes[start..];
-    let name = MONTHS.iter().find(|name| {
-        rest.get(..name.len()).is_some_and(|word| word.eq_ignore_ascii_case(name.as_bytes()))
-    })?;
+    let named = match *rest.first_chunk()? {
+        [a, b, c]
+            if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() && c.is_ascii_alphabetic() =>
+        {
+            matches!(
+                &[a | 0x20, b | 0x20, c | 0x20],
+                // English, German, French, Spanish, Italian, Portuguese, Dutch, by their first letters.
+                b"jan"
+                    | b"feb"
+                    | b"mar"
+                    | b"apr"
+                    | b"may"
+                    | b"jun"
+                    | b"jul"
+                    | b"aug"
+                    | b"sep"
+                    | b"oct"
+                    | b"nov"
+                    | b"dec"
+                    | b"mai"
+                    | b"okt"
+                    | b"dez"
+                    | b"fev"
+                    | b"avr"
+                    | b"jui"
+                    | b"aou"
+                    | b"ene"
+                    | b"abr"
+                    | b"ago"
+                    | b"dic"
+                    | b"mag"
+                    | b"giu"
+                    | b"lug"
+                    | b"set"
+                    | b"ott"
+                    | b"gen"
+                    | b"out"
+                    | b"mei"
+                    | b"mrt"
+            )
+        }
+        [a, ..] if a.is_ascii_alphabetic() || a >= 0xC0 => BEYOND.iter().any(|name| {
+            rest.get(..name.len()).is_some_and(|word| word.eq_ignore_ascii_case(name.as_bytes()))
+        }),
+        _ => false,
+    };
+    if !named {
+        return None;
+    }
     let letters =
         rest.iter().take(24).take_while(|b| b.is_ascii_alphabetic() || **b >= 0x80).count();
-    (letters >= name.len() && !wordy_before(bytes, start)).then_some(start + letters)
+    (!wordy_before(bytes, start)).then_some(start + letters)
 }
 
 /// A token of 6 to 9 letters and digits, upper case, mostly digits.
 fn passport(scan: &Scan, from: usize, found: &mut Vec<Candidate>) {
     let bytes = scan.bytes;
     let mut at = from;
-    while at < bytes.len() && scan.near(from, at, NEAR) {
+    let reach = bytes.len().min(scan.reach(from, NEAR) + 1);
+    while at < reach {
         if is_masked(bytes, at) {
             return;
         }
@@ -284,7 +321,7 @@ fn passport(scan: &Scan, from: usize, found: &mut Vec<Candidate>) {
 /// Bitcoin's base58check, and Ethereum's with a word for it.
 fn wallets(scan: &Scan, found: &mut Vec<Candidate>) {
     let bytes = scan.bytes;
-    for group in &scan.glued {
+    for group in scan.glued {
         let start = group.start;
         if wordy_before(bytes, start) {
             continue;
@@ -309,7 +346,10 @@ fn wallets(scan: &Scan, found: &mut Vec<Candidate>) {
             let end = start + 42;
             let hex =
                 bytes.get(start + 2..end).is_some_and(|h| h.iter().all(u8::is_ascii_hexdigit));
-            if hex && !wordy_at(bytes, end) && scan.is_about(start, end, &[Topic::Wallet], &[]) {
+            if hex
+                && !wordy_at(bytes, end)
+                && scan.is_about(start, end, Topics::of(&[Topic::Wallet]), Topics::NONE)
+            {
                 found.push(Candidate {
                     kind: Kind::CryptoWallet,
                     rule: "wallet.hex",

@@ -9,7 +9,7 @@ use super::{Candidate, Kind, Reason};
 const LONGEST: usize = 45;
 
 pub(super) fn find(scan: &Scan, found: &mut Vec<Candidate>) {
-    for colon in &scan.colons {
+    for colon in scan.colons {
         let bytes = scan.bytes;
         let mut start = *colon;
         while start > 0 && *colon - start < 5 && bytes[start - 1].is_ascii_hexdigit() {

@@ -4,11 +4,11 @@
 
 use super::digits::{is_card, is_itin, is_nhs, is_routing, is_ssn};
 use super::scan::{Digits, Group, Scan};
-use super::words::Topic;
+use super::words::{Topic, Topics};
 use super::{Candidate, Kind, Reason};
 
 /// Speaks against a phone number when it is nearer than a word for one.
-const NOT_A_PHONE: &[Topic] = &[
+const NOT_A_PHONE: Topics = Topics::of(&[
     Topic::Numbered,
     Topic::Version,
     Topic::Device,
@@ -21,7 +21,7 @@ const NOT_A_PHONE: &[Topic] = &[
     Topic::Nhs,
     Topic::Secret,
     Topic::Address,
-];
+]);
 
 pub(super) fn find(scan: &Scan, found: &mut Vec<Candidate>) {
     for first in 0..scan.groups.len() {
@@ -58,14 +58,19 @@ fn gap(scan: &Scan, from: usize, to: usize) -> Gap {
     }
 }
 
+/// The most groups of one number: a payment card, read out digit by digit.
+const PIECES: usize = 19;
+/// Fewer digits are no number of anybody's, but for addresses.
+const FEWEST: usize = 7;
+
 fn from(scan: &Scan, first: usize, found: &mut Vec<Candidate>) {
     let start = scan.groups[first].start;
-    if is_masked_tail(scan, start) || in_identifier(scan, start) {
-        return;
-    }
+    let plus = has_plus(scan, start);
+    let piece = first > 0 && is_tight(scan, scan.groups[first - 1].end, start);
     let mut digits = Digits::default();
     let mut small = true; // No line ended so far.
-    for last in first..scan.groups.len().min(first + 10) {
+    let end = scan.groups.len().min(first + PIECES);
+    for last in first..end {
         let group = scan.groups[last];
         if last > first {
             match gap(scan, scan.groups[last - 1].end, group.start) {
@@ -74,12 +79,25 @@ fn from(scan: &Scan, first: usize, found: &mut Vec<Candidate>) {
                 Gap::Far => break,
             }
         }
+        let were = digits.len();
         digits.extend(&scan.bytes[group.start..group.end]);
         if digits.len() > 19 {
             break;
         }
-        let run = Run { scan, groups: &scan.groups[first..=last], digits, first, last };
-        if run.continues_identifier() {
+        if digits.len() < FEWEST && last - first != 3 {
+            continue;
+        }
+        if (were < FEWEST || last - first == 3)
+            && (is_masked_tail(scan, start) || in_identifier(scan, start))
+        {
+            return;
+        }
+        let run =
+            Run { scan, groups: &scan.groups[first..=last], digits: &digits, last, plus, piece };
+        // Most of what stands between others of its kind is nothing by itself.
+        if piece && last > first && last - first != 3 && digits.len() != 10
+            || run.continues_identifier()
+        {
             continue;
         }
         run.card(found);
@@ -102,22 +120,42 @@ fn in_identifier(scan: &Scan, start: usize) -> bool {
     if scan.byte_before(start) != Some(b'-') {
         return false;
     }
-    let token: Vec<u8> = scan.bytes[..start - 1]
-        .iter()
-        .rev()
-        .take(24)
-        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-        .copied()
-        .collect();
-    token.iter().any(u8::is_ascii_alphabetic) && token.iter().any(u8::is_ascii_digit)
+    let (mut letters, mut digits) = (false, false);
+    for byte in scan.bytes[..start - 1].iter().rev().take(24) {
+        match byte {
+            b'0'..=b'9' => digits = true,
+            b'a'..=b'z' | b'A'..=b'Z' => letters = true,
+            b'-' | b'_' => {}
+            _ => break,
+        }
+        if letters && digits {
+            return true;
+        }
+    }
+    false
 }
 
 struct Run<'s, 't> {
     scan: &'s Scan<'t>,
     groups: &'s [Group],
-    digits: Digits,
-    first: usize,
+    digits: &'s Digits,
     last: usize,
+    /// A `+` stands in front.
+    plus: bool,
+    /// Joined tightly to the group in front.
+    piece: bool,
+}
+
+fn is_tight(scan: &Scan, from: usize, to: usize) -> bool {
+    matches!(scan.bytes[from..to], [b'-' | b'.' | b'/'] | [_, _] | [_, _, _])
+        && matches!(gap(scan, from, to), Gap::Small(b'-' | b'.' | b'/'))
+}
+
+fn has_plus(scan: &Scan, start: usize) -> bool {
+    match scan.bytes[..start] {
+        [.., b'+'] | [.., b'+', b'(' | b' '] => true,
+        _ => false,
+    }
 }
 
 impl Run<'_, '_> {
@@ -147,63 +185,46 @@ impl Run<'_, '_> {
 
     /// Goes on into letters after a dash, as a UUID does.
     fn continues_identifier(&self) -> bool {
-        let bytes = self.scan.bytes;
-        bytes.get(self.end()) == Some(&b'-')
-            && bytes[self.end() + 1..]
-                .iter()
-                .take_while(|b| b.is_ascii_alphanumeric())
-                .take(13)
-                .any(u8::is_ascii_alphabetic)
-            && bytes[self.end() + 1..]
-                .iter()
-                .take_while(|b| b.is_ascii_alphanumeric())
-                .take(13)
-                .any(u8::is_ascii_digit)
+        let Some([b'-', rest @ ..]) = self.scan.bytes.get(self.end()..) else { return false };
+        let (mut letters, mut digits) = (false, false);
+        for byte in rest.iter().take(13) {
+            match byte {
+                b'0'..=b'9' => digits = true,
+                b'a'..=b'z' | b'A'..=b'Z' => letters = true,
+                _ => break,
+            }
+        }
+        letters && digits
     }
 
     /// A tight neighbour: another group joined by the same sign, so that this is only a piece.
     fn is_piece(&self) -> bool {
-        let tight = |from: usize, to: usize| {
-            matches!(gap(self.scan, from, to), Gap::Small(b'-' | b'.' | b'/'))
-        };
-        let groups = &self.scan.groups;
-        let before = self.first > 0 && tight(groups[self.first - 1].end, self.start());
-        let after = groups.get(self.last + 1).is_some_and(|next| tight(self.end(), next.start));
-        before || after
-    }
-
-    fn has_plus(&self) -> bool {
-        match self.scan.byte_before(self.start()) {
-            Some(b'+') => true,
-            Some(b'(') => {
-                self.start() >= 2 && self.scan.byte_before(self.start() - 1) == Some(b'+')
-            }
-            Some(b' ') => {
-                self.start() >= 2 && self.scan.byte_before(self.start() - 1) == Some(b'+')
-            }
-            _ => false,
-        }
+        let next = self.scan.groups.get(self.last + 1);
+        self.piece || next.is_some_and(|next| is_tight(self.scan, self.end(), next.start))
     }
 
     fn push(&self, found: &mut Vec<Candidate>, kind: Kind, rule: &'static str, reason: Reason) {
         found.push(Candidate { kind, rule, reason, start: self.start(), end: self.end() });
     }
 
-    fn about(&self, wanted: &[Topic], against: &[Topic]) -> bool {
+    fn about(&self, wanted: Topics, against: Topics) -> bool {
         self.scan.is_about(self.start(), self.end(), wanted, against)
     }
 
     fn card(&self, found: &mut Vec<Candidate>) {
-        if self.has_plus() || !is_card(self.digits.as_slice()) {
+        let pieces = self.groups.len();
+        if self.digits.len() < 12 || self.plus || pieces > 1 && self.piece {
+            return;
+        }
+        if !is_card(self.digits.as_slice()) {
             return;
         }
         // Small change between single digits is no card; groups of one are read out loud.
-        let pieces = self.groups.len();
         if pieces > 1 && (self.is_piece() || self.groups.iter().any(|g| g.len() < 2) && pieces < 12)
         {
             return;
         }
-        if self.about(&[Topic::Device], &[]) {
+        if self.about(Topics::of(&[Topic::Device]), Topics::NONE) {
             return;
         }
         self.push(found, Kind::CreditCard, "card.issuer", Reason::Checksum);
@@ -223,8 +244,8 @@ impl Run<'_, '_> {
                     self.push(found, Kind::UsSsn, "ssn.grouped", Reason::Range);
                 } else if (bare || self.groups.len() <= 3)
                     && self.about(
-                        &[Topic::Ssn],
-                        &[Topic::Numbered, Topic::Routing, Topic::Itin, Topic::Phone],
+                        Topics::of(&[Topic::Ssn]),
+                        Topics::of(&[Topic::Numbered, Topic::Routing, Topic::Itin, Topic::Phone]),
                     )
                 {
                     self.push(found, Kind::UsSsn, "ssn.word", Reason::Word);
@@ -234,24 +255,28 @@ impl Run<'_, '_> {
                 && (grouped
                     || bare
                         && self.about(
-                            &[Topic::Itin],
-                            &[Topic::Numbered, Topic::Routing, Topic::Phone],
+                            Topics::of(&[Topic::Itin]),
+                            Topics::of(&[Topic::Numbered, Topic::Routing, Topic::Phone]),
                         ))
             {
                 self.push(found, Kind::UsItin, "itin.range", Reason::Range);
             }
             if bare
                 && is_routing(self.digits.as_slice())
-                && self.about(&[Topic::Routing], &[Topic::Ssn, Topic::Itin, Topic::Phone])
+                && self.about(
+                    Topics::of(&[Topic::Routing]),
+                    Topics::of(&[Topic::Ssn, Topic::Itin, Topic::Phone]),
+                )
             {
                 self.push(found, Kind::UsBankRouting, "routing.checksum", Reason::Checksum);
             }
         }
-        if n == 10 && is_nhs(self.digits.as_slice()) && !self.has_plus() {
+        if n == 10 && is_nhs(self.digits.as_slice()) && !self.plus {
             let grouped = self.lengths(&[3, 3, 4])
                 && self.separator() == Some(b' ')
-                && !self.about(&[Topic::Phone], &[Topic::Nhs]);
-            let said = self.about(&[Topic::Nhs], &[Topic::Phone, Topic::Numbered]);
+                && !self.about(Topics::of(&[Topic::Phone]), Topics::of(&[Topic::Nhs]));
+            let said =
+                self.about(Topics::of(&[Topic::Nhs]), Topics::of(&[Topic::Phone, Topic::Numbered]));
             if said || grouped && !self.is_piece() {
                 self.push(found, Kind::UkNhs, "nhs.checksum", Reason::Checksum);
             }
@@ -260,9 +285,15 @@ impl Run<'_, '_> {
 
     fn phone(&self, found: &mut Vec<Candidate>) {
         let n = self.digits.len();
+        if !(7..=15).contains(&n) {
+            return;
+        }
         let bytes = self.scan.bytes;
         let mut start = self.start();
-        let plus = self.has_plus();
+        let plus = self.plus;
+        if !plus && self.is_piece() {
+            return;
+        }
         if plus || self.scan.byte_before(start) == Some(b'(') {
             while start > 0
                 && (matches!(bytes[start - 1], b'+' | b'(') || plus && bytes[start - 1] == b' ')
@@ -302,13 +333,13 @@ impl Run<'_, '_> {
             && national.len() == 10
             && national[0] >= 2
             && national[3] >= 2
-            && !self.is_piece()
-            && !self.about(&[Topic::Version, Topic::Device], &[Topic::Phone])
+            && !self
+                .about(Topics::of(&[Topic::Version, Topic::Device]), Topics::of(&[Topic::Phone]))
         {
             push("phone.nanp", Reason::Range);
             return;
         }
-        if !(7..=15).contains(&n) || self.is_piece() || self.is_address() || self.is_decimal() {
+        if self.is_address() || self.is_decimal() {
             return;
         }
         // One blank apart, a number of its own may follow: `555 0132 2 times`.
@@ -319,7 +350,7 @@ impl Run<'_, '_> {
         if self.scan.byte_before(self.start()) == Some(b'/') {
             return;
         }
-        if self.about(&[Topic::Phone], NOT_A_PHONE) {
+        if self.about(Topics::of(&[Topic::Phone]), NOT_A_PHONE) {
             push("phone.word", Reason::Word);
         }
     }
@@ -453,7 +484,7 @@ fn glued(scan: &Scan, found: &mut Vec<Candidate>) {
 
 /// Two letters, six digits in one group or in twos, a letter.
 fn nino(scan: &Scan, found: &mut Vec<Candidate>) {
-    for group in scan.glued.iter().chain(&scan.groups) {
+    for group in scan.glued.iter().chain(scan.groups) {
         if !matches!(group.len(), 6 | 2) {
             continue;
         }
@@ -485,7 +516,7 @@ fn nino(scan: &Scan, found: &mut Vec<Candidate>) {
             continue;
         }
         let upper = prefix.iter().all(u8::is_ascii_uppercase) && suffix.is_ascii_uppercase();
-        if upper || scan.is_about(start, end, &[Topic::Nino], &[]) {
+        if upper || scan.is_about(start, end, Topics::of(&[Topic::Nino]), Topics::NONE) {
             let reason = if upper { Reason::Range } else { Reason::Word };
             found.push(Candidate { kind: Kind::UkNino, rule: "nino.prefix", reason, start, end });
         }
@@ -494,7 +525,7 @@ fn nino(scan: &Scan, found: &mut Vec<Candidate>) {
 
 /// Country, two check digits, and groups of letters and digits.
 fn iban(scan: &Scan, found: &mut Vec<Candidate>) {
-    for group in &scan.glued {
+    for group in scan.glued {
         let bytes = scan.bytes;
         let Some(start) = group.start.checked_sub(2) else { continue };
         if group.len() < 2 || super::scan::wordy_before(bytes, start) {
@@ -520,7 +551,7 @@ fn iban(scan: &Scan, found: &mut Vec<Candidate>) {
             continue;
         }
         let lower = text[..2].iter().any(u8::is_ascii_lowercase);
-        if !lower || scan.is_about(start, at, &[Topic::Iban], &[]) {
+        if !lower || scan.is_about(start, at, Topics::of(&[Topic::Iban]), Topics::NONE) {
             found.push(Candidate {
                 kind: Kind::Iban,
                 rule: "iban.mod97",

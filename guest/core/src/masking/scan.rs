@@ -1,12 +1,13 @@
 //! One pass over folded bytes: where words are, where numbers run, where an `@` or a run of colons
 //! is. What the detectors look at; they decide.
 
-use super::words::{self, Hit, Topic};
+use super::words::{self, Hit, Topic, Topics};
 
 /// Context reaches this many characters back.
 const BEFORE: usize = 40;
 /// Context reaches this many characters on.
 const AFTER: usize = 30;
+
 /// A group of digits, as folded bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Group {
@@ -20,39 +21,64 @@ impl Group {
     }
 }
 
+/// What one pass writes down. Kept from text to text, so that its memory is.
+#[derive(Default)]
+pub(super) struct Notes {
+    hits: Vec<Hit>,
+    groups: Vec<Group>,
+    glued: Vec<Group>,
+    ats: Vec<usize>,
+    colons: Vec<usize>,
+}
+
 /// Everything that is of interest in a text.
 pub(super) struct Scan<'t> {
     pub(super) bytes: &'t [u8],
-    pub(super) hits: Vec<Hit>,
+    pub(super) hits: &'t [Hit],
     /// Maximal groups of digits that touch no letter, in order.
-    pub(super) groups: Vec<Group>,
+    pub(super) groups: &'t [Group],
     /// Maximal groups of digits that touch a letter in front or behind.
-    pub(super) glued: Vec<Group>,
-    pub(super) ats: Vec<usize>,
+    pub(super) glued: &'t [Group],
+    pub(super) ats: &'t [usize],
     /// The first colon of each token that has at least two.
-    pub(super) colons: Vec<usize>,
+    pub(super) colons: &'t [usize],
     /// What the name of the value says, if it has a name (a JSON key, a column).
     pub(super) key: Option<Topic>,
+    /// Everything that its words and its name speak of.
+    topics: Topics,
 }
 
-impl<'t> Scan<'t> {
-    /// Nothing if the words cannot be searched.
-    pub(super) fn new(bytes: &'t [u8], key: Option<Topic>) -> Option<Scan<'t>> {
-        let hits = words::find(bytes)?;
-        let mut scan = Scan {
-            bytes,
-            hits,
-            groups: Vec::new(),
-            glued: Vec::new(),
-            ats: Vec::new(),
-            colons: Vec::new(),
-            key,
-        };
+impl Notes {
+    fn clear(&mut self) {
+        self.hits.clear();
+        self.groups.clear();
+        self.glued.clear();
+        self.ats.clear();
+        self.colons.clear();
+    }
+
+    fn read(&mut self, bytes: &[u8]) {
+        self.clear();
         let mut at = 0;
         // The first and the last colon of the token.
         let mut colons: Option<(usize, usize)> = None;
         while at < bytes.len() {
             match CLASS[bytes[at] as usize] {
+                Class::Letter => {
+                    if words::begins_word(bytes, at)
+                        && let Some(hit) = words::at(bytes, at)
+                    {
+                        at = hit.end;
+                        self.hits.push(hit);
+                        continue;
+                    }
+                    // No word begins at a small letter after a letter.
+                    at += 1;
+                    while at < bytes.len() && bytes[at].is_ascii_lowercase() {
+                        at += 1;
+                    }
+                    continue;
+                }
                 Class::Digit => {
                     let start = at;
                     while at < bytes.len() && bytes[at].is_ascii_digit() {
@@ -60,28 +86,58 @@ impl<'t> Scan<'t> {
                     }
                     let group = Group { start, end: at };
                     if wordy_before(bytes, start) || wordy_at(bytes, at) {
-                        scan.glued.push(group);
+                        self.glued.push(group);
                     } else {
-                        scan.groups.push(group);
+                        self.groups.push(group);
                     }
                     continue;
                 }
-                Class::At => scan.ats.push(at),
-                Class::Colon => match &mut colons {
-                    Some((first, last)) if bytes[*last..at].iter().all(|b| is_address_byte(*b)) => {
-                        *last = at;
-                        if scan.colons.last() != Some(first) {
-                            scan.colons.push(*first);
+                Class::At => self.ats.push(at),
+                Class::Colon => {
+                    match &mut colons {
+                        Some((first, last))
+                            if bytes[*last..at].iter().all(|b| is_address_byte(*b)) =>
+                        {
+                            *last = at;
+                            if self.colons.last() != Some(first) {
+                                self.colons.push(*first);
+                            }
                         }
+                        _ => colons = Some((at, at)),
                     }
-                    _ => colons = Some((at, at)),
-                },
-                Class::Blank => colons = None,
+                    self.hits.extend(words::at(bytes, at));
+                }
+                Class::Dash => {
+                    if bytes[at..].starts_with(b"-----")
+                        && let Some(hit) = words::at(bytes, at)
+                    {
+                        at = hit.end;
+                        self.hits.push(hit);
+                        continue;
+                    }
+                }
                 Class::Other => {}
             }
             at += 1;
         }
-        Some(scan)
+    }
+}
+
+impl<'t> Scan<'t> {
+    pub(super) fn new(bytes: &'t [u8], key: Option<Topic>, notes: &'t mut Notes) -> Scan<'t> {
+        notes.read(bytes);
+        let topics = notes.hits.iter().map(|hit| hit.topic).chain(key);
+        let topics = topics.fold(Topics::NONE, Topics::with);
+        Scan {
+            bytes,
+            hits: &notes.hits,
+            groups: &notes.groups,
+            glued: &notes.glued,
+            ats: &notes.ats,
+            colons: &notes.colons,
+            key,
+            topics,
+        }
     }
 
     /// The topic that a place is about: the nearest word of these or of what speaks against them.
@@ -89,15 +145,18 @@ impl<'t> Scan<'t> {
         &self,
         start: usize,
         end: usize,
-        wanted: &[Topic],
-        against: &[Topic],
+        wanted: Topics,
+        against: Topics,
     ) -> bool {
+        if !self.topics.meets(wanted) {
+            return false; // Most texts say nothing of it anywhere.
+        }
         let first_after = self.hits.partition_point(|hit| hit.start < end);
         let before =
             self.hits[..first_after].iter().rev().take(16).filter(|hit| hit.end <= start).find_map(
                 |hit| {
-                    let wanted = wanted.contains(&hit.topic);
-                    (wanted || against.contains(&hit.topic)).then_some((hit, wanted))
+                    let wanted = wanted.has(hit.topic);
+                    (wanted || against.has(hit.topic)).then_some((hit, wanted))
                 },
             );
         if let Some((hit, wanted)) = before
@@ -107,16 +166,16 @@ impl<'t> Scan<'t> {
             return wanted;
         }
         if let Some(key) = self.key {
-            if wanted.contains(&key) {
+            if wanted.has(key) {
                 return true;
             }
-            if against.contains(&key) {
+            if against.has(key) {
                 return false;
             }
         }
         let after = self.hits[first_after..].iter().take(8).find_map(|hit| {
-            let wanted = wanted.contains(&hit.topic);
-            (wanted || against.contains(&hit.topic)).then_some((hit, wanted))
+            let wanted = wanted.has(hit.topic);
+            (wanted || against.has(hit.topic)).then_some((hit, wanted))
         });
         after.is_some_and(|(hit, wanted)| {
             wanted
@@ -135,6 +194,22 @@ impl<'t> Scan<'t> {
         let between = &self.bytes[from..to];
         between.iter().filter(|b| **b & 0xC0 != 0x80).count() <= characters
             && !between.windows(2).any(|pair| pair == b"\n\n")
+    }
+
+    /// How far `near` reaches from here.
+    pub(super) fn reach(&self, from: usize, characters: usize) -> usize {
+        let mut left = characters;
+        let rest = self.bytes.get(from..).unwrap_or_default();
+        let reached = rest.iter().enumerate().position(|(i, b)| {
+            if *b & 0xC0 != 0x80 {
+                if left == 0 {
+                    return true;
+                }
+                left -= 1;
+            }
+            *b == b'\n' && rest.get(i + 1) == Some(&b'\n')
+        });
+        reached.map_or(self.bytes.len(), |more| from + more)
     }
 
     fn same_line(&self, from: usize, to: usize) -> bool {
@@ -191,14 +266,28 @@ impl Digits {
 #[derive(Clone, Copy)]
 enum Class {
     Other,
+    /// Of ASCII, or the first byte of a letter beyond.
+    Letter,
+    Dash,
     Digit,
     At,
     Colon,
-    Blank,
 }
 
 const CLASS: [Class; 256] = {
     let mut table = [Class::Other; 256];
+    let mut letter = b'a';
+    while letter <= b'z' {
+        table[letter as usize] = Class::Letter;
+        table[letter.to_ascii_uppercase() as usize] = Class::Letter;
+        letter += 1;
+    }
+    let mut lead = 0xC0;
+    while lead <= 0xFF {
+        table[lead] = Class::Letter;
+        lead += 1;
+    }
+    table[b'-' as usize] = Class::Dash;
     let mut digit = b'0';
     while digit <= b'9' {
         table[digit as usize] = Class::Digit;
@@ -206,8 +295,6 @@ const CLASS: [Class; 256] = {
     }
     table[b'@' as usize] = Class::At;
     table[b':' as usize] = Class::Colon;
-    table[b' ' as usize] = Class::Blank;
-    table[b'\n' as usize] = Class::Blank;
     table
 };
 

@@ -115,7 +115,7 @@ pub(super) fn find(scan: &Scan, found: &mut Vec<Candidate>) {
                 }
             }
             Topic::Jwt => jwt(scan, hit.start, found),
-            Topic::Prefix(number) => prefixed(scan, usize::from(number), hit.start, hit.end, found),
+            Topic::Prefix => prefixed(scan, usize::from(hit.prefix), hit.start, hit.end, found),
             Topic::Url => url(scan, hit.start, hit.end, found),
             Topic::Secret if hit.start >= pem_until => named(scan, hit.start, hit.end, found),
             Topic::Scheme => scheme(scan, hit.end, found),
@@ -247,21 +247,6 @@ fn url(scan: &Scan, colon: usize, from: usize, found: &mut Vec<Candidate>) {
     }
 }
 
-/// What follows in a name and makes it the name of something else: `token_id`, `password policy`.
-#[rustfmt::skip]
-const OTHER: &[&str] = &[
-    "id", "ids", "name", "names", "type", "types", "count", "counts", "length", "policy",
-    "policies", "expiry", "expires", "expired", "expiration", "expire", "hint", "ttl", "age",
-    "url", "uri", "endpoint", "version", "bucket", "limit", "limits", "usage", "reset", "resets",
-    "field", "fields", "hash", "fingerprint", "rotation", "rotated", "manager", "vault", "store",
-    "path", "file", "invalid", "valid", "lifetime", "scope", "scopes", "issuer", "audience",
-    "format", "size", "strength", "change", "changed", "created", "updated", "at", "date",
-    "status", "state", "ring", "based", "less", "ized", "izer", "ization", "budget", "algorithm",
-    "alg", "provider", "service", "server", "protection", "prompt", "page", "link", "email",
-    "attempts", "attempt", "retries", "failures", "per", "missing", "required", "owner", "label",
-    "description", "source", "mode", "enabled", "validation", "complexity", "history",
-];
-
 /// The value after a word for a secret.
 fn named(scan: &Scan, start: usize, from: usize, found: &mut Vec<Candidate>) {
     let bytes = scan.bytes;
@@ -382,7 +367,16 @@ fn verb(bytes: &[u8], from: usize) -> Option<usize> {
         "are",
         "lautet",
         "jest",
+        "är",
+        "er",
+        "je",
+        "là",
         "это",
+        "είναι",
+        "هي",
+        "هو",
+        "היא",
+        "คือ",
         "является",
         "=",
         ":",
@@ -414,28 +408,50 @@ fn verb(bytes: &[u8], from: usize) -> Option<usize> {
     None
 }
 
-/// Whether a name's rest makes it another thing's.
+/// Whether a name's rest makes it another thing's: one of its words does, also within `tokenId`.
 fn is_other(rest: &[u8]) -> bool {
-    let mut word = Vec::with_capacity(16);
+    let mut start = 0;
     let mut last_lower = false;
-    let check = |word: &mut Vec<u8>| {
-        let other = OTHER.iter().any(|o| word.eq_ignore_ascii_case(o.as_bytes()));
-        word.clear();
-        other
-    };
-    for byte in rest {
-        let upper = byte.is_ascii_uppercase();
-        if (!byte.is_ascii_alphanumeric() && *byte < 0x80 || upper && last_lower)
-            && check(&mut word)
-        {
+    for (at, byte) in rest.iter().enumerate() {
+        let ends = !byte.is_ascii_alphanumeric() && *byte < 0x80;
+        if (ends || last_lower && byte.is_ascii_uppercase()) && is_other_word(&rest[start..at]) {
             return true;
         }
-        last_lower = byte.is_ascii_lowercase();
-        if byte.is_ascii_alphanumeric() || *byte >= 0x80 {
-            word.push(*byte);
+        if ends {
+            start = at + 1;
+        } else if last_lower && byte.is_ascii_uppercase() {
+            start = at;
         }
+        last_lower = byte.is_ascii_lowercase();
     }
-    check(&mut word)
+    is_other_word(&rest[start..])
+}
+
+/// What follows in a name and makes it the name of something else: `token_id`, `password policy`.
+#[rustfmt::skip]
+fn is_other_word(word: &[u8]) -> bool {
+    let mut lower = [0; 12];
+    let Some(lower) = lower.get_mut(..word.len()) else { return false };
+    lower.copy_from_slice(word);
+    lower.make_ascii_lowercase();
+    // The compiler tells these apart by length first.
+    matches!(
+        &*lower,
+        b"id" | b"ids" | b"name" | b"names" | b"type" | b"types" | b"count" | b"counts"
+            | b"length" | b"policy" | b"policies" | b"expiry" | b"expires" | b"expired"
+            | b"expiration" | b"expire" | b"hint" | b"ttl" | b"age" | b"url" | b"uri"
+            | b"endpoint" | b"version" | b"bucket" | b"limit" | b"limits" | b"usage" | b"reset"
+            | b"resets" | b"field" | b"fields" | b"hash" | b"fingerprint" | b"rotation"
+            | b"rotated" | b"manager" | b"vault" | b"store" | b"path" | b"file" | b"invalid"
+            | b"valid" | b"lifetime" | b"scope" | b"scopes" | b"issuer" | b"audience" | b"format"
+            | b"size" | b"strength" | b"change" | b"changed" | b"created" | b"updated" | b"at"
+            | b"date" | b"status" | b"state" | b"ring" | b"based" | b"less" | b"ized" | b"izer"
+            | b"ization" | b"budget" | b"algorithm" | b"alg" | b"provider" | b"service"
+            | b"server" | b"protection" | b"prompt" | b"page" | b"link" | b"email" | b"attempts"
+            | b"attempt" | b"retries" | b"failures" | b"per" | b"missing" | b"required" | b"owner"
+            | b"label" | b"description" | b"source" | b"mode" | b"enabled" | b"validation"
+            | b"complexity" | b"history"
+    )
 }
 
 /// The range of a value: within quotes, or up to what ends a word.

@@ -1,10 +1,8 @@
 //! The words that are context: near which word a number is a phone number, near which it is an
-//! order's. Found all at once by one automaton (Aho-Corasick), which also finds the beginnings of
-//! secrets.
+//! order's; and the beginnings of secrets. They are looked up where a word begins, in a table that
+//! the compiler makes.
 
-use std::sync::LazyLock;
-
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind, StartKind};
+use super::secrets::PREFIXES;
 
 /// What a word speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +28,8 @@ pub(super) enum Topic {
     Secret,
     /// `authorization`, `bearer`, `basic`: a credential follows.
     Scheme,
-    /// A token's own beginning; the number tells which (`secrets::PREFIXES`).
-    Prefix(u8),
+    /// A token's own beginning.
+    Prefix,
     /// `-----BEGIN`.
     Pem,
     /// `-----END`.
@@ -44,10 +42,41 @@ pub(super) enum Topic {
     Bech32,
 }
 
+/// A set of topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Topics(u32);
+
+impl Topics {
+    pub(super) const NONE: Topics = Topics(0);
+
+    pub(super) const fn of(topics: &[Topic]) -> Topics {
+        let (mut set, mut i) = (Topics::NONE, 0);
+        while i < topics.len() {
+            set = set.with(topics[i]);
+            i += 1;
+        }
+        set
+    }
+
+    pub(super) const fn with(self, topic: Topic) -> Topics {
+        Topics(self.0 | 1 << topic as u32)
+    }
+
+    pub(super) const fn has(self, topic: Topic) -> bool {
+        self.0 & 1 << topic as u32 != 0
+    }
+
+    pub(super) const fn meets(self, other: Topics) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
 /// A word that was found, in folded bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hit {
     pub(super) topic: Topic,
+    /// Which of `secrets::PREFIXES`, if that is what it is.
+    pub(super) prefix: u8,
     pub(super) start: usize,
     pub(super) end: usize,
 }
@@ -78,7 +107,7 @@ const WORDS: &[(Topic, &[&str])] = &[
             "telemovel", "ligar", "ligue*", "cellulare*", "chiamare*", "chiamami*", "chiamatemi",
             "richiamare*",
             // Nordic, Slavic, Greek, Turkish, Hungarian, Finnish.
-            "puhelin*", "matkapuhelin*", "mobilnummer", "ringa", "ring mig*", "komórk*", "komork*",
+            "puhelin*", "matkapuhelin*", "ringa", "ring mig*", "komórk*", "komork*",
             "zadzwoń*", "numer telefonu", "телефон*", "тел", "мобильн*", "позвон*", "звонит*",
             "звонок", "номер телефона", "перезвон*", "τηλέφωνο*", "τηλεφων*", "κινητό*", "cep",
             "ara beni", "arayın*", "telefonszám*", "mobilszám*", "hívj*",
@@ -120,7 +149,7 @@ const WORDS: &[(Topic, &[&str])] = &[
         &[
             "dob", "d.o.b", "date of birth", "date-of-birth", "date_of_birth", "dateofbirth",
             "birth date*", "birth_date", "birthdate*", "birth-date", "birthday*", "bday", "born",
-            "birth", "geburtsdatum*", "geburtstag*", "geboren", "geb", "ur", "जन्म*", "date de naissance",
+            "birth", "geburtsdatum*", "geburtstag*", "geboren", "geb", "ur", "date de naissance",
             "né le", "née le", "naissance", "fecha de nacimiento", "nacimiento", "nacido*",
             "nacida*", "nascita", "nato il", "nata il", "data de nascimento", "nascimento",
             "nascido*", "nascida*", "geboortedatum*", "data urodzenia", "urodzon*",
@@ -148,10 +177,10 @@ const WORDS: &[(Topic, &[&str])] = &[
     (
         Topic::Version,
         &[
-            "version*", "versión", "versão", "versie", "wersja*", "версия*", "sürüm*", "verze", "バージョン*", "版本*", "固件*", "ファームウェア*", "버전*", "펌웨어*", "إصدار*", "संस्करण*", "bundle", "app", "ios", "android", "section*", "ver", "build*", "firmware*", "release*", "rev", "revision", "oid", "oids",
+            "version*", "versión", "versão", "versie", "wersj*", "версия*", "sürüm*", "verze", "バージョン*", "版本*", "固件*", "ファームウェア*", "버전*", "펌웨어*", "إصدار*", "संस्करण*", "bundle", "app", "ios", "android", "ver", "build*", "firmware*", "release*", "rev", "revision", "oid", "oids",
             "section*", "chapter", "clause", "sdk", "driver*", "upgrade*", "upgraded",
             "assembly*", "patch*", "snmp", "paragraph", "asn.1", "fw", "bios", "fileversion",
-            "productversion", "appendix", "software", "agent version", "hotfix",
+            "productversion", "appendix", "see also", "siehe auch", "voir aussi", "software", "agent version", "hotfix",
         ],
     ),
     (
@@ -197,70 +226,211 @@ const WORDS: &[(Topic, &[&str])] = &[
     (Topic::Scheme, &["bearer", "basic"]),
 ];
 
-/// One automaton and what each of its patterns is.
-struct Table {
-    automaton: AhoCorasick,
-    patterns: Vec<(Topic, bool)>,
+/// Beginnings that are no words: what stands there tells by itself.
+const MARKS: &[(Topic, &str)] = &[
+    (Topic::Jwt, "eyj"),
+    (Topic::Bech32, "bc1"),
+    (Topic::Bech32, "tb1"),
+    (Topic::Bech32, "ltc1"),
+    (Topic::Pem, "-----begin"),
+    (Topic::PemEnd, "-----end"),
+    (Topic::Url, "://"),
+];
+
+/// A word, mark or prefix as it is searched.
+#[derive(Clone, Copy)]
+struct Pattern {
+    text: &'static [u8],
+    topic: Topic,
+    /// Which of `PREFIXES`, if that is what it is.
+    prefix: u8,
+    /// Whether a word may go on after it.
+    stem: bool,
 }
 
-static TABLE: LazyLock<Option<Table>> = LazyLock::new(|| {
-    let mut words = Vec::new();
-    let mut patterns = Vec::new();
-    for (topic, list) in WORDS {
-        for word in *list {
-            words.push(word.trim_end_matches('*'));
-            patterns.push((*topic, word.ends_with('*')));
+impl Pattern {
+    const fn new(text: &'static str, topic: Topic) -> Pattern {
+        let bytes = text.as_bytes();
+        match bytes {
+            [stem @ .., b'*'] => Pattern { text: stem, topic, prefix: 0, stem: true },
+            _ => Pattern { text: bytes, topic, prefix: 0, stem: false },
         }
     }
-    let marks = [
-        (Topic::Pem, "-----begin"),
-        (Topic::PemEnd, "-----end"),
-        (Topic::Jwt, "eyj"),
-        (Topic::Url, "://"),
-    ];
-    let marks = marks.into_iter().chain(["bc1", "tb1", "ltc1"].map(|p| (Topic::Bech32, p)));
-    let prefixes = super::secrets::PREFIXES
-        .iter()
-        .zip(0..)
-        .map(|(prefix, number)| (Topic::Prefix(number), prefix.begins));
-    for (topic, mark) in marks.chain(prefixes) {
-        words.push(mark);
-        patterns.push((topic, true));
-    }
-    let automaton = AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .match_kind(MatchKind::LeftmostLongest)
-        .kind(Some(AhoCorasickKind::DFA))
-        .start_kind(StartKind::Unanchored)
-        .build(&words)
-        .ok()?;
-    Some(Table { automaton, patterns })
-});
+}
 
-/// Every word in folded bytes, in order; nothing if the automaton cannot be had, which is a
-/// mistake of this file that a test would show.
-pub(super) fn find(bytes: &[u8]) -> Option<Vec<Hit>> {
-    let table = TABLE.as_ref()?;
-    let mut hits = Vec::new();
-    for found in table.automaton.find_iter(bytes) {
-        let (topic, stem) = table.patterns[found.pattern().as_usize()];
-        let hit = Hit { topic, start: found.start(), end: found.end() };
-        let free = match topic {
+const COUNT: usize = {
+    let (mut count, mut i) = (MARKS.len() + PREFIXES.len(), 0);
+    while i < WORDS.len() {
+        count += WORDS[i].1.len();
+        i += 1;
+    }
+    count
+};
+
+/// The table is made when Firn is compiled: nothing is built at run time, and nothing can fail.
+struct Table {
+    /// By bucket, the longer first.
+    patterns: [Pattern; COUNT],
+    /// The first four bytes of each pattern, to tell most of a bucket apart at once.
+    heads: [Head; COUNT],
+    /// Where each bucket begins and ends.
+    buckets: [(u16, u16); BUCKETS],
+}
+
+#[derive(Clone, Copy)]
+struct Head {
+    bytes: u32,
+    mask: u32,
+}
+
+const BUCKETS: usize = 4_096;
+
+/// The first bytes of a word as a number. Letters lose their case by this bit; what else it
+/// changes, it changes on both sides.
+const fn head(bytes: [u8; 4]) -> u32 {
+    u32::from_le_bytes(bytes) | 0x2020_2020
+}
+
+/// The bucket of a word by its first three bytes, or by its two.
+const fn bucket(head: u32, length: u32) -> usize {
+    let key = head & (u32::MAX >> (32 - 8 * length));
+    (key.wrapping_mul(0x9E37_79B1) >> 20) as usize
+}
+
+const fn head_of(text: &[u8]) -> Head {
+    let mut bytes = [0; 4];
+    let mut mask = 0;
+    let mut i = 0;
+    while i < 4 && i < text.len() {
+        bytes[i] = text[i];
+        mask |= 0xFF << (8 * i);
+        i += 1;
+    }
+    Head { bytes: head(bytes) & mask, mask }
+}
+
+const fn bucket_of(text: &[u8]) -> usize {
+    bucket(head_of(text).bytes, if text.len() == 2 { 2 } else { 3 })
+}
+
+static TABLE: Table = table();
+
+const fn table() -> Table {
+    let mut all = [Pattern::new("", Topic::Phone); COUNT];
+    let mut count = 0;
+    let mut i = 0;
+    while i < WORDS.len() {
+        let mut k = 0;
+        while k < WORDS[i].1.len() {
+            all[count] = Pattern::new(WORDS[i].1[k], WORDS[i].0);
+            count += 1;
+            k += 1;
+        }
+        i += 1;
+    }
+    i = 0;
+    while i < MARKS.len() {
+        all[count] = Pattern::new(MARKS[i].1, MARKS[i].0);
+        count += 1;
+        i += 1;
+    }
+    i = 0;
+    while i < PREFIXES.len() {
+        all[count] = Pattern::new(PREFIXES[i].begins, Topic::Prefix);
+        all[count].prefix = i as u8;
+        count += 1;
+        i += 1;
+    }
+    // By buckets: count, add up, put in place.
+    let mut sizes = [0u16; BUCKETS];
+    i = 0;
+    while i < COUNT {
+        sizes[bucket_of(all[i].text)] += 1;
+        i += 1;
+    }
+    let mut buckets = [(0u16, 0u16); BUCKETS];
+    let mut from = 0;
+    i = 0;
+    while i < BUCKETS {
+        buckets[i] = (from, from);
+        from += sizes[i];
+        i += 1;
+    }
+    let mut patterns = all;
+    i = 0;
+    while i < COUNT {
+        let bucket = &mut buckets[bucket_of(all[i].text)];
+        let mut place = bucket.1 as usize;
+        while place > bucket.0 as usize && patterns[place - 1].text.len() < all[i].text.len() {
+            patterns[place] = patterns[place - 1];
+            place -= 1;
+        }
+        patterns[place] = all[i];
+        bucket.1 += 1;
+        i += 1;
+    }
+    let mut heads = [Head { bytes: 0, mask: 0 }; COUNT];
+    i = 0;
+    while i < COUNT {
+        heads[i] = head_of(patterns[i].text);
+        i += 1;
+    }
+    Table { patterns, heads, buckets }
+}
+
+pub(super) fn all() -> impl Iterator<Item = &'static [u8]> {
+    TABLE.patterns.iter().map(|pattern| pattern.text)
+}
+
+/// The longest word that begins here, where `begins_word`.
+#[inline]
+pub(super) fn at(bytes: &[u8], start: usize) -> Option<Hit> {
+    let head = match bytes[start..] {
+        [a, b, c, d, ..] => head([a, b, c, d]),
+        [a, b, c] => head([a, b, c, 0]),
+        [a, b] => head([a, b, 0, 0]),
+        _ => return None,
+    };
+    let long = TABLE.buckets[bucket(head, 3)];
+    if long.0 != long.1
+        && let Some(hit) = among(long, head, bytes, start)
+    {
+        return Some(hit);
+    }
+    // A word of two letters ends after them, but for a plural.
+    match bytes.get(start + 2) {
+        Some(b'a'..=b'r' | b't'..=b'z') => None,
+        _ => among(TABLE.buckets[bucket(head, 2)], head, bytes, start),
+    }
+}
+
+fn among((from, to): (u16, u16), head: u32, bytes: &[u8], start: usize) -> Option<Hit> {
+    for index in usize::from(from)..usize::from(to) {
+        if head & TABLE.heads[index].mask != TABLE.heads[index].bytes {
+            continue;
+        }
+        let pattern = &TABLE.patterns[index];
+        let end = start + pattern.text.len();
+        if !bytes.get(start..end).is_some_and(|text| text.eq_ignore_ascii_case(pattern.text)) {
+            continue;
+        }
+        let free = match pattern.topic {
             Topic::Pem | Topic::PemEnd | Topic::Url => true,
-            Topic::Jwt | Topic::Prefix(_) | Topic::Bech32 => {
-                !super::scan::wordy_before(bytes, hit.start)
-            }
-            _ => begins_word(bytes, hit.start) && (stem || ends_word(bytes, hit.end)),
+            Topic::Jwt | Topic::Prefix | Topic::Bech32 => !super::scan::wordy_before(bytes, start),
+            _ => pattern.stem || ends_word(bytes, end),
         };
-        if free && !is_placeholder(bytes, hit.start, hit.end) {
-            hits.push(hit);
+        if free && !is_placeholder(bytes, start, end) {
+            return Some(Hit { topic: pattern.topic, prefix: pattern.prefix, start, end });
         }
     }
-    Some(hits)
+    None
 }
 
 /// Within `[PASSPORT]`, which masking left: it says nothing about what follows.
 fn is_placeholder(bytes: &[u8], start: usize, end: usize) -> bool {
+    if !bytes[start].is_ascii_uppercase() {
+        return false;
+    }
     let ours = |b: &&u8| b.is_ascii_uppercase() || **b == b'_';
     let before = bytes[..start].iter().rev().take(20).take_while(ours).count();
     let after = bytes[end..].iter().take(20).take_while(ours).count();
@@ -271,7 +441,8 @@ fn is_placeholder(bytes: &[u8], start: usize, end: usize) -> bool {
 }
 
 /// At the beginning of a word, also within `customerPhone` and `customer_phone`.
-fn begins_word(bytes: &[u8], start: usize) -> bool {
+#[inline]
+pub(super) fn begins_word(bytes: &[u8], start: usize) -> bool {
     if start == 0 || bytes[start] >= 0xE0 {
         return true; // Scripts without blanks.
     }
@@ -301,7 +472,23 @@ mod tests {
     use super::*;
 
     fn topics(text: &str) -> Vec<Topic> {
-        find(text.as_bytes()).unwrap().into_iter().map(|hit| hit.topic).collect()
+        let mut notes = super::super::scan::Notes::default();
+        let scan = super::super::scan::Scan::new(text.as_bytes(), None, &mut notes);
+        scan.hits.iter().map(|hit| hit.topic).collect()
+    }
+
+    #[test]
+    fn every_word_is_in_lower_case_and_stands_once() {
+        let mut all: Vec<&[u8]> = TABLE.patterns.iter().map(|pattern| pattern.text).collect();
+        assert!(all.iter().all(|text| text.len() >= 2));
+        for text in &all {
+            let text = std::str::from_utf8(text).unwrap();
+            assert_eq!(text.to_lowercase(), text);
+        }
+        all.sort();
+        for two in all.windows(2) {
+            assert_ne!(two[0], two[1], "{}", String::from_utf8_lossy(two[0]));
+        }
     }
 
     #[test]
