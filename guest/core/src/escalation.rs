@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::mapping::{self, attribute};
 use crate::settings::{Gate, Rules};
-use crate::{identity, intake, json, masking};
+use crate::{identity, intake, json};
 
 /// What an escalation asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +103,7 @@ pub fn read(rules: &Rules, body: &str, now: Millis) -> Result<Escalation, String
     }
     let table = rules.table_for(&context);
     match rules.settings().preset {
-        Preset::Genesys => genesys(table, &payload, now),
+        Preset::Genesys => genesys(rules, table, &payload, now),
         Preset::Bot => bot(rules, table, &payload, now),
         Preset::Incidents | Preset::Neo | Preset::Helpdesk => Err(
             "this integration takes events, not escalations (so its preset says); post to /events"
@@ -161,19 +161,10 @@ fn priority(word: Option<&str>, set: &mut BTreeMap<Attribute, Value>) -> Result<
     Ok(())
 }
 
-fn cut(text: &str, max: usize) -> String {
-    let text = masking::mask(text).text;
-    if text.chars().count() <= max {
-        return text;
-    }
-    let mut cut: String = text.chars().take(max - 1).collect();
-    cut.push('\u{2026}');
-    cut
-}
-
-fn put(set: &mut BTreeMap<Attribute, Value>, column: &str, value: &str, max: usize) {
+fn put(rules: &Rules, set: &mut BTreeMap<Attribute, Value>, column: &str, value: &str, max: usize) {
     if !value.is_empty() {
-        set.insert(attribute(column), Value::text(cut(value, max)));
+        let masked = rules.masks().draft(column, value);
+        set.insert(attribute(column), Value::text(mapping::cut(masked, max)));
     }
 }
 
@@ -194,6 +185,7 @@ fn evidence(id: &str, lines: &[String], now: Millis) -> Option<Entry> {
 /// Seed 002: a call. The Event Bus form has `startTime` and `endTime`, the Architect form
 /// `ticketPriority`; both are read by the same rules.
 fn genesys(
+    rules: &Rules,
     table: TableName,
     payload: &Map<String, Json>,
     now: Millis,
@@ -213,7 +205,7 @@ fn genesys(
         text(payload, "direction").unwrap_or("inbound"),
         queue.unwrap_or("an unnamed queue"),
     );
-    put(&mut set, "short_description", &subject, 160);
+    put(rules, &mut set, "short_description", &subject, 160);
     let mut lines = vec![format!("Call {record} was escalated ({reason}).")];
     for (label, name) in [
         ("Queue", "queueName"),
@@ -227,7 +219,7 @@ fn genesys(
             lines.push(format!("{label}: {value}"));
         }
     }
-    put(&mut set, "description", &lines.join("\n"), 4000);
+    put(rules, &mut set, "description", &lines.join("\n"), 4000);
     priority(text(payload, "ticketPriority"), &mut set)?;
     let mut notes = vec![format!("Escalated by Genesys Cloud: {reason}")];
     if let Some(agent) = text(payload, "agentUserId") {
@@ -248,7 +240,7 @@ fn bot(
     let question = needed(payload, "question")?;
     let reason = needed(payload, "escalation_reason")?;
     let mut set = BTreeMap::new();
-    put(&mut set, "short_description", question, 160);
+    put(rules, &mut set, "short_description", question, 160);
     let mut lines = Vec::new();
     if let Some(summary) = text(payload, "summary") {
         lines.push(format!("Summary: {summary}"));
@@ -262,7 +254,7 @@ fn bot(
             format!("{}: {}", part("role"), part("text"))
         }));
     }
-    put(&mut set, "description", &lines.join("\n"), 4000);
+    put(rules, &mut set, "description", &lines.join("\n"), 4000);
     let tags: Vec<String> =
         list(payload, "tags").iter().filter_map(Json::as_str).map(str::to_lowercase).collect();
     let category = tags.iter().find_map(|tag| {
@@ -272,8 +264,8 @@ fn bot(
         })
     });
     if let Some((category, subcategory)) = category {
-        put(&mut set, "category", category, 40);
-        put(&mut set, "subcategory", subcategory, 40);
+        put(rules, &mut set, "category", category, 40);
+        put(rules, &mut set, "subcategory", subcategory, 40);
     }
     priority(text(payload, "priority"), &mut set)?;
     let mut notes = vec![format!("Escalated by the bot: {reason}")];

@@ -68,7 +68,7 @@ fn explain_field(
     now: Millis,
 ) -> Explanation {
     let value = |seen: &Seen| Value {
-        value: mask_shape(&seen.shape).to_string(),
+        value: mask_shape(rules, &seen.shape).to_string(),
         since: rfc3339_text(seen.edited),
     };
     let agree = match (&state.platform, &state.external) {
@@ -80,7 +80,7 @@ fn explain_field(
         owner: field.owner,
         platform: state.platform.as_ref().map(value),
         external: state.external.as_ref().map(value),
-        base: state.base.as_ref().map(|b| mask_shape(&b.platform).to_string()),
+        base: state.base.as_ref().map(|b| mask_shape(rules, &b.platform).to_string()),
         masked: state
             .shape(Side::Platform)
             .is_some_and(|shape| mapping::loses_on_the_way_out(field, shape)),

@@ -9,8 +9,8 @@ use firn_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::format;
 use crate::settings::Rules;
-use crate::{format, masking};
 
 /// What is known of other links on the same ticket: their rows are no foreign entries.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -129,7 +129,7 @@ pub fn outgoing(rules: &Rules, link: &Link, entry: &Entry) -> JournalText {
     let policy = &rules.settings().journal;
     if entry.origin.side() == Side::External {
         // Masked first: what is escaped for Markdown hides from the masker.
-        let text = masking::mask(entry.text.text()).text;
+        let text = rules.masks().comment(Side::Platform, entry.text.text());
         return entry.text.with_text(format::write(policy.platform_format, &text));
     }
     let plain = match entry.origin {
@@ -152,7 +152,8 @@ pub fn outgoing(rules: &Rules, link: &Link, entry: &Entry) -> JournalText {
         }
         None => plain,
     };
-    entry.text.with_text(masking::mask(&format::journal_safe(&text)).text)
+    let text = format::journal_safe(&text);
+    entry.text.with_text(rules.masks().comment(Side::External, &text))
 }
 
 /// The next entry to write to a side: the oldest that is pending and not held back because it may

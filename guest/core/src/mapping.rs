@@ -13,8 +13,9 @@ use firn_model::{
 };
 use serde_json::{Map, Value as Json};
 
+use crate::format;
+use crate::masking::NoTokens;
 use crate::settings::{FieldMapping, Mapping, Zone};
-use crate::{format, masking};
 
 /// What ServiceNow is to be given for a platform value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -356,15 +357,16 @@ pub fn to_external(
 fn outgoing(field: &FieldMapping, platform: &Shape) -> Result<String, Untranslatable> {
     let (text, max, mask) = match &field.mapping {
         Mapping::Text { platform_format, max, mask, .. } => {
-            (plain(*platform_format, only(platform)), *max, *mask)
+            (plain(*platform_format, only(platform)), *max, mask)
         }
         Mapping::ToServicenow { template, max, mask, .. } => {
             let text = render(template, "record", platform)?;
-            (plain(TextFormat::Plain, &Value::text(text)), *max, *mask)
+            (plain(TextFormat::Plain, &Value::text(text)), *max, mask)
         }
         _ => return Err(Untranslatable::OneWay),
     };
-    Ok(cut(if mask { masking::mask(&text).text } else { text }, max))
+    let text = mask.as_ref().map_or(text.clone(), |mask| mask.mask(&text, &NoTokens).text);
+    Ok(cut(text, max))
 }
 
 /// Cuts a text to a length in characters, with a visible ellipsis.

@@ -21,7 +21,7 @@ use crate::land::{self, Reading};
 use crate::mapping::{self};
 use crate::merge::Circumstances;
 use crate::settings::{FieldMapping, Rules};
-use crate::{journal, masking, observe};
+use crate::{journal, observe};
 
 /// What `advance` is given besides the link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,30 +224,16 @@ pub fn circumstances(link: &Link, now: Millis) -> Circumstances {
 
 /// A shape as it may be shown: in an audit line, a report, a screen.
 #[must_use]
-pub fn mask_shape(shape: &Shape) -> Shape {
+pub fn mask_shape(rules: &Rules, shape: &Shape) -> Shape {
     let mask = |value: &Value| match value {
-        Value::Text(text) => Value::text(mask_text(text)),
+        Value::Text(text) => Value::text(rules.masks().shown(text)),
         // A card number may come as a number.
         Value::Integer(n) => {
             let text = n.to_string();
-            let masked = masking::mask(&text).text;
+            let masked = rules.masks().shown(&text);
             if masked == text { value.clone() } else { Value::text(masked) }
         }
         other => other.clone(),
     };
     Shape(shape.0.iter().map(|(a, v)| (a.clone(), mask(v))).collect())
-}
-
-/// A text masked, also where Markdown's escapes stand between its digits.
-fn mask_text(text: &str) -> String {
-    let mut bare = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        let escapes = c == '\\' && chars.peek().is_some_and(char::is_ascii_punctuation);
-        if !escapes {
-            bare.push(c);
-        }
-    }
-    let masked = masking::mask(&bare);
-    if masked.spans.is_empty() { masking::mask(text).text } else { masked.text }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use firn_model::{
     ChoicePair, CorrelationPolicy, Direction, FieldName, FieldSettings, Filters, JournalPolicy,
-    Kind, Lifecycle, Owner, Preset, Settings, Strategy, TableName, TicketType, Value,
-    WebhookPolicy,
+    Kind, Lifecycle, MaskingPolicy, Owner, Preset, Settings, Strategy, TableName, TicketType,
+    Value, WebhookPolicy,
 };
 use serde_json::json;
 
@@ -97,6 +97,7 @@ fn base(preset: Preset, fields: Vec<(&str, FieldSettings)>) -> Settings {
         correlation: CorrelationPolicy::default(),
         webhook: WebhookPolicy::default(),
         filters: Filters::default(),
+        masking: MaskingPolicy::default(),
         lifecycle: Lifecycle::default(),
         categories: BTreeMap::new(),
         fields: fields.into_iter().map(|(n, f)| (name(n), f)).collect(),

@@ -167,7 +167,7 @@ fn resolve<D: Doors>(
     });
     conflict.state = ConflictState::Resolved {
         by: by.to_owned(),
-        value: plan::mask_shape(&chosen),
+        value: plan::mask_shape(&rules, &chosen),
         at: session.now,
     };
     conflict.updated = session.now;

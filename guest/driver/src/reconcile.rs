@@ -195,7 +195,7 @@ fn finish<D: Doors>(
         check.fields = rules
             .fields(&looked.table)
             .iter()
-            .filter_map(|field| drift(field, &looked, session.now))
+            .filter_map(|field| drift(rules, field, &looked, session.now))
             .collect();
     }
     let run_key = rows::run(&key.tenant, rules.id(), &check.run);
@@ -251,7 +251,7 @@ fn heal<D: Doors>(
 }
 
 /// A field that both sides do not agree on, and what would become of it.
-fn drift(field: &FieldMapping, link: &Link, now: Millis) -> Option<FieldDrift> {
+fn drift(rules: &Rules, field: &FieldMapping, link: &Link, now: Millis) -> Option<FieldDrift> {
     let state = link.fields.get(&field.name)?;
     let (platform, external) = (state.platform.as_ref()?, state.external.as_ref()?);
     if let Some(parked) = &state.parked {
@@ -276,9 +276,9 @@ fn drift(field: &FieldMapping, link: &Link, now: Millis) -> Option<FieldDrift> {
     };
     Some(FieldDrift {
         field: field.name.clone(),
-        platform: Some(plan::mask_shape(&platform.shape)),
-        external: Some(plan::mask_shape(&external.shape)),
-        base: state.base.as_ref().map(|b| plan::mask_shape(&b.platform)),
+        platform: Some(plan::mask_shape(rules, &platform.shape)),
+        external: Some(plan::mask_shape(rules, &external.shape)),
+        base: state.base.as_ref().map(|b| plan::mask_shape(rules, &b.platform)),
         verdict,
     })
 }

@@ -49,8 +49,9 @@ pub use row::{Change, CommitError, Expect, Key, Put, Row};
 pub use settings::{
     Backfill, ChoicePair, ClosedPolicy, CorrelationMode, CorrelationPolicy, Direction,
     DuplicatePolicy, Fault, FieldSettings, Filters, GonePolicy, Guard, Integration, JournalPolicy,
-    Kind, Level, Lifecycle, OffOwner, Owner, Permit, PlatformContract, Precision, Preset, Settings,
-    Strategy, TextFormat, TicketType, WebhookPolicy,
+    Kind, Level, Lifecycle, MaskPattern, MaskRule, MaskStrategy, MaskWords, MaskingPolicy,
+    OffOwner, Owner, Permit, PlatformContract, Precision, Preset, Settings, Sink, Strategy,
+    TextFormat, TicketType, WebhookPolicy,
 };
 pub use time::{
     Millis, TimeError, http_date_text, parse_http_date, parse_rfc3339, parse_servicenow,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Attribute, FieldName, IntegrationId, TableName, TenantId, Value};
+use crate::{Attribute, FieldName, IntegrationId, Side, TableName, TenantId, Value};
 
 /// One tenant's pairing of a platform with a ServiceNow instance. Credentials live in the host's
 /// vault and never enter the guest.
@@ -476,6 +476,113 @@ pub struct Filters {
     pub mirror: Option<String>,
 }
 
+/// What is done with personal data and secrets: everything of the policy is masked by default.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct MaskingPolicy {
+    /// What is done where no rule says otherwise.
+    pub strategy: MaskStrategy,
+    /// Exceptions; the first that fits decides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<MaskRule>,
+    /// Patterns of one's own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub patterns: Vec<MaskPattern>,
+    /// Words of one's own, in any case.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<MaskWords>,
+}
+
+/// What stands for a value that was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum MaskStrategy {
+    /// As much as its type may keep: `***-***-1234`, `a***@example.com`; secrets keep nothing.
+    #[default]
+    Partial,
+    /// Its type alone: `[PHONE]`.
+    Redact,
+    /// Its type and a token that is the same wherever the value is, within the tenant:
+    /// `[PHONE:...]`. Without a key at hand, as `redact`.
+    Token,
+    /// Nothing.
+    Drop,
+    /// The value itself.
+    Keep,
+}
+
+impl MaskStrategy {
+    /// The name used in findings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            MaskStrategy::Partial => "partial",
+            MaskStrategy::Redact => "redact",
+            MaskStrategy::Token => "token",
+            MaskStrategy::Drop => "drop",
+            MaskStrategy::Keep => "keep",
+        }
+    }
+}
+
+/// What a masked text becomes part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Sink {
+    /// A field of the other side's record.
+    Field,
+    /// A comment or a work note.
+    Comment,
+    /// What Firn keeps and shows: audit, conflicts, explanations, reports.
+    Audit,
+}
+
+/// An exception. What it does not name, it is about all of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct MaskRule {
+    /// Types: `PHONE`, `EMAIL`, ..., or one's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<String>,
+    /// Mapped fields; `caller.*` is every one that begins so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+    /// The side that the text leaves for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Side>,
+    /// What it becomes part of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sinks: Vec<Sink>,
+    /// What is done.
+    pub strategy: MaskStrategy,
+}
+
+/// A regular expression of one's own: no look-around, no back-references, limited in size.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct MaskPattern {
+    /// The type that it finds: `EMPLOYEE_NUMBER`.
+    pub name: String,
+    /// The expression.
+    pub pattern: String,
+}
+
+/// Words of one's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct MaskWords {
+    /// The type that they are of: `PROJECT_NAME`.
+    pub name: String,
+    /// The words.
+    pub words: Vec<String>,
+}
+
 /// What becomes of the other side when one is gone for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -544,6 +651,9 @@ pub struct Settings {
     pub webhook: WebhookPolicy,
     /// What is let in at all.
     pub filters: Filters,
+    /// What is done with personal data and secrets.
+    #[serde(default)]
+    pub masking: MaskingPolicy,
     /// When a record is open.
     pub lifecycle: Lifecycle,
     /// Category and subcategory by tag (seed 000).

@@ -9,6 +9,7 @@ use crate::Attribute;
 
 /// The two sides of a link. `External` is ServiceNow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Side {
     /// The user's own system.

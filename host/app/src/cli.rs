@@ -2,6 +2,7 @@
 //! This file: what can be said. What it does: `cli/server.rs` and `cli/operate.rs`.
 #![allow(clippy::print_stderr)]
 
+mod mask;
 mod operate;
 mod replay;
 mod server;
@@ -42,6 +43,8 @@ enum Command {
     Sandbox(Sandbox),
     /// Check a settings file: every fault with its place and a remedy. Exit 1 if it is not sound.
     Check(settings::Check),
+    /// Mask texts: JSON lines {"id", "text"} on stdin, {"id", "masked", "findings"} on stdout.
+    Mask(mask::Mask),
     /// Run recorded calls again, through other settings or another component, and show what would
     /// differ. Exit 1 if anything does.
     Replay(replay::Replay),
@@ -374,6 +377,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             return Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Check(given) => return settings::check(&given),
+        Command::Mask(given) => return mask::mask(&given),
         Command::Replay(given) => {
             log("error");
             return replay::replay(&given);

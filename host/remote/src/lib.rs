@@ -14,6 +14,7 @@ mod provision;
 mod secret;
 mod signature;
 mod signin;
+mod tokens;
 
 pub use address::{AddressError, Addresses};
 pub use ask::{Reader, Rows};
@@ -21,3 +22,4 @@ pub use carrier::{Carrier, Target};
 pub use provision::{Artifact, ProvisionError, Provisioner};
 pub use secret::{Credentials, Secret, SecretError, Secrets};
 pub use signature::{new_webhook_secret, sign, verify};
+pub use tokens::token;

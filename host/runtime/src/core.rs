@@ -12,6 +12,7 @@ mod bindings {
     wasmtime::component::bindgen!({ world: "core", path: "../../wit" });
 }
 
+pub use bindings::exports::firn::sync::masking::{Masked, Place, Span};
 use bindings::exports::firn::sync::settings;
 pub use bindings::exports::firn::sync::settings::{Question, Reply};
 
@@ -27,11 +28,23 @@ impl Core {
     /// # Errors
     /// When it cannot be compiled.
     pub fn new() -> Result<Core, RuntimeError> {
+        // A command line asks it one thing and ends: compiling is most of what that costs.
+        Core::with(wasmtime::OptLevel::None)
+    }
+
+    /// The same for many calls: it takes longer to load, and each call less.
+    ///
+    /// # Errors
+    /// When it cannot be compiled.
+    pub fn for_many() -> Result<Core, RuntimeError> {
+        Core::with(wasmtime::OptLevel::Speed)
+    }
+
+    fn with(level: wasmtime::OptLevel) -> Result<Core, RuntimeError> {
         let mut config = Config::new();
         config.concurrency_support(false);
         config.cranelift_nan_canonicalization(true);
-        // A command line asks it one thing and ends: compiling is most of what that costs.
-        config.cranelift_opt_level(wasmtime::OptLevel::None);
+        config.cranelift_opt_level(level);
         let engine = Engine::new(&config).map_err(error)?;
         let component = Component::new(&engine, firn_components::CORE).map_err(error)?;
         let mut store = Store::new(&engine, Limiter::default());
@@ -60,6 +73,52 @@ impl Core {
         let settings = self.instance.firn_sync_settings();
         let completed = settings.call_complete(&mut self.store, document).map_err(error)?;
         Ok(completed.map_err(|faults| faults.into_iter().map(fault).collect()))
+    }
+
+    /// Masks a text by the default policy.
+    ///
+    /// # Errors
+    /// When the component traps.
+    pub fn mask(&mut self, text: &str) -> Result<Masked, RuntimeError> {
+        self.instance.firn_sync_masking().call_mask(&mut self.store, text).map_err(error)
+    }
+
+    /// Every fault of a masking policy (JSON).
+    ///
+    /// # Errors
+    /// When the component traps.
+    pub fn masking_faults(&mut self, policy: &str) -> Result<Vec<Fault>, RuntimeError> {
+        let masking = self.instance.firn_sync_masking();
+        let faults = masking.call_faults(&mut self.store, policy).map_err(error)?;
+        Ok(faults.into_iter().map(fault).collect())
+    }
+
+    /// Masks a text by a policy (JSON). `token` makes a token of a type and a canonical value; without
+    /// it what should become one is redacted.
+    ///
+    /// # Errors
+    /// The faults of the policy, or why the component failed.
+    pub fn mask_by(
+        &mut self,
+        policy: &str,
+        place: &Place,
+        text: &str,
+        token: Option<&dyn Fn(&str, &str) -> String>,
+    ) -> Result<Result<Masked, Vec<Fault>>, RuntimeError> {
+        let masking = self.instance.firn_sync_masking();
+        let mut tokens = Vec::new();
+        if let Some(token) = token {
+            let wanted = masking.call_canonical(&mut self.store, policy, place, text);
+            match wanted.map_err(error)? {
+                Ok(wanted) => tokens = wanted,
+                Err(faults) => return Ok(Err(faults.into_iter().map(fault).collect())),
+            }
+            for one in &mut tokens {
+                one.token = token(&one.kind, &one.canonical);
+            }
+        }
+        let masked = masking.call_mask_by(&mut self.store, policy, place, text, &tokens);
+        Ok(masked.map_err(error)?.map_err(|faults| faults.into_iter().map(fault).collect()))
     }
 
     /// What has to be asked of an instance to judge a sound document (JSON) against it.

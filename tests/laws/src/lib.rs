@@ -8,6 +8,7 @@
 //! Nothing here may know the runtime, the components or the network: mutation testing builds this
 //! crate once a mutant.
 
+pub mod fuzz;
 pub mod masking;
 pub mod model;
 pub mod sim;

@@ -1,7 +1,7 @@
 //! Masking on the labelled texts. `cargo score --faults` tells what is missed and what is damaged.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
-use firn_laws::masking;
+use firn_laws::{fuzz, masking};
 
 #[test]
 fn what_is_personal_is_caught_and_the_rest_survives() {
@@ -14,4 +14,21 @@ fn what_is_personal_is_caught_and_the_rest_survives() {
     assert!(score.precision() >= 0.98, "{}", told());
     assert!(share(score.clean) <= 0.015, "{}", told());
     assert_eq!(score.json.1, 0, "{}", told());
+    assert!(share(score.lookalikes) <= 0.01, "{}", told());
+}
+
+/// A part of what `cargo fuzz-masking` does.
+#[test]
+fn texts_that_nobody_wrote_are_masked() {
+    let set = masking::read(include_str!("../masking/labelled.tsv")).unwrap();
+    let corpus: Vec<&str> = set.iter().map(|one| one.text.as_str()).collect();
+    let maskers = fuzz::maskers();
+    for run in 0..200_000 {
+        if let Err(why) = fuzz::run(run, &corpus, &maskers) {
+            panic!(
+                "{}\n{:?}\nsee it again: cargo fuzz-masking --runs 1 --from {run}",
+                why.what, why.text
+            );
+        }
+    }
 }

@@ -1101,3 +1101,44 @@ fn what_servicenow_gave_can_be_given_anew_whatever_its_form() {
     assert!(world.field("A", "description").contains("Step 2"));
     assert!(world.findings(FindingKind::MaskedEdit).is_empty());
 }
+
+/// A policy of the tenant's own decides by field, direction and use; what it does not name is
+/// masked all the same.
+#[test]
+fn a_tenant_decides_what_is_masked_where() {
+    let mut world = Scenario::new(json!({ "preset": "incidents",
+        "journal": { "work_notes_to_platform": true },
+        "masking": {
+            "strategy": "redact",
+            "rules": [
+                { "types": ["EMAIL"], "fields": ["title"], "to": "external", "strategy": "keep" },
+                { "types": ["BADGE"], "sinks": ["comment"], "strategy": "drop" },
+            ],
+            "patterns": [{ "name": "BADGE", "pattern": "B-[0-9]{5}" }],
+            "words": [{ "name": "PROJECT", "words": ["Blue Falcon"] }],
+        } }));
+    let text = "ann@example.com of blue falcon, B-12345, call (415) 555-0132";
+    world.platform_edits("A", &[("title", text), ("description", text)]);
+    assert_eq!(
+        world.column("A", "short_description"),
+        "ann@example.com of [PROJECT], [BADGE], call [PHONE]"
+    );
+    assert_eq!(world.column("A", "description"), "[EMAIL] of [PROJECT], [BADGE], call [PHONE]");
+    world.platform_says("A", text, "public");
+    let ticket = world.ticket_of("A");
+    let said = world.mirrored_to_servicenow(&ticket);
+    assert_eq!(said[0].1, "[EMAIL] of [PROJECT], , call [PHONE]");
+    world.agent_says("A", "comments", text);
+    let heard = world.mirrored_to_platform("A");
+    assert_eq!(heard[0].0, "[EMAIL] of [PROJECT], , call [PHONE]");
+    // What is kept in the audit is masked, also where the field itself keeps it.
+    for line in world.audit() {
+        let line = serde_json::to_string(&line).unwrap();
+        assert!(!line.contains("ann@example") && !line.contains("12345"), "{line}");
+    }
+    // The masked texts are in step with their sources: nothing more is written.
+    let writes = world.writes();
+    world.reconcile(RunMode::AutoHeal);
+    assert_eq!(world.writes(), writes);
+    assert_eq!(world.field("A", "title"), text);
+}

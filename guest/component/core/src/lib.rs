@@ -4,12 +4,14 @@
 wit_bindgen::generate!({ world: "core", path: "../../../wit" });
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use exports::firn::sync::{
     conflict, identity, intake, mapping, masking, ownership, planner, words,
 };
+use firn_core::masking::{Masker, Place, Policy, Tokens};
 use firn_core::plan::{Input, advance};
 use firn_core::settings::{Applied, FieldMapping, Rules, instance};
 use firn_core::{escalation, mapping as maps, merge};
@@ -331,18 +333,109 @@ impl conflict::Guest for Core {
 
 // ---- masking ---------------------------------------------------------------------------------
 
+/// A host masks many texts by one policy: the last one is kept, checked.
+static POLICY: Mutex<Option<(String, Arc<Policy>)>> = Mutex::new(None);
+
+fn policy(document: &str) -> Result<Arc<Policy>, Vec<documents::Fault>> {
+    let mut last = POLICY.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((known, policy)) = &*last
+        && known == document
+    {
+        return Ok(Arc::clone(policy));
+    }
+    let json = serde_json::from_str(document).map_err(|why| {
+        let text = format!("the policy is no JSON: {why}");
+        let remedy = "write an object: {\"strategy\": \"redact\"}".to_owned();
+        faults_out(vec![firn_model::Fault { level: Level::Error, at: String::new(), text, remedy }])
+    })?;
+    let policy = Arc::new(firn_core::settings::masking(&json).map_err(faults_out)?);
+    *last = Some((document.to_owned(), Arc::clone(&policy)));
+    Ok(policy)
+}
+
+/// A place's words, as they stand in settings.
+fn masker(policy: &Arc<Policy>, place: &masking::Place) -> Result<Masker, Vec<documents::Fault>> {
+    fn word<T: serde::de::DeserializeOwned>(
+        at: &str,
+        word: Option<&String>,
+    ) -> Result<Option<T>, Vec<documents::Fault>> {
+        let Some(word) = word else { return Ok(None) };
+        serde_json::from_value(word.as_str().into()).map(Some).map_err(|why| {
+            faults_out(vec![firn_model::Fault {
+                level: Level::Error,
+                at: at.to_owned(),
+                text: format!("{word:?} is not known here: {why}"),
+                remedy: "leave it out, or use a word of the settings".to_owned(),
+            }])
+        })
+    }
+    let (to, sink) = (word("to", place.to.as_ref())?, word("sink", place.sink.as_ref())?);
+    Ok(policy.at(Place { field: place.field.as_deref(), to, sink }))
+}
+
+/// Tokens that the host made.
+struct Made(Vec<masking::Token>);
+
+impl Tokens for Made {
+    fn token(&self, kind: &str, canonical: &str) -> Option<String> {
+        let made = self.0.iter().find(|t| t.kind == kind && t.canonical == canonical)?;
+        Some(made.token.clone())
+    }
+}
+
+/// What the host is to make tokens of.
+#[derive(Default)]
+struct Wanted(RefCell<BTreeSet<(String, String)>>);
+
+impl Tokens for Wanted {
+    fn token(&self, kind: &str, canonical: &str) -> Option<String> {
+        self.0.borrow_mut().insert((kind.to_owned(), canonical.to_owned()));
+        None
+    }
+}
+
+fn masked_out(masked: firn_core::masking::Masked, policy: Option<&Policy>) -> masking::Masked {
+    let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    let spans = masked.spans.iter().map(|span| masking::Span {
+        kind: policy.map_or(span.kind.name(), |policy| policy.name(span.kind)).to_owned(),
+        rule: span.rule.to_owned(),
+        reason: span.reason.name().to_owned(),
+        strategy: span.strategy.name().to_owned(),
+        start: offset(span.start),
+        end: offset(span.end),
+    });
+    masking::Masked { spans: spans.collect(), text: masked.text }
+}
+
 impl masking::Guest for Core {
     fn mask(text: String) -> masking::Masked {
-        let masked = firn_core::masking::mask(&text);
-        let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        let spans = masked.spans.iter().map(|span| masking::Span {
-            kind: span.kind.name().to_owned(),
-            rule: span.rule.to_owned(),
-            reason: span.reason.name().to_owned(),
-            start: offset(span.start),
-            end: offset(span.end),
-        });
-        masking::Masked { spans: spans.collect(), text: masked.text }
+        masked_out(firn_core::masking::mask(&text), None)
+    }
+
+    fn faults(document: String) -> Vec<documents::Fault> {
+        policy(&document).err().unwrap_or_default()
+    }
+
+    fn canonical(
+        document: String,
+        place: masking::Place,
+        text: String,
+    ) -> Result<Vec<masking::Token>, Vec<documents::Fault>> {
+        let wanted = Wanted::default();
+        let _ = masker(&policy(&document)?, &place)?.mask(&text, &wanted);
+        let token = |(kind, canonical)| masking::Token { kind, canonical, token: String::new() };
+        Ok(wanted.0.into_inner().into_iter().map(token).collect())
+    }
+
+    fn mask_by(
+        document: String,
+        place: masking::Place,
+        text: String,
+        tokens: Vec<masking::Token>,
+    ) -> Result<masking::Masked, Vec<documents::Fault>> {
+        let policy = policy(&document)?;
+        let masked = masker(&policy, &place)?.mask(&text, &Made(tokens));
+        Ok(masked_out(masked, Some(&policy)))
     }
 }
 

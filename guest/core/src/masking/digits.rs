@@ -18,7 +18,10 @@ pub(super) fn luhn(digits: &[u8]) -> bool {
 /// Issuer and length of a payment card.
 pub(super) fn is_card(digits: &[u8]) -> bool {
     let n = digits.len();
-    if !(12..=19).contains(&n) || digits.iter().all(|d| *d == digits[0]) {
+    if !(12..=19).contains(&n)
+        || !matches!(digits[0], 2..=6)
+        || digits.iter().all(|d| *d == digits[0])
+    {
         return false;
     }
     let head = |k: usize| digits[..k].iter().fold(0u32, |a, d| a * 10 + u32::from(*d));

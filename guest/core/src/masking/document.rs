@@ -147,20 +147,23 @@ fn json(text: &str) -> Option<Vec<Segment>> {
 
 /// A table: a first line of names, and lines with as many cells.
 fn table(text: &str) -> Option<Vec<Segment>> {
-    let first = text.split('\n').next()?;
-    if first.len() > 2_000 || first.len() == text.len() {
+    let first = &text[..memchr::memchr(b'\n', text.as_bytes())?];
+    // Names hold no digits; most first lines are told by that.
+    let is_no_name = |b| matches!(b, b'0'..=b'9' | b'@' | b':');
+    if first.len() > 2_000 || first.bytes().any(is_no_name) {
         return None;
     }
     let delimiter = [b',', b';', b'\t', b'|']
         .into_iter()
-        .max_by_key(|d| first.bytes().filter(|b| b == d).count())?;
+        .map(|d| (first.bytes().filter(|b| *b == d).count(), d))
+        .max_by_key(|(count, _)| *count)
+        .filter(|(count, _)| *count > 0)?
+        .1;
     let names: Vec<&str> =
         cells(first.as_bytes(), 0, delimiter)?.iter().map(|(s, e)| first[*s..*e].trim()).collect();
     let named = |name: &&str| {
         let name = name.trim_matches('"');
-        !name.is_empty()
-            && name.len() <= 40
-            && !name.bytes().any(|b| b.is_ascii_digit() || b == b'@' || b == b':')
+        !name.is_empty() && name.len() <= 40
     };
     if names.len() < 2 || !names.iter().all(named) {
         return None;

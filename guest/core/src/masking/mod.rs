@@ -15,9 +15,14 @@ mod mail;
 mod named;
 mod network;
 mod numbers;
+mod policy;
 mod scan;
 mod secrets;
 mod words;
+
+use firn_model::MaskStrategy;
+
+pub use policy::{Masker, NoTokens, Place, Policy, Tokens};
 
 use document::Segment;
 use fold::{Escapes, Folded};
@@ -73,9 +78,34 @@ pub enum Kind {
     CryptoWallet,
     /// A text that could not be masked and was dropped whole.
     Unmaskable,
+    /// One of the tenant's own; `Policy::name` tells which.
+    Own(u16),
 }
 
 impl Kind {
+    /// The types of the policy.
+    pub const ALL: [Kind; 19] = [
+        Kind::Phone,
+        Kind::Email,
+        Kind::CreditCard,
+        Kind::UsSsn,
+        Kind::UsItin,
+        Kind::UsBankRouting,
+        Kind::Iban,
+        Kind::IpAddress,
+        Kind::UkNhs,
+        Kind::UkNino,
+        Kind::Passport,
+        Kind::DateOfBirth,
+        Kind::Jwt,
+        Kind::AwsKey,
+        Kind::GithubToken,
+        Kind::PrivateKey,
+        Kind::ApiKeyGeneric,
+        Kind::UrlCredentials,
+        Kind::CryptoWallet,
+    ];
+
     /// The name used in findings and policies.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -100,13 +130,14 @@ impl Kind {
             Kind::UrlCredentials => "URL_CREDENTIALS",
             Kind::CryptoWallet => "CRYPTO_WALLET",
             Kind::Unmaskable => "UNMASKABLE",
+            Kind::Own(_) => "OWN",
         }
     }
 
     /// Which of two findings over the same characters stands: the lower.
     fn rank(self) -> u8 {
         match self {
-            Kind::Unmaskable => 0,
+            Kind::Unmaskable | Kind::Own(_) => 0,
             Kind::PrivateKey => 1,
             Kind::Jwt | Kind::AwsKey | Kind::GithubToken | Kind::CryptoWallet => 2,
             Kind::UrlCredentials => 3,
@@ -165,6 +196,8 @@ pub struct Span {
     pub rule: &'static str,
     /// What speaks for it.
     pub reason: Reason,
+    /// What was done with it.
+    pub strategy: MaskStrategy,
     /// First character.
     pub start: usize,
     /// One past the last character.
@@ -196,6 +229,7 @@ struct Piece {
     kind: Kind,
     rule: &'static str,
     reason: Reason,
+    strategy: MaskStrategy,
     start: usize,
     end: usize,
     instead: String,
@@ -204,10 +238,15 @@ struct Piece {
 /// Masks a text by the default policy.
 #[must_use]
 pub fn mask(text: &str) -> Masked {
+    static DEFAULT: std::sync::LazyLock<Masker> = std::sync::LazyLock::new(Masker::default);
+    mask_with(text, &DEFAULT, &NoTokens)
+}
+
+fn mask_with(text: &str, masker: &Masker, tokens: &dyn Tokens) -> Masked {
     if text.len() > LIMIT {
         return dropped(text);
     }
-    let mut finder = Finder::default();
+    let mut finder = Finder::new(masker, tokens);
     finder.find(text);
     if finder.pieces.is_empty() {
         return Masked { text: text.to_owned(), spans: Vec::new() };
@@ -235,6 +274,7 @@ fn dropped(text: &str) -> Masked {
         kind: Kind::Unmaskable,
         rule: "limit",
         reason: Reason::Shape,
+        strategy: MaskStrategy::Drop,
         start: 0,
         end: text.chars().count(),
     };
@@ -245,8 +285,9 @@ fn dropped(text: &str) -> Masked {
 }
 
 /// Looks through texts; keeps its memory from one to the next.
-#[derive(Default)]
-struct Finder {
+struct Finder<'m> {
+    masker: &'m Masker,
+    tokens: &'m dyn Tokens,
     notes: Notes,
     found: Vec<Candidate>,
     taken: Vec<(usize, usize)>,
@@ -254,7 +295,18 @@ struct Finder {
     pieces: Vec<Piece>,
 }
 
-impl Finder {
+impl<'m> Finder<'m> {
+    fn new(masker: &'m Masker, tokens: &'m dyn Tokens) -> Finder<'m> {
+        Finder {
+            masker,
+            tokens,
+            notes: Notes::default(),
+            found: Vec::new(),
+            taken: Vec::new(),
+            pieces: Vec::new(),
+        }
+    }
+
     /// One round.
     fn find(&mut self, text: &str) {
         self.pieces.clear();
@@ -290,10 +342,15 @@ impl Finder {
         network::find(&scan, found);
         named::find(&scan, found);
         secrets::find(&scan, found);
+        self.masker.find_own(&folded.bytes, found);
         choose(found, &mut self.taken);
         for candidate in found.iter() {
-            let mut instead =
-                instead(candidate.kind, &folded.bytes[candidate.start..candidate.end]);
+            let strategy = self.masker.strategy(candidate.kind);
+            if strategy == MaskStrategy::Keep {
+                continue;
+            }
+            let value = &folded.bytes[candidate.start..candidate.end];
+            let mut instead = instead(self.masker, self.tokens, candidate.kind, strategy, value);
             let mut start = segment.start + folded.start(part, candidate.start);
             let mut end = segment.start + folded.end(part, candidate.end);
             if segment.number {
@@ -305,6 +362,7 @@ impl Finder {
                 kind: candidate.kind,
                 rule: candidate.rule,
                 reason: candidate.reason,
+                strategy,
                 start,
                 end,
                 instead,
@@ -313,6 +371,29 @@ impl Finder {
                 break;
             }
         }
+    }
+}
+
+/// What stands for a value. ASCII without quotes, backslashes and separators of tables (but for
+/// letters of a domain): it fits into any document.
+fn instead(
+    masker: &Masker,
+    tokens: &dyn Tokens,
+    kind: Kind,
+    strategy: MaskStrategy,
+    value: &[u8],
+) -> String {
+    let name = masker.policy().name(kind);
+    match strategy {
+        MaskStrategy::Drop => String::new(),
+        MaskStrategy::Partial if !matches!(kind, Kind::Own(_)) => partly(kind, value),
+        MaskStrategy::Token => {
+            let token = tokens.token(name, &policy::canonical(kind, value));
+            // A token of other letters could be found again, or end a field.
+            let token = token.filter(|t| t.bytes().all(|b| b.is_ascii_lowercase()));
+            token.map_or_else(|| format!("[{name}]"), |token| format!("[{name}:{token}]"))
+        }
+        _ => format!("[{name}]"),
     }
 }
 
@@ -407,15 +488,15 @@ fn spans(text: &str, pieces: &[Piece]) -> Vec<Span> {
             kind: piece.kind,
             rule: piece.rule,
             reason: piece.reason,
+            strategy: piece.strategy,
             start: position(piece.start),
             end: position(piece.end),
         })
         .collect()
 }
 
-/// What stands for something by the default policy. ASCII without quotes, backslashes and
-/// separators of tables: it fits into any document.
-fn instead(kind: Kind, found: &[u8]) -> String {
+/// As much of a value as its type may keep: never more than half.
+fn partly(kind: Kind, found: &[u8]) -> String {
     let last = |characters: usize| -> String {
         let all: Vec<char> =
             found.iter().filter(|b| b.is_ascii_alphanumeric()).map(|b| char::from(*b)).collect();
@@ -447,7 +528,9 @@ fn instead(kind: Kind, found: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use firn_model::{MaskPattern, MaskRule, MaskWords, MaskingPolicy, Sink};
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     fn check(text: &str, masked: &str) {
         assert_eq!(mask(text).text, masked);
@@ -558,8 +641,164 @@ mod tests {
         prop::collection::vec(piece, 0..24).prop_map(|all| all.concat())
     }
 
+    /// A stand-in for the secrets door: letters that depend on the value.
+    struct Letters;
+
+    impl Tokens for Letters {
+        fn token(&self, kind: &str, canonical: &str) -> Option<String> {
+            let sum = canonical
+                .bytes()
+                .chain(kind.bytes())
+                .fold(7u64, |h, b| h.wrapping_mul(0x0100_0000_01B3) ^ u64::from(b));
+            Some(format!("{sum:016x}").bytes().map(|b| char::from(b'a' + (b & 15))).collect())
+        }
+    }
+
+    fn policy(settings: &MaskingPolicy) -> Masker {
+        Arc::new(Policy::new(settings, "").unwrap()).at(Place::default())
+    }
+
+    const STRATEGIES: [MaskStrategy; 5] = [
+        MaskStrategy::Partial,
+        MaskStrategy::Redact,
+        MaskStrategy::Token,
+        MaskStrategy::Drop,
+        MaskStrategy::Keep,
+    ];
+
+    #[test]
+    fn a_strategy_says_what_stands_for_a_value() {
+        let text = "call (415) 555-0132, pay with 4111 1111 1111 1111";
+        for (strategy, masked) in [
+            (MaskStrategy::Partial, "call ***-***-0132, pay with ****-****-****-1111"),
+            (MaskStrategy::Redact, "call [PHONE], pay with [CREDIT_CARD]"),
+            (MaskStrategy::Drop, "call , pay with "),
+            (MaskStrategy::Keep, text),
+            // Nobody has a key.
+            (MaskStrategy::Token, "call [PHONE], pay with [CREDIT_CARD]"),
+        ] {
+            let masker = policy(&MaskingPolicy { strategy, ..MaskingPolicy::default() });
+            assert_eq!(masker.mask(text, &NoTokens).text, masked);
+        }
+    }
+
+    #[test]
+    fn one_value_has_one_token_however_it_is_written() {
+        let strategy = MaskStrategy::Token;
+        let masker = policy(&MaskingPolicy { strategy, ..MaskingPolicy::default() });
+        let token = |text: &str| masker.mask(text, &Letters).text;
+        let one = token("(415) 555-0132");
+        assert!(one.starts_with("[PHONE:") && one.len() == "[PHONE:]".len() + 16, "{one}");
+        assert_eq!(token("+14155550132"), one);
+        assert_eq!(token("+1 415.555.0132"), one);
+        assert_ne!(token("(415) 555-0133"), one);
+        assert_eq!(token("Ann@Example.com"), token("ann@example.com"));
+    }
+
+    #[test]
+    fn the_first_rule_that_fits_decides() {
+        let settings = MaskingPolicy {
+            strategy: MaskStrategy::Redact,
+            rules: vec![
+                MaskRule {
+                    types: vec!["EMAIL".to_owned()],
+                    fields: vec!["caller.*".to_owned()],
+                    to: Some(firn_model::Side::External),
+                    sinks: Vec::new(),
+                    strategy: MaskStrategy::Keep,
+                },
+                MaskRule {
+                    types: Vec::new(),
+                    fields: Vec::new(),
+                    to: None,
+                    sinks: vec![Sink::Audit],
+                    strategy: MaskStrategy::Drop,
+                },
+            ],
+            patterns: vec![MaskPattern {
+                name: "BADGE".to_owned(),
+                pattern: "B-[0-9]{5}".to_owned(),
+            }],
+            words: vec![MaskWords {
+                name: "PROJECT".to_owned(),
+                words: vec!["Blue Falcon".to_owned()],
+            }],
+        };
+        let policy = Arc::new(Policy::new(&settings, "").unwrap());
+        let text = "B-12345 of blue falcon is ann@example.com";
+        let at = |place| policy.at(place).mask(text, &NoTokens).text;
+        assert_eq!(at(Place::default()), "[BADGE] of [PROJECT] is [EMAIL]");
+        let to = Some(firn_model::Side::External);
+        let field = Place { field: Some("caller.mail"), to, sink: Some(Sink::Field) };
+        assert_eq!(at(field), "[BADGE] of [PROJECT] is ann@example.com");
+        assert_eq!(at(Place { sink: Some(Sink::Audit), ..Place::default() }), " of  is ");
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_is_refused_with_every_fault() {
+        let pattern = |name: &str, pattern: &str| MaskPattern {
+            name: name.to_owned(),
+            pattern: pattern.to_owned(),
+        };
+        let settings = MaskingPolicy {
+            rules: vec![MaskRule {
+                types: vec!["FONE".to_owned()],
+                fields: Vec::new(),
+                to: None,
+                sinks: Vec::new(),
+                strategy: MaskStrategy::Keep,
+            }],
+            patterns: vec![
+                pattern("EMAIL", "x"),
+                pattern("lower", "x"),
+                pattern("OPEN", "(x"),
+                pattern("EMPTY", "x*"),
+                pattern("ITSELF", "[A-Z]+"),
+                pattern("HUGE", "(((x{99}){99}){99}){99}"),
+            ],
+            words: vec![MaskWords { name: "NONE".to_owned(), words: Vec::new() }],
+            ..MaskingPolicy::default()
+        };
+        let faults = Policy::new(&settings, "masking.").unwrap_err();
+        let at: Vec<&str> = faults.iter().map(|f| f.at.as_str()).collect();
+        assert_eq!(
+            at,
+            [
+                "masking.patterns[0].name",
+                "masking.patterns[1].name",
+                "masking.patterns[2].pattern",
+                "masking.patterns[3].pattern",
+                "masking.patterns[4].pattern",
+                "masking.patterns[5].pattern",
+                "masking.words[0].words",
+                "masking.rules[0].types[0]",
+            ],
+            "{faults:#?}"
+        );
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn every_strategy_masks_once(text in pieces(), which in 0usize..5, other in 0usize..5) {
+            let rule = MaskRule {
+                types: vec!["PHONE".to_owned(), "API_KEY_GENERIC".to_owned(), "BADGE".to_owned()],
+                fields: Vec::new(),
+                to: None,
+                sinks: Vec::new(),
+                strategy: STRATEGIES[other],
+            };
+            let masker = policy(&MaskingPolicy {
+                strategy: STRATEGIES[which],
+                rules: vec![rule],
+                patterns: vec![MaskPattern { name: "BADGE".to_owned(), pattern: "[0-9]{2}a".to_owned() }],
+                words: Vec::new(),
+            });
+            let once = masker.mask(&text, &Letters).text;
+            prop_assert!(!once.contains(DROPPED), "{once}");
+            prop_assert_eq!(&masker.mask(&once, &Letters).text, &once);
+        }
 
         #[test]
         fn anything_masked_twice_is_masked_once(text in pieces()) {
@@ -612,7 +851,7 @@ mod tests {
                 prop_assert!(rest.starts_with(&between));
                 let found: String = chars[span.start..span.end].iter().collect();
                 let folded = Folded::new(&found, Escapes::Plain);
-                let instead = instead(span.kind, &folded.bytes);
+                let instead = partly(span.kind, &folded.bytes);
                 rest = rest[between.len()..].strip_prefix(instead.as_str()).unwrap_or_default();
                 at = span.end;
             }

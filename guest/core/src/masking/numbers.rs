@@ -3,7 +3,7 @@
 //! each end that could matter.
 
 use super::digits::{is_card, is_itin, is_nhs, is_routing, is_ssn};
-use super::scan::{Digits, Group, Scan};
+use super::scan::{Digits, Gap, Group, Scan};
 use super::words::{Topic, Topics};
 use super::{Candidate, Kind, Reason};
 
@@ -30,50 +30,26 @@ pub(super) fn find(scan: &Scan, found: &mut Vec<Candidate>) {
     glued(scan, found);
 }
 
-/// What stands between two groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Gap {
-    /// One of `-`, `.`, `/`, or a blank, perhaps with brackets.
-    Small(u8),
-    /// The end of a line.
-    Line,
-    /// Anything else.
-    Far,
-}
-
-fn gap(scan: &Scan, from: usize, to: usize) -> Gap {
-    let between = &scan.bytes[from..to];
-    match between {
-        [b @ (b' ' | b'-' | b'.' | b'/')] => Gap::Small(*b),
-        [b'\n'] | [b'\r', b'\n'] | [b'-' | b' ', b'\n'] => Gap::Line,
-        [b')' | b'('] => Gap::Small(b' '),
-        _ if between.len() <= 3
-            && between.iter().all(|b| matches!(b, b' ' | b'-' | b'(' | b')' | b'.')) =>
-        {
-            // Two signs of one kind are a bullet or a rule, blanks apart.
-            let dash = between.iter().find(|b| matches!(b, b'-' | b'.'));
-            Gap::Small(dash.copied().unwrap_or(b' '))
-        }
-        _ => Gap::Far,
-    }
-}
-
 /// The most groups of one number: a payment card, read out digit by digit.
 const PIECES: usize = 19;
 /// Fewer digits are no number of anybody's, but for addresses.
 const FEWEST: usize = 7;
 
 fn from(scan: &Scan, first: usize, found: &mut Vec<Candidate>) {
-    let start = scan.groups[first].start;
-    let plus = has_plus(scan, start);
-    let piece = first > 0 && is_tight(scan, scan.groups[first - 1].end, start);
+    let groups = scan.groups;
+    let Group { start, end, gap } = groups[first];
+    let alone = groups.get(first + 1).is_none_or(|next| next.gap == Gap::Far);
+    if alone && end - start < FEWEST {
+        return;
+    }
+    let piece = gap.is_tight();
+    let mut plus = false;
     let mut digits = Digits::default();
     let mut small = true; // No line ended so far.
-    let end = scan.groups.len().min(first + PIECES);
-    for last in first..end {
-        let group = scan.groups[last];
+    for last in first..groups.len().min(first + PIECES) {
+        let group = groups[last];
         if last > first {
-            match gap(scan, scan.groups[last - 1].end, group.start) {
+            match group.gap {
                 Gap::Small(_) => {}
                 Gap::Line => small = false,
                 Gap::Far => break,
@@ -81,23 +57,22 @@ fn from(scan: &Scan, first: usize, found: &mut Vec<Candidate>) {
         }
         let were = digits.len();
         digits.extend(&scan.bytes[group.start..group.end]);
-        if digits.len() > 19 {
+        let (n, quad) = (digits.len(), last == first + 3);
+        // Most of what stands between others of its kind is nothing by itself.
+        if n > 19 || piece && n > 10 && last > first {
             break;
         }
-        if digits.len() < FEWEST && last - first != 3 {
+        if n < FEWEST && !quad {
             continue;
         }
-        if (were < FEWEST || last - first == 3)
-            && (is_masked_tail(scan, start) || in_identifier(scan, start))
-        {
-            return;
+        if were < FEWEST {
+            if is_masked_tail(scan, start) || in_identifier(scan, start) {
+                return;
+            }
+            plus = has_plus(scan, start);
         }
-        let run =
-            Run { scan, groups: &scan.groups[first..=last], digits: &digits, last, plus, piece };
-        // Most of what stands between others of its kind is nothing by itself.
-        if piece && last > first && last - first != 3 && digits.len() != 10
-            || run.continues_identifier()
-        {
+        let run = Run { scan, groups: &groups[first..=last], digits: &digits, last, plus, piece };
+        if piece && last > first && !quad && n != 10 || run.continues_identifier() {
             continue;
         }
         run.card(found);
@@ -146,11 +121,6 @@ struct Run<'s, 't> {
     piece: bool,
 }
 
-fn is_tight(scan: &Scan, from: usize, to: usize) -> bool {
-    matches!(scan.bytes[from..to], [b'-' | b'.' | b'/'] | [_, _] | [_, _, _])
-        && matches!(gap(scan, from, to), Gap::Small(b'-' | b'.' | b'/'))
-}
-
 fn has_plus(scan: &Scan, start: usize) -> bool {
     match scan.bytes[..start] {
         [.., b'+'] | [.., b'+', b'(' | b' '] => true,
@@ -174,13 +144,9 @@ impl Run<'_, '_> {
 
     /// The signs between the groups, where they are all the same.
     fn separator(&self) -> Option<u8> {
-        let mut all =
-            self.groups.windows(2).map(|two| match gap(self.scan, two[0].end, two[1].start) {
-                Gap::Small(sign) => Some(sign),
-                _ => None,
-            });
-        let first = all.next()??;
-        all.all(|sign| sign == Some(first)).then_some(first)
+        let [_, rest @ ..] = self.groups else { return None };
+        let Gap::Small(first) = rest.first()?.gap else { return None };
+        rest.iter().all(|group| group.gap == Gap::Small(first)).then_some(first)
     }
 
     /// Goes on into letters after a dash, as a UUID does.
@@ -200,7 +166,7 @@ impl Run<'_, '_> {
     /// A tight neighbour: another group joined by the same sign, so that this is only a piece.
     fn is_piece(&self) -> bool {
         let next = self.scan.groups.get(self.last + 1);
-        self.piece || next.is_some_and(|next| is_tight(self.scan, self.end(), next.start))
+        self.piece || next.is_some_and(|next| next.gap.is_tight())
     }
 
     fn push(&self, found: &mut Vec<Candidate>, kind: Kind, rule: &'static str, reason: Reason) {
@@ -317,7 +283,8 @@ impl Run<'_, '_> {
             }
             return;
         }
-        if self.is_date() {
+        let few = self.groups.len() <= 4;
+        if !few && !self.scan.speaks_of(Topics::of(&[Topic::Phone])) || self.is_date() {
             return;
         }
         let digits = self.digits.as_slice();
@@ -360,7 +327,7 @@ impl Run<'_, '_> {
     fn written_evenly(&self) -> bool {
         let Some(last) = self.groups.len().checked_sub(2) else { return true };
         let without = self.digits.len() - self.groups[last + 1].len();
-        let sign = |i: usize| gap(self.scan, self.groups[i].end, self.groups[i + 1].start);
+        let sign = |i: usize| self.groups[i + 1].gap;
         without < 10 || (0..last).any(|i| sign(i) == sign(last))
     }
 

@@ -13,6 +13,42 @@ const AFTER: usize = 30;
 pub(super) struct Group {
     pub(super) start: usize,
     pub(super) end: usize,
+    /// What stands between it and the group before.
+    pub(super) gap: Gap,
+}
+
+/// What stands between two groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gap {
+    /// One of `-`, `.`, `/`, or a blank, perhaps with brackets.
+    Small(u8),
+    /// The end of a line.
+    Line,
+    /// Anything else.
+    Far,
+}
+
+impl Gap {
+    fn of(between: &[u8]) -> Gap {
+        match between {
+            [b @ (b' ' | b'-' | b'.' | b'/')] => Gap::Small(*b),
+            [b'\n'] | [b'\r', b'\n'] | [b'-' | b' ', b'\n'] => Gap::Line,
+            [b')' | b'('] => Gap::Small(b' '),
+            _ if between.len() <= 3
+                && between.iter().all(|b| matches!(b, b' ' | b'-' | b'(' | b')' | b'.')) =>
+            {
+                // Two signs of one kind are a bullet or a rule, blanks apart.
+                let dash = between.iter().find(|b| matches!(b, b'-' | b'.'));
+                Gap::Small(dash.copied().unwrap_or(b' '))
+            }
+            _ => Gap::Far,
+        }
+    }
+
+    /// Whether it makes one token of both.
+    pub(super) fn is_tight(self) -> bool {
+        matches!(self, Gap::Small(b'-' | b'.' | b'/'))
+    }
 }
 
 impl Group {
@@ -59,41 +95,47 @@ impl Notes {
 
     fn read(&mut self, bytes: &[u8]) {
         self.clear();
+        self.hits.reserve(bytes.len() / 32);
+        self.groups.reserve(bytes.len() / 32);
         let mut at = 0;
         // The first and the last colon of the token.
         let mut colons: Option<(usize, usize)> = None;
         while at < bytes.len() {
-            match CLASS[bytes[at] as usize] {
-                Class::Letter => {
-                    if words::begins_word(bytes, at)
-                        && let Some(hit) = words::at(bytes, at)
-                    {
-                        at = hit.end;
-                        self.hits.push(hit);
-                        continue;
-                    }
-                    // No word begins at a small letter after a letter.
+            // Most bytes are letters and what stands between words: they are told by comparing, since
+            // a jump by class would be foreseen wrongly at each word.
+            let byte = bytes[at];
+            if byte.is_ascii_alphabetic() || byte >= 0xC0 {
+                if words::begins_word(bytes, at)
+                    && let Some(hit) = words::at(bytes, at)
+                {
+                    at = hit.end;
+                    self.hits.push(hit);
+                    continue;
+                }
+                // No word begins at a small letter after a letter.
+                at = past_small_letters(bytes, at + 1);
+                at += usize::from(bytes.get(at) == Some(&b' '));
+                continue;
+            }
+            if byte.is_ascii_digit() {
+                let start = at;
+                while at < bytes.len() && bytes[at].is_ascii_digit() {
                     at += 1;
-                    while at < bytes.len() && bytes[at].is_ascii_lowercase() {
-                        at += 1;
-                    }
-                    continue;
                 }
-                Class::Digit => {
-                    let start = at;
-                    while at < bytes.len() && bytes[at].is_ascii_digit() {
-                        at += 1;
-                    }
-                    let group = Group { start, end: at };
-                    if wordy_before(bytes, start) || wordy_at(bytes, at) {
-                        self.glued.push(group);
-                    } else {
-                        self.groups.push(group);
-                    }
-                    continue;
+                if wordy_before(bytes, start) || wordy_at(bytes, at) {
+                    self.glued.push(Group { start, end: at, gap: Gap::Far });
+                } else {
+                    let gap = match self.groups.last() {
+                        Some(last) if start - last.end <= 3 => Gap::of(&bytes[last.end..start]),
+                        _ => Gap::Far,
+                    };
+                    self.groups.push(Group { start, end: at, gap });
                 }
-                Class::At => self.ats.push(at),
-                Class::Colon => {
+                continue;
+            }
+            match byte {
+                b'@' => self.ats.push(at),
+                b':' => {
                     match &mut colons {
                         Some((first, last))
                             if bytes[*last..at].iter().all(|b| is_address_byte(*b)) =>
@@ -107,16 +149,14 @@ impl Notes {
                     }
                     self.hits.extend(words::at(bytes, at));
                 }
-                Class::Dash => {
-                    if bytes[at..].starts_with(b"-----")
-                        && let Some(hit) = words::at(bytes, at)
-                    {
+                b'-' if bytes[at..].starts_with(b"-----") => {
+                    if let Some(hit) = words::at(bytes, at) {
                         at = hit.end;
                         self.hits.push(hit);
                         continue;
                     }
                 }
-                Class::Other => {}
+                _ => {}
             }
             at += 1;
         }
@@ -196,6 +236,11 @@ impl<'t> Scan<'t> {
             && !between.windows(2).any(|pair| pair == b"\n\n")
     }
 
+    /// Whether anything in the text, or its name, speaks of one of these.
+    pub(super) fn speaks_of(&self, topics: Topics) -> bool {
+        self.topics.meets(topics)
+    }
+
     /// How far `near` reaches from here.
     pub(super) fn reach(&self, from: usize, characters: usize) -> usize {
         let mut left = characters;
@@ -263,40 +308,27 @@ impl Digits {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Class {
-    Other,
-    /// Of ASCII, or the first byte of a letter beyond.
-    Letter,
-    Dash,
-    Digit,
-    At,
-    Colon,
+/// The end of a run of small letters, eight at a time: words are short, and a branch for each letter
+/// is foreseen wrongly at the end of each word.
+fn past_small_letters(bytes: &[u8], mut at: usize) -> usize {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let each = |b: u8| u64::from_ne_bytes([b; 8]);
+    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let eight = u64::from_le_bytes(*eight);
+        let low = eight & !HIGH;
+        // The high bit of each byte: at least `a`, and not beyond `z`, and of ASCII.
+        let small = low.wrapping_add(each(0x80 - b'a')) & !low.wrapping_add(each(0x7F - b'z'));
+        let others = !(small & !eight) & HIGH;
+        if others != 0 {
+            return at + others.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    while at < bytes.len() && bytes[at].is_ascii_lowercase() {
+        at += 1;
+    }
+    at
 }
-
-const CLASS: [Class; 256] = {
-    let mut table = [Class::Other; 256];
-    let mut letter = b'a';
-    while letter <= b'z' {
-        table[letter as usize] = Class::Letter;
-        table[letter.to_ascii_uppercase() as usize] = Class::Letter;
-        letter += 1;
-    }
-    let mut lead = 0xC0;
-    while lead <= 0xFF {
-        table[lead] = Class::Letter;
-        lead += 1;
-    }
-    table[b'-' as usize] = Class::Dash;
-    let mut digit = b'0';
-    while digit <= b'9' {
-        table[digit as usize] = Class::Digit;
-        digit += 1;
-    }
-    table[b'@' as usize] = Class::At;
-    table[b':' as usize] = Class::Colon;
-    table
-};
 
 fn is_address_byte(b: u8) -> bool {
     b.is_ascii_hexdigit() || b == b':' || b == b'.'

@@ -272,18 +272,12 @@ struct Table {
     /// By bucket, the longer first.
     patterns: [Pattern; COUNT],
     /// The first four bytes of each pattern, to tell most of a bucket apart at once.
-    heads: [Head; COUNT],
-    /// Where each bucket begins and ends.
-    buckets: [(u16, u16); BUCKETS],
+    heads: [u32; COUNT],
+    /// Where each bucket begins; where the next one begins, it ends.
+    buckets: [u16; BUCKETS + 1],
 }
 
-#[derive(Clone, Copy)]
-struct Head {
-    bytes: u32,
-    mask: u32,
-}
-
-const BUCKETS: usize = 4_096;
+const BUCKETS: usize = 2_048;
 
 /// The first bytes of a word as a number. Letters lose their case by this bit; what else it
 /// changes, it changes on both sides.
@@ -294,23 +288,33 @@ const fn head(bytes: [u8; 4]) -> u32 {
 /// The bucket of a word by its first three bytes, or by its two.
 const fn bucket(head: u32, length: u32) -> usize {
     let key = head & (u32::MAX >> (32 - 8 * length));
-    (key.wrapping_mul(0x9E37_79B1) >> 20) as usize
+    (key.wrapping_mul(0x9E37_79B1) >> 21) as usize
 }
 
-const fn head_of(text: &[u8]) -> Head {
+/// The first four bytes of a pattern; 0 where a shorter one has none.
+const fn head_of(text: &[u8]) -> u32 {
     let mut bytes = [0; 4];
-    let mut mask = 0;
     let mut i = 0;
     while i < 4 && i < text.len() {
         bytes[i] = text[i];
-        mask |= 0xFF << (8 * i);
         i += 1;
     }
-    Head { bytes: head(bytes) & mask, mask }
+    match text.len() {
+        2 => head(bytes) & 0xFFFF,
+        3 => head(bytes) & 0x00FF_FFFF,
+        _ => head(bytes),
+    }
+}
+
+/// Whether a text that begins so may begin with the pattern.
+#[inline]
+fn fits(head: u32, pattern: u32) -> bool {
+    let mask = if pattern >> 24 != 0 { u32::MAX } else { 0x00FF_FFFF };
+    (head ^ pattern) & mask & (if pattern >> 16 != 0 { u32::MAX } else { 0xFFFF }) == 0
 }
 
 const fn bucket_of(text: &[u8]) -> usize {
-    bucket(head_of(text).bytes, if text.len() == 2 { 2 } else { 3 })
+    bucket(head_of(text), if text.len() == 2 { 2 } else { 3 })
 }
 
 static TABLE: Table = table();
@@ -348,28 +352,28 @@ const fn table() -> Table {
         sizes[bucket_of(all[i].text)] += 1;
         i += 1;
     }
-    let mut buckets = [(0u16, 0u16); BUCKETS];
-    let mut from = 0;
+    let mut buckets = [0u16; BUCKETS + 1];
     i = 0;
     while i < BUCKETS {
-        buckets[i] = (from, from);
-        from += sizes[i];
+        buckets[i + 1] = buckets[i] + sizes[i];
         i += 1;
     }
     let mut patterns = all;
+    let mut filled = [0u16; BUCKETS];
     i = 0;
     while i < COUNT {
-        let bucket = &mut buckets[bucket_of(all[i].text)];
-        let mut place = bucket.1 as usize;
-        while place > bucket.0 as usize && patterns[place - 1].text.len() < all[i].text.len() {
+        let bucket = bucket_of(all[i].text);
+        let from = buckets[bucket] as usize;
+        let mut place = from + filled[bucket] as usize;
+        while place > from && patterns[place - 1].text.len() < all[i].text.len() {
             patterns[place] = patterns[place - 1];
             place -= 1;
         }
         patterns[place] = all[i];
-        bucket.1 += 1;
+        filled[bucket] += 1;
         i += 1;
     }
-    let mut heads = [Head { bytes: 0, mask: 0 }; COUNT];
+    let mut heads = [0; COUNT];
     i = 0;
     while i < COUNT {
         heads[i] = head_of(patterns[i].text);
@@ -391,42 +395,47 @@ pub(super) fn at(bytes: &[u8], start: usize) -> Option<Hit> {
         [a, b] => head([a, b, 0, 0]),
         _ => return None,
     };
-    let long = TABLE.buckets[bucket(head, 3)];
-    if long.0 != long.1
-        && let Some(hit) = among(long, head, bytes, start)
-    {
+    if let Some(hit) = among(bucket(head, 3), head, bytes, start) {
         return Some(hit);
     }
     // A word of two letters ends after them, but for a plural.
     match bytes.get(start + 2) {
         Some(b'a'..=b'r' | b't'..=b'z') => None,
-        _ => among(TABLE.buckets[bucket(head, 2)], head, bytes, start),
+        _ => among(bucket(head, 2), head, bytes, start),
     }
 }
 
-fn among((from, to): (u16, u16), head: u32, bytes: &[u8], start: usize) -> Option<Hit> {
-    for index in usize::from(from)..usize::from(to) {
-        if head & TABLE.heads[index].mask != TABLE.heads[index].bytes {
-            continue;
-        }
-        let pattern = &TABLE.patterns[index];
-        let end = start + pattern.text.len();
-        if !bytes.get(start..end).is_some_and(|text| text.eq_ignore_ascii_case(pattern.text)) {
-            continue;
-        }
-        let free = match pattern.topic {
-            Topic::Pem | Topic::PemEnd | Topic::Url => true,
-            Topic::Jwt | Topic::Prefix | Topic::Bech32 => !super::scan::wordy_before(bytes, start),
-            _ => pattern.stem || ends_word(bytes, end),
-        };
-        if free && !is_placeholder(bytes, start, end) {
-            return Some(Hit { topic: pattern.topic, prefix: pattern.prefix, start, end });
-        }
-    }
-    None
+#[inline]
+fn among(bucket: usize, head: u32, bytes: &[u8], start: usize) -> Option<Hit> {
+    let (from, to) = (usize::from(TABLE.buckets[bucket]), usize::from(TABLE.buckets[bucket + 1]));
+    TABLE.heads[from..to]
+        .iter()
+        .zip(from..)
+        .filter(|(pattern, _)| fits(head, **pattern))
+        .find_map(|(_, index)| is_there(index, bytes, start))
 }
 
-/// Within `[PASSPORT]`, which masking left: it says nothing about what follows.
+#[inline(never)]
+fn is_there(index: usize, bytes: &[u8], start: usize) -> Option<Hit> {
+    let pattern = &TABLE.patterns[index];
+    let end = start + pattern.text.len();
+    if !bytes.get(start..end)?.eq_ignore_ascii_case(pattern.text) {
+        return None;
+    }
+    let free = match pattern.topic {
+        Topic::Pem | Topic::PemEnd | Topic::Url => true,
+        Topic::Jwt | Topic::Prefix | Topic::Bech32 => !super::scan::wordy_before(bytes, start),
+        _ => pattern.stem || ends_word(bytes, end),
+    };
+    (free && !is_placeholder(bytes, start, end)).then_some(Hit {
+        topic: pattern.topic,
+        prefix: pattern.prefix,
+        start,
+        end,
+    })
+}
+
+/// Within `[PASSPORT]` or `[PASSPORT:...]`, which masking left: it says nothing about what follows.
 fn is_placeholder(bytes: &[u8], start: usize, end: usize) -> bool {
     if !bytes[start].is_ascii_uppercase() {
         return false;
@@ -436,7 +445,7 @@ fn is_placeholder(bytes: &[u8], start: usize, end: usize) -> bool {
     let after = bytes[end..].iter().take(20).take_while(ours).count();
     start > before
         && bytes[start - before - 1] == b'['
-        && bytes.get(end + after) == Some(&b']')
+        && matches!(bytes.get(end + after), Some(b']' | b':'))
         && bytes[start..end].iter().all(|b| ours(&b))
 }
 

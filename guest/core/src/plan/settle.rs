@@ -349,7 +349,8 @@ impl Planner<'_> {
         now: ConflictState,
     ) {
         let ParkedWhy::Conflict(id) = &parked.why else { return };
-        let masked = |seen: &Seen| Seen { shape: mask_shape(&seen.shape), ..seen.clone() };
+        let rules = self.rules;
+        let masked = |seen: &Seen| Seen { shape: mask_shape(rules, &seen.shape), ..seen.clone() };
         self.effects.conflicts.push(Conflict {
             id: id.clone(),
             integration: self.link.integration.clone(),
@@ -359,8 +360,8 @@ impl Planner<'_> {
             platform: state.platform.as_ref().map(masked),
             external: state.external.as_ref().map(masked),
             base: state.base.as_ref().map(|base| Base {
-                platform: mask_shape(&base.platform),
-                external: mask_shape(&base.external),
+                platform: mask_shape(rules, &base.platform),
+                external: mask_shape(rules, &base.external),
             }),
             opened: self.now,
             updated: self.now,

@@ -10,7 +10,7 @@ use firn_model::{
 use super::settle::park;
 use super::{Planner, Want, mask_shape};
 use crate::mapping::{self, Untranslatable};
-use crate::settings::FieldMapping;
+use crate::settings::{FieldMapping, Rules};
 use crate::{identity, journal, wire};
 
 /// How often a paused integration is looked at. In milliseconds.
@@ -166,7 +166,7 @@ impl Planner<'_> {
             event: event.to_owned(),
             key: Some(flight.write.key.clone()),
             side: Some(side),
-            fields: flight.write.reasons.iter().map(mask_written).collect(),
+            fields: flight.write.reasons.iter().map(|w| mask_written(self.rules, w)).collect(),
             note: None,
         });
     }
@@ -362,10 +362,10 @@ fn asks(flight: &Flight) -> ExchangeKind {
     }
 }
 
-fn mask_written(written: &Written) -> Written {
+fn mask_written(rules: &Rules, written: &Written) -> Written {
     Written {
-        from: written.from.as_ref().map(mask_shape),
-        to: written.to.as_ref().map(mask_shape),
+        from: written.from.as_ref().map(|shape| mask_shape(rules, shape)),
+        to: written.to.as_ref().map(|shape| mask_shape(rules, shape)),
         ..written.clone()
     }
 }

@@ -2,17 +2,20 @@
 //! value maps are checked here, on the values themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use firn_model::{
     Attribute, ChoicePair, Direction, Fault, FieldName, FieldSettings, Guard, Integration, Kind,
-    Level, OffOwner, Owner, Permit, Precision, Settings, TableName, TextFormat, Value,
+    Level, MaskStrategy, OffOwner, Owner, Permit, Precision, Settings, Side, Sink, TableName,
+    TextFormat, Value,
 };
 use serde_json::Value as Json;
 
 use super::document::{decode_field, merge_patch};
-use super::{FieldMapping, Gate, Mapping, Rules, TicketRules, Zone};
+use super::{FieldMapping, Gate, Mapping, Masks, Rules, TicketRules, Zone};
 use crate::expression::{Condition, Template};
 use crate::mapping::{self, attribute};
+use crate::masking::{Masker, Place, Policy};
 
 /// Columns that belong to the instance or to Firn itself.
 const RESERVED: &[(&str, &str)] = &[
@@ -28,6 +31,7 @@ const RESERVED: &[(&str, &str)] = &[
 
 struct Checker {
     faults: Vec<Fault>,
+    policy: Arc<Policy>,
 }
 
 impl Checker {
@@ -94,6 +98,13 @@ impl Checker {
         }
     }
 
+    /// How a field's text is masked on its way to ServiceNow.
+    fn mask(&self, name: &FieldName, field: &FieldSettings) -> Option<Masker> {
+        let to = Some(Side::External);
+        let place = Place { field: Some(name.as_str()), to, sink: Some(Sink::Field) };
+        field.mask.unwrap_or(true).then(|| self.policy.at(place))
+    }
+
     /// Names that can never be there.
     fn names(&mut self, at: &str, used: &BTreeSet<String>, known: &[&str]) {
         for name in used {
@@ -110,8 +121,13 @@ impl Checker {
 }
 
 pub(super) fn check(integration: Integration) -> (Option<Rules>, Vec<Fault>) {
-    let mut checker = Checker { faults: Vec::new() };
     let settings = &integration.settings;
+    let (policy, faults) = match Policy::new(&settings.masking, "masking.") {
+        Ok(policy) => (policy, Vec::new()),
+        Err(faults) => (Policy::default(), faults),
+    };
+    let mut checker = Checker { faults, policy: Arc::new(policy) };
+    masking(&mut checker, settings);
     numbers(&mut checker, settings);
     addresses(&mut checker, &integration);
     let order = tickets(&mut checker, settings);
@@ -148,10 +164,48 @@ pub(super) fn check(integration: Integration) -> (Option<Rules>, Vec<Fault>) {
             "use {{ text }} in it",
         );
     }
+    let masks = Masks::new(&checker.policy);
     let mut faults = checker.faults;
     faults.sort();
     let sound = faults.iter().all(|f| f.level != Level::Error);
-    (sound.then_some(Rules { integration, order, types, gates, journal }), faults)
+    (sound.then_some(Rules { integration, order, types, gates, journal, masks }), faults)
+}
+
+/// What a policy lets through or can do nothing with.
+fn masking(checker: &mut Checker, settings: &Settings) {
+    for (i, rule) in settings.masking.rules.iter().enumerate() {
+        for (k, path) in rule.fields.iter().enumerate() {
+            let fits = |name: &FieldName| match path.strip_suffix('*') {
+                Some(stem) => name.as_str().starts_with(stem),
+                None => name.as_str() == path,
+            };
+            let draft = ["short_description", "description", "category", "subcategory"];
+            if !settings.fields.keys().any(fits) && !draft.contains(&path.as_str()) {
+                checker.warn(
+                    format!("masking.rules[{i}].fields[{k}]"),
+                    format!(
+                        "no mapped field is called {path:?}, so that the rule never holds for it"
+                    ),
+                    "name a field of [fields], or caller.* for all that begin so",
+                );
+            }
+        }
+        let everywhere = rule.types.is_empty() && rule.fields.is_empty() && rule.sinks.is_empty();
+        if rule.strategy == MaskStrategy::Keep && everywhere && rule.to.is_none() {
+            checker.warn(
+                format!("masking.rules[{i}]"),
+                "it keeps everything everywhere: nothing is masked at all",
+                "name the types, fields or sinks that it is about",
+            );
+        }
+    }
+    if settings.masking.strategy == MaskStrategy::Keep {
+        checker.warn(
+            "masking.strategy",
+            "what no rule masks is kept: personal data and secrets reach the other side",
+            "use \"partial\", and keep by a rule what has to be kept",
+        );
+    }
 }
 
 fn numbers(checker: &mut Checker, settings: &Settings) {
@@ -430,7 +484,7 @@ fn mapped(
             attribute,
             column: column(checker, at, field)?,
             max: length(checker, at, field, 255),
-            mask: field.mask.unwrap_or(true),
+            mask: checker.mask(name, field),
             platform_format: field.platform_format.unwrap_or_default(),
             external_format: external_format(checker, at, field),
         }),
@@ -458,7 +512,7 @@ fn mapped(
             precision: field.precision.unwrap_or(Precision::Second),
             zone: zone(checker, at, field),
         }),
-        Kind::Template => template(checker, at, field, attribute),
+        Kind::Template => template(checker, at, name, field, attribute),
         Kind::Constant => None,
     }?;
     let one_way = match mapping {
@@ -538,6 +592,7 @@ fn zone(checker: &mut Checker, at: &str, field: &FieldSettings) -> Zone {
 fn template(
     checker: &mut Checker,
     at: &str,
+    field_name: &FieldName,
     field: &FieldSettings,
     attribute: Attribute,
 ) -> Option<Mapping> {
@@ -570,7 +625,7 @@ fn template(
             column,
             template,
             max,
-            mask: field.mask.unwrap_or(true),
+            mask: checker.mask(field_name, field),
         })
     } else {
         Some(Mapping::ToPlatform { attribute, inputs, template })

@@ -2,13 +2,14 @@
 //! goes on after a fault, so that all of them are told at once.
 
 use firn_model::{
-    Fault, FieldSettings, Integration, IntegrationId, Level, PlatformContract, Preset, Settings,
-    TenantId,
+    Fault, FieldSettings, Integration, IntegrationId, Level, MaskingPolicy, PlatformContract,
+    Preset, Settings, TenantId,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
+use crate::masking::Policy;
 use crate::preset;
 
 /// How many faults are told at once.
@@ -140,6 +141,21 @@ fn lay_over(settings: &Settings, patch: &Json) -> Result<Settings, Vec<Fault>> {
             if let Some(settings) = settings {
                 faults.extend(super::check(probe(settings)).1);
             }
+            Err(faults)
+        }
+    }
+}
+
+/// Reads a masking policy that stands by itself.
+///
+/// # Errors
+/// Every fault, each with its place.
+pub fn masking(document: &Json) -> Result<Policy, Vec<Fault>> {
+    match decode::<MaskingPolicy>(document, &Json::Null, "") {
+        (Some(policy), faults) if faults.is_empty() => Policy::new(&policy, ""),
+        (policy, mut faults) => {
+            // The rest is checked too.
+            faults.extend(policy.and_then(|p| Policy::new(&p, "").err()).unwrap_or_default());
             Err(faults)
         }
     }
@@ -564,6 +580,28 @@ mod tests {
                 "journal.template",
                 Level::Error,
             ),
+            (json!({ "masking": { "strategy": "redakt" } }), "masking.strategy", Level::Error),
+            (
+                json!({ "masking": { "patterns": [{ "name": "BADGE", "pattern": "(" }] } }),
+                "masking.patterns[0].pattern",
+                Level::Error,
+            ),
+            (
+                json!({ "masking": { "rules": [{ "types": ["FONE"], "strategy": "keep" }] } }),
+                "masking.rules[0].types[0]",
+                Level::Error,
+            ),
+            (
+                json!({ "masking": { "rules": [{ "fields": ["titel"], "strategy": "keep" }] } }),
+                "masking.rules[0].fields[0]",
+                Level::Warning,
+            ),
+            (
+                json!({ "masking": { "rules": [{ "strategy": "keep" }] } }),
+                "masking.rules[0]",
+                Level::Warning,
+            ),
+            (json!({ "masking": { "strategy": "keep" } }), "masking.strategy", Level::Warning),
             (json!({ "tickets": [] }), "tickets", Level::Error),
             (
                 json!({ "platform": { "read_url": "https://x.example" } }),

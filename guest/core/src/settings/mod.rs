@@ -6,18 +6,20 @@ mod document;
 pub mod instance;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use firn_model::{
     Attribute, ChoicePair, Direction, Fault, FieldName, Guard, Integration, IntegrationId, Level,
-    Lifecycle, OffOwner, Owner, PlatformContract, Precision, Settings, Shape, Side, Strategy,
+    Lifecycle, OffOwner, Owner, PlatformContract, Precision, Settings, Shape, Side, Sink, Strategy,
     TableName, TextFormat, Value,
 };
 use serde::Serialize;
 
 use crate::expression::{Condition, Template};
 use crate::mapping;
+use crate::masking::{Masker, NoTokens, Place, Policy};
 
-pub use document::{Applied, apply, overlay};
+pub use document::{Applied, apply, masking, overlay};
 
 /// One mapped field of one kind of ticket, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +57,8 @@ pub enum Mapping {
         column: Attribute,
         /// Its length in characters.
         max: usize,
-        /// Whether personal data is masked on the way out.
-        mask: bool,
+        /// How personal data is masked on the way out; nothing if it is not.
+        mask: Option<Masker>,
         /// How the platform writes it.
         platform_format: TextFormat,
         /// How ServiceNow writes it.
@@ -112,8 +114,8 @@ pub enum Mapping {
         template: Template,
         /// The column's length in characters.
         max: usize,
-        /// Whether personal data is masked on the way out.
-        mask: bool,
+        /// How personal data is masked on the way out; nothing if it is not.
+        mask: Option<Masker>,
     },
     /// An attribute made of several of ServiceNow's columns. One way.
     ToPlatform {
@@ -139,6 +141,61 @@ struct TicketRules {
     constants: BTreeMap<Attribute, Value>,
 }
 
+/// The masking policy at the places that are no mapped field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Masks {
+    policy: Arc<Policy>,
+    to_platform: Masker,
+    to_external: Masker,
+    shown: Masker,
+}
+
+impl Masks {
+    fn new(policy: &Arc<Policy>) -> Masks {
+        let comment =
+            |to| policy.at(Place { field: None, to: Some(to), sink: Some(Sink::Comment) });
+        Masks {
+            policy: Arc::clone(policy),
+            to_platform: comment(Side::Platform),
+            to_external: comment(Side::External),
+            shown: policy.at(Place { sink: Some(Sink::Audit), ..Place::default() }),
+        }
+    }
+
+    /// A comment or work note as it leaves for a side.
+    #[must_use]
+    pub fn comment(&self, to: Side, text: &str) -> String {
+        let masker = match to {
+            Side::Platform => &self.to_platform,
+            Side::External => &self.to_external,
+        };
+        masker.mask(text, &NoTokens).text
+    }
+
+    /// A column of a new ticket.
+    #[must_use]
+    pub fn draft(&self, column: &str, text: &str) -> String {
+        let to = Some(Side::External);
+        let place = Place { field: Some(column), to, sink: Some(Sink::Field) };
+        self.policy.at(place).mask(text, &NoTokens).text
+    }
+
+    /// A text as it may be kept and shown; also where Markdown's escapes stand between its digits.
+    #[must_use]
+    pub fn shown(&self, text: &str) -> String {
+        let mut bare = String::with_capacity(text.len());
+        let mut chars = text.chars().peekable();
+        while let Some(c) = chars.next() {
+            let escapes = c == '\\' && chars.peek().is_some_and(char::is_ascii_punctuation);
+            if !escapes {
+                bare.push(c);
+            }
+        }
+        let masked = self.shown.mask(&bare, &NoTokens);
+        if masked.spans.is_empty() { self.shown.mask(text, &NoTokens).text } else { masked.text }
+    }
+}
+
 /// A raw payload or a ticket that a filter looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gate {
@@ -161,6 +218,7 @@ pub struct Rules {
     types: BTreeMap<TableName, TicketRules>,
     gates: Vec<(Gate, Condition)>,
     journal: Option<Template>,
+    masks: Masks,
 }
 
 impl Rules {
@@ -250,6 +308,12 @@ impl Rules {
     #[must_use]
     pub fn journal_template(&self) -> Option<&Template> {
         self.journal.as_ref()
+    }
+
+    /// How texts are masked that are no mapped field.
+    #[must_use]
+    pub fn masks(&self) -> &Masks {
+        &self.masks
     }
 
     /// When a record is open.

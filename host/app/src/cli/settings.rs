@@ -41,7 +41,7 @@ pub(super) struct Apply {
 }
 
 /// Prints the faults of a file; says whether it is sound.
-fn faults(document: &Document, faults: &[Fault]) -> bool {
+pub(super) fn faults(document: &Document, faults: &[Fault]) -> bool {
     if !faults.is_empty() {
         eprintln!("{}\n", document.render(faults, std::io::stderr().is_terminal()));
     }

@@ -39,7 +39,7 @@ fn check_site(world: &mut World) -> Result<(), Violation> {
     one_open_ticket_per_key(world, &findings)?;
     tickets(world)?;
     keeps(world, &audit, &findings)?;
-    explains(world, &audit)
+    explains(world, &rules, &audit)
 }
 
 /// Without a unique key: at most one *open* ticket once all is quiet. One that a person has worked
@@ -368,7 +368,7 @@ fn keeps(world: &World, audit: &[Audit], findings: &[Finding]) -> Result<(), Vio
 }
 
 /// Each write that a side has seen has its audit line.
-fn explains(world: &World, audit: &[Audit]) -> Result<(), Violation> {
+fn explains(world: &World, rules: &Rules, audit: &[Audit]) -> Result<(), Violation> {
     for key in &world.site().platform.keys {
         if !audit.iter().any(|line| line.key.as_ref() == Some(key)) {
             return Err(world.violation(format!("explains: no audit line for the write {key}")));
@@ -384,10 +384,9 @@ fn explains(world: &World, audit: &[Audit]) -> Result<(), Violation> {
                 "retire" => said && body.contains_key("state"),
                 _ => line.fields.iter().filter_map(|w| w.to.as_ref()).all(|shape| {
                     shape.0.iter().all(|(a, v)| {
-                        body.get(a.as_str())
-                            .and_then(|b| b.as_str())
-                            .map(|b| plan::mask_shape(&Shape::one(a.clone(), Value::text(b))))
-                            == Some(Shape::one(a.clone(), v.clone()))
+                        body.get(a.as_str()).and_then(|b| b.as_str()).map(|b| {
+                            plan::mask_shape(rules, &Shape::one(a.clone(), Value::text(b)))
+                        }) == Some(Shape::one(a.clone(), v.clone()))
                     })
                 }),
             }

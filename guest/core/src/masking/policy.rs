@@ -1,0 +1,271 @@
+//! What is done with what is found: strategies by type, field, direction and sink, and what a
+//! tenant adds of its own.
+
+use std::sync::Arc;
+
+use firn_model::{Fault, Level, MaskRule, MaskStrategy, MaskingPolicy, Side, Sink};
+use regex_lite::{Regex, RegexBuilder};
+
+use super::{Candidate, Kind, Masked, Reason, mask_with};
+
+/// The most patterns and word lists of a tenant's own.
+const MOST: usize = 64;
+/// The most characters of a pattern, and of all words of a list.
+const LONGEST: usize = 2_000;
+/// The most bytes of a compiled pattern. Matching takes time in proportion to it.
+const COMPILED: usize = 1 << 16;
+
+/// Makes tokens of values. It holds the tenant's key; masking never sees it.
+pub trait Tokens {
+    /// The token of a canonical value of a type: the same for the same, and another for another
+    /// tenant. Nothing if there is no key: the value is then redacted.
+    fn token(&self, kind: &str, canonical: &str) -> Option<String>;
+}
+
+/// Nobody has a key: what should become a token is redacted.
+#[derive(Debug, Clone, Copy)]
+pub struct NoTokens;
+
+impl Tokens for NoTokens {
+    fn token(&self, _: &str, _: &str) -> Option<String> {
+        None
+    }
+}
+
+/// Where a text goes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Place<'a> {
+    /// The mapped field, if it is one.
+    pub field: Option<&'a str>,
+    /// The side that it leaves for, if it does.
+    pub to: Option<Side>,
+    /// What it becomes part of.
+    pub sink: Option<Sink>,
+}
+
+/// A tenant's policy, checked.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    settings: MaskingPolicy,
+    own: Vec<Own>,
+}
+
+impl PartialEq for Policy {
+    fn eq(&self, other: &Policy) -> bool {
+        self.settings == other.settings
+    }
+}
+
+impl Eq for Policy {}
+
+/// A type of the tenant's own.
+#[derive(Debug, Clone)]
+struct Own {
+    name: String,
+    regex: Regex,
+}
+
+impl Policy {
+    /// Checks a policy. `at` is where it stands in its document, as the beginning of a place.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn new(settings: &MaskingPolicy, at: &str) -> Result<Policy, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let mut fault = |at: String, text: String, remedy: &str| {
+            faults.push(Fault { level: Level::Error, at, text, remedy: remedy.to_owned() });
+        };
+        let mut own: Vec<Own> = Vec::new();
+        let patterns = settings.patterns.iter().enumerate().map(|(i, one)| {
+            (format!("{at}patterns[{i}]"), &one.name, "pattern", one.pattern.clone())
+        });
+        let words = settings.words.iter().enumerate().map(|(i, one)| {
+            let any: Vec<String> = one.words.iter().map(|word| regex_lite::escape(word)).collect();
+            let empty = one.words.iter().any(|word| word.trim().is_empty()) || any.is_empty();
+            let pattern = format!(r"(?i)\b(?:{})\b", any.join("|"));
+            (
+                format!("{at}words[{i}]"),
+                &one.name,
+                "words",
+                if empty { String::new() } else { pattern },
+            )
+        });
+        for (at, name, key, pattern) in patterns.chain(words) {
+            if name.len() < 2
+                || name.len() > 40
+                || !name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+            {
+                fault(
+                    format!("{at}.name"),
+                    format!("{name:?} is no name of a type"),
+                    "use 2 to 40 capital letters and underscores: EMPLOYEE_NUMBER",
+                );
+                continue;
+            }
+            if Kind::ALL.iter().any(|kind| kind.name() == name)
+                || own.iter().any(|o| o.name == *name)
+            {
+                fault(format!("{at}.name"), format!("{name} is there already"), "use another name");
+                continue;
+            }
+            let at = format!("{at}.{key}");
+            if pattern.is_empty() || pattern.len() > LONGEST || own.len() == MOST {
+                let text =
+                    format!("empty, longer than {LONGEST} characters, or more than {MOST} of them");
+                fault(at, text, "write what is to be found, in less");
+                continue;
+            }
+            match RegexBuilder::new(&pattern).size_limit(COMPILED).nest_limit(32).build() {
+                Err(why) => fault(
+                    at,
+                    format!("the pattern cannot be used: {why}"),
+                    "write a regular expression without look-around and back-references, and shorter if it is too large",
+                ),
+                Ok(regex) if regex.is_match("") => {
+                    fault(at, "it matches nothing at all".to_owned(), "use + where there is *");
+                }
+                Ok(regex) if regex.is_match(&format!("[{name}]")) => fault(
+                    at,
+                    format!("it matches [{name}], which stands for what it found"),
+                    "make it narrower",
+                ),
+                Ok(regex) => own.push(Own { name: name.clone(), regex }),
+            }
+        }
+        for (i, rule) in settings.rules.iter().enumerate() {
+            for (k, name) in rule.types.iter().enumerate() {
+                let known = Kind::ALL.iter().any(|kind| kind.name() == name)
+                    || settings.patterns.iter().any(|one| one.name == *name)
+                    || settings.words.iter().any(|one| one.name == *name);
+                if !known {
+                    fault(
+                        format!("{at}rules[{i}].types[{k}]"),
+                        format!("there is no type {name}"),
+                        "use a type of the policy (PHONE, EMAIL, CREDIT_CARD, ...) or one of your own",
+                    );
+                }
+            }
+        }
+        if faults.is_empty() { Ok(Policy { settings: settings.clone(), own }) } else { Err(faults) }
+    }
+
+    /// What is done in one place.
+    #[must_use]
+    pub fn at(self: &Arc<Self>, place: Place<'_>) -> Masker {
+        let strategy = |name: &str| {
+            let fits = |rule: &&MaskRule| fits(rule, name, place);
+            self.settings.rules.iter().find(fits).map_or(self.settings.strategy, |r| r.strategy)
+        };
+        Masker {
+            strategies: Kind::ALL.map(|kind| strategy(kind.name())),
+            own: self.own.iter().map(|own| strategy(&own.name)).collect(),
+            policy: Arc::clone(self),
+        }
+    }
+
+    /// The name of a type, also of the tenant's own.
+    #[must_use]
+    pub fn name(&self, kind: Kind) -> &str {
+        match kind {
+            Kind::Own(index) => self.own.get(usize::from(index)).map_or("OWN", |own| &own.name),
+            kind => kind.name(),
+        }
+    }
+}
+
+fn fits(rule: &MaskRule, name: &str, place: Place<'_>) -> bool {
+    (rule.types.is_empty() || rule.types.iter().any(|t| t == name))
+        && (rule.fields.is_empty()
+            || place.field.is_some_and(|field| rule.fields.iter().any(|f| is_path(f, field))))
+        && rule.to.is_none_or(|to| place.to == Some(to))
+        && (rule.sinks.is_empty() || place.sink.is_some_and(|sink| rule.sinks.contains(&sink)))
+}
+
+/// `caller.*` is every path below `caller`.
+fn is_path(pattern: &str, path: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(stem) => path.starts_with(stem),
+        None => pattern == path,
+    }
+}
+
+/// A policy in one place: a strategy for each type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Masker {
+    policy: Arc<Policy>,
+    strategies: [MaskStrategy; Kind::ALL.len()],
+    own: Vec<MaskStrategy>,
+}
+
+impl Default for Masker {
+    fn default() -> Masker {
+        Arc::<Policy>::default().at(Place::default())
+    }
+}
+
+impl Masker {
+    /// Masks a text.
+    #[must_use]
+    pub fn mask(&self, text: &str, tokens: &dyn Tokens) -> Masked {
+        mask_with(text, self, tokens)
+    }
+
+    /// The policy that it is of.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    pub(super) fn strategy(&self, kind: Kind) -> MaskStrategy {
+        let known = match kind {
+            Kind::Own(index) => self.own.get(usize::from(index)),
+            kind => Kind::ALL.iter().position(|k| *k == kind).map(|i| &self.strategies[i]),
+        };
+        // What is not known is not let through.
+        known.copied().unwrap_or(MaskStrategy::Redact)
+    }
+
+    /// What the tenant's own patterns find.
+    pub(super) fn find_own(&self, folded: &[u8], found: &mut Vec<Candidate>) {
+        if self.policy.own.is_empty() {
+            return;
+        }
+        let text = String::from_utf8_lossy(folded);
+        // Folding gives letters whole, so that this is the text itself.
+        if text.len() != folded.len() {
+            return;
+        }
+        for (own, index) in self.policy.own.iter().zip(0..) {
+            found.extend(own.regex.find_iter(&text).filter(|m| !m.is_empty()).map(|m| Candidate {
+                kind: Kind::Own(index),
+                rule: "own",
+                reason: Reason::Shape,
+                start: m.start(),
+                end: m.end(),
+            }));
+        }
+    }
+}
+
+/// A value in the one form that all ways of writing it share: phones in E.164, numbers as digits,
+/// the rest without blanks and in lower case.
+pub(super) fn canonical(kind: Kind, found: &[u8]) -> String {
+    let text = String::from_utf8_lossy(found);
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let compact: String = text.chars().filter(|c| c.is_alphanumeric()).collect();
+    match kind {
+        Kind::Phone => {
+            let international = text.contains('+') || digits.starts_with("00");
+            match digits.trim_start_matches("00") {
+                rest if international => format!("+{rest}"),
+                rest if rest.len() == 10 && !rest.starts_with(['0', '1']) => format!("+1{rest}"),
+                rest if rest.len() == 11 && rest.starts_with('1') => format!("+{rest}"),
+                _ => digits,
+            }
+        }
+        Kind::CreditCard | Kind::UsSsn | Kind::UsItin | Kind::UsBankRouting | Kind::UkNhs => digits,
+        Kind::Iban | Kind::UkNino | Kind::Passport => compact.to_ascii_uppercase(),
+        Kind::Email | Kind::IpAddress => text.to_lowercase(),
+        _ => text.trim().to_owned(),
+    }
+}

@@ -1,0 +1,324 @@
+//! Values that nobody but their owner may see are planted at every entrance; then every place that
+//! Firn writes to or shows is searched for them: the other side, comments, callbacks, logs, API,
+//! command line, and every file.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use firn_simulator::{Faults, Simulator};
+use serde_json::{Value as Json, json};
+
+const TOKEN: &str = "sentinel-api-token";
+
+/// What is planted, in one text.
+const TEXT: &str = "pay with 4111 1111 1111 1111, call +1 415 555 0142, write to zz.sentinel@example.com, \
+    SSN 219-09-9999, password: Sentinel-Pw-7731, token ghp_Zz0123456789abcdefghijklmnopqrstuvwxyz12";
+/// What is not mapped: it may be stored, sealed, and goes nowhere.
+const UNMAPPED: &str = "zz-unmapped-sentinel";
+/// No part of it may be found.
+const PARTS: [&str; 9] = [
+    "4111 1111",
+    "41111111",
+    "415 555",
+    "4155550142",
+    "zz.sentinel",
+    "219-09-9999",
+    "Sentinel-Pw",
+    "ghp_Zz",
+    UNMAPPED,
+];
+
+fn assert_clean(place: &str, text: &str) {
+    for part in PARTS {
+        let at = text.find(part);
+        assert!(
+            at.is_none(),
+            "{part:?} in {place}: {}",
+            at.map(|at| text[at.saturating_sub(120)..].chars().take(240).collect::<String>())
+                .unwrap_or_default()
+        );
+    }
+}
+
+/// A platform that keeps what it is told, and says no to some of it, with the sentinels in its words.
+fn platform(told: Arc<Mutex<Vec<String>>>) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}/callback", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = Vec::new();
+            let mut buffer = [0; 4096];
+            let body = loop {
+                let n = stream.read(&mut buffer).unwrap_or(0);
+                request.extend_from_slice(&buffer[..n]);
+                let text = String::from_utf8_lossy(&request).into_owned();
+                let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                let length = head
+                    .lines()
+                    .find_map(|l| l.to_lowercase().strip_prefix("content-length: ")?.parse().ok())
+                    .unwrap_or(0);
+                if n == 0 || body.len() >= length {
+                    break body.to_owned();
+                }
+            };
+            let refuse = body.contains("refuse me");
+            told.lock().unwrap().push(body);
+            let (status, answer) = match refuse {
+                true => ("422 Unprocessable Entity", json!({ "title": "no", "detail": TEXT })),
+                false => ("200 OK", json!({})),
+            };
+            let answer = answer.to_string();
+            let head =
+                format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close");
+            let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{answer}", answer.len());
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    url
+}
+
+struct Firn {
+    child: Child,
+    url: String,
+}
+
+impl Drop for Firn {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Firn {
+    fn start(data: &Path, log: &Path) -> Firn {
+        let listen: SocketAddr = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        let file = || std::fs::File::options().create(true).append(true).open(log).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_firn"))
+            .args(["serve", "--allow-loopback", "--listen", &listen.to_string(), "--data"])
+            .arg(data)
+            .env("FIRN_TOKEN", TOKEN)
+            .env("FIRN_LOG", "trace")
+            .stdout(file())
+            .stderr(file())
+            .spawn()
+            .unwrap();
+        let firn = Firn { child, url: format!("http://{listen}") };
+        let end = Instant::now() + Duration::from_secs(30);
+        while std::net::TcpStream::connect(listen).is_err() {
+            assert!(Instant::now() < end, "firn does not come up");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        firn
+    }
+
+    fn cli(&self, arguments: &[&str]) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_firn"))
+            .args(arguments)
+            .env("FIRN_URL", &self.url)
+            .env("FIRN_TOKEN", TOKEN)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    }
+}
+
+fn every_file(place: &Path, seen: &mut impl FnMut(&Path, &[u8])) {
+    for entry in std::fs::read_dir(place).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            every_file(&path, seen);
+        } else {
+            seen(&path, &std::fs::read(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn what_is_planted_at_every_entrance_is_found_nowhere() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let simulator: Simulator = runtime
+        .block_on(Simulator::start(([127, 0, 0, 1], 0).into(), 1, Faults::default()))
+        .unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let (data, log) = (place.path().join("data"), place.path().join("log"));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let callback = platform(Arc::clone(&told));
+    let firn = Firn::start(&data, &log);
+
+    let apply = |slug: &str, more: &str| {
+        let file = place.path().join(format!("{slug}.toml"));
+        let text = format!(
+            "slug = \"{slug}\"\norganization_id = \"acme-corp\"\nbase_url = \"{}\"\n{more}\n\n\
+             [platform]\ncallback_url = \"{callback}\"\n\n[credentials]\nusername = \"integration\"\npassword = \"integration\"\n\
+             admin_username = \"admin\"\nadmin_password = \"admin\"\n",
+            simulator.url()
+        );
+        std::fs::write(&file, text).unwrap();
+        let said = firn.cli(&["integration", "apply", file.to_str().unwrap()]);
+        std::fs::remove_file(&file).unwrap();
+        assert!(said.contains("created"), "{said}");
+        firn.cli(&["integration", "provision", slug]);
+    };
+    apply("desk", "strategy = \"manual-review\"");
+    apply("calls", "preset = \"genesys\"");
+
+    let client = reqwest::blocking::Client::builder().no_proxy().build().unwrap();
+    let post = |path: &str, token: &str, body: String| {
+        let url = format!("{}/api/v1/{path}", firn.url);
+        let answer = client.post(url).bearer_auth(token).body(body).send().unwrap();
+        let (status, said) = (answer.status().as_u16(), answer.text().unwrap());
+        assert_clean(&format!("the answer to {path}"), &said);
+        status
+    };
+    let event = |id: &str, version: u64, fields: Json, comment: Option<Json>| {
+        json!({ "id": id, "type": "changed", "occurred_at": "2026-04-29T14:30:00Z",
+            "record": { "kind": "incident", "id": "PAY-1", "version": version, "partial": version > 1, "fields": fields },
+            "comment": comment })
+        .to_string()
+    };
+    let settle = |what: &str, done: &dyn Fn() -> bool| {
+        let end = Instant::now() + Duration::from_secs(30);
+        while !done() {
+            assert!(Instant::now() < end, "{what}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+
+    // The platform: fields, what is not mapped, comments; what cannot be read; a stranger.
+    let fields = json!({ "title": TEXT, "description": TEXT, "severity": "high", "status": "open",
+        "assigned_to": "", "secret_of_ours": UNMAPPED });
+    assert_eq!(post("integrations/desk/events", TOKEN, event("e1", 1, fields, None)), 202);
+    settle("no ticket", &|| !simulator.rows("incident").is_empty());
+    let comment = json!({ "id": "c1", "author": TEXT, "text": TEXT, "visibility": "public" });
+    post("integrations/desk/events", TOKEN, event("e2", 2, json!({}), Some(comment)));
+    post(
+        "integrations/desk/events",
+        TOKEN,
+        json!({ "id": TEXT, "record": TEXT, "x": UNMAPPED }).to_string(),
+    );
+    post("integrations/desk/events", TOKEN, format!("{{\"broken\": \"{TEXT}\""));
+    let unknown = json!({ "severity": TEXT, "status": TEXT, "assigned_to": TEXT });
+    post("integrations/desk/events", TOKEN, event("e3", 3, unknown, None));
+    assert_eq!(
+        post("integrations/desk/events", "wrong", event("e4", 4, json!({ "title": TEXT }), None)),
+        401
+    );
+    post(&format!("integrations/{}/events", "zz.sentinel@example.com"), "wrong", TEXT.to_owned());
+
+    // The contact centre: a call; one that is not substituted; one that is not known.
+    let call = |id: &str, more: Json| {
+        let mut body = json!({ "conversationId": id, "escalationReason": "IVR_TIMEOUT_EXCEEDED",
+            "customerPhone": "+14155550142", "conversationText": TEXT, "queueName": "Support",
+            "ticketPriority": "High", "timestamp": "2026-04-29T14:30:00Z", "unmapped": UNMAPPED });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body.to_string()
+    };
+    post("integrations/calls/escalations", TOKEN, call("a1b2c3d4-0001", json!({})));
+    post(
+        "integrations/calls/escalations",
+        TOKEN,
+        call("${call.id}", json!({ "customerName": TEXT })),
+    );
+    post("integrations/calls/escalations", TOKEN, json!({ "what": TEXT }).to_string());
+
+    // ServiceNow: an agent's comments, one of which the platform refuses; a forged webhook.
+    let ticket = simulator.rows("incident").remove(0)["sys_id"].clone();
+    let agent = |body: Json| {
+        let url = format!("{}/api/now/table/incident/{ticket}", simulator.url());
+        client.patch(url).basic_auth("admin", Some("admin")).json(&body).send().unwrap();
+    };
+    agent(json!({ "comments": TEXT }));
+    agent(json!({ "comments": format!("refuse me, {TEXT}") }));
+    agent(json!({ "urgency": "3", "state": "99" }));
+    let forged = json!({ "sys_id": ticket, "number": TEXT, "short_description": TEXT }).to_string();
+    post("webhooks/no-such-integration", "", forged.clone());
+    let desk: Json = client
+        .get(format!("{}/api/v1/integrations/desk", firn.url))
+        .bearer_auth(TOKEN)
+        .send()
+        .unwrap()
+        .json()
+        .unwrap();
+    let id = desk["id"].as_str().unwrap();
+    assert_eq!(post(&format!("webhooks/{id}"), "", forged), 401);
+    settle("the agent's comments are not told", &|| {
+        told.lock().unwrap().iter().filter(|body| body.contains("\"comment\"")).count() >= 2
+    });
+    // Both change one field: a conflict, which a person is shown.
+    agent(json!({ "short_description": format!("theirs {TEXT}") }));
+    let edit = json!({ "title": format!("ours {TEXT}") });
+    post("integrations/desk/events", TOKEN, event("e5", 5, edit, None));
+    firn.cli(&["integration", "reconcile", "desk"]);
+    std::thread::sleep(Duration::from_secs(2));
+
+    // What Firn wrote on the instance; what an agent wrote there is the agent's.
+    let own = |row: &firn_simulator::Record| {
+        row.get("sys_created_by").is_some_and(|by| by == "integration")
+    };
+    let rows: Vec<_> = simulator.rows("sys_journal_field").into_iter().filter(own).collect();
+    assert!(rows.iter().any(|row| row["value"].contains("***-***-0142")), "{rows:?}");
+    assert_clean("our journal rows", &format!("{rows:?}"));
+    let tickets = simulator.rows("incident");
+    let ours: Vec<_> = tickets
+        .iter()
+        .map(|row| {
+            let mut row = row.clone();
+            if row["short_description"].starts_with("theirs") {
+                row.remove("short_description");
+            }
+            row
+        })
+        .collect();
+    assert_clean("tickets", &format!("{ours:?}"));
+    assert!(ours.iter().any(|row| row["description"].contains("z***@example.com")), "{ours:?}");
+    for body in told.lock().unwrap().iter() {
+        let mut body: Json = serde_json::from_str(body).unwrap();
+        // What is expected to stand there is the platform's own, and has to be exact.
+        body.as_object_mut().unwrap().remove("expect");
+        assert_clean("callbacks", &body.to_string());
+    }
+
+    // What Firn shows.
+    let mut shown = 0;
+    for slug in ["desk", "calls"] {
+        for listing in [
+            "links",
+            "findings",
+            "audit",
+            "conflicts",
+            "dlq",
+            "quarantine",
+            "sync-status",
+            "versions",
+        ] {
+            let url = format!("{}/api/v1/integrations/{slug}/{listing}", firn.url);
+            let answer = client.get(&url).bearer_auth(TOKEN).send().unwrap();
+            assert!(answer.status().is_success(), "{url}");
+            let text = answer.text().unwrap();
+            shown += text.len();
+            assert_clean(&url, &text);
+        }
+        for command in ["links", "findings", "dlq", "sync-status"] {
+            assert_clean(command, &firn.cli(&["integration", command, slug]));
+        }
+    }
+    assert!(shown > 2_000, "there was something to show");
+    assert_clean("explain", &firn.cli(&["explain", "PAY-1"]));
+    assert_clean("conflicts", &firn.cli(&["conflict", "list", "desk"]));
+
+    // What Firn wrote on the disk.
+    drop(firn);
+    let mut files = 0;
+    every_file(place.path(), &mut |path, bytes| {
+        files += 1;
+        assert_clean(&path.display().to_string(), &String::from_utf8_lossy(bytes));
+    });
+    assert!(files >= 3, "data, key, log");
+    assert!(std::fs::metadata(&log).unwrap().len() > 1_000, "it did log");
+}
