@@ -31,6 +31,8 @@ fn build() -> Result<(), String> {
         .args(["build", "--quiet", "--locked", "--profile", "guest", "--target", TARGET])
         .args(["--package", "firn-core-component", "--package", "firn-engine-component"])
         .env("CARGO_TARGET_DIR", &target)
+        // Every host that runs components has it; without it searching bytes is several times slower.
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-C target-feature=+simd128")
         .status()
         .map_err(|e| format!("cargo does not start: {e}"))?;
     if !status.success() {

@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use super::fold::{Escapes, Folded};
 use super::scan::{Notes, Scan};
 use super::secrets;
-use super::words::Topic;
+use super::words::{Hit, Topic};
 
 /// A value within a text.
 pub(super) struct Segment {
@@ -33,7 +33,7 @@ pub(super) fn topic(name: &str) -> Option<Topic> {
     let folded = Folded::new(name, Escapes::Plain);
     let mut notes = Notes::default();
     let scan = Scan::new(&folded.bytes, None, &mut notes);
-    let hit = scan.hits.iter().rev().find(|hit| {
+    let says = |hit: &&Hit| {
         !matches!(
             hit.topic,
             Topic::Prefix
@@ -44,7 +44,10 @@ pub(super) fn topic(name: &str) -> Option<Topic> {
                 | Topic::Bech32
                 | Topic::Scheme
         )
-    })?;
+    };
+    // `wallet_address` is about a wallet.
+    let telling = scan.hits.iter().rev().filter(|hit| hit.topic != Topic::Address).find(says);
+    let hit = telling.or_else(|| scan.hits.iter().rev().find(says))?;
     match hit.topic {
         Topic::Secret => secrets::names_secret(&folded.bytes, hit.end).then_some(Topic::Secret),
         topic => Some(topic),

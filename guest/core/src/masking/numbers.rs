@@ -122,10 +122,7 @@ struct Run<'s, 't> {
 }
 
 fn has_plus(scan: &Scan, start: usize) -> bool {
-    match scan.bytes[..start] {
-        [.., b'+'] | [.., b'+', b'(' | b' '] => true,
-        _ => false,
-    }
+    matches!(scan.bytes[..start], [.., b'+'] | [.., b'+', b'(' | b' '])
 }
 
 impl Run<'_, '_> {

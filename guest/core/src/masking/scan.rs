@@ -8,6 +8,22 @@ const BEFORE: usize = 40;
 /// Context reaches this many characters on.
 const AFTER: usize = 30;
 
+/// Who speaks in a chat or a call.
+const SPEAKERS: [&str; 12] = [
+    "user",
+    "caller",
+    "customer",
+    "client",
+    "visitor",
+    "guest",
+    "me",
+    "you",
+    "bot",
+    "agent",
+    "requester",
+    "patient",
+];
+
 /// A group of digits, as folded bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Group {
@@ -265,7 +281,12 @@ impl<'t> Scan<'t> {
     fn has_label(&self, start: usize) -> bool {
         let floor = start.saturating_sub(80);
         let line = self.bytes[floor..start].rsplit(|b| *b == b'\n').next().unwrap_or_default();
-        line.iter().any(|b| matches!(b, b':' | b'=' | b'\t'))
+        let Some(sign) = line.iter().rposition(|b| matches!(b, b':' | b'=' | b'\t')) else {
+            return false;
+        };
+        // `Caller: 4155550132` in a chat says who speaks.
+        let word = line[..sign].rsplit(|b| !b.is_ascii_alphabetic()).next().unwrap_or_default();
+        !SPEAKERS.iter().any(|speaker| word.eq_ignore_ascii_case(speaker.as_bytes()))
     }
 
     pub(super) fn byte(&self, at: usize) -> Option<u8> {

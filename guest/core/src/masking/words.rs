@@ -115,7 +115,8 @@ const WORDS: &[(Topic, &[&str])] = &[
             "هاتف*", "تلفن*", "تليفون*", "الهاتف*", "جوال*", "الجوال*", "موبايل*", "اتصل*", "תלפון", "טלפון*", "נייד*",
             "फ़ोन*", "फोन*", "मोबाइल*", "नंबर*", "โทร*", "มือถือ*", "điện thoại*",
             "số điện thoại*", "电话*", "電話*", "手机*", "手機*", "携帯*", "联系方式*", "致电*", "전화*", "휴대폰*",
-            "핸드폰*", "연락처*",
+            "핸드폰*", "연락처*", "tlf*", "nås på", "mobilnr*", "puh", "telefón*", "mobitel*", "telepon*",
+            "hubungi*", "nomor hp*", "sunați*", "apelați*", "дзвон*", "nomor telepon*",
         ],
     ),
     (
@@ -141,7 +142,8 @@ const WORDS: &[(Topic, &[&str])] = &[
         &[
             "passport*", "reisepass*", "passnummer", "passeport*", "pasaporte*", "passaporto*",
             "passaporte*", "paspoort*", "paszport*", "паспорт*", "पासपोर्ट*", "pasaport*", "护照*", "護照*", "旅券*",
-            "パスポート*", "여권*", "جواز*", "διαβατήριο*",
+            "パスポート*", "여권*", "جواز*", "διαβατήριο*", "pasnummer", "passinumero*", "passin numero*", "útlevél*", "pașaport*", "דרכון*", "hộ chiếu*",
+            "หนังสือเดินทาง*", "paspor*", "putovnic*", "číslo pasu", "cestovní pas*",
         ],
     ),
     (
@@ -156,7 +158,8 @@ const WORDS: &[(Topic, &[&str])] = &[
             "дата рождения", "родил*", "рождения", "doğum*", "syntymä*", "född*", "fødsels*",
             "fødselsdato*", "născut*", "narozen*", "生年月日*", "誕生日*", "出生日期*", "出生于*", "生日*",
             "생년월일*", "생일*", "تاريخ الميلاد*", "ημερομηνία γέννησης", "जन्म*", "ngày sinh*",
-            "วันเกิด*",
+            "วันเกิด*", "födelse*", "születés*", "született*", "data nașterii", "naștere*", "γεννήθηκε*",
+            "תאריך לידה*", "народження*", "rođen*", "narodenia", "tanggal lahir", "født*", "datum narození",
         ],
     ),
     (
@@ -218,7 +221,9 @@ const WORDS: &[(Topic, &[&str])] = &[
             "signing key*", "signing_key*", "signing_secret", "webhook_secret", "sshpass -p",
             "sshpass", "psk", "pre-shared key", "license key*", "credential*", "passwort*",
             "kennwort*", "mot de passe*", "contraseña*", "contrasena*", "senha*", "wachtwoord*",
-            "hasło*", "haslo", "пароль*", "lösenord*", "salasana*", "parola*", "şifre*", "密码*",
+            "hasło*", "haslo", "пароль*", "парола*", "lösenord*", "heslo*", "jelszó*", "jelszav*", "parolă*", "adgangskode*",
+            "kodeord*", "passord*", "lozink*", "kata sandi*", "סיסמה*", "סיסמא*", "συνθηματικό*", "口令*",
+            "رمز عبور*", "كلمة السر*", "parool*", "slaptažod*", "salasana*", "parola*", "şifre*", "密码*",
             "密碼*", "パスワード*", "비밀번호*", "كلمة المرور*", "κωδικός*", "पासवर्ड*", "mật khẩu*",
             "รหัสผ่าน*",
         ],

@@ -164,7 +164,8 @@ impl Planner<'_> {
                     Side::External => Base { platform: theirs, external: ours },
                     Side::Platform => Base { platform: ours, external: theirs },
                 });
-                if state.base != base && between > 1 {
+                // Also where the base stays as it was: a value that is restored.
+                if between > 1 {
                     let text = land::overwritten_text(&field.name);
                     self.finding(FindingKind::OverwrittenUnseen, field, text);
                 }

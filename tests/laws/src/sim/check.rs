@@ -345,11 +345,6 @@ fn keeps(world: &World, audit: &[Audit], findings: &[Finding]) -> Result<(), Vio
             continue;
         }
         if !told(field) && !recorded(Side::External, field, attribute, &lost.value) {
-            if std::env::var("DUMP").is_ok() {
-                for a in audit {
-                    println!("{a:?}");
-                }
-            }
             return Err(world.violation(format!(
                 "keeps: {}.{} was {:?}, overwritten without a trace",
                 lost.ticket, lost.column, lost.value
