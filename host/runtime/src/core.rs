@@ -16,6 +16,9 @@ pub use bindings::exports::firn::sync::masking::{Masked, Place, Span};
 use bindings::exports::firn::sync::settings;
 pub use bindings::exports::firn::sync::settings::{Question, Reply};
 
+/// Makes a token of a type and a canonical value.
+pub type MakeToken<'a> = &'a dyn Fn(&str, &str) -> String;
+
 /// The core component, ready to be asked.
 pub struct Core {
     store: Store<Limiter>,
@@ -103,7 +106,7 @@ impl Core {
         policy: &str,
         place: &Place,
         text: &str,
-        token: Option<&dyn Fn(&str, &str) -> String>,
+        token: Option<MakeToken<'_>>,
     ) -> Result<Result<Masked, Vec<Fault>>, RuntimeError> {
         let masking = self.instance.firn_sync_masking();
         let mut tokens = Vec::new();

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Engine, Store};
 
-pub use self::core::{Core, Masked, Place, Question, Reply, Span};
+pub use self::core::{Core, MakeToken, Masked, Place, Question, Reply, Span};
 pub use doors::{Doors, Scheme, Signature};
 pub use tape::{Committed, DoorCall, Recorded, Recorder, replay};
 

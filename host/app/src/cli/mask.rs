@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use firn_model::{Fault, Level};
 use firn_remote::{Secret, token};
-use firn_runtime::{Core, Masked, Place, Span};
+use firn_runtime::{Core, MakeToken, Masked, Place, Span};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -100,7 +100,7 @@ impl Masker {
             let key = self.key.as_ref().map(ExposeSecret::expose_secret).unwrap_or_default();
             token(key.as_bytes(), kind, canonical)
         };
-        let make: Option<&dyn Fn(&str, &str) -> String> = self.key.is_some().then_some(&make);
+        let make: Option<MakeToken<'_>> = self.key.is_some().then_some(&make);
         match self.core.mask_by(policy, &self.place, text, make)? {
             Ok(masked) => Ok(masked),
             Err(faults) => bail!("{}", faults.first().map(|f| f.text.clone()).unwrap_or_default()),
