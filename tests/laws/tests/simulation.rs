@@ -21,7 +21,10 @@ fn four_properties_hold_whatever_goes_wrong() {
 /// Seeds that once brought a mistake to light.
 #[test]
 fn seeds_that_once_failed() {
-    for seed in [0, 2, 16, 75, 112, 162, 216, 1705, 4860, 5419, 19_883, 47_471, 89_695] {
+    for seed in [
+        0, 2, 16, 75, 112, 162, 216, 1705, 4860, 5419, 19_883, 47_471, 89_695, 2_016_627,
+        2_029_844, 2_053_337, 2_085_608, 2_102_857, 2_132_833, 2_162_149, 3_024_858, 3_156_992,
+    ] {
         sim::run(seed).unwrap_or_else(|v| panic!("{v}"));
     }
 }

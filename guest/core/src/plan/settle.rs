@@ -164,8 +164,7 @@ impl Planner<'_> {
                     Side::External => Base { platform: theirs, external: ours },
                     Side::Platform => Base { platform: ours, external: theirs },
                 });
-                // Also where the base stays as it was: a value that is restored.
-                if between > 1 {
+                if state.base != base && between > 1 {
                     let text = land::overwritten_text(&field.name);
                     self.finding(FindingKind::OverwrittenUnseen, field, text);
                 }
@@ -184,7 +183,10 @@ impl Planner<'_> {
             _ => 0,
         };
         let since = count(seen.revision).saturating_sub(count(ghost.revision));
-        let over = seen.revision.is_some_and(|revision| revision.at() > ghost.until);
+        // Their revision is of their clock, the limit of ours: over is what surely is.
+        let ahead = self.link.external_side.clock.map_or(0, |clock| clock.high);
+        let until = ghost.until.0.saturating_add(ahead);
+        let over = seen.revision.is_some_and(|revision| revision.at().0 > until);
         let agrees = mapping::agree(field, &ghost.of, &seen.shape);
         ghost.departed |= !agrees;
         // The ghost over other words for the same; an edit and then the ghost; or an edit, the
