@@ -365,8 +365,10 @@ fn outgoing(field: &FieldMapping, platform: &Shape) -> Result<String, Untranslat
         }
         _ => return Err(Untranslatable::OneWay),
     };
-    let text = mask.as_ref().map_or(text.clone(), |mask| mask.mask(&text, &NoTokens).text);
-    Ok(cut(text, max))
+    Ok(match mask {
+        Some(mask) => cut(mask.mask(&text, &NoTokens).text, max),
+        None => cut(text, max),
+    })
 }
 
 /// Cuts a text to a length in characters, with a visible ellipsis.

@@ -22,6 +22,7 @@ mod words;
 
 use firn_model::MaskStrategy;
 
+pub(crate) use policy::is_path;
 pub use policy::{Masker, NoTokens, Place, Policy, Tokens};
 
 use document::Segment;
@@ -290,7 +291,7 @@ struct Finder<'m> {
     tokens: &'m dyn Tokens,
     notes: Notes,
     found: Vec<Candidate>,
-    taken: Vec<(usize, usize)>,
+    taken: Vec<bool>,
     /// Everything that was found in the last text, sorted and disjoint.
     pieces: Vec<Piece>,
 }
@@ -343,7 +344,7 @@ impl<'m> Finder<'m> {
         named::find(&scan, found);
         secrets::find(&scan, found);
         self.masker.find_own(&folded.bytes, found);
-        choose(found, &mut self.taken);
+        choose(found, &mut self.taken, folded.bytes.len());
         for candidate in found.iter() {
             let strategy = self.masker.strategy(candidate.kind);
             if strategy == MaskStrategy::Keep {
@@ -399,20 +400,20 @@ fn instead(
 
 /// Leaves the candidates that stand: by rank, the longer first; never two over one byte. Sorted.
 /// `taken` is room to work in.
-fn choose(found: &mut Vec<Candidate>, taken: &mut Vec<(usize, usize)>) {
+fn choose(found: &mut Vec<Candidate>, taken: &mut Vec<bool>, length: usize) {
     if found.len() < 2 {
         return;
     }
     found.sort_unstable_by_key(|c| {
         (c.kind.rank(), std::cmp::Reverse(c.end - c.start), c.start, c.rule)
     });
-    // What is taken, sorted and disjoint.
+    // One for each byte: time in proportion to the text, whatever was found in which order.
     taken.clear();
+    taken.resize(length, false);
     found.retain(|c| {
-        let place = taken.partition_point(|(_, end)| *end <= c.start);
-        let free = taken.get(place).is_none_or(|(start, _)| *start >= c.end);
+        let free = !taken[c.start..c.end].iter().any(|taken| *taken);
         if free {
-            taken.insert(place, (c.start, c.end));
+            taken[c.start..c.end].fill(true);
         }
         free
     });

@@ -182,7 +182,7 @@ fn fits(rule: &MaskRule, name: &str, place: Place<'_>) -> bool {
 }
 
 /// `caller.*` is every path below `caller`.
-fn is_path(pattern: &str, path: &str) -> bool {
+pub(crate) fn is_path(pattern: &str, path: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(stem) => path.starts_with(stem),
         None => pattern == path,
@@ -230,13 +230,19 @@ impl Masker {
         if self.policy.own.is_empty() {
             return;
         }
-        let text = String::from_utf8_lossy(folded);
-        // Folding gives letters whole, so that this is the text itself.
-        if text.len() != folded.len() {
+        // Folding gives letters whole. Were it otherwise, nothing of the text would get through.
+        let Ok(text) = std::str::from_utf8(folded) else {
+            found.push(Candidate {
+                kind: Kind::Unmaskable,
+                rule: "own",
+                reason: Reason::Shape,
+                start: 0,
+                end: folded.len(),
+            });
             return;
-        }
+        };
         for (own, index) in self.policy.own.iter().zip(0..) {
-            found.extend(own.regex.find_iter(&text).filter(|m| !m.is_empty()).map(|m| Candidate {
+            found.extend(own.regex.find_iter(text).filter(|m| !m.is_empty()).map(|m| Candidate {
                 kind: Kind::Own(index),
                 rule: "own",
                 reason: Reason::Shape,

@@ -15,7 +15,7 @@ use super::document::{decode_field, merge_patch};
 use super::{FieldMapping, Gate, Mapping, Masks, Rules, TicketRules, Zone};
 use crate::expression::{Condition, Template};
 use crate::mapping::{self, attribute};
-use crate::masking::{Masker, Place, Policy};
+use crate::masking::{Masker, Place, Policy, is_path};
 
 /// Columns that belong to the instance or to Firn itself.
 const RESERVED: &[(&str, &str)] = &[
@@ -175,10 +175,7 @@ pub(super) fn check(integration: Integration) -> (Option<Rules>, Vec<Fault>) {
 fn masking(checker: &mut Checker, settings: &Settings) {
     for (i, rule) in settings.masking.rules.iter().enumerate() {
         for (k, path) in rule.fields.iter().enumerate() {
-            let fits = |name: &FieldName| match path.strip_suffix('*') {
-                Some(stem) => name.as_str().starts_with(stem),
-                None => name.as_str() == path,
-            };
+            let fits = |name: &FieldName| is_path(path, name.as_str());
             let draft = ["short_description", "description", "category", "subcategory"];
             if !settings.fields.keys().any(fits) && !draft.contains(&path.as_str()) {
                 checker.warn(

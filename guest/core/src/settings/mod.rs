@@ -183,6 +183,9 @@ impl Masks {
     /// A text as it may be kept and shown; also where Markdown's escapes stand between its digits.
     #[must_use]
     pub fn shown(&self, text: &str) -> String {
+        if !text.contains('\\') {
+            return self.shown.mask(text, &NoTokens).text;
+        }
         let mut bare = String::with_capacity(text.len());
         let mut chars = text.chars().peekable();
         while let Some(c) = chars.next() {
