@@ -34,7 +34,7 @@ pub struct Explanation {
     pub external: Option<Value>,
     /// What both last agreed on, in the platform's words, masked.
     pub base: Option<String>,
-    /// Whether the text changes on its way to ServiceNow (masked or cut).
+    /// Whether the text changes on its way to the other side (masked or cut).
     pub masked: bool,
     /// Whether the two sides mean the same.
     pub agree: bool,
@@ -81,9 +81,9 @@ fn explain_field(
         platform: state.platform.as_ref().map(value),
         external: state.external.as_ref().map(value),
         base: state.base.as_ref().map(|b| mask_shape(rules, &b.platform).to_string()),
-        masked: state
-            .shape(Side::Platform)
-            .is_some_and(|shape| mapping::loses_on_the_way_out(field, shape)),
+        masked: [Side::Platform, Side::External].into_iter().any(|side| {
+            state.shape(side).is_some_and(|shape| mapping::loses_on_the_way(field, side, shape))
+        }),
         agree,
         parked: state.parked.as_ref().map(|p| parked(&p.why)),
         next: next(rules, field, link, state, now),

@@ -355,7 +355,12 @@ impl Landing<'_> {
     /// Tickets with our key besides our own. Those that we made and that are open are closed, if the
     /// settings want it; the others are told of, once.
     fn found_twins(&mut self, found: &[Found]) {
-        self.drop_flight();
+        // The answer to our closing one may have been lost; its counter tells what happened.
+        if let Some(Write { verb: Verb::Retire { twin, .. }, .. }) = self.drop_flight()
+            && let Some(now) = found.iter().find(|f| f.ticket.sys_id == twin.sys_id)
+        {
+            self.retired(&twin, now.ticket.changes);
+        }
         let Some(own) = self.link.external.as_ref().map(|e| e.sys_id.clone()) else { return };
         let open: Vec<&Found> =
             found.iter().filter(|f| f.active && f.ticket.sys_id != own).collect();
@@ -384,9 +389,22 @@ impl Landing<'_> {
         self.finding(FindingKind::DuplicateTicket, None, text);
     }
 
+    /// After a further ticket was closed: more changes than ours mean that somebody began to work
+    /// in it between our look and our write.
+    fn retired(&mut self, twin: &Twin, now: Option<u32>) {
+        let (Some(before), Some(now)) = (twin.changes, now) else { return };
+        if now.saturating_sub(before) > 1 {
+            let name = twin.number.as_deref().unwrap_or(twin.sys_id.as_str());
+            let text = format!(
+                "somebody changed {name} while it was being closed as a duplicate; look at its history, and open it again if it is the one to go on with"
+            );
+            self.finding(FindingKind::OverwrittenUnseen, None, text);
+        }
+    }
+
     /// The link gets a ticket that was looked for; what it holds is read next.
     fn adopt(&mut self, ticket: Twin, adopted: bool) {
-        let Twin { table, sys_id, number } = ticket;
+        let Twin { table, sys_id, number, .. } = ticket;
         self.link_to(ExternalRecord { table, sys_id, number, adopted });
         let state = &mut self.link.external_side;
         state.look = true;
@@ -653,9 +671,14 @@ impl Landing<'_> {
                     }
                 }
             }
-            (Verb::Retire { twin, .. }, _) => {
+            (Verb::Retire { twin, .. }, record) => {
                 self.drop_flight();
                 self.link.twins.retain(|other| other.sys_id != twin.sys_id);
+                let now = record.and_then(|r| r.revision).and_then(|r| match r {
+                    Revision::External { mod_count, .. } => mod_count,
+                    Revision::Platform { .. } => None,
+                });
+                self.retired(twin, now);
             }
             (Verb::Update { set, .. }, record) => {
                 self.drop_flight();

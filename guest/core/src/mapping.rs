@@ -8,14 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use firn_model::{
-    Attribute, ChoicePair, Millis, Precision, Reference, Shape, Side, SysId, TableName, TextFormat,
-    Value, parse_servicenow, servicenow_text,
+    Attribute, Base, ChoicePair, Millis, Precision, Reference, Shape, Side, SysId, TableName,
+    TextFormat, Value, parse_servicenow, servicenow_text,
 };
 use serde_json::{Map, Value as Json};
 
 use crate::format;
-use crate::masking::NoTokens;
-use crate::settings::{FieldMapping, Mapping, Zone};
+use crate::settings::{BothWays, FieldMapping, Mapping, Zone};
 
 /// What ServiceNow is to be given for a platform value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -228,9 +227,8 @@ pub fn word(field: &FieldMapping, side: Side, shape: &Shape) -> Option<String> {
 /// When the value has no counterpart.
 pub fn to_platform(field: &FieldMapping, external: &Shape) -> Result<Shape, Untranslatable> {
     let (attribute, value) = match &field.mapping {
-        Mapping::Text { attribute, platform_format, external_format, .. } => {
-            let text = plain(*external_format, only(external));
-            (attribute, Value::text(format::write(*platform_format, &text)))
+        Mapping::Text { attribute, platform_format, .. } => {
+            (attribute, Value::text(format::write(*platform_format, &incoming(field, external)?)))
         }
         Mapping::Choice { attribute, pairs, .. } => {
             let value = only(external).to_text();
@@ -258,9 +256,8 @@ pub fn to_platform(field: &FieldMapping, external: &Shape) -> Result<Shape, Untr
             }
         }
         Mapping::ToServicenow { .. } => return Err(Untranslatable::OneWay),
-        Mapping::ToPlatform { attribute, template, .. } => {
-            let text = render(template, "ticket", external)?;
-            (attribute, Value::text(text.trim().to_owned()))
+        Mapping::ToPlatform { attribute, .. } => {
+            (attribute, Value::text(incoming(field, external)?))
         }
     };
     Ok(Shape::one(attribute.clone(), value))
@@ -365,10 +362,28 @@ fn outgoing(field: &FieldMapping, platform: &Shape) -> Result<String, Untranslat
         }
         _ => return Err(Untranslatable::OneWay),
     };
-    Ok(match mask {
-        Some(mask) => cut(mask.mask(&text, &NoTokens).text, max),
-        None => cut(text, max),
-    })
+    Ok(cut(masked(mask.as_ref(), Side::External, text), max))
+}
+
+/// A text as it leaves for the platform, in plain text: masked and trimmed.
+fn incoming(field: &FieldMapping, external: &Shape) -> Result<String, Untranslatable> {
+    let (text, mask) = match &field.mapping {
+        Mapping::Text { external_format, mask, .. } => {
+            (plain(*external_format, only(external)), mask)
+        }
+        Mapping::ToPlatform { template, mask, .. } => {
+            (render(template, "ticket", external)?.trim().to_owned(), mask)
+        }
+        _ => return Err(Untranslatable::OneWay),
+    };
+    Ok(masked(mask.as_ref(), Side::Platform, text))
+}
+
+fn masked(mask: Option<&BothWays>, to: Side, text: String) -> String {
+    match mask {
+        Some(mask) => mask.mask(to, &text),
+        None => text,
+    }
 }
 
 /// Cuts a text to a length in characters, with a visible ellipsis.
@@ -433,21 +448,41 @@ fn offset(offset: jiff::tz::Offset) -> String {
 
 // ---- comparing -------------------------------------------------------------------------------
 
-/// Whether a platform's text would not arrive in ServiceNow as it is: carrying ServiceNow's
-/// version back would destroy the original.
+/// Whether a text of one side would not arrive on the other as it is (masked, cut, without its
+/// markup): carrying the other's version back would destroy the original.
 #[must_use]
-pub fn loses_on_the_way_out(field: &FieldMapping, platform: &Shape) -> bool {
-    match &field.mapping {
-        Mapping::Text { platform_format, .. } => {
-            let original = only(platform).to_text();
-            let text = plain(*platform_format, only(platform));
+pub fn loses_on_the_way(field: &FieldMapping, from: Side, shape: &Shape) -> bool {
+    let Mapping::Text { platform_format, external_format, .. } = &field.mapping else {
+        return false;
+    };
+    match from {
+        Side::Platform => {
+            let original = only(shape).to_text();
+            let text = plain(*platform_format, only(shape));
             // Bold, links, tables: plain text would take their place.
             let formatted = text != original.replace("\r\n", "\n").trim()
                 && format::write(*platform_format, &text) != original;
-            formatted || outgoing(field, platform).is_ok_and(|out| out != text)
+            formatted || outgoing(field, shape).is_ok_and(|out| out != text)
         }
-        _ => false,
+        // The markup of a ticket's text is not kept: an agent's words count, not their colour.
+        Side::External => {
+            let text = plain(*external_format, only(shape));
+            incoming(field, shape).is_ok_and(|out| out != text)
+        }
     }
+}
+
+/// Whether what a side has must not be overwritten with what the other has made of it: the two
+/// agreed on a version that had lost something on its way there.
+#[must_use]
+pub fn is_original(field: &FieldMapping, side: Side, base: &Base, present: &Shape) -> bool {
+    let agreed = base.shape(side);
+    // What the other side itself gave can be given anew, whatever its form.
+    let given = || {
+        translate(field, side.other(), base.shape(side.other()), None, &BTreeMap::new())
+            .is_ok_and(|columns| same(field, side, &columns.shape, agreed))
+    };
+    loses_on_the_way(field, side, present) && loses_on_the_way(field, side, agreed) && !given()
 }
 
 /// Whether the two sides mean the same.
@@ -457,8 +492,10 @@ pub fn agree(field: &FieldMapping, platform: &Shape, external: &Shape) -> bool {
     match &field.mapping {
         Mapping::Text { platform_format, external_format, .. } => {
             let there = plain(*external_format, only(external));
-            plain(*platform_format, value) == there
+            let here = plain(*platform_format, value);
+            here == there
                 || outgoing(field, platform).is_ok_and(|out| out == there)
+                || incoming(field, external).is_ok_and(|into| into == here)
         }
         Mapping::ToServicenow { .. } => {
             let there = plain(TextFormat::Plain, only(external));
@@ -646,11 +683,11 @@ mod tests {
         assert_eq!(html, column("u_text", "Hello you<br><br>- a &amp; b"));
         assert!(agree(&text, &platform(&text, "Hello **you**\n\n- a & b"), &html));
         // Bold would be lost on the way back; what has no markup goes back.
-        assert!(loses_on_the_way_out(&text, &platform(&text, "Hello **you**")));
-        assert!(!loses_on_the_way_out(&text, &platform(&text, "Hello you")));
+        assert!(loses_on_the_way(&text, Side::Platform, &platform(&text, "Hello **you**")));
+        assert!(!loses_on_the_way(&text, Side::Platform, &platform(&text, "Hello you")));
         let back = to_platform(&text, &column("u_text", "<p>1 * 2</p>")).unwrap();
         assert_eq!(back, platform(&text, "1 \\* 2"));
-        assert!(!loses_on_the_way_out(&text, &back));
+        assert!(!loses_on_the_way(&text, Side::Platform, &back));
         assert!(agree(&text, &back, &column("u_text", "<p>1 * 2</p>")));
     }
 
@@ -833,7 +870,7 @@ mod tests {
         assert_eq!(only(&written).to_text().chars().count(), 160);
         assert!(only(&written).to_text().ends_with('\u{2026}'));
         assert!(agree(&title, &long, &written));
-        assert!(loses_on_the_way_out(&title, &long));
+        assert!(loses_on_the_way(&title, Side::Platform, &long));
     }
 
     proptest! {

@@ -1,6 +1,9 @@
 //! The doors: everything that the engine needs of the world, and nothing else. A host supplies
 //! them; in the component they are the WIT imports.
 
+use std::sync::Arc;
+
+use firn_core::masking::Tokens;
 use firn_model::{Change, CommitError, HttpRequest, IntegrationId, Key, Millis, Row, TenantId};
 
 /// Rows with versions. Reads show committed rows only.
@@ -62,7 +65,7 @@ pub enum Signature {
     NoSecret,
 }
 
-/// Checks signatures by the integration's secrets.
+/// Uses the secrets of an integration and its tenant.
 pub trait Secrets {
     /// Whether one of `signatures` (base64 or hexadecimal HMAC-SHA256) is right for `message`.
     fn verify(
@@ -73,6 +76,9 @@ pub trait Secrets {
         message: &str,
         signatures: &[String],
     ) -> Signature;
+
+    /// What makes a tenant's tokens, which stand for masked values.
+    fn tokens(&self, tenant: &TenantId) -> Arc<dyn Tokens>;
 }
 
 /// Says what happens, for people. Never a value of a record.

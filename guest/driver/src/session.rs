@@ -187,7 +187,8 @@ impl<'a, D: Doors> Session<'a, D> {
             return Ok(Some(Rc::clone(rules)));
         }
         let integration: Integration = decode(&key, &put.value)?;
-        let rules = settings::compile(integration).map(Rc::new).map_err(|_| {
+        let tokens = self.doors.tokens(tenant);
+        let rules = settings::compile_with(integration, tokens).map(Rc::new).map_err(|_| {
             CommitError::Failed(format!("{}: stored settings are not sound", key.path))
         })?;
         self.known.rules.insert(key, (version, Rc::clone(&rules)));

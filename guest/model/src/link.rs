@@ -191,6 +191,9 @@ pub struct Twin {
     pub sys_id: SysId,
     /// Its number, for people.
     pub number: Option<String>,
+    /// How often it had been changed when it was found (`sys_mod_count`), if that was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<u32>,
 }
 
 /// Content of a ticket to be.
@@ -218,6 +221,17 @@ pub struct Base {
     pub platform: Shape,
     /// ServiceNow's shape.
     pub external: Shape,
+}
+
+impl Base {
+    /// A side's shape.
+    #[must_use]
+    pub fn shape(&self, side: Side) -> &Shape {
+        match side {
+            Side::Platform => &self.platform,
+            Side::External => &self.external,
+        }
+    }
 }
 
 /// Why a field is left alone until something changes.

@@ -616,6 +616,10 @@ impl Doors for HostDoors {
         }
     }
 
+    fn token(&self, tenant: &str, kind: &str, canonical: &str) -> Option<String> {
+        self.0.upgrade()?.vault.token(&TenantId::new(tenant).ok()?, kind, canonical)
+    }
+
     fn line(&self, text: &str) {
         tracing::info!("{text}");
     }

@@ -1,12 +1,12 @@
-//! What the host itself keeps in the store: which tenant an integration belongs to, and its
-//! secrets, sealed like every row.
+//! What the host itself keeps in the store: which tenant an integration belongs to, its secrets, and
+//! the keys of the tenants' tokens, sealed like every row.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::{Context, Result};
-use firn_model::{Change, Expect, Integration, IntegrationId, Key, Put, TenantId};
-use firn_remote::{Secrets, Target};
+use firn_model::{Change, CommitError, Expect, Integration, IntegrationId, Key, Put, TenantId};
+use firn_remote::{Secret, Secrets, Target};
 use firn_storage::Store;
 
 /// The owner of the host's own rows. No customer can have this name: it is not a valid one to ask for.
@@ -35,6 +35,7 @@ impl Known {
 pub(crate) struct Vault {
     store: Arc<dyn Store>,
     known: RwLock<BTreeMap<IntegrationId, Arc<Known>>>,
+    token_keys: RwLock<BTreeMap<TenantId, Secret>>,
 }
 
 fn secret_key(tenant: &TenantId, id: &IntegrationId) -> Key {
@@ -56,7 +57,7 @@ impl Vault {
                 known.insert(id, Arc::new(Known { integration, secrets }));
             }
         }
-        Ok(Vault { store, known: RwLock::new(known) })
+        Ok(Vault { store, known: RwLock::new(known), token_keys: RwLock::default() })
     }
 
     pub(crate) fn get(&self, id: &IntegrationId) -> Option<Arc<Known>> {
@@ -102,6 +103,50 @@ impl Vault {
         let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
         all.insert(known.integration.id.clone(), known);
         Ok(())
+    }
+
+    /// The token of a masked value. The tenant's key is made when it is first needed. None if it
+    /// cannot be had: then nothing stands for the value that could be told apart.
+    pub(crate) fn token(&self, tenant: &TenantId, kind: &str, canonical: &str) -> Option<String> {
+        let known = {
+            let keys = self.token_keys.read().unwrap_or_else(PoisonError::into_inner);
+            keys.get(tenant).cloned()
+        };
+        let key = match known {
+            Some(key) => key,
+            None => match self.token_key(tenant) {
+                Ok(key) => {
+                    let mut keys = self.token_keys.write().unwrap_or_else(PoisonError::into_inner);
+                    keys.entry(tenant.clone()).or_insert(key).clone()
+                }
+                Err(why) => {
+                    tracing::error!("no tokens for {tenant}, values are redacted: {why:#}");
+                    return None;
+                }
+            },
+        };
+        Some(firn_remote::token(key.expose().as_bytes(), kind, canonical))
+    }
+
+    /// Reads a tenant's key, or makes one. Whoever stores it first has made it.
+    fn token_key(&self, tenant: &TenantId) -> Result<Secret> {
+        let key = Key::new(&system(), &["token-key", tenant.as_str()]);
+        let stored = || -> Result<Option<Secret>> {
+            let rows = self.store.get(std::slice::from_ref(&key))?;
+            let row = rows.into_iter().flatten().next();
+            row.map(|row| serde_json::from_str(&row.value)).transpose().map_err(Into::into)
+        };
+        if let Some(known) = stored()? {
+            return Ok(known);
+        }
+        let made = firn_remote::new_token_key()?;
+        let put = Put { value: serde_json::to_string(&made)?, due: None };
+        let change = Change { key: key.clone(), expect: Expect::Absent, put: Some(put) };
+        match self.store.commit(&[change]) {
+            Ok(()) => Ok(made),
+            Err(CommitError::Stale(_)) => stored()?.context("the key was there and is gone"),
+            Err(why) => Err(why).context("the key of the tenant's tokens could not be stored"),
+        }
     }
 
     /// Forgets an integration and its secrets; its records stay until they are erased.

@@ -128,6 +128,12 @@ impl Firn {
     }
 }
 
+/// The tokens of phone numbers in a text.
+fn tokens(text: &str) -> std::collections::BTreeSet<String> {
+    let after = text.split("[PHONE:").skip(1);
+    after.filter_map(|rest| rest.split(']').next().map(str::to_owned)).collect()
+}
+
 fn every_file(place: &Path, seen: &mut impl FnMut(&Path, &[u8])) {
     for entry in std::fs::read_dir(place).unwrap() {
         let path = entry.unwrap().path();
@@ -165,8 +171,11 @@ fn what_is_planted_at_every_entrance_is_found_nowhere() {
         assert!(said.contains("created"), "{said}");
         firn.cli(&["integration", "provision", slug]);
     };
-    apply("desk", "strategy = \"manual-review\"");
-    apply("calls", "preset = \"genesys\"");
+    apply(
+        "desk",
+        "strategy = \"manual-review\"\n[fields.resolution]\nkind = \"text\"\ncolumn = \"close_notes\"\nowner = \"external\"",
+    );
+    apply("calls", "preset = \"genesys\"\n[masking]\nstrategy = \"token\"");
 
     let client = reqwest::blocking::Client::builder().no_proxy().build().unwrap();
     let post = |path: &str, token: &str, body: String| {
@@ -213,13 +222,16 @@ fn what_is_planted_at_every_entrance_is_found_nowhere() {
 
     // The contact centre: a call; one that is not substituted; one that is not known.
     let call = |id: &str, more: Json| {
-        let mut body = json!({ "conversationId": id, "escalationReason": "IVR_TIMEOUT_EXCEEDED",
+        let mut body = json!({ "callId": id, "escalationReason": "IVR_TIMEOUT_EXCEEDED",
             "customerPhone": "+14155550142", "conversationText": TEXT, "queueName": "Support",
             "ticketPriority": "High", "timestamp": "2026-04-29T14:30:00Z", "unmapped": UNMAPPED });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         body.to_string()
     };
-    post("integrations/calls/escalations", TOKEN, call("a1b2c3d4-0001", json!({})));
+    let first = call("a1b2c3d4-0001", json!({}));
+    let answer = post("integrations/calls/escalations", TOKEN, first);
+    assert!(answer < 300, "the first call is not taken: {answer}");
+    settle("no ticket of the first call", &|| simulator.rows("incident").len() == 2);
     post(
         "integrations/calls/escalations",
         TOKEN,
@@ -228,13 +240,16 @@ fn what_is_planted_at_every_entrance_is_found_nowhere() {
     post("integrations/calls/escalations", TOKEN, json!({ "what": TEXT }).to_string());
 
     // ServiceNow: an agent's comments, one of which the platform refuses; a forged webhook.
-    let ticket = simulator.rows("incident").remove(0)["sys_id"].clone();
+    let tickets = simulator.rows("incident");
+    let ticket = tickets.iter().find(|row| row["correlation_id"] == "PAY-1").unwrap();
+    let ticket = ticket["sys_id"].clone();
     let agent = |body: Json| {
         let url = format!("{}/api/now/table/incident/{ticket}", simulator.url());
         client.patch(url).basic_auth("admin", Some("admin")).json(&body).send().unwrap();
     };
     agent(json!({ "comments": TEXT }));
     agent(json!({ "comments": format!("refuse me, {TEXT}") }));
+    agent(json!({ "close_notes": format!("agent's {TEXT}") }));
     agent(json!({ "urgency": "3", "state": "99" }));
     let forged = json!({ "sys_id": ticket, "number": TEXT, "short_description": TEXT }).to_string();
     post("webhooks/no-such-integration", "", forged.clone());
@@ -249,6 +264,9 @@ fn what_is_planted_at_every_entrance_is_found_nowhere() {
     assert_eq!(post(&format!("webhooks/{id}"), "", forged), 401);
     settle("the agent's comments are not told", &|| {
         told.lock().unwrap().iter().filter(|body| body.contains("\"comment\"")).count() >= 2
+    });
+    settle("the agent's field is not told", &|| {
+        told.lock().unwrap().iter().any(|body| body.contains("agent's pay with"))
     });
     // Both change one field: a conflict, which a person is shown.
     agent(json!({ "short_description": format!("theirs {TEXT}") }));
@@ -272,11 +290,16 @@ fn what_is_planted_at_every_entrance_is_found_nowhere() {
             if row["short_description"].starts_with("theirs") {
                 row.remove("short_description");
             }
+            if row.get("close_notes").is_some_and(|notes| notes.starts_with("agent's")) {
+                row.remove("close_notes");
+            }
             row
         })
         .collect();
     assert_clean("tickets", &format!("{ours:?}"));
     assert!(ours.iter().any(|row| row["description"].contains("z***@example.com")), "{ours:?}");
+    let phones = tokens(&format!("{ours:?}{rows:?}"));
+    assert_eq!(phones.len(), 1, "one number, one token: {phones:?}");
     for body in told.lock().unwrap().iter() {
         let mut body: Json = serde_json::from_str(body).unwrap();
         // What is expected to stand there is the platform's own, and has to be exact.
@@ -311,6 +334,16 @@ fn what_is_planted_at_every_entrance_is_found_nowhere() {
     assert!(shown > 2_000, "there was something to show");
     assert_clean("explain", &firn.cli(&["explain", "PAY-1"]));
     assert_clean("conflicts", &firn.cli(&["conflict", "list", "desk"]));
+
+    // After a restart the number's token is the same.
+    drop(firn);
+    let firn = Firn::start(&data, &log);
+    let calls = simulator.rows("incident").len();
+    let url = format!("{}/api/v1/integrations/calls/escalations", firn.url);
+    let body = call("a1b2c3d4-0002", json!({}));
+    assert!(client.post(url).bearer_auth(TOKEN).body(body).send().unwrap().status().is_success());
+    settle("no ticket of the second call", &|| simulator.rows("incident").len() > calls);
+    assert_eq!(tokens(&format!("{:?}", simulator.rows("incident"))), phones);
 
     // What Firn wrote on the disk.
     drop(firn);

@@ -3,7 +3,7 @@
 //!
 //! [`Carrier`] is the http door: it carries the engine's requests to where an integration's
 //! addresses point, adds credentials, keeps the instance's budget, and says honestly how a request
-//! ended. [`verify`] is the secrets door. [`Provisioner`] installs and removes what makes ServiceNow
+//! ended. [`verify`] and [`token()`] are the secrets door. [`Provisioner`] installs and removes what makes ServiceNow
 //! send webhooks.
 
 mod address;
@@ -22,4 +22,4 @@ pub use carrier::{Carrier, Target};
 pub use provision::{Artifact, ProvisionError, Provisioner};
 pub use secret::{Credentials, Secret, SecretError, Secrets};
 pub use signature::{new_webhook_secret, sign, verify};
-pub use tokens::token;
+pub use tokens::{new_token_key, token};

@@ -14,9 +14,14 @@ use crate::Secret;
 /// # Errors
 /// When the system gives no randomness.
 pub fn new_webhook_secret() -> std::io::Result<Secret> {
+    Ok(Secret::new(format!("whsec_{}", random()?)))
+}
+
+/// The base64 of 32 random bytes.
+pub(crate) fn random() -> std::io::Result<String> {
     let mut key = [0_u8; 32];
     std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut key)?;
-    Ok(Secret::new(format!("whsec_{}", STANDARD.encode(key))))
+    Ok(STANDARD.encode(key))
 }
 
 /// The key of a secret: what follows `whsec_` is base64; other secrets are their own bytes.

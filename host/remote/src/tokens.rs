@@ -4,6 +4,16 @@
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
+use crate::{Secret, signature};
+
+/// A new key for a tenant's tokens.
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn new_token_key() -> std::io::Result<Secret> {
+    signature::random().map(Secret::new)
+}
+
 /// The token of a canonical value of a type: 16 letters from a to p, which hold 64 bits. Letters
 /// alone, so that a token is never taken for another number or key.
 #[must_use]

@@ -68,6 +68,9 @@ pub trait Doors: Send {
         signatures: &[String],
     ) -> Signature;
 
+    /// The token of a canonical value, with the tenant's key.
+    fn token(&self, tenant: &str, kind: &str, canonical: &str) -> Option<String>;
+
     /// One line for people.
     fn line(&self, text: &str);
 }
@@ -160,6 +163,12 @@ impl secrets::Host for State {
             Signature::Invalid => types::Signature::Invalid,
             Signature::NoSecret => types::Signature::NoSecret,
         }
+    }
+
+    fn token(&mut self, tenant: String, kind: String, canonical: String) -> Option<String> {
+        let token = self.doors.token(&tenant, &kind, &canonical);
+        self.note(|| DoorCall::Token { kind, canonical, token: token.clone() });
+        token
     }
 }
 

@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use fastrand::Rng;
-use firn_core::masking::{self, Masker, NoTokens};
+use firn_core::masking::{self, Masker};
 use firn_model::{MaskPattern, MaskStrategy, MaskingPolicy};
 
 /// Pieces that make something of their neighbours.
@@ -156,11 +156,11 @@ pub fn run(run: u64, corpus: &[&str], maskers: &[Masker]) -> Result<(), Broken> 
 }
 
 fn laws(text: &str, masker: &Masker) -> Result<(), String> {
-    let once = masker.mask(text, &NoTokens);
+    let once = masker.mask(text);
     if once.text.contains(masking::DROPPED) && !text.contains(masking::DROPPED) {
         return Err("it was dropped".to_owned());
     }
-    let twice = masker.mask(&once.text, &NoTokens);
+    let twice = masker.mask(&once.text);
     if twice.text != once.text {
         return Err(format!("masked once {:?}, twice {:?}", once.text, twice.text));
     }

@@ -1142,3 +1142,75 @@ fn a_tenant_decides_what_is_masked_where() {
     assert_eq!(world.writes(), writes);
     assert_eq!(world.field("A", "title"), text);
 }
+
+/// What an agent writes is masked before users of the platform see it, and neither side's original is
+/// overwritten with what the other has made of it.
+#[test]
+fn a_ticket_is_masked_on_its_way_to_the_platform_too() {
+    let mut world = incidents(json!({ "fields": { "title": { "owner": "shared" } } }));
+    world.platform_edits("r1", &[("title", "Printer broken")]);
+    let ticket = world.ticket_of("r1");
+    world.agent_edits(&ticket, "short_description", "Printer broken, call 415-555-0132");
+    assert_eq!(world.field("r1", "title"), "Printer broken, call ***-***-0132");
+    let writes = world.writes();
+    world.pass(3_600_000);
+    world.reconcile(RunMode::AutoHeal);
+    assert_eq!(world.writes(), writes, "the masked copy is in step with its original");
+    let told = world.explain("r1");
+    let title = told["fields"].as_array().unwrap().iter().find(|f| f["field"] == "title").unwrap();
+    assert_eq!(title["masked"], true);
+
+    // A user edits the masked copy: the agent's number is not lost to it, and somebody is told.
+    world.platform_edits("r1", &[("title", "Printer on fire, call ***-***-0132")]);
+    assert_eq!(world.column(&ticket, "short_description"), "Printer broken, call 415-555-0132");
+    assert_eq!(world.findings(FindingKind::MaskedEdit).len(), 1);
+
+    // The agent changes the original: its copy follows.
+    world.agent_edits(&ticket, "short_description", "Printer replaced");
+    assert_eq!(world.field("r1", "title"), "Printer replaced");
+    world.platform_edits("r1", &[("title", "Printer works")]);
+    assert_eq!(world.column(&ticket, "short_description"), "Printer works");
+}
+
+/// What a user added and the other side has never seen is no original of what stands there: an
+/// owner's value goes back over it.
+#[test]
+fn a_number_in_a_foreign_field_does_not_keep_its_owner_out() {
+    let mut world = incidents(json!({ "fields": { "title": { "owner": "platform" } } }));
+    world.platform_edits("r1", &[("title", "Printer broken")]);
+    let ticket = world.ticket_of("r1");
+    world.agent_edits(&ticket, "short_description", "call 415-555-0132");
+    assert_eq!(world.column(&ticket, "short_description"), "Printer broken");
+    assert_eq!(world.field("r1", "title"), "Printer broken");
+}
+
+/// A tenant's tokens: the same value has the same token in every field and comment, however it is
+/// written, and another one for another tenant.
+#[test]
+fn the_same_value_has_the_same_token() {
+    let token_of = |text: &str| {
+        let from = text.find("[PHONE:").unwrap_or_else(|| panic!("no token in {text:?}"));
+        text[from..=from + text[from..].find(']').unwrap()].to_owned()
+    };
+    let mut world = incidents(json!({ "masking": { "strategy": "token" } }));
+    world.platform_edits(
+        "r1",
+        &[("title", "call (415) 555-0132"), ("description", "or +1 415 555 0132")],
+    );
+    let ticket = world.ticket_of("r1");
+    let title = token_of(&world.column(&ticket, "short_description"));
+    assert_eq!(token_of(&world.column(&ticket, "description")), title);
+    world.platform_says("r1", "I said 415.555.0132", "public");
+    let said = world.mirrored_to_servicenow(&ticket);
+    assert_eq!(token_of(&said[0].1), title);
+    world.platform_edits("r1", &[("description", "call 415-555-0133")]);
+    assert_ne!(token_of(&world.column(&ticket, "description")), title);
+    // In step: nothing more is written.
+    let writes = world.writes();
+    world.pass(3_600_000);
+    world.reconcile(RunMode::AutoHeal);
+    assert_eq!(world.writes(), writes);
+    // What is kept tells tokens, not values.
+    let audit = serde_json::to_string(&world.audit()).unwrap();
+    assert!(audit.contains(&title) && !audit.contains("555"), "{audit}");
+}

@@ -373,7 +373,12 @@ fn masker(policy: &Arc<Policy>, place: &masking::Place) -> Result<Masker, Vec<do
     Ok(policy.at(Place { field: place.field.as_deref(), to, sink }))
 }
 
+fn with_tokens(policy: &Policy, tokens: Arc<dyn Tokens>) -> Arc<Policy> {
+    Arc::new(policy.clone().with_tokens(tokens))
+}
+
 /// Tokens that the host made.
+#[derive(Debug)]
 struct Made(Vec<masking::Token>);
 
 impl Tokens for Made {
@@ -384,12 +389,13 @@ impl Tokens for Made {
 }
 
 /// What the host is to make tokens of.
-#[derive(Default)]
-struct Wanted(RefCell<BTreeSet<(String, String)>>);
+#[derive(Debug, Default)]
+struct Wanted(Mutex<BTreeSet<(String, String)>>);
 
 impl Tokens for Wanted {
     fn token(&self, kind: &str, canonical: &str) -> Option<String> {
-        self.0.borrow_mut().insert((kind.to_owned(), canonical.to_owned()));
+        let mut wanted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.insert((kind.to_owned(), canonical.to_owned()));
         None
     }
 }
@@ -421,10 +427,12 @@ impl masking::Guest for Core {
         place: masking::Place,
         text: String,
     ) -> Result<Vec<masking::Token>, Vec<documents::Fault>> {
-        let wanted = Wanted::default();
-        let _ = masker(&policy(&document)?, &place)?.mask(&text, &wanted);
+        let wanted = Arc::new(Wanted::default());
+        let policy = with_tokens(&*policy(&document)?, wanted.clone());
+        let _ = masker(&policy, &place)?.mask(&text);
         let token = |(kind, canonical)| masking::Token { kind, canonical, token: String::new() };
-        Ok(wanted.0.into_inner().into_iter().map(token).collect())
+        let wanted = std::mem::take(&mut *wanted.0.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(wanted.into_iter().map(token).collect())
     }
 
     fn mask_by(
@@ -433,8 +441,11 @@ impl masking::Guest for Core {
         text: String,
         tokens: Vec<masking::Token>,
     ) -> Result<masking::Masked, Vec<documents::Fault>> {
-        let policy = policy(&document)?;
-        let masked = masker(&policy, &place)?.mask(&text, &Made(tokens));
+        let mut policy = policy(&document)?;
+        if !tokens.is_empty() {
+            policy = with_tokens(&policy, Arc::new(Made(tokens)));
+        }
+        let masked = masker(&policy, &place)?.mask(&text);
         Ok(masked_out(masked, Some(&policy)))
     }
 }

@@ -5,10 +5,11 @@
 wit_bindgen::generate!({ world: "engine", path: "../../../wit" });
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use exports::firn::sync::handler;
 use firn::sync::{clock, http, log, secrets, storage, types};
-use firn_driver::{Clock, Engine, Http, Log, Scheme, Secrets, Signature, Storage};
+use firn_driver::{Clock, Engine, Http, Log, Scheme, Secrets, Signature, Storage, Tokens};
 use firn_model as model;
 
 struct Doors;
@@ -126,6 +127,20 @@ impl Secrets for Doors {
             types::Signature::Invalid => Signature::Invalid,
             types::Signature::NoSecret => Signature::NoSecret,
         }
+    }
+
+    fn tokens(&self, tenant: &model::TenantId) -> Arc<dyn Tokens> {
+        Arc::new(TenantTokens(tenant.as_str().to_owned()))
+    }
+}
+
+/// Asks the host for each token.
+#[derive(Debug)]
+struct TenantTokens(String);
+
+impl Tokens for TenantTokens {
+    fn token(&self, kind: &str, canonical: &str) -> Option<String> {
+        secrets::token(&self.0, kind, canonical)
     }
 }
 

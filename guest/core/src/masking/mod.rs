@@ -240,14 +240,14 @@ struct Piece {
 #[must_use]
 pub fn mask(text: &str) -> Masked {
     static DEFAULT: std::sync::LazyLock<Masker> = std::sync::LazyLock::new(Masker::default);
-    mask_with(text, &DEFAULT, &NoTokens)
+    mask_with(text, &DEFAULT)
 }
 
-fn mask_with(text: &str, masker: &Masker, tokens: &dyn Tokens) -> Masked {
+fn mask_with(text: &str, masker: &Masker) -> Masked {
     if text.len() > LIMIT {
         return dropped(text);
     }
-    let mut finder = Finder::new(masker, tokens);
+    let mut finder = Finder::new(masker);
     finder.find(text);
     if finder.pieces.is_empty() {
         return Masked { text: text.to_owned(), spans: Vec::new() };
@@ -288,7 +288,6 @@ fn dropped(text: &str) -> Masked {
 /// Looks through texts; keeps its memory from one to the next.
 struct Finder<'m> {
     masker: &'m Masker,
-    tokens: &'m dyn Tokens,
     notes: Notes,
     found: Vec<Candidate>,
     taken: Vec<bool>,
@@ -297,10 +296,9 @@ struct Finder<'m> {
 }
 
 impl<'m> Finder<'m> {
-    fn new(masker: &'m Masker, tokens: &'m dyn Tokens) -> Finder<'m> {
+    fn new(masker: &'m Masker) -> Finder<'m> {
         Finder {
             masker,
-            tokens,
             notes: Notes::default(),
             found: Vec::new(),
             taken: Vec::new(),
@@ -351,7 +349,7 @@ impl<'m> Finder<'m> {
                 continue;
             }
             let value = &folded.bytes[candidate.start..candidate.end];
-            let mut instead = instead(self.masker, self.tokens, candidate.kind, strategy, value);
+            let mut instead = instead(self.masker, candidate.kind, strategy, value);
             let mut start = segment.start + folded.start(part, candidate.start);
             let mut end = segment.start + folded.end(part, candidate.end);
             if segment.number {
@@ -377,19 +375,13 @@ impl<'m> Finder<'m> {
 
 /// What stands for a value. ASCII without quotes, backslashes and separators of tables (but for
 /// letters of a domain): it fits into any document.
-fn instead(
-    masker: &Masker,
-    tokens: &dyn Tokens,
-    kind: Kind,
-    strategy: MaskStrategy,
-    value: &[u8],
-) -> String {
+fn instead(masker: &Masker, kind: Kind, strategy: MaskStrategy, value: &[u8]) -> String {
     let name = masker.policy().name(kind);
     match strategy {
         MaskStrategy::Drop => String::new(),
         MaskStrategy::Partial if !matches!(kind, Kind::Own(_)) => partly(kind, value),
         MaskStrategy::Token => {
-            let token = tokens.token(name, &policy::canonical(kind, value));
+            let token = masker.token(name, &policy::canonical(kind, value));
             // A token of other letters could be found again, or end a field.
             let token = token.filter(|t| t.bytes().all(|b| b.is_ascii_lowercase()));
             token.map_or_else(|| format!("[{name}]"), |token| format!("[{name}:{token}]"))
@@ -643,6 +635,7 @@ mod tests {
     }
 
     /// A stand-in for the secrets door: letters that depend on the value.
+    #[derive(Debug)]
     struct Letters;
 
     impl Tokens for Letters {
@@ -657,6 +650,11 @@ mod tests {
 
     fn policy(settings: &MaskingPolicy) -> Masker {
         Arc::new(Policy::new(settings, "").unwrap()).at(Place::default())
+    }
+
+    fn policy_with_tokens(settings: &MaskingPolicy) -> Masker {
+        let policy = Policy::new(settings, "").unwrap().with_tokens(Arc::new(Letters));
+        Arc::new(policy).at(Place::default())
     }
 
     const STRATEGIES: [MaskStrategy; 5] = [
@@ -679,15 +677,15 @@ mod tests {
             (MaskStrategy::Token, "call [PHONE], pay with [CREDIT_CARD]"),
         ] {
             let masker = policy(&MaskingPolicy { strategy, ..MaskingPolicy::default() });
-            assert_eq!(masker.mask(text, &NoTokens).text, masked);
+            assert_eq!(masker.mask(text).text, masked);
         }
     }
 
     #[test]
     fn one_value_has_one_token_however_it_is_written() {
         let strategy = MaskStrategy::Token;
-        let masker = policy(&MaskingPolicy { strategy, ..MaskingPolicy::default() });
-        let token = |text: &str| masker.mask(text, &Letters).text;
+        let masker = policy_with_tokens(&MaskingPolicy { strategy, ..MaskingPolicy::default() });
+        let token = |text: &str| masker.mask(text).text;
         let one = token("(415) 555-0132");
         assert!(one.starts_with("[PHONE:") && one.len() == "[PHONE:]".len() + 16, "{one}");
         assert_eq!(token("+14155550132"), one);
@@ -727,7 +725,7 @@ mod tests {
         };
         let policy = Arc::new(Policy::new(&settings, "").unwrap());
         let text = "B-12345 of blue falcon is ann@example.com";
-        let at = |place| policy.at(place).mask(text, &NoTokens).text;
+        let at = |place| policy.at(place).mask(text).text;
         assert_eq!(at(Place::default()), "[BADGE] of [PROJECT] is [EMAIL]");
         let to = Some(firn_model::Side::External);
         let field = Place { field: Some("caller.mail"), to, sink: Some(Sink::Field) };
@@ -790,15 +788,15 @@ mod tests {
                 sinks: Vec::new(),
                 strategy: STRATEGIES[other],
             };
-            let masker = policy(&MaskingPolicy {
+            let masker = policy_with_tokens(&MaskingPolicy {
                 strategy: STRATEGIES[which],
                 rules: vec![rule],
                 patterns: vec![MaskPattern { name: "BADGE".to_owned(), pattern: "[0-9]{2}a".to_owned() }],
                 words: Vec::new(),
             });
-            let once = masker.mask(&text, &Letters).text;
+            let once = masker.mask(&text).text;
             prop_assert!(!once.contains(DROPPED), "{once}");
-            prop_assert_eq!(&masker.mask(&once, &Letters).text, &once);
+            prop_assert_eq!(&masker.mask(&once).text, &once);
         }
 
         #[test]

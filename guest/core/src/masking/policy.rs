@@ -16,7 +16,7 @@ const LONGEST: usize = 2_000;
 const COMPILED: usize = 1 << 16;
 
 /// Makes tokens of values. It holds the tenant's key; masking never sees it.
-pub trait Tokens {
+pub trait Tokens: std::fmt::Debug + Send + Sync {
     /// The token of a canonical value of a type: the same for the same, and another for another
     /// tenant. Nothing if there is no key: the value is then redacted.
     fn token(&self, kind: &str, canonical: &str) -> Option<String>;
@@ -44,10 +44,17 @@ pub struct Place<'a> {
 }
 
 /// A tenant's policy, checked.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     settings: MaskingPolicy,
     own: Vec<Own>,
+    tokens: Arc<dyn Tokens>,
+}
+
+impl Default for Policy {
+    fn default() -> Policy {
+        Policy { settings: MaskingPolicy::default(), own: Vec::new(), tokens: Arc::new(NoTokens) }
+    }
 }
 
 impl PartialEq for Policy {
@@ -146,7 +153,16 @@ impl Policy {
                 }
             }
         }
-        if faults.is_empty() { Ok(Policy { settings: settings.clone(), own }) } else { Err(faults) }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        Ok(Policy { settings: settings.clone(), own, ..Policy::default() })
+    }
+
+    /// The policy with what makes its tokens. Without it, what should become one is redacted.
+    #[must_use]
+    pub fn with_tokens(self, tokens: Arc<dyn Tokens>) -> Policy {
+        Policy { tokens, ..self }
     }
 
     /// What is done in one place.
@@ -206,8 +222,12 @@ impl Default for Masker {
 impl Masker {
     /// Masks a text.
     #[must_use]
-    pub fn mask(&self, text: &str, tokens: &dyn Tokens) -> Masked {
-        mask_with(text, self, tokens)
+    pub fn mask(&self, text: &str) -> Masked {
+        mask_with(text, self)
+    }
+
+    pub(super) fn token(&self, kind: &str, canonical: &str) -> Option<String> {
+        self.policy.tokens.token(kind, canonical)
     }
 
     /// The policy that it is of.

@@ -269,12 +269,9 @@ impl Planner<'_> {
         if let (Side::Platform, Some(chosen)) = (side, &want.chosen) {
             return Ok(mapping::Columns { shape: chosen.clone(), with: BTreeMap::new() });
         }
-        // What ServiceNow itself gave the platform can be given anew, whatever its form.
         let base = self.link.fields.get(&want.field.name).and_then(|s| s.base.as_ref());
-        let given = base.and_then(|b| mapping::to_platform(&want.field, &b.external).ok());
-        if side == Side::Platform
-            && given.as_ref() != present
-            && present.is_some_and(|shape| mapping::loses_on_the_way_out(&want.field, shape))
+        if let (Some(base), Some(present)) = (base, present)
+            && mapping::is_original(&want.field, side, base, present)
         {
             return Err(Untranslatable::Lossy);
         }

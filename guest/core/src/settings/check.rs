@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use firn_model::{
     Attribute, ChoicePair, Direction, Fault, FieldName, FieldSettings, Guard, Integration, Kind,
-    Level, MaskStrategy, OffOwner, Owner, Permit, Precision, Settings, Side, Sink, TableName,
-    TextFormat, Value,
+    Level, MaskStrategy, OffOwner, Owner, Permit, Precision, Settings, Sink, TableName, TextFormat,
+    Value,
 };
 use serde_json::Value as Json;
 
 use super::document::{decode_field, merge_patch};
-use super::{FieldMapping, Gate, Mapping, Masks, Rules, TicketRules, Zone};
+use super::{BothWays, FieldMapping, Gate, Mapping, Masks, Rules, TicketRules, Zone};
 use crate::expression::{Condition, Template};
 use crate::mapping::{self, attribute};
-use crate::masking::{Masker, Place, Policy, is_path};
+use crate::masking::{Policy, Tokens, is_path};
 
 /// Columns that belong to the instance or to Firn itself.
 const RESERVED: &[(&str, &str)] = &[
@@ -98,11 +98,10 @@ impl Checker {
         }
     }
 
-    /// How a field's text is masked on its way to ServiceNow.
-    fn mask(&self, name: &FieldName, field: &FieldSettings) -> Option<Masker> {
-        let to = Some(Side::External);
-        let place = Place { field: Some(name.as_str()), to, sink: Some(Sink::Field) };
-        field.mask.unwrap_or(true).then(|| self.policy.at(place))
+    /// How a field's text is masked on its way.
+    fn mask(&self, name: &FieldName, field: &FieldSettings) -> Option<BothWays> {
+        let both = || BothWays::new(&self.policy, Some(name.as_str()), Sink::Field);
+        field.mask.unwrap_or(true).then(both)
     }
 
     /// Names that can never be there.
@@ -120,13 +119,16 @@ impl Checker {
     }
 }
 
-pub(super) fn check(integration: Integration) -> (Option<Rules>, Vec<Fault>) {
+pub(super) fn check(
+    integration: Integration,
+    tokens: Arc<dyn Tokens>,
+) -> (Option<Rules>, Vec<Fault>) {
     let settings = &integration.settings;
     let (policy, faults) = match Policy::new(&settings.masking, "masking.") {
         Ok(policy) => (policy, Vec::new()),
         Err(faults) => (Policy::default(), faults),
     };
-    let mut checker = Checker { faults, policy: Arc::new(policy) };
+    let mut checker = Checker { faults, policy: Arc::new(policy.with_tokens(tokens)) };
     masking(&mut checker, settings);
     numbers(&mut checker, settings);
     addresses(&mut checker, &integration);
@@ -625,7 +627,8 @@ fn template(
             mask: checker.mask(field_name, field),
         })
     } else {
-        Some(Mapping::ToPlatform { attribute, inputs, template })
+        let mask = checker.mask(field_name, field);
+        Some(Mapping::ToPlatform { attribute, inputs, template, mask })
     }
 }
 

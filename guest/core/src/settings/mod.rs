@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::expression::{Condition, Template};
 use crate::mapping;
-use crate::masking::{Masker, NoTokens, Place, Policy};
+use crate::masking::{Masker, NoTokens, Place, Policy, Tokens};
 
 pub use document::{Applied, apply, masking, overlay};
 
@@ -57,8 +57,8 @@ pub enum Mapping {
         column: Attribute,
         /// Its length in characters.
         max: usize,
-        /// How personal data is masked on the way out; nothing if it is not.
-        mask: Option<Masker>,
+        /// How personal data is masked on its way; nothing if it is not.
+        mask: Option<BothWays>,
         /// How the platform writes it.
         platform_format: TextFormat,
         /// How ServiceNow writes it.
@@ -114,8 +114,8 @@ pub enum Mapping {
         template: Template,
         /// The column's length in characters.
         max: usize,
-        /// How personal data is masked on the way out; nothing if it is not.
-        mask: Option<Masker>,
+        /// How personal data is masked on its way; nothing if it is not.
+        mask: Option<BothWays>,
     },
     /// An attribute made of several of ServiceNow's columns. One way.
     ToPlatform {
@@ -125,6 +125,8 @@ pub enum Mapping {
         inputs: BTreeSet<Attribute>,
         /// The template over `ticket`.
         template: Template,
+        /// How personal data is masked on its way; nothing if it is not.
+        mask: Option<BothWays>,
     },
 }
 
@@ -145,19 +147,39 @@ struct TicketRules {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Masks {
     policy: Arc<Policy>,
+    comments: BothWays,
+    shown: Masker,
+}
+
+/// How a text is masked on its way, by the side that it leaves for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BothWays {
     to_platform: Masker,
     to_external: Masker,
-    shown: Masker,
+}
+
+impl BothWays {
+    pub(crate) fn new(policy: &Arc<Policy>, field: Option<&str>, sink: Sink) -> BothWays {
+        let to = |side| policy.at(Place { field, to: Some(side), sink: Some(sink) });
+        BothWays { to_platform: to(Side::Platform), to_external: to(Side::External) }
+    }
+
+    /// A text as it leaves for a side.
+    #[must_use]
+    pub fn mask(&self, to: Side, text: &str) -> String {
+        let masker = match to {
+            Side::Platform => &self.to_platform,
+            Side::External => &self.to_external,
+        };
+        masker.mask(text).text
+    }
 }
 
 impl Masks {
     fn new(policy: &Arc<Policy>) -> Masks {
-        let comment =
-            |to| policy.at(Place { field: None, to: Some(to), sink: Some(Sink::Comment) });
         Masks {
             policy: Arc::clone(policy),
-            to_platform: comment(Side::Platform),
-            to_external: comment(Side::External),
+            comments: BothWays::new(policy, None, Sink::Comment),
             shown: policy.at(Place { sink: Some(Sink::Audit), ..Place::default() }),
         }
     }
@@ -165,11 +187,7 @@ impl Masks {
     /// A comment or work note as it leaves for a side.
     #[must_use]
     pub fn comment(&self, to: Side, text: &str) -> String {
-        let masker = match to {
-            Side::Platform => &self.to_platform,
-            Side::External => &self.to_external,
-        };
-        masker.mask(text, &NoTokens).text
+        self.comments.mask(to, text)
     }
 
     /// A column of a new ticket.
@@ -177,14 +195,14 @@ impl Masks {
     pub fn draft(&self, column: &str, text: &str) -> String {
         let to = Some(Side::External);
         let place = Place { field: Some(column), to, sink: Some(Sink::Field) };
-        self.policy.at(place).mask(text, &NoTokens).text
+        self.policy.at(place).mask(text).text
     }
 
     /// A text as it may be kept and shown; also where Markdown's escapes stand between its digits.
     #[must_use]
     pub fn shown(&self, text: &str) -> String {
         if !text.contains('\\') {
-            return self.shown.mask(text, &NoTokens).text;
+            return self.shown.mask(text).text;
         }
         let mut bare = String::with_capacity(text.len());
         let mut chars = text.chars().peekable();
@@ -194,8 +212,8 @@ impl Masks {
                 bare.push(c);
             }
         }
-        let masked = self.shown.mask(&bare, &NoTokens);
-        if masked.spans.is_empty() { self.shown.mask(text, &NoTokens).text } else { masked.text }
+        let masked = self.shown.mask(&bare);
+        if masked.spans.is_empty() { self.shown.mask(text).text } else { masked.text }
     }
 }
 
@@ -374,12 +392,23 @@ impl Rules {
 /// # Errors
 /// Every fault at once, each with where it is and what to do; no warnings.
 pub fn compile(integration: Integration) -> Result<Rules, Vec<Fault>> {
-    let (rules, faults) = check(integration);
+    compile_with(integration, Arc::new(NoTokens))
+}
+
+/// Checks settings whose masking may make tokens.
+///
+/// # Errors
+/// Every fault at once, each with where it is and what to do; no warnings.
+pub fn compile_with(
+    integration: Integration,
+    tokens: Arc<dyn Tokens>,
+) -> Result<Rules, Vec<Fault>> {
+    let (rules, faults) = check::check(integration, tokens);
     rules.ok_or_else(|| faults.into_iter().filter(|f| f.level == Level::Error).collect())
 }
 
 /// Checks settings and gives all faults, warnings too. Without an error among them there are rules.
 #[must_use]
 pub fn check(integration: Integration) -> (Option<Rules>, Vec<Fault>) {
-    check::check(integration)
+    check::check(integration, Arc::new(NoTokens))
 }

@@ -18,7 +18,8 @@ fn pair(name: &str, value: impl Into<String>) -> (String, String) {
 }
 
 /// What tells a ticket that is looked for from others. All of it is on `task`.
-const FOUND: &str = "sys_id,sys_class_name,number,active,sys_created_by,sys_updated_by";
+const FOUND: &str =
+    "sys_id,sys_class_name,number,active,sys_created_by,sys_updated_by,sys_mod_count";
 
 /// Raw values, no links, and only the columns that are wanted.
 fn shape(rules: &Rules, table: &TableName) -> Vec<(String, String)> {
@@ -213,6 +214,7 @@ fn found(rules: &Rules, link: &Link, row: &Json) -> Option<Found> {
             table: class.unwrap_or_else(|| link.table.clone()),
             sys_id: SysId::new(text("sys_id")?).ok()?,
             number: text("number").map(str::to_owned),
+            changes: text("sys_mod_count").and_then(|n| n.parse().ok()),
         },
         // Not shown: it may be open.
         active: text("active") != Some("false"),

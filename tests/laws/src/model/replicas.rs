@@ -10,9 +10,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use firn_core::settings;
-use firn_driver::{Clock, Engine, Http, Log, Scheme, Secrets, Signature, Storage};
+use firn_driver::{
+    Clock, Engine, Http, Log, NoTokens, Scheme, Secrets, Signature, Storage, Tokens,
+};
 use firn_model::{
     Answer, AnswerBody, Change, CommitError, Event, Expect, Finding, FindingKind, HttpRequest,
     Inbound, InboundKind, Integration, IntegrationId, Intent, Key, Link, Method, Millis, Operation,
@@ -149,6 +152,9 @@ impl Secrets for Doors {
         _: &[String],
     ) -> Signature {
         Signature::Valid
+    }
+    fn tokens(&self, _: &TenantId) -> Arc<dyn Tokens> {
+        Arc::new(NoTokens)
     }
 }
 impl Log for Doors {

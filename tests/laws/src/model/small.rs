@@ -324,6 +324,7 @@ impl Small {
                             table: mapping::incident(),
                             sys_id: SysId::new(ticket.id).ok()?,
                             number: ticket.number,
+                            changes: None,
                         },
                         active: true,
                         ours: true,

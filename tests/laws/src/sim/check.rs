@@ -1,16 +1,17 @@
 //! The four properties, on a world at rest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use firn_core::settings::{Rules, compile};
-use firn_core::{mapping, masking, plan};
+use firn_core::settings::{Rules, compile_with};
+use firn_core::{mapping, plan};
 use firn_model::{
     Attribute, Audit, Ended, Finding, FindingKind, JournalText, Link, Mirror, Role, Shape, Side,
     Tombstone, Value, Why,
 };
 
 use super::servicenow::US;
-use super::world::{Violation, World};
+use super::world::{SimTokens, Violation, World};
 
 pub(crate) fn check(world: &mut World) -> Result<(), Violation> {
     world.tenants_apart()?;
@@ -28,7 +29,9 @@ pub(crate) fn check(world: &mut World) -> Result<(), Violation> {
 }
 
 fn check_site(world: &mut World) -> Result<(), Violation> {
-    let rules = compile(world.site().integration.clone())
+    let integration = world.site().integration.clone();
+    let tokens = Arc::new(SimTokens(integration.tenant.clone()));
+    let rules = compile_with(integration, tokens)
         .map_err(|faults| world.violation(format!("settings: {faults:?}")))?;
     let audit: Vec<Audit> = world.rows("audit");
     let findings: Vec<Finding> = world.rows("finding");
@@ -37,8 +40,8 @@ fn check_site(world: &mut World) -> Result<(), Violation> {
         pair(world, &rules, &findings, &record)?;
     }
     one_open_ticket_per_key(world, &findings)?;
-    tickets(world)?;
-    keeps(world, &audit, &findings)?;
+    tickets(world, &rules)?;
+    keeps(world, &rules, &audit, &findings)?;
     explains(world, &rules, &audit)
 }
 
@@ -47,7 +50,16 @@ fn check_site(world: &mut World) -> Result<(), Violation> {
 fn one_open_ticket_per_key(world: &World, findings: &[Finding]) -> Result<(), Violation> {
     let told = findings.iter().any(|f| f.kind == FindingKind::DuplicateTicket);
     let mut keys: BTreeMap<&String, Vec<&super::servicenow::Ticket>> = BTreeMap::new();
-    for ticket in world.site().servicenow.tickets.values() {
+    let links: Vec<Link> = world.rows("link");
+    for (id, ticket) in &world.site().servicenow.tickets {
+        // A person attached it to another record.
+        let held = links.iter().any(|link| {
+            link.external.as_ref().is_some_and(|e| e.sys_id.as_str() == id)
+                && link.platform_id.as_str() != ticket.columns["correlation_id"]
+        });
+        if held && told {
+            continue;
+        }
         keys.entry(&ticket.columns["correlation_id"]).or_default().push(ticket);
     }
     for (key, tickets) in keys {
@@ -194,13 +206,13 @@ fn is_a_note_of_ours(text: &str) -> bool {
     text.starts_with("Duplicate of ")
 }
 
-fn said_on_record(world: &World, record: &str) -> Said {
+fn said_on_record(world: &World, rules: &Rules, record: &str) -> Said {
     let mut said = Said::new();
     let Some(record) = world.site().platform.records.get(record) else { return said };
     for comment in record.comments.iter().filter(|c| !is_a_note_of_ours(&c.text)) {
         let public = comment.visibility == "public";
         let text = match comment.by_user {
-            true => masking::mask(&comment.text).text,
+            true => rules.masks().comment(Side::External, &comment.text),
             false => comment.text.clone(),
         };
         said.entry((public, text)).or_default()[usize::from(!comment.by_user)] += 1;
@@ -208,7 +220,7 @@ fn said_on_record(world: &World, record: &str) -> Said {
     said
 }
 
-fn said_on_ticket(world: &World, ticket: &str) -> Said {
+fn said_on_ticket(world: &World, rules: &Rules, ticket: &str) -> Said {
     let mut said = Said::new();
     let rows = &world.site().servicenow.journal;
     for row in rows.iter().filter(|r| r.ticket == ticket && !is_a_note_of_ours(&r.value)) {
@@ -218,7 +230,7 @@ fn said_on_ticket(world: &World, ticket: &str) -> Said {
         let text = match (ours, bare) {
             (true, Some((_, text))) => text.to_owned(),
             (true, None) => row.value.clone(),
-            (false, _) => masking::mask(&row.value).text,
+            (false, _) => rules.masks().comment(Side::Platform, &row.value),
         };
         said.entry((row.element == "comments", text)).or_default()[usize::from(ours)] += 1;
     }
@@ -249,7 +261,8 @@ fn said_here(
     if world.site().servicenow.quirks.journal_hidden || world.site().torn.contains(record) {
         return Ok(());
     }
-    let (here, there) = (said_on_record(world, record), said_on_ticket(world, ticket));
+    let (here, there) =
+        (said_on_record(world, rules, record), said_on_ticket(world, rules, ticket));
     let keys: BTreeSet<_> = here.keys().chain(there.keys()).cloned().collect();
     for key in keys {
         let [_, mirrored] = here.get(&key).copied().unwrap_or_default();
@@ -265,7 +278,7 @@ fn said_here(
 }
 
 /// Every entry of the records' users is on their ticket exactly once, whichever record it comes from.
-fn tickets(world: &World) -> Result<(), Violation> {
+fn tickets(world: &World, rules: &Rules) -> Result<(), Violation> {
     if world.site().servicenow.quirks.journal_hidden {
         return Ok(());
     }
@@ -290,11 +303,11 @@ fn tickets(world: &World) -> Result<(), Violation> {
         }
         let mut written: BTreeMap<(bool, String), i64> = BTreeMap::new();
         for link in on_it {
-            for (key, [by_users, _]) in said_on_record(world, link.platform_id.as_str()) {
+            for (key, [by_users, _]) in said_on_record(world, rules, link.platform_id.as_str()) {
                 *written.entry(key).or_default() += by_users;
             }
         }
-        let there = said_on_ticket(world, ticket);
+        let there = said_on_ticket(world, rules, ticket);
         let keys: BTreeSet<_> = written.keys().chain(there.keys()).cloned().collect();
         for key in keys {
             let written = written.get(&key).copied().unwrap_or_default();
@@ -311,12 +324,18 @@ fn tickets(world: &World) -> Result<(), Violation> {
 
 /// A value of a user that a write of ours replaced is in an audit line as what stood there, or a
 /// finding tells of it.
-fn keeps(world: &World, audit: &[Audit], findings: &[Finding]) -> Result<(), Violation> {
-    let masked = |value: &str| masking::mask(value).text;
+fn keeps(
+    world: &World,
+    rules: &Rules,
+    audit: &[Audit],
+    findings: &[Finding],
+) -> Result<(), Violation> {
+    let masked = |value: &str| rules.masks().shown(value);
+    // Without a field it is about a ticket that was closed as a duplicate.
     let told = |field: &str| {
         findings.iter().any(|f| {
             f.kind == FindingKind::OverwrittenUnseen
-                && f.field.as_ref().is_some_and(|n| n.as_str() == field)
+                && f.field.as_ref().is_none_or(|n| n.as_str() == field)
         })
     };
     let recorded = |side: Side, field: &str, attribute: &str, value: &str| {

@@ -6,14 +6,15 @@ mod people;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use firn_core::{identity, preset};
-use firn_driver::{Clock, Engine, Http, Log, Scheme, Secrets, Signature, Storage};
+use firn_driver::{Clock, Engine, Http, Log, Scheme, Secrets, Signature, Storage, Tokens};
 use firn_model::{
     Answer, AnswerBody, Change, CommitError, Configure, CorrelationMode, Event, HttpRequest,
-    HttpResponse, Inbound, InboundKind, Integration, IntegrationId, Key, Link, Method, Millis,
-    OffOwner, Operation, Owner, PlatformContract, PlatformId, Preset, Remote, Report, Row,
-    Strategy, TableName, TenantId, TicketType,
+    HttpResponse, Inbound, InboundKind, Integration, IntegrationId, Key, Link, MaskStrategy,
+    Method, Millis, OffOwner, Operation, Owner, PlatformContract, PlatformId, Preset, Remote,
+    Report, Row, Strategy, TableName, TenantId, TicketType,
 };
 use firn_storage::{Memory, Store};
 
@@ -124,6 +125,20 @@ impl Secrets for Doors {
     ) -> Signature {
         if signatures == ["good"] { Signature::Valid } else { Signature::Invalid }
     }
+    fn tokens(&self, tenant: &TenantId) -> Arc<dyn Tokens> {
+        Arc::new(SimTokens(tenant.clone()))
+    }
+}
+
+/// Stable, of its tenant, and not to be mistaken for the value.
+#[derive(Debug)]
+pub(super) struct SimTokens(pub(super) TenantId);
+
+impl Tokens for SimTokens {
+    fn token(&self, kind: &str, canonical: &str) -> Option<String> {
+        let digest = firn_core::identity::digest(&[self.0.as_str(), kind, canonical]);
+        Some(digest.bytes().map(|b| char::from(b'a' + b % 16)).take(16).collect())
+    }
 }
 impl Log for Doors {
     fn line(&self, _: &str) {}
@@ -205,6 +220,10 @@ impl World {
             0 => sites.push(site(&mut rng, 1, "acme")),
             1 => sites.push(site(&mut rng, 1, "globex")),
             _ => {}
+        }
+        // One seed in eight has tokens stand for masked values.
+        for site in sites.iter_mut().filter(|_| seed % 8 == 7) {
+            site.integration.settings.masking.strategy = MaskStrategy::Token;
         }
         World {
             seed,
