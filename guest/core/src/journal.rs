@@ -76,7 +76,7 @@ fn claimed_late(rules: &Rules, link: &mut Link, seen: &EntrySeen) -> bool {
     let ours = link.entries.iter().position(|entry| {
         entry.origin.side() == Side::Platform
             && entry.mirror == Mirror::Mirrored(None)
-            && outgoing(rules, link, entry).says_the_same(&seen.text)
+            && outgoing(rules, link, entry).0.says_the_same(&seen.text)
     });
     match ours.and_then(|i| link.entries.get_mut(i)) {
         Some(entry) => {
@@ -123,14 +123,15 @@ fn before_the_link(link: &Link, at: Millis) -> bool {
 
 /// An entry's text as it leaves: plain for ServiceNow, masked, audience unchanged. All entries that
 /// Firn writes to ServiceNow come from one user, so that one from before the link says in its first
-/// line who wrote it and when.
+/// line who wrote it and when. With it why the settings' template could not be rendered, if so: the
+/// entry then leaves without what the template adds.
 #[must_use]
-pub fn outgoing(rules: &Rules, link: &Link, entry: &Entry) -> JournalText {
+pub fn outgoing(rules: &Rules, link: &Link, entry: &Entry) -> (JournalText, Option<String>) {
     let policy = &rules.settings().journal;
     if entry.origin.side() == Side::External {
         // Masked first: what is escaped for Markdown hides from the masker.
         let text = rules.masks().comment(Side::Platform, entry.text.text());
-        return entry.text.with_text(format::write(policy.platform_format, &text));
+        return (entry.text.with_text(format::write(policy.platform_format, &text)), None);
     }
     let plain = match entry.origin {
         EntryOrigin::Platform(_) => format::read(policy.platform_format, entry.text.text()),
@@ -138,6 +139,7 @@ pub fn outgoing(rules: &Rules, link: &Link, entry: &Entry) -> JournalText {
     };
     let at = servicenow_text(entry.at);
     let template = rules.journal_template().filter(|_| entry.origin.is_of_a_person());
+    let mut unrendered = None;
     let text = match template {
         Some(template) => {
             let context = BTreeMap::from([
@@ -145,7 +147,10 @@ pub fn outgoing(rules: &Rules, link: &Link, entry: &Entry) -> JournalText {
                 ("author", &entry.author),
                 ("at", at.as_str()),
             ]);
-            template.render(&context).unwrap_or_else(|_| plain.clone())
+            template.render(&context).unwrap_or_else(|why| {
+                unrendered = Some(why);
+                plain.clone()
+            })
         }
         None if entry.origin.is_of_a_person() && before_the_link(link, entry.at) => {
             format!("{} UTC, {}:\n{plain}", at, entry.author)
@@ -153,7 +158,7 @@ pub fn outgoing(rules: &Rules, link: &Link, entry: &Entry) -> JournalText {
         None => plain,
     };
     let text = format::journal_safe(&text);
-    entry.text.with_text(rules.masks().comment(Side::External, &text))
+    (entry.text.with_text(rules.masks().comment(Side::External, &text)), unrendered)
 }
 
 /// The next entry to write to a side: the oldest that is pending and not held back because it may
@@ -434,13 +439,13 @@ mod tests {
     fn entries_leave_masked_and_as_text() {
         let rules = rules();
         let link = link_with(&[said("c1", comment("call +15550199888 [code]x[/code]"))]);
-        let text = outgoing(&rules, &link, &link.entries[0]);
+        let text = outgoing(&rules, &link, &link.entries[0]).0;
         assert_eq!(text.text(), "call ***-***-9888 (code)x(/code)");
         assert_eq!(sample::rules(Preset::Incidents).settings().journal.template, None);
         // From ServiceNow nothing is rewritten but masked.
         let link = link_with(&[row(1, comment("[code]x[/code] a@b.example"), "ann", 1)]);
         assert_eq!(
-            outgoing(&rules, &link, &link.entries[0]).text(),
+            outgoing(&rules, &link, &link.entries[0]).0.text(),
             "[code]x[/code] ***@b.example"
         );
     }

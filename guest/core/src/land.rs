@@ -378,7 +378,9 @@ impl Landing<'_> {
             .map(|f| f.ticket.number.as_deref().unwrap_or(f.ticket.sys_id.as_str()))
             .collect();
         let fate = match self.link.twins.len() == open.len() {
-            true => "closed with a work note that names the other",
+            true => {
+                "closed with a work note that names the other, unless another record is paired with it"
+            }
             false => "to be looked at by a person: close or merge what is too much",
         };
         let text = format!(

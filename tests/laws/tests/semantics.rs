@@ -1214,3 +1214,15 @@ fn the_same_value_has_the_same_token() {
     let audit = serde_json::to_string(&world.audit()).unwrap();
     assert!(audit.contains(&title) && !audit.contains("555"), "{audit}");
 }
+
+/// A template that fails on one entry loses no entry, and somebody is told.
+#[test]
+fn a_template_that_cannot_be_rendered_is_told_and_the_entry_goes_without_it() {
+    let mut world =
+        incidents(json!({ "journal": { "template": "{{ author | int }}: {{ text }}" } }));
+    world.platform_edits("A", &[]);
+    world.platform_says("A", "hello", "public");
+    assert_eq!(world.mirrored_to_servicenow(&world.ticket_of("A"))[0].1, "hello");
+    let told = world.findings(FindingKind::TemplateFailed);
+    assert!(told[0].text.contains("journal.template"), "{}", told[0].text);
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use firn_model::{
     Audit, Ended, Exchange, ExchangeKind, Expectation, FindingKind, Flight, Mirror, ParkedWhy,
     Phase, Search, Shape, Side, Step, Tombstone, Translated, Value, Verb, Why, Write, Written,
+    servicenow_text,
 };
 
 use super::settle::park;
@@ -343,7 +344,14 @@ impl Planner<'_> {
             _ => Why::Mirrored,
         };
         let reasons = vec![Written { field: None, from: None, to: None, why }];
-        let text = journal::outgoing(self.rules, &self.link, &entry);
+        let (text, unrendered) = journal::outgoing(self.rules, &self.link, &entry);
+        if let Some(why) = unrendered {
+            let text = format!(
+                "journal.template cannot be rendered for an entry of {}: {why}; it was written without it",
+                servicenow_text(entry.at)
+            );
+            self.find(FindingKind::TemplateFailed, None, text);
+        }
         let verb = Verb::Append { entry: entry.origin, text, before: Vec::new() };
         Some(self.fly(side, verb, Expectation::default(), reasons))
     }
