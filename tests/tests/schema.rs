@@ -31,8 +31,17 @@ fn generated() -> Json {
         serde_json::to_value(schemars::schema_for!(firn_model::PlatformContract)).unwrap();
     schema["properties"]["credentials"] = json!({ "type": "object", "additionalProperties": false,
         "description": "How Firn signs in. Secrets may be given as env:NAME, file:PATH or exec:COMMAND.",
-        "properties": { "username": { "type": "string" }, "password": { "type": "string" }, "client_id": { "type": "string" },
-            "client_secret": { "type": "string" }, "admin_username": { "type": "string" }, "admin_password": { "type": "string" } } });
+        "properties": {
+            "grant": { "enum": ["basic", "password", "client-credentials", "jwt-bearer", "authorization-code"],
+                "description": "How; told by the rest, but for authorization-code." },
+            "username": { "type": "string" }, "password": { "type": "string" },
+            "client_id": { "type": "string" }, "client_secret": { "type": "string" },
+            "subject": { "type": "string", "description": "jwt-bearer: whom the assertion stands for." },
+            "private_key": { "type": "string", "description": "jwt-bearer: the private key, RSA or EC in PEM." },
+            "key_id": { "type": "string", "description": "jwt-bearer: the name that the instance knows the key by." },
+            "refresh_token_ends": { "type": "string", "format": "date",
+                "description": "authorization-code: when consent is needed again; in 100 days if not given." },
+            "admin_username": { "type": "string" }, "admin_password": { "type": "string" } } });
     schema.as_object_mut().unwrap().remove("required");
     for part in ["journal", "correlation", "webhook", "filters", "lifecycle"] {
         // A part may be said in part.
@@ -60,7 +69,7 @@ fn the_published_schema_is_what_the_code_reads() {
 fn every_example_is_sound() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples");
     let validator = jsonschema::validator_for(&generated()).unwrap();
-    let mut core = firn_runtime::Core::new().unwrap();
+    let mut core = firn_runtime::Core::new(None).unwrap();
     let mut seen = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

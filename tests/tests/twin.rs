@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
@@ -79,6 +80,9 @@ impl firn_driver::Secrets for Scripted {
         Arc::new(HostTokens(tenant.as_str().to_owned()))
     }
 }
+
+/// Compiled once for all tests.
+const CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/components");
 
 /// Stands for the host's HMAC, on both sides of the twin.
 fn token(tenant: &str, kind: &str, canonical: &str) -> String {
@@ -300,7 +304,7 @@ fn native_driver_and_component_leave_the_same_behind() {
         inbound(3, InboundKind::Escalation, r#"{"callId":"call-1","escalationReason":"X"}"#),
         inbound(4, InboundKind::Escalation, r#"{"callId":"${call.id}","escalationReason":"X"}"#),
     ];
-    let runtime = firn_runtime::Runtime::new(None).unwrap();
+    let runtime = firn_runtime::Runtime::new(Some(Path::new(CACHE))).unwrap();
     let tokens = serde_json::json!({ "masking": { "strategy": "token" } });
     for (preset, settings, events) in [
         (Preset::Incidents, serde_json::Value::Null, story()),
@@ -384,7 +388,7 @@ fn native_core_and_core_component_give_the_same_answers() {
 fn a_trap_is_contained_to_its_event() {
     let doors = Scripted::default();
     let mine = doors.clone();
-    let runtime = firn_runtime::Runtime::new(None).unwrap();
+    let runtime = firn_runtime::Runtime::new(Some(Path::new(CACHE))).unwrap();
     let mut worker = runtime.worker(move || Box::new(mine.clone()));
     worker.handle(vec![configure(Preset::Genesys, serde_json::Value::Null)]);
     let poison = Key::new(&tenant(), &["link", "int-1", "poison"]);

@@ -145,7 +145,10 @@ impl Landing<'_> {
                 "the {} side does not accept our sign-in; check the credentials. Work waits and is tried once a minute",
                 self.side
             );
-            self.finding(FindingKind::SignInFailed, None, text);
+            // One for the integration, however many links wait.
+            let (integration, at) = (self.link.integration.clone(), self.now);
+            let (kind, link, field) = (FindingKind::SignInFailed, None, None);
+            self.effects.findings.push(Finding { kind, integration, link, field, text, at });
         }
     }
 

@@ -61,6 +61,9 @@ pub(crate) fn operate<D: Doors>(
         Operation::Reconcile { integration, mode } => {
             reconcile::start(session, request, tenant, integration, *mode, by)
         }
+        Operation::SignedIn { integration } => {
+            links::signed_in(session, request, tenant, integration)
+        }
         Operation::Resync { integration, link } => {
             links::resync(session, request, tenant, integration, link, by)
         }

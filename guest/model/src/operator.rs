@@ -167,6 +167,11 @@ pub enum Operation {
         /// Only look, or mend.
         mode: RunMode,
     },
+    /// Somebody gave other credentials or consented anew: what waits for a sign-in goes on at once.
+    SignedIn {
+        /// The integration.
+        integration: IntegrationId,
+    },
     /// Reads both sides of one link again.
     Resync {
         /// The integration.

@@ -117,6 +117,8 @@ pub enum FindingKind {
     RecordMissing,
     /// The sign-in is not accepted.
     SignInFailed,
+    /// What lets Firn sign in ends within days.
+    SignInEnds,
     /// A side was not reached again and again.
     Unreachable,
     /// A side made a transition that a guard forbids.

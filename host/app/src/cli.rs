@@ -118,6 +118,8 @@ enum Integration {
     Provision(One),
     /// Remove them.
     Unprovision(One),
+    /// Sign in with a browser: shows the address of the instance's consent page, and waits.
+    Connect(Connect),
     /// Show health: links, backlog, dead letters, conflicts.
     SyncStatus(One),
     /// List links.
@@ -174,6 +176,22 @@ struct Configure {
     /// Its secret.
     #[arg(long)]
     client_secret: Option<String>,
+    /// How to sign in, where it does not follow from the rest: basic, password, client-credentials,
+    /// jwt-bearer, authorization-code.
+    #[arg(long)]
+    grant: Option<String>,
+    /// For jwt-bearer: whom the assertion stands for.
+    #[arg(long)]
+    subject: Option<String>,
+    /// For jwt-bearer: the private key (PEM); better as file:PATH.
+    #[arg(long)]
+    private_key: Option<String>,
+    /// For jwt-bearer: the name that the instance knows the key by.
+    #[arg(long)]
+    key_id: Option<String>,
+    /// For authorization-code: the day on which the refresh token ends, if it is not in 100 days.
+    #[arg(long)]
+    refresh_token_ends: Option<String>,
     /// incidents, genesys, bot, neo or helpdesk.
     #[arg(long)]
     preset: Option<String>,
@@ -195,6 +213,15 @@ struct Configure {
 struct One {
     /// Id, slug or exact name.
     integration: String,
+}
+
+#[derive(Args)]
+struct Connect {
+    #[command(flatten)]
+    one: One,
+    /// Only print the address; do not try to open a browser.
+    #[arg(long)]
+    no_browser: bool,
 }
 
 #[derive(Args)]

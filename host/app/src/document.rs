@@ -12,12 +12,25 @@ use serde_json::{Map, Value as Json};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::api::Given;
+
 /// Keys that are the host's: whose it is, and secrets, which never enter the core.
 pub(crate) const HOST_KEYS: &[&str] =
     &["organization_id", "credentials", "callback_secret", "webhook_secret"];
 
-const CREDENTIALS: &[&str] =
-    &["username", "password", "client_id", "client_secret", "admin_username", "admin_password"];
+const CREDENTIALS: &[&str] = &[
+    "grant",
+    "username",
+    "password",
+    "client_id",
+    "client_secret",
+    "subject",
+    "private_key",
+    "key_id",
+    "refresh_token_ends",
+    "admin_username",
+    "admin_password",
+];
 
 /// A settings file, read.
 pub(crate) struct Document {
@@ -63,7 +76,8 @@ impl Document {
     /// # Errors
     /// When the core cannot be run.
     pub(crate) fn check(&self) -> Result<Vec<Fault>> {
-        let mut faults = Core::new()?.check(&self.for_core().to_string())?;
+        let mut faults =
+            Core::new(crate::cache().as_deref())?.check(&self.for_core().to_string())?;
         faults.extend(self.check_ours());
         Ok(faults)
     }
@@ -102,21 +116,22 @@ impl Document {
                 );
             }
         }
-        for (name, secret) in [
-            ("username", "password"),
-            ("client_id", "client_secret"),
-            ("admin_username", "admin_password"),
-        ] {
-            if credentials.contains_key(name) != credentials.contains_key(secret) {
-                error("credentials", format!("{name} and {secret} go together"), "give both");
+        let sound = faults.is_empty();
+        if sound {
+            let given = serde_json::from_value::<Given>(Json::Object(credentials.clone()));
+            let wrong = match given.map(Given::signs_in) {
+                Err(why) => Some(why.to_string()),
+                Ok(Err(why)) => Some(why),
+                Ok(Ok(_)) => None,
+            };
+            if let Some(why) = wrong {
+                faults.push(Fault {
+                    level: Level::Error,
+                    at: "credentials".to_owned(),
+                    text: "they sign nobody in".to_owned(),
+                    remedy: why,
+                });
             }
-        }
-        if !credentials.contains_key("username") && !credentials.contains_key("client_id") {
-            error(
-                "credentials",
-                "they sign nobody in".to_owned(),
-                "give username and password, or client_id and client_secret",
-            );
         }
         faults
     }

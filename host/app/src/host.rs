@@ -11,13 +11,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use firn_model::{
-    Answer, AnswerBody, Change, CommitError, Event, HttpRequest, Inbound, InboundKind, Integration,
-    IntegrationId, Key, LinkId, Millis, Notice, Operation, Problem, Reply, Report, Row, TenantId,
+    Answer, AnswerBody, Change, CommitError, Event, Expect, Finding, FindingKind, HttpRequest,
+    Inbound, InboundKind, Integration, IntegrationId, Key, LinkId, Millis, Notice, Operation,
+    Problem, Put, Reply, Report, Row, TenantId,
 };
-use firn_remote::{Addresses, Carrier, Provisioner, Secrets};
+use firn_remote::{
+    Addresses, Carrier, Consent, Credentials, Granted, Keeper, Provisioner, Secrets, SignInState,
+};
 use firn_runtime::{Doors, Runtime, Scheme, Signature, Worker};
 use firn_storage::{Sealer, Sqlite, Store};
 use serde::de::DeserializeOwned;
@@ -32,11 +35,18 @@ const TRAPPED: Duration = Duration::from_secs(60);
 /// The same row is not handed out again sooner than this.
 const BREATH: Duration = Duration::from_millis(5);
 
+/// How long a person may take to consent.
+pub(crate) const CONSENT: Duration = Duration::from_secs(600);
+/// The most consents that are waited for.
+const MOST_CONSENTS: usize = 1_000;
+
 /// How a host runs.
 #[derive(Debug, Clone)]
 pub struct HostConfig {
     /// Where store, key and cache are.
     pub data: PathBuf,
+    /// Where compiled components are kept.
+    pub cache: PathBuf,
     /// How many engine instances work.
     pub workers: usize,
     /// Which addresses may be connected to.
@@ -61,8 +71,10 @@ pub struct Asked {
 /// A running host.
 pub struct Host {
     store: Arc<dyn Store>,
-    vault: Vault,
+    vault: Arc<Vault>,
     carrier: Carrier,
+    /// Consents that are waited for, by their state.
+    consents: Mutex<BTreeMap<String, (IntegrationId, Consent, Instant)>>,
     public_url: String,
     tokio: tokio::runtime::Handle,
     queues: Vec<Sender<Event>>,
@@ -74,6 +86,15 @@ pub struct Host {
     naming: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+}
+
+/// Keeps new tokens beside the other secrets.
+struct VaultKeeper(Arc<Vault>);
+
+impl Keeper for VaultKeeper {
+    fn keep(&self, integration: &IntegrationId, granted: &Granted) -> Result<(), String> {
+        self.0.grant(integration, granted).map_err(|e| format!("{e:#}"))
+    }
 }
 
 #[derive(Default)]
@@ -144,13 +165,16 @@ impl Host {
         )?;
         let sealer = Sealer::new(master_key(&config.data)?);
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(&config.data.join("firn.db"), sealer)?);
-        let runtime = Runtime::new(Some(&config.data.join("cache")))?;
+        let runtime = Runtime::new(Some(&config.cache))?;
         let vault = Vault::load(Arc::clone(&store)).context("the integrations cannot be loaded")?;
+        let vault = Arc::new(vault);
         let channels: Vec<_> = (0..config.workers.max(1)).map(|_| unbounded()).collect();
         let host = Arc::new(Host {
             store,
+            carrier: Carrier::new(config.addresses.clone())?
+                .with_keeper(Arc::new(VaultKeeper(Arc::clone(&vault)))),
             vault,
-            carrier: Carrier::new(config.addresses.clone())?,
+            consents: Mutex::new(BTreeMap::new()),
             public_url: config.public_url.trim_end_matches('/').to_owned(),
             tokio: tokio::runtime::Handle::current(),
             queues: channels.iter().map(|(sender, _)| sender.clone()).collect(),
@@ -187,6 +211,14 @@ impl Host {
                 .spawn(move || schedule(&weak))?,
         );
         *host.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
+        let weak = Arc::downgrade(&host);
+        host.tokio.spawn(async move {
+            while let Some(host) = weak.upgrade() {
+                host.warn_of_ends();
+                drop(host);
+                tokio::time::sleep(Duration::from_secs(3_600)).await;
+            }
+        });
         Ok(host)
     }
 
@@ -321,13 +353,14 @@ impl Host {
     /// Names the artifact that could not be installed.
     pub(crate) async fn provision(&self, known: &Known) -> Result<Vec<firn_remote::Artifact>> {
         let id = &known.integration.id;
-        let mut secrets = known.secrets.clone();
+        let mut target = known.target();
+        let secrets = &mut target.secrets;
         if secrets.webhook.is_empty() {
             secrets.webhook.push(firn_remote::new_webhook_secret()?);
             self.vault.keep(known.integration.clone(), secrets.clone())?;
         }
-        let provisioner = Provisioner::new(&self.carrier, &known.integration, &secrets)?;
-        Ok(provisioner.provision(id, &self.webhook_url(id), &secrets.webhook[0]).await?)
+        let provisioner = Provisioner::new(&self.carrier, &target)?;
+        Ok(provisioner.provision(id, &self.webhook_url(id), &target.secrets.webhook[0]).await?)
     }
 
     /// Removes it again.
@@ -335,8 +368,125 @@ impl Host {
     /// # Errors
     /// Names the artifact that could not be removed.
     pub(crate) async fn unprovision(&self, known: &Known) -> Result<Vec<firn_remote::Artifact>> {
-        let provisioner = Provisioner::new(&self.carrier, &known.integration, &known.secrets)?;
+        let target = known.target();
+        let provisioner = Provisioner::new(&self.carrier, &target)?;
         Ok(provisioner.unprovision(&known.integration.id).await?)
+    }
+
+    /// How an integration's sign-in stands.
+    pub(crate) fn sign_in(&self, known: &Known) -> SignInState {
+        self.carrier.sign_in(&known.target())
+    }
+
+    /// Somebody gave credentials or consented: what waited for it goes on at once.
+    pub(crate) async fn signed_in(&self, id: &IntegrationId) {
+        let Some(known) = self.vault.get(id) else { return };
+        self.carrier.try_again(&known.target());
+        let operation = Operation::SignedIn { integration: id.clone() };
+        let asked = self.operate(&known.integration.tenant, operation, "sign-in").await;
+        if asked.status >= 300 {
+            tracing::warn!(
+                "{id}: what waits for the sign-in goes on within a minute: {}",
+                asked.body
+            );
+        }
+    }
+
+    /// Warns of consents that end within days: 14, 7 and 1 before, once each.
+    fn warn_of_ends(&self) {
+        for known in self.vault.all() {
+            let Some(granted) = known.target().granted else { continue };
+            if granted.refresh.is_none() {
+                continue; // A public client's token ends within the hour: that is no news.
+            }
+            let ends = granted.refresh_ends;
+            let days = ends.saturating_sub(now().0) / 86_400_000;
+            let Some(step) = [1, 7, 14].into_iter().find(|step| days < *step) else { continue };
+            let Integration { id, tenant, slug, .. } = &known.integration;
+            let day = firn_model::rfc3339_text(Millis(ends));
+            let finding = Finding {
+                kind: FindingKind::SignInEnds,
+                integration: id.clone(),
+                link: None,
+                field: None,
+                text: format!(
+                    "the sign-in ends at {day}, in less than {step} days; run: firn integration connect {slug}"
+                ),
+                at: now(),
+            };
+            let Ok(value) = serde_json::to_string(&finding) else { continue };
+            let name = format!("sign-in-ends.{}.{step}", granted.at);
+            let key = Key::new(tenant, &["finding", id.as_str(), &name]);
+            let put = Some(Put { value, due: None });
+            let change = Change { key, expect: Expect::Absent, put };
+            match self.store.commit(&[change]) {
+                Ok(()) => tracing::warn!("{id}: {}", finding.text),
+                Err(CommitError::Stale(_)) => {}
+                Err(why) => tracing::error!("{id}: {}; it cannot be stored: {why}", finding.text),
+            }
+        }
+    }
+
+    /// Where an instance sends a browser back to after a consent.
+    pub(crate) fn redirect_uri(&self) -> String {
+        format!("{}/oauth/callback", self.public_url)
+    }
+
+    /// Asks for a person's consent.
+    ///
+    /// # Errors
+    /// When the integration signs in in another way.
+    pub(crate) fn ask_consent(&self, known: &Known) -> Result<url::Url> {
+        let Credentials::AuthorizationCode { client_id, .. } = &known.secrets.credentials else {
+            bail!(
+                "it signs in by {}, which needs nobody's consent; give it grant = \"authorization-code\" first",
+                known.secrets.credentials.grant()
+            );
+        };
+        let base = self.carrier_addresses().check(&known.integration.base_url)?;
+        let consent =
+            Consent::new(&base, client_id, &self.redirect_uri()).map_err(|e| anyhow!(e))?;
+        let url = consent.url.clone();
+        let mut consents = self.consents.lock().unwrap_or_else(PoisonError::into_inner);
+        consents.retain(|_, (_, _, until)| *until > Instant::now());
+        if consents.len() >= MOST_CONSENTS {
+            bail!("too many consents are waited for; try again in some minutes");
+        }
+        let until = Instant::now() + CONSENT;
+        consents.insert(consent.state.clone(), (known.integration.id.clone(), consent, until));
+        Ok(url)
+    }
+
+    /// A browser came back from an instance. Gives the integration's name.
+    ///
+    /// # Errors
+    /// Why it is not connected.
+    pub(crate) async fn consented(
+        &self,
+        state: &str,
+        code: Option<String>,
+        error: Option<String>,
+    ) -> Result<String> {
+        let waiting = {
+            let mut consents = self.consents.lock().unwrap_or_else(PoisonError::into_inner);
+            consents.remove(state)
+        };
+        let Some((id, consent, _)) = waiting.filter(|(_, _, until)| *until > Instant::now()) else {
+            bail!("nobody asked for this, or it took too long; run firn integration connect again");
+        };
+        let Some(code) = code else {
+            let said: String = error.unwrap_or_default().chars().take(100).collect();
+            bail!("the instance sent no code ({said}); run firn integration connect again");
+        };
+        let known = self.vault.get(&id).context("the integration is gone")?;
+        let granted = self
+            .carrier
+            .consented(&known.target(), &consent, &code)
+            .await
+            .map_err(|why| anyhow!("{why}"))?;
+        self.vault.grant(&id, &granted)?;
+        self.signed_in(&id).await;
+        Ok(known.integration.name.clone())
     }
 
     /// Stores an integration's settings through the engine, which checks them, and its secrets.

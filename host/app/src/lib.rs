@@ -15,3 +15,15 @@ pub use host::{Asked, Host, HostConfig};
 pub use sample_platform::{Comment, Record, SamplePlatform};
 pub use sandbox::{Report, Step, play};
 pub use serve::{Listening, listen};
+
+/// Where the command line keeps compiled components, so that each command does not compile them
+/// anew: `FIRN_CACHE`, or a place in the user's cache directory.
+pub(crate) fn cache() -> Option<std::path::PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(own) = set("FIRN_CACHE") {
+        return Some(own.into());
+    }
+    let base = set("XDG_CACHE_HOME").map(std::path::PathBuf::from);
+    let base = base.or_else(|| Some(std::path::PathBuf::from(set("HOME")?).join(".cache")));
+    base.filter(|base| base.is_absolute()).map(|base| base.join("firn"))
+}

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::{Context, Result};
 use firn_model::{Change, CommitError, Expect, Integration, IntegrationId, Key, Put, TenantId};
-use firn_remote::{Secret, Secrets, Target};
+use firn_remote::{Granted, Secret, Secrets, Target};
 use firn_storage::Store;
 
 /// The owner of the host's own rows. No customer can have this name: it is not a valid one to ask for.
@@ -19,14 +19,18 @@ fn system() -> TenantId {
 pub(crate) struct Known {
     pub(crate) integration: Integration,
     pub(crate) secrets: Secrets,
+    /// What a person consented to, whichever client it was given to.
+    granted: Option<Granted>,
 }
 
 impl Known {
     pub(crate) fn target(&self) -> Target {
         Target {
+            integration: self.integration.id.clone(),
             base_url: self.integration.base_url.clone(),
             platform: self.integration.platform.clone(),
             secrets: self.secrets.clone(),
+            granted: self.secrets.credentials.accept(self.granted.as_ref()),
         }
     }
 }
@@ -36,6 +40,11 @@ pub(crate) struct Vault {
     store: Arc<dyn Store>,
     known: RwLock<BTreeMap<IntegrationId, Arc<Known>>>,
     token_keys: RwLock<BTreeMap<TenantId, Secret>>,
+}
+
+/// A row of its own: it changes while the secrets are changed by hand.
+fn granted_key(tenant: &TenantId, id: &IntegrationId) -> Key {
+    Key::new(tenant, &["granted", id.as_str()])
 }
 
 fn secret_key(tenant: &TenantId, id: &IntegrationId) -> Key {
@@ -49,12 +58,18 @@ impl Vault {
             let tenant: TenantId = serde_json::from_str(&row.value)?;
             let id = row.key.path.trim_start_matches("integration/").to_owned();
             let id = IntegrationId::new(id)?;
-            let keys = [Key::new(&tenant, &["integration", id.as_str()]), secret_key(&tenant, &id)];
+            let keys = [
+                Key::new(&tenant, &["integration", id.as_str()]),
+                secret_key(&tenant, &id),
+                granted_key(&tenant, &id),
+            ];
             let rows = store.get(&keys)?;
-            if let [Some(integration), Some(secrets)] = rows.as_slice() {
+            if let [Some(integration), Some(secrets), granted] = rows.as_slice() {
+                let granted =
+                    granted.as_ref().map(|row| serde_json::from_str(&row.value)).transpose()?;
                 let integration = serde_json::from_str(&integration.value)?;
                 let secrets = serde_json::from_str(&secrets.value)?;
-                known.insert(id, Arc::new(Known { integration, secrets }));
+                known.insert(id, Arc::new(Known { integration, secrets, granted }));
             }
         }
         Ok(Vault { store, known: RwLock::new(known), token_keys: RwLock::default() })
@@ -99,9 +114,25 @@ impl Vault {
             },
         ];
         self.store.commit(&changes).context("the secrets could not be stored")?;
-        let known = Arc::new(Known { integration, secrets });
         let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let granted = all.get(&integration.id).and_then(|known| known.granted.clone());
+        let known = Arc::new(Known { integration, secrets, granted });
         all.insert(known.integration.id.clone(), known);
+        Ok(())
+    }
+
+    /// Keeps what a person consented to, or what came of it.
+    pub(crate) fn grant(&self, id: &IntegrationId, granted: &Granted) -> Result<()> {
+        let known = self.get(id).context("the integration is gone")?;
+        let put = Put { value: serde_json::to_string(granted)?, due: None };
+        let key = granted_key(&known.integration.tenant, id);
+        let change = Change { key, expect: Expect::Any, put: Some(put) };
+        self.store.commit(&[change]).context("the tokens could not be stored")?;
+        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get_mut(id) {
+            let granted = Some(granted.clone());
+            *known = Arc::new(Known { granted, ..Known::clone(known) });
+        }
         Ok(())
     }
 
@@ -155,6 +186,7 @@ impl Vault {
         let keys = [
             Key::new(&system(), &["integration", id.as_str()]),
             secret_key(tenant, id),
+            granted_key(tenant, id),
             Key::new(tenant, &["integration", id.as_str()]),
         ];
         let changes = keys.map(|key| Change { key, expect: Expect::Any, put: None });

@@ -1,66 +1,14 @@
 //! Firn from outside: the real binary, its command line and its API, against a simulator.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+mod common;
+
+use common::{Firn, TOKEN};
 use firn_simulator::{Faults, Simulator};
 use serde_json::{Value as Json, json};
-
-const TOKEN: &str = "outside-token";
-
-struct Firn {
-    child: Child,
-    url: String,
-}
-
-impl Firn {
-    fn start(data: &Path) -> Firn {
-        Firn::start_with(data, &[])
-    }
-
-    fn start_with(data: &Path, more: &[&str]) -> Firn {
-        let listen: SocketAddr =
-            std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_firn"))
-            .args(["serve", "--allow-loopback", "--listen", &listen.to_string(), "--data"])
-            .arg(data)
-            .args(more)
-            .env("FIRN_TOKEN", TOKEN)
-            .env("FIRN_LOG", "error")
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let firn = Firn { child, url: format!("http://{listen}") };
-        let end = Instant::now() + Duration::from_secs(30);
-        while std::net::TcpStream::connect(listen).is_err() {
-            assert!(Instant::now() < end, "firn does not come up");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        firn
-    }
-
-    /// Runs `firn ...`; gives whether it succeeded and what it printed.
-    fn cli(&self, arguments: &[&str]) -> (bool, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_firn"))
-            .args(arguments)
-            .env("FIRN_URL", &self.url)
-            .env("FIRN_TOKEN", TOKEN)
-            .output()
-            .unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
-    }
-}
-
-impl Drop for Firn {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn simulator(runtime: &tokio::runtime::Runtime) -> Simulator {
     runtime.block_on(Simulator::start(([127, 0, 0, 1], 0).into(), 1, Faults::default())).unwrap()
@@ -98,7 +46,7 @@ fn settings_are_judged_against_the_instance() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let simulator = simulator(&runtime);
     let place = tempfile::tempdir().unwrap();
-    let firn = Firn::start(&place.path().join("data"));
+    let firn = Firn::start(&place.path().join("data"), &[], None);
     let check = |credentials: &str, more: &str| {
         let path = place.path().join("settings.toml");
         let text = format!(
@@ -184,7 +132,7 @@ fn settings_files_explain_and_replay() {
     let place = tempfile::tempdir().unwrap();
     let recording = place.path().join("calls.jsonl");
     let recording = recording.to_str().unwrap();
-    let firn = Firn::start_with(&place.path().join("data"), &["--record", recording]);
+    let firn = Firn::start(&place.path().join("data"), &["--record", recording], None);
     let file = |name: &str, text: &str| {
         let path = place.path().join(name);
         std::fs::write(&path, text).unwrap();
@@ -315,7 +263,7 @@ fn seed_004s_command_lines_work() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let simulator = simulator(&runtime);
     let data = tempfile::tempdir().unwrap();
-    let firn = Firn::start(data.path());
+    let firn = Firn::start(data.path(), &[], None);
     let (ok, said) = configure(&firn, &simulator, "Prod Snow");
     assert!(ok && said.contains("is configured"), "{said}");
     assert_eq!((ours(&simulator, "sys_properties"), ours(&simulator, "sys_script")), (2, 2));
@@ -443,7 +391,7 @@ fn an_integration_survives_a_restart_and_its_secrets_are_not_shown() {
     let simulator = simulator(&runtime);
     let data = tempfile::tempdir().unwrap();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let firn = Firn::start(data.path());
+    let firn = Firn::start(data.path(), &[], None);
     let body = json!({
         "organization_id": "acme-corp", "integration_type": "servicenow", "name": "Production ServiceNow", "preset": "genesys",
         "base_url": simulator.url(), "credentials": { "username": "integration", "password": "integration" },
@@ -471,7 +419,7 @@ fn an_integration_survives_a_restart_and_its_secrets_are_not_shown() {
     assert_eq!(status, 409, "the name is taken");
     drop(firn);
 
-    let firn = Firn::start(data.path());
+    let firn = Firn::start(data.path(), &[], None);
     let (_, listed) = call(format!("{}/api/v1/integrations", firn.url), reqwest::Method::GET, None);
     assert!(listed.contains(&id) && !listed.contains("password"), "{listed}");
     let escalation =
@@ -540,7 +488,7 @@ fn seed_004s_own_signature_and_the_standard_one() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let simulator = simulator(&runtime);
     let data = tempfile::tempdir().unwrap();
-    let firn = Firn::start(data.path());
+    let firn = Firn::start(data.path(), &[], None);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let secret = "whsec_c2FtcGxlX2tleQ==";
     let make = |name: &str, own: bool| {

@@ -4,16 +4,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+mod common;
+
+use common::{Firn, TOKEN, settle};
 use firn_simulator::{Faults, Simulator};
 use serde_json::{Value as Json, json};
-
-const TOKEN: &str = "sentinel-api-token";
 
 /// What is planted, in one text.
 const TEXT: &str = "pay with 4111 1111 1111 1111, call +1 415 555 0142, write to zz.sentinel@example.com, \
@@ -83,51 +83,6 @@ fn platform(told: Arc<Mutex<Vec<String>>>) -> String {
     url
 }
 
-struct Firn {
-    child: Child,
-    url: String,
-}
-
-impl Drop for Firn {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Firn {
-    fn start(data: &Path, log: &Path) -> Firn {
-        let listen: SocketAddr = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
-        let file = || std::fs::File::options().create(true).append(true).open(log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_firn"))
-            .args(["serve", "--allow-loopback", "--listen", &listen.to_string(), "--data"])
-            .arg(data)
-            .env("FIRN_TOKEN", TOKEN)
-            .env("FIRN_LOG", "trace")
-            .stdout(file())
-            .stderr(file())
-            .spawn()
-            .unwrap();
-        let firn = Firn { child, url: format!("http://{listen}") };
-        let end = Instant::now() + Duration::from_secs(30);
-        while std::net::TcpStream::connect(listen).is_err() {
-            assert!(Instant::now() < end, "firn does not come up");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        firn
-    }
-
-    fn cli(&self, arguments: &[&str]) -> String {
-        let output = Command::new(env!("CARGO_BIN_EXE_firn"))
-            .args(arguments)
-            .env("FIRN_URL", &self.url)
-            .env("FIRN_TOKEN", TOKEN)
-            .output()
-            .unwrap();
-        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
-    }
-}
-
 /// The tokens of phone numbers in a text.
 fn tokens(text: &str) -> std::collections::BTreeSet<String> {
     let after = text.split("[PHONE:").skip(1);
@@ -155,7 +110,7 @@ fn what_is_planted_at_every_entrance_is_found_nowhere() {
     let (data, log) = (place.path().join("data"), place.path().join("log"));
     let told = Arc::new(Mutex::new(Vec::new()));
     let callback = platform(Arc::clone(&told));
-    let firn = Firn::start(&data, &log);
+    let firn = Firn::start(&data, &[], Some(&log));
 
     let apply = |slug: &str, more: &str| {
         let file = place.path().join(format!("{slug}.toml"));
@@ -166,7 +121,7 @@ fn what_is_planted_at_every_entrance_is_found_nowhere() {
             simulator.url()
         );
         std::fs::write(&file, text).unwrap();
-        let said = firn.cli(&["integration", "apply", file.to_str().unwrap()]);
+        let said = firn.cli(&["integration", "apply", file.to_str().unwrap()]).1;
         std::fs::remove_file(&file).unwrap();
         assert!(said.contains("created"), "{said}");
         firn.cli(&["integration", "provision", slug]);
@@ -191,19 +146,11 @@ fn what_is_planted_at_every_entrance_is_found_nowhere() {
             "comment": comment })
         .to_string()
     };
-    let settle = |what: &str, done: &dyn Fn() -> bool| {
-        let end = Instant::now() + Duration::from_secs(30);
-        while !done() {
-            assert!(Instant::now() < end, "{what}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    };
-
     // The platform: fields, what is not mapped, comments; what cannot be read; a stranger.
     let fields = json!({ "title": TEXT, "description": TEXT, "severity": "high", "status": "open",
         "assigned_to": "", "secret_of_ours": UNMAPPED });
     assert_eq!(post("integrations/desk/events", TOKEN, event("e1", 1, fields, None)), 202);
-    settle("no ticket", &|| !simulator.rows("incident").is_empty());
+    settle("no ticket", || !simulator.rows("incident").is_empty());
     let comment = json!({ "id": "c1", "author": TEXT, "text": TEXT, "visibility": "public" });
     post("integrations/desk/events", TOKEN, event("e2", 2, json!({}), Some(comment)));
     post(
@@ -231,7 +178,7 @@ fn what_is_planted_at_every_entrance_is_found_nowhere() {
     let first = call("a1b2c3d4-0001", json!({}));
     let answer = post("integrations/calls/escalations", TOKEN, first);
     assert!(answer < 300, "the first call is not taken: {answer}");
-    settle("no ticket of the first call", &|| simulator.rows("incident").len() == 2);
+    settle("no ticket of the first call", || simulator.rows("incident").len() == 2);
     post(
         "integrations/calls/escalations",
         TOKEN,
@@ -262,10 +209,10 @@ fn what_is_planted_at_every_entrance_is_found_nowhere() {
         .unwrap();
     let id = desk["id"].as_str().unwrap();
     assert_eq!(post(&format!("webhooks/{id}"), "", forged), 401);
-    settle("the agent's comments are not told", &|| {
+    settle("the agent's comments are not told", || {
         told.lock().unwrap().iter().filter(|body| body.contains("\"comment\"")).count() >= 2
     });
-    settle("the agent's field is not told", &|| {
+    settle("the agent's field is not told", || {
         told.lock().unwrap().iter().any(|body| body.contains("agent's pay with"))
     });
     // Both change one field: a conflict, which a person is shown.
@@ -328,21 +275,21 @@ fn what_is_planted_at_every_entrance_is_found_nowhere() {
             assert_clean(&url, &text);
         }
         for command in ["links", "findings", "dlq", "sync-status"] {
-            assert_clean(command, &firn.cli(&["integration", command, slug]));
+            assert_clean(command, &firn.cli(&["integration", command, slug]).1);
         }
     }
     assert!(shown > 2_000, "there was something to show");
-    assert_clean("explain", &firn.cli(&["explain", "PAY-1"]));
-    assert_clean("conflicts", &firn.cli(&["conflict", "list", "desk"]));
+    assert_clean("explain", &firn.cli(&["explain", "PAY-1"]).1);
+    assert_clean("conflicts", &firn.cli(&["conflict", "list", "desk"]).1);
 
     // After a restart the number's token is the same.
     drop(firn);
-    let firn = Firn::start(&data, &log);
+    let firn = Firn::start(&data, &[], Some(&log));
     let calls = simulator.rows("incident").len();
     let url = format!("{}/api/v1/integrations/calls/escalations", firn.url);
     let body = call("a1b2c3d4-0002", json!({}));
     assert!(client.post(url).bearer_auth(TOKEN).body(body).send().unwrap().status().is_success());
-    settle("no ticket of the second call", &|| simulator.rows("incident").len() > calls);
+    settle("no ticket of the second call", || simulator.rows("incident").len() > calls);
     assert_eq!(tokens(&format!("{:?}", simulator.rows("incident"))), phones);
 
     // What Firn wrote on the disk.

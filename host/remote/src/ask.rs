@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use serde_json::Value as Json;
 
-use crate::signin::SignIn;
+use crate::signin::{SignIn, Who};
 use crate::{Addresses, Carrier, Credentials, carrier};
 
 /// Reads rows of one instance with one set of credentials.
@@ -53,8 +53,17 @@ impl Reader {
         fields: &[String],
         limit: u32,
     ) -> Result<Rows, String> {
-        let header =
-            self.signin.header(self.carrier.client(), &self.base, &self.credentials, None).await?;
+        let who = Who {
+            base: &self.base,
+            integration: None,
+            credentials: &self.credentials,
+            granted: None,
+        };
+        let header = self
+            .signin
+            .header(self.carrier.client(), &who, None)
+            .await
+            .map_err(|e| e.to_string())?;
         let mut url =
             self.base.join(&format!("/api/now/table/{table}")).map_err(|e| e.to_string())?;
         url.query_pairs_mut()

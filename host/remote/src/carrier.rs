@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use firn_model::{AnswerBody, HttpRequest, HttpResponse, Method, PlatformContract, Remote};
+use firn_model::{
+    AnswerBody, HttpRequest, HttpResponse, IntegrationId, Method, PlatformContract, Remote,
+};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 use url::Url;
 
 use crate::budget::Budget;
-use crate::signin::SignIn;
-use crate::{Addresses, Secrets, signature};
+use crate::signin::{Consent, Keeper, SignIn, SignInError, SignInState, Who};
+use crate::{Addresses, Granted, Secrets, signature};
 
 /// The longest answer that is read.
 const ANSWER: usize = 8 << 20;
@@ -20,12 +22,16 @@ const ANSWER: usize = 8 << 20;
 /// Where an integration's requests go.
 #[derive(Debug, Clone)]
 pub struct Target {
+    /// The integration.
+    pub integration: IntegrationId,
     /// The instance.
     pub base_url: String,
     /// The platform.
     pub platform: PlatformContract,
     /// What opens their doors.
     pub secrets: Secrets,
+    /// What a person consented to, if that is how it signs in.
+    pub granted: Option<Granted>,
 }
 
 /// Carries requests for all integrations.
@@ -55,6 +61,43 @@ impl Carrier {
             signin: SignIn::default(),
             budgets: Mutex::new(BTreeMap::new()),
         })
+    }
+
+    /// Keeps what instances grant anew with `keeper`.
+    #[must_use]
+    pub fn with_keeper(mut self, keeper: Arc<dyn Keeper>) -> Carrier {
+        self.signin.keeper = Some(keeper);
+        self
+    }
+
+    /// How an integration's sign-in stands.
+    #[must_use]
+    pub fn sign_in(&self, target: &Target) -> SignInState {
+        match self.addresses.check(&target.base_url) {
+            Ok(base) => self.signin.state(&who(target, &base)),
+            Err(_) => SignInState::Good,
+        }
+    }
+
+    /// Somebody says that the sign-in is good now: it is tried at once.
+    pub fn try_again(&self, target: &Target) {
+        if let Ok(base) = self.addresses.check(&target.base_url) {
+            self.signin.try_again(&who(target, &base));
+        }
+    }
+
+    /// Exchanges the code of a consent for tokens.
+    ///
+    /// # Errors
+    /// What the instance said.
+    pub async fn consented(
+        &self,
+        target: &Target,
+        consent: &Consent,
+        code: &str,
+    ) -> Result<Granted, String> {
+        let base = self.addresses.check(&target.base_url).map_err(|e| e.to_string())?;
+        consent.granted(&self.client, &base, &target.secrets.credentials, code).await
     }
 
     /// The HTTP client, with its address checks.
@@ -94,17 +137,27 @@ impl Carrier {
             return AnswerBody::NotSent("the instance's budget had no room in time".to_owned());
         };
         let end = Instant::now() + timeout;
-        let first = match self.authorize(target, None).await {
+        let base = match self.addresses.check(&target.base_url) {
+            Ok(base) => base,
+            Err(why) => return AnswerBody::NotSent(why.to_string()),
+        };
+        let who = who(target, &base);
+        let first = match self.signin.header(&self.client, &who, None).await {
             Ok(header) => header,
-            Err(why) => return AnswerBody::NotSent(why),
+            Err(SignInError::Refused(why)) => return not_signed_in(&why),
+            Err(SignInError::Failed(why)) => return AnswerBody::NotSent(why),
         };
         let mut answer = self.send(request, url.clone(), &[authorization(&first)], end).await;
         // A token may have ended on the way: once more with a new one, if there is a new one.
         if matches!(&answer, AnswerBody::Response(r) if r.status == 401)
-            && let Ok(second) = self.authorize(target, Some(&first)).await
+            && let Ok(second) =
+                self.signin.header(&self.client, &who, Some(first.expose_secret())).await
             && second.expose_secret() != first.expose_secret()
         {
             answer = self.send(request, url, &[authorization(&second)], end).await;
+        }
+        if let AnswerBody::Response(response) = &answer {
+            self.signin.told(&who, response.status != 401);
         }
         if let AnswerBody::Response(response) = &answer
             && matches!(response.status, 429 | 503)
@@ -114,16 +167,6 @@ impl Carrier {
             budget.pause(Duration::from_secs(seconds));
         }
         answer
-    }
-
-    async fn authorize(
-        &self,
-        target: &Target,
-        stale: Option<&SecretString>,
-    ) -> Result<SecretString, String> {
-        let base = self.addresses.check(&target.base_url).map_err(|e| e.to_string())?;
-        let stale = stale.map(ExposeSecret::expose_secret);
-        self.signin.header(&self.client, &base, &target.secrets.credentials, stale).await
     }
 
     fn url(&self, target: &Target, request: &HttpRequest) -> Result<Url, String> {
@@ -179,6 +222,21 @@ impl Carrier {
             Err(_) => AnswerBody::Lost("no answer in time".to_owned()),
         }
     }
+}
+
+fn who<'a>(target: &'a Target, base: &'a Url) -> Who<'a> {
+    Who {
+        base,
+        integration: Some(&target.integration),
+        credentials: &target.secrets.credentials,
+        granted: target.granted.as_ref(),
+    }
+}
+
+/// What the instance would answer, without asking it: it refused this sign-in within the last minute.
+fn not_signed_in(why: &str) -> AnswerBody {
+    let body = serde_json::json!({ "error": { "message": "not signed in", "detail": why } });
+    AnswerBody::Response(HttpResponse { status: 401, headers: Vec::new(), body: body.to_string() })
 }
 
 async fn exchange(request: reqwest::RequestBuilder) -> AnswerBody {

@@ -20,6 +20,7 @@ pub use address::{AddressError, Addresses};
 pub use ask::{Reader, Rows};
 pub use carrier::{Carrier, Target};
 pub use provision::{Artifact, ProvisionError, Provisioner};
-pub use secret::{Credentials, Secret, SecretError, Secrets};
+pub use secret::{Credentials, Granted, Secret, SecretError, Secrets, Token};
 pub use signature::{new_webhook_secret, sign, verify};
+pub use signin::{Consent, Keeper, SignInState};
 pub use tokens::{new_token_key, token};

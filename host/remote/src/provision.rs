@@ -4,14 +4,14 @@
 
 use std::time::Duration;
 
-use firn_model::{Integration, IntegrationId};
+use firn_model::IntegrationId;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
-use crate::signin::SignIn;
-use crate::{Carrier, Secret, Secrets};
+use crate::signin::{SignIn, Who};
+use crate::{Carrier, Secret, Target};
 
 /// The version of the scripts.
 const VERSION: u32 = 1;
@@ -39,7 +39,7 @@ pub struct Artifact {
 pub struct Provisioner<'a> {
     carrier: &'a Carrier,
     base: url::Url,
-    secrets: &'a Secrets,
+    target: &'a Target,
     signin: SignIn,
 }
 
@@ -54,15 +54,12 @@ impl<'a> Provisioner<'a> {
     ///
     /// # Errors
     /// When its address is not allowed.
-    pub fn new(
-        carrier: &'a Carrier,
-        integration: &Integration,
-        secrets: &'a Secrets,
-    ) -> Result<Self, ProvisionError> {
-        let base = carrier.addresses().check(&integration.base_url).map_err(|e| {
-            ProvisionError { artifact: "the instance".to_owned(), why: e.to_string() }
+    pub fn new(carrier: &'a Carrier, target: &'a Target) -> Result<Self, ProvisionError> {
+        let base = carrier.addresses().check(&target.base_url).map_err(|e| ProvisionError {
+            artifact: "the instance".to_owned(),
+            why: e.to_string(),
         })?;
-        Ok(Provisioner { carrier, base, secrets, signin: SignIn::default() })
+        Ok(Provisioner { carrier, base, target, signin: SignIn::default() })
     }
 
     /// Creates what is missing and corrects what differs. `callback` is the webhook's URL.
@@ -141,12 +138,15 @@ impl<'a> Provisioner<'a> {
         artifact: &str,
     ) -> Result<Json, ProvisionError> {
         let failed = |why: String| ProvisionError { artifact: artifact.to_owned(), why };
-        let credentials = self.secrets.admin.as_ref().unwrap_or(&self.secrets.credentials);
+        let secrets = &self.target.secrets;
+        let credentials = secrets.admin.as_ref().unwrap_or(&secrets.credentials);
+        let granted = self.target.granted.as_ref().filter(|_| secrets.admin.is_none());
+        let who = Who { base: &self.base, integration: None, credentials, granted };
         let header = self
             .signin
-            .header(self.carrier.client(), &self.base, credentials, None)
+            .header(self.carrier.client(), &who, None)
             .await
-            .map_err(failed)?;
+            .map_err(|e| failed(e.to_string()))?;
         let mut url =
             self.base.join(&format!("/api/now/table/{path}")).map_err(|e| failed(e.to_string()))?;
         if !query.is_empty() {

@@ -80,28 +80,146 @@ impl<'de> Deserialize<'de> for Secret {
 
 /// How Firn signs in to ServiceNow.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(tag = "grant", rename_all = "kebab-case")]
 pub enum Credentials {
-    /// OAuth: client credentials, or the password grant where a user is given too.
-    OAuth {
-        /// The client.
-        client_id: String,
-        /// Its secret.
-        client_secret: Secret,
-        /// The user, for the password grant.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        username: Option<String>,
-        /// The user's password.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        password: Option<Secret>,
-    },
-    /// Basic.
+    /// A user's name and password with every request.
     Basic {
         /// The user.
         username: String,
         /// The password.
         password: Secret,
     },
+    /// A token for a user's name and password.
+    Password {
+        /// The client.
+        client_id: String,
+        /// Its secret.
+        client_secret: Secret,
+        /// The user.
+        username: String,
+        /// The password.
+        password: Secret,
+    },
+    /// A token for the client itself; the registry says which user it stands for.
+    ClientCredentials {
+        /// The client.
+        client_id: String,
+        /// Its secret.
+        client_secret: Secret,
+    },
+    /// A token for an assertion that is signed with a private key.
+    JwtBearer {
+        /// The client.
+        client_id: String,
+        /// Its secret.
+        client_secret: Secret,
+        /// Whom it stands for: the assertion's `sub`.
+        subject: String,
+        /// The private key (RSA or EC, PEM).
+        private_key: Secret,
+        /// The `kid` that the instance knows the key by.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key_id: Option<String>,
+    },
+    /// Tokens that a person consented to in a browser (authorization code with PKCE).
+    AuthorizationCode {
+        /// The client.
+        client_id: String,
+        /// Its secret; a public client has none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client_secret: Option<Secret>,
+        /// When the refresh token ends, in milliseconds since 1970, if somebody said so; else it is
+        /// taken to live as long as ServiceNow lets it by default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refresh_token_ends: Option<i64>,
+    },
+}
+
+impl Credentials {
+    /// The grant's name, as settings have it.
+    #[must_use]
+    pub fn grant(&self) -> &'static str {
+        match self {
+            Credentials::Basic { .. } => "basic",
+            Credentials::Password { .. } => "password",
+            Credentials::ClientCredentials { .. } => "client-credentials",
+            Credentials::JwtBearer { .. } => "jwt-bearer",
+            Credentials::AuthorizationCode { .. } => "authorization-code",
+        }
+    }
+
+    /// The `user_name` that they stand for, where they say it.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        match self {
+            Credentials::Basic { username, .. } | Credentials::Password { username, .. } => {
+                Some(username)
+            }
+            Credentials::JwtBearer { subject, .. } => Some(subject),
+            Credentials::ClientCredentials { .. } | Credentials::AuthorizationCode { .. } => None,
+        }
+    }
+
+    /// What was granted, if it was granted to these.
+    #[must_use]
+    pub fn accept(&self, granted: Option<&Granted>) -> Option<Granted> {
+        let Credentials::AuthorizationCode { client_id, .. } = self else { return None };
+        granted.filter(|granted| granted.client_id == *client_id).cloned()
+    }
+}
+
+/// A token that an instance gave. Unlike a [`Secret`] it is never looked up anywhere: what an
+/// instance answers must not name a file or a command of ours.
+#[derive(Clone)]
+pub struct Token(SecretString);
+
+impl Token {
+    /// A token.
+    pub fn new(text: impl Into<String>) -> Token {
+        Token(SecretString::from(text.into()))
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+impl Serialize for Token {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.expose())
+    }
+}
+
+impl<'de> Deserialize<'de> for Token {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Token, D::Error> {
+        String::deserialize(deserializer).map(Token::new)
+    }
+}
+
+/// What a person's consent gave. Times are milliseconds since 1970.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Granted {
+    /// The client that it was given to; another one cannot use it.
+    pub client_id: String,
+    /// When the person consented.
+    pub at: i64,
+    /// What new access tokens are had with; a public client gets none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Token>,
+    /// When that ends.
+    pub refresh_ends: i64,
+    /// The access token of then, and its end: all that a public client has.
+    pub access: Token,
+    /// The end of `access`.
+    pub access_ends: i64,
 }
 
 /// All secrets of an integration. Stored sealed; never part of an answer.

@@ -1,82 +1,490 @@
-//! Signing in to ServiceNow: Basic, or OAuth tokens that are kept until shortly before their end
-//! and renewed once when they are not accepted, however many requests wait.
+//! Signing in to ServiceNow: Basic, or OAuth tokens that are kept until shortly before their end and
+//! renewed once when they are not accepted, however many requests wait.
+//!
+//! Who is refused is asked for again once a minute at most: a changed password must not lock the
+//! account, and a revoked token is revoked for good. Whatever waits meanwhile waits in the queue.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
+use firn_model::IntegrationId;
+use jsonwebtoken::{Algorithm, EncodingKey};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Mutex;
+use serde::Serialize;
+use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
-use crate::Credentials;
+use crate::{Credentials, Granted, Token};
 
-/// A token is not used in the last seconds of its life.
-const MARGIN: Duration = Duration::from_secs(5);
+/// A token is not used in the last part of its life: so long, or a tenth of it if that is less.
+const MARGIN: Duration = Duration::from_secs(30);
+/// How long the instance may take for a token.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long whoever was refused waits before it is tried again.
+const REFUSED: Duration = Duration::from_secs(60);
+/// How long a refresh token lives unless somebody said otherwise: ServiceNow's default, 100 days.
+const REFRESH_LIFE: i64 = 8_640_000_000;
+/// How long a signed assertion is good for, in seconds.
+const ASSERTION: u64 = 300;
+
+/// Keeps what an instance grants anew, before it is used.
+pub trait Keeper: Send + Sync {
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// Why it could not be kept.
+    fn keep(&self, integration: &IntegrationId, granted: &Granted) -> Result<(), String>;
+}
+
+/// Who signs in where.
+#[derive(Clone, Copy)]
+pub(crate) struct Who<'a> {
+    pub(crate) base: &'a url::Url,
+    pub(crate) integration: Option<&'a IntegrationId>,
+    pub(crate) credentials: &'a Credentials,
+    pub(crate) granted: Option<&'a Granted>,
+}
+
+impl Who<'_> {
+    /// The same as long as nothing about the sign-in changes: other credentials, or a new consent,
+    /// begin anew.
+    fn name(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        serde_json::to_string(self.credentials).unwrap_or_default().hash(&mut hasher);
+        let consent = self.granted.map_or(0, |granted| granted.at);
+        format!("{}|{consent}|{:016x}", self.base, hasher.finish())
+    }
+}
+
+/// Why nobody was signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SignInError {
+    /// The instance said no, now or within the last minute; or nobody consented yet.
+    Refused(String),
+    /// It did not get that far.
+    Failed(String),
+}
+
+impl std::fmt::Display for SignInError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SignInError::Refused(why) | SignInError::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+/// How the sign-in of an integration stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum SignInState {
+    /// It was accepted last, or was not needed yet.
+    Good,
+    /// Nobody consented in a browser yet.
+    NeverConnected,
+    /// The instance does not accept it: somebody has to give other credentials, or consent again.
+    /// Work is kept, and it is tried once a minute.
+    NeedsReconnect {
+        /// Since when, in milliseconds since 1970.
+        since: i64,
+        /// What the instance said.
+        why: String,
+    },
+}
+
+#[derive(Default)]
+struct Slot {
+    /// The token and the end of its use. Held over a request: whoever else needs one waits for it.
+    token: tokio::sync::Mutex<Option<(SecretString, Instant)>>,
+    refused: Mutex<Option<Refused>>,
+}
+
+#[derive(Clone)]
+struct Refused {
+    since: i64,
+    why: String,
+    again: Instant,
+}
+
+impl Slot {
+    fn refused(&self) -> std::sync::MutexGuard<'_, Option<Refused>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it may be tried. The first after a pause may, and the others wait for what it finds.
+    fn may(&self) -> Result<(), SignInError> {
+        match self.refused().as_mut() {
+            Some(refused) if refused.again > Instant::now() => {
+                Err(SignInError::Refused(refused.why.clone()))
+            }
+            Some(refused) => {
+                refused.again = Instant::now() + REFUSED;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn refuse(&self, why: &str) {
+        let mut refused = self.refused();
+        let since = refused.as_ref().map_or_else(now, |refused| refused.since);
+        *refused = Some(Refused { since, why: why.to_owned(), again: Instant::now() + REFUSED });
+    }
+
+    fn accept(&self) {
+        *self.refused() = None;
+    }
+}
 
 #[derive(Default)]
 pub(crate) struct SignIn {
-    tokens: Mutex<BTreeMap<String, (SecretString, Instant)>>,
+    slots: Mutex<BTreeMap<String, Arc<Slot>>>,
+    pub(crate) keeper: Option<Arc<dyn Keeper>>,
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl SignIn {
+    fn slot(&self, who: &Who<'_>) -> Arc<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry(who.name()).or_default())
+    }
+
+    /// How it stands.
+    pub(crate) fn state(&self, who: &Who<'_>) -> SignInState {
+        let refused = self.slot(who).refused().clone();
+        match refused {
+            Some(Refused { since, why, .. }) => SignInState::NeedsReconnect { since, why },
+            None if who.granted.is_none()
+                && matches!(who.credentials, Credentials::AuthorizationCode { .. }) =>
+            {
+                SignInState::NeverConnected
+            }
+            None => SignInState::Good,
+        }
+    }
+
+    /// Somebody says that it is good now: it is tried at once.
+    pub(crate) fn try_again(&self, who: &Who<'_>) {
+        self.slot(who).accept();
+    }
+
+    /// The instance took a request, or refused one that had nothing fresher to offer.
+    pub(crate) fn told(&self, who: &Who<'_>, accepted: bool) {
+        let slot = self.slot(who);
+        if accepted {
+            slot.accept();
+        } else if slot.refused().is_none() {
+            slot.refuse("the instance answers 401 to our requests");
+        }
+    }
+
     /// The value of the `Authorization` header. `stale` is one that was not accepted.
     pub(crate) async fn header(
         &self,
         client: &reqwest::Client,
-        base: &url::Url,
-        credentials: &Credentials,
+        who: &Who<'_>,
         stale: Option<&str>,
-    ) -> Result<SecretString, String> {
-        match credentials {
-            Credentials::Basic { username, password } => {
-                let password = password.resolve().map_err(|e| e.to_string())?;
-                let pair = format!("{username}:{}", password.expose_secret());
-                let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
-                Ok(SecretString::from(format!("Basic {encoded}")))
+    ) -> Result<SecretString, SignInError> {
+        let slot = self.slot(who);
+        if let Credentials::Basic { username, password } = who.credentials {
+            if stale.is_none() {
+                slot.may()?;
             }
-            Credentials::OAuth { client_id, client_secret, username, password } => {
-                let name = format!("{base}|{client_id}|{}", username.as_deref().unwrap_or(""));
-                // Held over the request: whoever else needs a token waits for this one.
-                let mut tokens = self.tokens.lock().await;
-                if let Some((token, end)) = tokens.get(&name) {
-                    let accepted = stale.is_none_or(|stale| stale != token.expose_secret());
-                    if accepted && *end > Instant::now() {
-                        return Ok(token.clone());
-                    }
+            let password = password.resolve().map_err(|e| SignInError::Failed(e.to_string()))?;
+            let pair = format!("{username}:{}", password.expose_secret());
+            let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+            return Ok(SecretString::from(format!("Basic {encoded}")));
+        }
+        let mut held = slot.token.lock().await;
+        if let Some((token, end)) = held.as_ref() {
+            let accepted = stale.is_none_or(|stale| stale != token.expose_secret());
+            if accepted && *end > Instant::now() {
+                if stale.is_none() {
+                    slot.may()?;
                 }
-                let secret = client_secret.resolve().map_err(|e| e.to_string())?;
-                let mut form = vec![
-                    ("client_id", client_id.clone()),
-                    ("client_secret", secret.expose_secret().to_owned()),
-                ];
-                match (username, password) {
-                    (Some(username), Some(password)) => {
-                        let password = password.resolve().map_err(|e| e.to_string())?;
-                        form.push(("grant_type", "password".to_owned()));
-                        form.push(("username", username.clone()));
-                        form.push(("password", password.expose_secret().to_owned()));
-                    }
-                    _ => form.push(("grant_type", "client_credentials".to_owned())),
-                }
-                let url = base.join("/oauth_token.do").map_err(|e| e.to_string())?;
-                let response = client
-                    .post(url)
-                    .form(&form)
-                    .timeout(Duration::from_secs(15))
-                    .send()
-                    .await
-                    .map_err(|e| format!("no token: {}", e.without_url()))?;
-                let status = response.status();
-                let body: serde_json::Value = response.json().await.unwrap_or_default();
-                let token = body["access_token"].as_str().filter(|_| status.is_success());
-                let token =
-                    token.ok_or_else(|| format!("no token: the instance answered {status}"))?;
-                let life = Duration::from_secs(body["expires_in"].as_u64().unwrap_or(60));
-                let token = SecretString::from(format!("Bearer {token}"));
-                tokens.insert(name, (token.clone(), Instant::now() + life.saturating_sub(MARGIN)));
-                Ok(token)
+                return Ok(token.clone());
             }
         }
+        match stale {
+            // Whoever was first with this token asked already, and was refused.
+            Some(_) if held.is_none() => {
+                if let Some(Refused { why, .. }) = slot.refused().as_ref() {
+                    return Err(SignInError::Refused(why.clone()));
+                }
+            }
+            Some(_) => {}
+            None => slot.may()?,
+        }
+        match self.token(client, who, stale).await {
+            Ok((token, life)) => {
+                let use_for = life.saturating_sub(MARGIN.min(life / 10));
+                let token = SecretString::from(format!("Bearer {}", token.expose()));
+                *held = Some((token.clone(), Instant::now() + use_for));
+                // Whether it is good is told by the first request that it is used for.
+                Ok(token)
+            }
+            Err(SignInError::Refused(why)) => {
+                *held = None;
+                slot.refuse(&why);
+                Err(SignInError::Refused(why))
+            }
+            Err(why) => Err(why),
+        }
+    }
+
+    /// A token of the instance, and how long it lives.
+    async fn token(
+        &self,
+        client: &reqwest::Client,
+        who: &Who<'_>,
+        stale: Option<&str>,
+    ) -> Result<(Token, Duration), SignInError> {
+        let resolved = |secret: &crate::Secret| {
+            secret.resolve().map_err(|e| SignInError::Failed(e.to_string()))
+        };
+        let mut form = Form::new();
+        match who.credentials {
+            Credentials::Basic { .. } => {
+                return Err(SignInError::Failed("Basic has no tokens".to_owned()));
+            }
+            Credentials::Password { client_id, client_secret, username, password } => {
+                form.add("grant_type", "password");
+                form.client(client_id, Some(&resolved(client_secret)?));
+                form.add("username", username);
+                form.add("password", resolved(password)?.expose_secret());
+            }
+            Credentials::ClientCredentials { client_id, client_secret } => {
+                form.add("grant_type", "client_credentials");
+                form.client(client_id, Some(&resolved(client_secret)?));
+            }
+            Credentials::JwtBearer { client_id, client_secret, subject, private_key, key_id } => {
+                let key = resolved(private_key)?;
+                let assertion = assertion(client_id, subject, &key, key_id.as_deref())
+                    .map_err(SignInError::Failed)?;
+                form.add("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
+                form.client(client_id, Some(&resolved(client_secret)?));
+                form.add("assertion", &assertion);
+            }
+            Credentials::AuthorizationCode { client_id, client_secret, refresh_token_ends } => {
+                let Some(granted) = who.granted else {
+                    return Err(SignInError::Refused(
+                        "nobody has consented yet; run: firn integration connect".to_owned(),
+                    ));
+                };
+                let first = format!("Bearer {}", granted.access.expose());
+                let left = granted.access_ends - now();
+                if left > 5_000 && stale != Some(first.as_str()) {
+                    let left = Duration::from_millis(left.unsigned_abs());
+                    return Ok((granted.access.clone(), left));
+                }
+                let Some(refresh) = &granted.refresh else {
+                    return Err(SignInError::Refused(
+                        "the token has ended, and a public client gets no other without consent; run: firn integration connect".to_owned(),
+                    ));
+                };
+                form.add("grant_type", "refresh_token");
+                let secret = client_secret.as_ref().map(resolved).transpose()?;
+                form.client(client_id, secret.as_ref());
+                form.add("refresh_token", refresh.expose());
+                let answer = ask(client, who.base, &form).await?;
+                // Kept before it is used: whoever loses a new refresh token has none.
+                if let (Some(new), Some(keeper)) = (&answer.refresh, &self.keeper)
+                    && new.expose() != refresh.expose()
+                    && let Some(integration) = who.integration
+                {
+                    let granted = answer.granted(client_id, *refresh_token_ends, Some(granted));
+                    keeper.keep(integration, &granted).map_err(SignInError::Failed)?;
+                }
+                return Ok((answer.access, answer.life));
+            }
+        }
+        let answer = ask(client, who.base, &form).await?;
+        Ok((answer.access, answer.life))
+    }
+}
+
+/// What is posted for a token. Its values are secrets.
+struct Form(Vec<(&'static str, SecretString)>);
+
+impl Form {
+    fn new() -> Form {
+        Form(Vec::new())
+    }
+
+    fn add(&mut self, name: &'static str, value: &str) {
+        self.0.push((name, SecretString::from(value.to_owned())));
+    }
+
+    fn client(&mut self, id: &str, secret: Option<&SecretString>) {
+        self.add("client_id", id);
+        if let Some(secret) = secret {
+            self.add("client_secret", secret.expose_secret());
+        }
+    }
+}
+
+/// An instance's answer to a wish for a token.
+struct Answer {
+    access: Token,
+    life: Duration,
+    refresh: Option<Token>,
+}
+
+impl Answer {
+    /// What is to be kept of it. A token that lasts is not given anew: the one before stays.
+    fn granted(&self, client_id: &str, ends: Option<i64>, before: Option<&Granted>) -> Granted {
+        let now = now();
+        let life = i64::try_from(self.life.as_millis()).unwrap_or(i64::MAX);
+        Granted {
+            client_id: client_id.to_owned(),
+            at: before.map_or(now, |before| before.at),
+            refresh: self.refresh.clone().or_else(|| before.and_then(|b| b.refresh.clone())),
+            refresh_ends: ends.unwrap_or(now.saturating_add(REFRESH_LIFE)),
+            access: self.access.clone(),
+            access_ends: now.saturating_add(life),
+        }
+    }
+}
+
+async fn ask(
+    client: &reqwest::Client,
+    base: &url::Url,
+    form: &Form,
+) -> Result<Answer, SignInError> {
+    let failed = SignInError::Failed;
+    let url = base.join("/oauth_token.do").map_err(|e| failed(e.to_string()))?;
+    let pairs: Vec<(&str, &str)> = form.0.iter().map(|(n, v)| (*n, v.expose_secret())).collect();
+    let response = client
+        .post(url)
+        .header("accept", "application/json")
+        .form(&pairs)
+        .timeout(PATIENCE)
+        .send()
+        .await
+        .map_err(|e| failed(format!("no token: {}", e.without_url())))?;
+    let status = response.status();
+    let body: Json = response.json().await.unwrap_or_default();
+    let text = |name: &str| body[name].as_str();
+    if status.is_client_error() && status.as_u16() != 429 {
+        // Nearly every fault has one answer, so that it says little: told as it is.
+        let said = text("error_description").or(text("error")).unwrap_or("no reason given");
+        let said: String = said.chars().take(200).collect();
+        return Err(SignInError::Refused(format!("the instance gives no token: {status}, {said}")));
+    }
+    let access = text("access_token").filter(|token| status.is_success() && !token.is_empty());
+    let Some(access) = access else {
+        return Err(failed(format!("no token: the instance answered {status}")));
+    };
+    // A number; some versions of the world write it as text.
+    let life = body["expires_in"].as_u64().or_else(|| text("expires_in")?.parse().ok());
+    Ok(Answer {
+        access: Token::new(access),
+        life: Duration::from_secs(life.unwrap_or(60)),
+        refresh: text("refresh_token").filter(|t| !t.is_empty()).map(Token::new),
+    })
+}
+
+/// A signed assertion: who we are, for whom, and for how long.
+fn assertion(
+    client_id: &str,
+    subject: &str,
+    key: &SecretString,
+    key_id: Option<&str>,
+) -> Result<String, String> {
+    let pem = key.expose_secret().as_bytes();
+    let (algorithm, key) = EncodingKey::from_rsa_pem(pem)
+        .map(|key| (Algorithm::RS256, key))
+        .or_else(|_| EncodingKey::from_ec_pem(pem).map(|key| (Algorithm::ES256, key)))
+        .map_err(|_| "private_key is no RSA or EC key in PEM".to_owned())?;
+    let mut header = jsonwebtoken::Header::new(algorithm);
+    header.kid = key_id.map(str::to_owned);
+    let now = u64::try_from(now() / 1000).unwrap_or_default();
+    let id = format!("{:016x}{:016x}", random()?, random()?);
+    let claims = json!({ "iss": client_id, "sub": subject, "aud": client_id, "iat": now,
+        "exp": now + ASSERTION, "jti": id });
+    jsonwebtoken::encode(&header, &claims, &key).map_err(|e| e.to_string())
+}
+
+fn random() -> Result<u64, String> {
+    let mut bytes = [0; 8];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes))
+        .map_err(|e| format!("the system gives no randomness: {e}"))?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+// ---- consent ---------------------------------------------------------------------------------
+
+/// A consent that was asked for in a browser, until its answer comes.
+pub struct Consent {
+    /// Where the person has to go.
+    pub url: url::Url,
+    /// Names it in the answer; nobody can guess it.
+    pub state: String,
+    /// Proves that whoever brings the answer asked the question (PKCE).
+    verifier: SecretString,
+    redirect: String,
+}
+
+impl Consent {
+    /// Asks for it. `redirect` is where the instance sends the browser back to; its registry must
+    /// have it, letter for letter.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn new(base: &url::Url, client_id: &str, redirect: &str) -> Result<Consent, String> {
+        use sha2::Digest;
+        let text = || -> Result<String, String> {
+            let words: Result<Vec<String>, String> =
+                (0..4).map(|_| random().map(|n| format!("{n:016x}"))).collect();
+            Ok(words?.concat())
+        };
+        let (state, verifier) = (text()?, text()?);
+        let challenge = base64::engine::general_purpose::URL_SAFE_NO_PAD
+            .encode(sha2::Sha256::digest(verifier.as_bytes()));
+        let mut url = base.join("/oauth_auth.do").map_err(|e| e.to_string())?;
+        url.query_pairs_mut()
+            .append_pair("response_type", "code")
+            .append_pair("client_id", client_id)
+            .append_pair("redirect_uri", redirect)
+            .append_pair("state", &state)
+            .append_pair("code_challenge", &challenge)
+            .append_pair("code_challenge_method", "S256");
+        let verifier = SecretString::from(verifier);
+        Ok(Consent { url, state, verifier, redirect: redirect.to_owned() })
+    }
+
+    /// Exchanges the code that the browser brought for tokens.
+    ///
+    /// # Errors
+    /// What the instance said.
+    pub(crate) async fn granted(
+        &self,
+        client: &reqwest::Client,
+        base: &url::Url,
+        credentials: &Credentials,
+        code: &str,
+    ) -> Result<Granted, String> {
+        let Credentials::AuthorizationCode { client_id, client_secret, refresh_token_ends } =
+            credentials
+        else {
+            return Err("the credentials are of another kind meanwhile".to_owned());
+        };
+        let secret = client_secret.as_ref().map(crate::Secret::resolve).transpose();
+        let mut form = Form::new();
+        form.add("grant_type", "authorization_code");
+        form.client(client_id, secret.map_err(|e| e.to_string())?.as_ref());
+        form.add("code", code);
+        form.add("redirect_uri", &self.redirect);
+        form.add("code_verifier", self.verifier.expose_secret());
+        let answer = ask(client, base, &form).await.map_err(|e| e.to_string())?;
+        Ok(answer.granted(client_id, *refresh_token_ends, None))
     }
 }

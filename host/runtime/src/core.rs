@@ -1,8 +1,10 @@
 //! The `core` component for the host itself: settings are checked and texts masked by the same bytes
 //! that decide inside gateways. Pure calls; an instance that traps is dropped.
 
+use std::path::Path;
+
 use firn_model::{Fault, Level};
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, Store};
 
 use crate::{Limiter, RuntimeError, error};
@@ -26,30 +28,30 @@ pub struct Core {
 }
 
 impl Core {
-    /// Loads the core component that Firn ships.
+    /// Loads the core component that Firn ships; its machine code from `cache`, if that has it.
     ///
     /// # Errors
     /// When it cannot be compiled.
-    pub fn new() -> Result<Core, RuntimeError> {
+    pub fn new(cache: Option<&Path>) -> Result<Core, RuntimeError> {
         // A command line asks it one thing and ends: compiling is most of what that costs.
-        Core::with(wasmtime::OptLevel::None)
+        Core::with(wasmtime::OptLevel::None, cache)
     }
 
     /// The same for many calls: it takes longer to load, and each call less.
     ///
     /// # Errors
     /// When it cannot be compiled.
-    pub fn for_many() -> Result<Core, RuntimeError> {
-        Core::with(wasmtime::OptLevel::Speed)
+    pub fn for_many(cache: Option<&Path>) -> Result<Core, RuntimeError> {
+        Core::with(wasmtime::OptLevel::Speed, cache)
     }
 
-    fn with(level: wasmtime::OptLevel) -> Result<Core, RuntimeError> {
+    fn with(level: wasmtime::OptLevel, cache: Option<&Path>) -> Result<Core, RuntimeError> {
         let mut config = Config::new();
         config.concurrency_support(false);
         config.cranelift_nan_canonicalization(true);
         config.cranelift_opt_level(level);
         let engine = Engine::new(&config).map_err(error)?;
-        let component = Component::new(&engine, firn_components::CORE).map_err(error)?;
+        let component = crate::load(&engine, firn_components::CORE, cache)?;
         let mut store = Store::new(&engine, Limiter::default());
         store.limiter(|limiter| limiter);
         let linker: Linker<Limiter> = Linker::new(&engine);

@@ -140,14 +140,18 @@ fn tick(engine: &Engine) {
 
 /// Machine code from the cache, or compiled and put there. Its name holds the digest of the
 /// component and of everything about this wasmtime that matters to the code.
-fn load(engine: &Engine, wasm: &[u8], cache: Option<&Path>) -> Result<Component, RuntimeError> {
-    let Some(cache) = cache else {
+pub(crate) fn load(
+    engine: &Engine,
+    wasm: &[u8],
+    cache: Option<&Path>,
+) -> Result<Component, RuntimeError> {
+    let Some(cache) = cache.filter(|cache| ours(cache)) else {
         return Component::new(engine, wasm).map_err(error);
     };
     let path = cached(engine, wasm, cache);
     if path.is_file() {
-        // SAFETY: the file is in the data directory, which only this program writes to and whose
-        // access rights keep others out; its name ties it to this component and this wasmtime.
+        // SAFETY: the file is in a directory that only this program writes to and whose access
+        // rights keep others out; its name ties it to this component and this wasmtime.
         #[allow(unsafe_code)]
         let loaded = unsafe { Component::deserialize_file(engine, &path) };
         match loaded {
@@ -159,13 +163,31 @@ fn load(engine: &Engine, wasm: &[u8], cache: Option<&Path>) -> Result<Component,
     if let Err(e) = store(&path, &compiled) {
         tracing::warn!("machine code cannot be cached in {}: {e}", path.display());
     }
-    Component::new(engine, wasm).map_err(error)
+    // SAFETY: these bytes were made by this very engine, just now.
+    #[allow(unsafe_code)]
+    let loaded = unsafe { Component::deserialize(engine, &compiled) };
+    loaded.map_err(error)
+}
+
+/// Whether nobody else can write to a directory: machine code from elsewhere is not run. Makes it.
+fn ours(cache: &Path) -> bool {
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(cache);
+    let known = made.and_then(|()| std::fs::metadata(cache));
+    match known {
+        Ok(about) if about.mode() & 0o022 == 0 => true,
+        Ok(_) => {
+            tracing::warn!("{} can be written to by others: nothing is cached", cache.display());
+            false
+        }
+        Err(e) => {
+            tracing::warn!("{} cannot be used: {e}: nothing is cached", cache.display());
+            false
+        }
+    }
 }
 
 fn store(path: &Path, compiled: &[u8]) -> std::io::Result<()> {
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
     let unfinished = path.with_extension(format!("{}.tmp", std::process::id()));
     std::fs::write(&unfinished, compiled)?;
     std::fs::rename(unfinished, path)
@@ -177,7 +199,7 @@ fn cached(engine: &Engine, wasm: &[u8], cache: &Path) -> PathBuf {
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let digest = Sha256::digest(wasm);
     let digest: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
-    cache.join(format!("engine-{digest}-{:016x}.cwasm", hasher.finish()))
+    cache.join(format!("{digest}-{:016x}.cwasm", hasher.finish()))
 }
 
 /// One instance and the doors that new ones get.

@@ -15,7 +15,7 @@ use crate::query::Query;
 use crate::rest::{self, Request};
 use crate::schema;
 use crate::script::{self, Outbound, Ran, World};
-use crate::signin::Tokens;
+use crate::signin::{Page, Tokens};
 use crate::tables::{Changed, Record, Tables, now};
 
 /// The largest body that is read.
@@ -181,6 +181,26 @@ impl Simulator {
         self.lock().tokens.revoke();
     }
 
+    /// Ends every access token and every consent.
+    pub fn revoke_consents(&self) {
+        self.lock().tokens.revoke_all();
+    }
+
+    /// How long access tokens live from now on, and whether a refresh token is good only once.
+    pub fn tokens_live(&self, life: Duration, rotates: bool) {
+        self.lock().tokens.lives(life, rotates);
+    }
+
+    /// Believes assertions (JWT bearer) that are signed with the private half of this key (PEM).
+    pub fn trust_key(&self, public_key: &str) {
+        self.lock().tokens.trust(public_key.to_owned());
+    }
+
+    /// Sets a column of a row, as an administrator does behind everybody's back; no rule runs.
+    pub fn set(&self, table: &str, sys_id: &str, column: &str, value: &str) {
+        self.lock().tables.force(table, sys_id, column, value);
+    }
+
     /// Makes a column of a table unique.
     pub fn unique_index(&self, table: &str, column: &str) {
         self.lock().tables.unique.push((table.to_owned(), column.to_owned()));
@@ -267,6 +287,43 @@ fn plain(status: u16, kind: &str, body: impl Into<Body>) -> HttpResponse<Body> {
     response
 }
 
+/// The consent page: a form that says who wants what, and brings the browser back.
+fn consent(
+    shared: &Shared,
+    answered: bool,
+    query: Option<&str>,
+    body: &[u8],
+) -> HttpResponse<Body> {
+    let asked = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let said = url::form_urlencoded::parse(if answered { body } else { &[] });
+    let form: BTreeMap<String, String> = asked.into_owned().chain(said.into_owned()).collect();
+    let page = {
+        let mut instance = lock(&shared.instance);
+        let Instance { tokens, tables, .. } = &mut *instance;
+        tokens.consent(tables, &form, answered)
+    };
+    match page {
+        Page::Refused(why) => plain(400, "text/html", format!("<html><body>{why}</body></html>")),
+        Page::Back(to) => {
+            let mut back = plain(302, "text/html", "");
+            if let Ok(value) = to.parse() {
+                back.headers_mut().insert("location", value);
+            }
+            back
+        }
+        Page::Ask => plain(200, "text/html; charset=utf-8", ASK),
+    }
+}
+
+/// The form posts to its own address, so that it keeps the question's parameters.
+const ASK: &str = r#"<!doctype html><html lang="en"><title>Simulated instance</title>
+<body style="font: 16px system-ui; max-width: 26em; margin: 4em auto">
+<h1 style="font-size: 1.3em">An application asks to act for you</h1>
+<form method="post"><p><label>User<br><input name="username" value="integration"></label>
+<p><label>Password<br><input name="password" type="password" value="integration"></label>
+<p><button name="decision" value="allow">Allow</button> <button name="decision" value="deny">Deny</button>
+</form></body></html>"#;
+
 async fn handle(shared: Shared, request: HttpRequest<hyper::body::Incoming>) -> Answer {
     let (parts, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(Body::new(body), BODY).await else {
@@ -279,6 +336,9 @@ async fn handle(shared: Shared, request: HttpRequest<hyper::body::Incoming>) -> 
     let path = parts.uri.path().to_owned();
     if path == "/simulator/faults" && parts.method == "PUT" {
         return Ok(control(&shared, &body));
+    }
+    if path == "/oauth_auth.do" {
+        return Ok(consent(&shared, parts.method == "POST", parts.uri.query(), &body));
     }
     let trouble = {
         let mut instance = lock(&shared.instance);

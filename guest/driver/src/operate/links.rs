@@ -176,6 +176,40 @@ pub(super) fn resync<D: Doors>(
     Ok(())
 }
 
+/// The most links that are woken at once; the others go on within a minute by themselves.
+const WOKEN: usize = 1_000;
+
+/// Lets what waits because nobody was signed in go on at once. What told of it is over.
+pub(super) fn signed_in<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    integration: &IntegrationId,
+) -> Result<(), CommitError> {
+    let Some(rules) = session.rules(tenant, integration)? else {
+        return not_found(session, request, "integration", integration.as_str());
+    };
+    for told in ["sign-in-failed", "sign-in-ends"] {
+        for row in session.all(tenant, &format!("finding/{integration}/{told}."))? {
+            session.delete(&row.key);
+        }
+    }
+    let mut woken = 0;
+    for row in session.all(tenant, &format!("link/{integration}/"))? {
+        let Some(mut link) = session.link_at(&row.key)? else { continue };
+        let now = session.now;
+        let state = &mut link.external_side;
+        if woken == WOKEN || state.not_before.is_none_or(|at| at <= now) {
+            continue;
+        }
+        (state.not_before, state.failures) = (None, 0);
+        session.advance(tenant, &rules, link, &[])?;
+        woken += 1;
+    }
+    session.reply(request, 200, &json!({ "status": "signed-in", "woken": woken }));
+    Ok(())
+}
+
 /// Tells why each value of a link is what it is.
 pub(super) fn explain<D: Doors>(
     session: &mut Session<'_, D>,

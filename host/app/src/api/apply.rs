@@ -74,6 +74,7 @@ async fn try_apply(shared: &Shared, headers: &HeaderMap, raw: Body) -> Result<Re
     }
     document.insert("slug".to_owned(), json!(slug));
     let given = ours.credentials.map(|given| given.split(shared)).transpose()?;
+    let signs_in = given.is_some() && known.is_some();
     let secrets = match (&known, given) {
         (Some(known), None) => known.secrets.clone(),
         (Some(known), Some((credentials, admin))) => Secrets {
@@ -96,7 +97,7 @@ async fn try_apply(shared: &Shared, headers: &HeaderMap, raw: Body) -> Result<Re
         ..secrets
     };
     if !document.contains_key("external_user")
-        && let Some(user) = super::integrations::user_of(&secrets.credentials)
+        && let Some(user) = secrets.credentials.user()
     {
         document.insert("external_user".to_owned(), json!(user));
     }
@@ -109,7 +110,10 @@ async fn try_apply(shared: &Shared, headers: &HeaderMap, raw: Body) -> Result<Re
     let operation = Operation::Apply { id, document, intent };
     let asked = shared.host.operate(&tenant, operation, "api").await;
     if asked.status < 300 && intent == Intent::Act {
-        keep(shared, &tenant, &asked, secrets)?;
+        let integration = keep(shared, &tenant, &asked, secrets)?;
+        if signs_in {
+            shared.host.signed_in(&integration).await;
+        }
     }
     Ok(respond(asked))
 }
@@ -130,13 +134,15 @@ fn keep(
     tenant: &TenantId,
     asked: &Asked,
     secrets: Secrets,
-) -> Result<(), Response> {
+) -> Result<IntegrationId, Response> {
     let integration: Integration = serde_json::from_value(asked.body["after"].clone())
         .map_err(|e| failed(&anyhow::Error::from(e)))?;
     if integration.tenant != *tenant {
         return Err(failed(&anyhow::anyhow!("the engine answered for another tenant")));
     }
-    shared.host.vault().keep(integration, secrets).map_err(|e| failed(&e))
+    let id = integration.id.clone();
+    shared.host.vault().keep(integration, secrets).map_err(|e| failed(&e))?;
+    Ok(id)
 }
 
 /// All versions of an integration's settings.

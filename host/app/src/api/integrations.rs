@@ -3,13 +3,16 @@
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
-use axum::response::Response;
-use firn_model::{Configure, IntegrationId, PlatformContract, Preset, TenantId};
+use axum::response::{IntoResponse, Response};
+use firn_model::{
+    Configure, IntegrationId, Millis, PlatformContract, Preset, TenantId, rfc3339_text,
+};
 use firn_remote::{Credentials, Secret, Secrets};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::{Shared, failed, json, ok, problem, respond};
+use crate::host::CONSENT;
 use crate::vault::Known;
 
 /// The body of `POST /api/v1/integrations`, as seed 004 prints it, and what else may be said.
@@ -47,25 +50,32 @@ fn servicenow() -> String {
     "servicenow".to_owned()
 }
 
+/// How to sign in, where it does not follow from what is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Grant {
+    Basic,
+    Password,
+    ClientCredentials,
+    JwtBearer,
+    AuthorizationCode,
+}
+
 /// Credentials as given: Basic or OAuth, and an administrator's for provisioning.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Given {
+    grant: Option<Grant>,
     username: Option<String>,
     password: Option<Secret>,
     client_id: Option<String>,
     client_secret: Option<Secret>,
+    subject: Option<String>,
+    private_key: Option<Secret>,
+    key_id: Option<String>,
+    refresh_token_ends: Option<String>,
     admin_username: Option<String>,
     admin_password: Option<Secret>,
-}
-
-/// The `user_name` of credentials, where they have one.
-pub(super) fn user_of(credentials: &Credentials) -> Option<&str> {
-    match credentials {
-        Credentials::Basic { username, .. }
-        | Credentials::OAuth { username: Some(username), .. } => Some(username),
-        Credentials::OAuth { username: None, .. } => None,
-    }
 }
 
 impl Given {
@@ -73,39 +83,99 @@ impl Given {
         self,
         shared: &Shared,
     ) -> Result<(Credentials, Option<Credentials>), Response> {
-        let all = [&self.password, &self.client_secret, &self.admin_password];
+        let all = [&self.password, &self.client_secret, &self.private_key, &self.admin_password];
         if !shared.exec_secrets
             && all.into_iter().flatten().any(|s| s.expose().starts_with("exec:"))
         {
             let detail = "a command would run as Firn's own user; start with: firn serve --allow-exec-secrets";
             return Err(problem(422, "exec-not-allowed", "exec: secrets are not allowed", detail));
         }
-
-        self.signs_in().ok_or_else(|| {
-            problem(
-                422,
-                "credentials-missing",
-                "Credentials are missing",
-                "give username and password, or client_id and client_secret",
-            )
-        })
+        self.signs_in()
+            .map_err(|why| problem(422, "credentials-missing", "Credentials are missing", why))
     }
 
-    /// The integration's credentials and the administrator's; nothing if they sign nobody in.
-    pub(crate) fn signs_in(self) -> Option<(Credentials, Option<Credentials>)> {
+    /// The integration's credentials and the administrator's.
+    ///
+    /// # Errors
+    /// What is missing for them to sign somebody in, or is too much.
+    pub(crate) fn signs_in(self) -> Result<(Credentials, Option<Credentials>), String> {
+        let Given { username, password, client_id, client_secret, .. } = self;
         let admin = match (self.admin_username, self.admin_password) {
             (Some(username), Some(password)) => Some(Credentials::Basic { username, password }),
-            _ => None,
+            (None, None) => None,
+            _ => return Err("admin_username and admin_password go together".to_owned()),
         };
-        let credentials = match (self.client_id, self.client_secret, self.username, self.password) {
-            (Some(client_id), Some(client_secret), username, password) => {
-                Credentials::OAuth { client_id, client_secret, username, password }
+        let told = self.grant.or(match () {
+            () if self.private_key.is_some() => Some(Grant::JwtBearer),
+            () if client_id.is_some() && username.is_some() => Some(Grant::Password),
+            () if client_id.is_some() => Some(Grant::ClientCredentials),
+            () if username.is_some() => Some(Grant::Basic),
+            () => None,
+        });
+        let ends = self.refresh_token_ends.as_deref().map(day).transpose()?;
+        if ends.is_some() && told != Some(Grant::AuthorizationCode) {
+            return Err("refresh_token_ends is about grant = \"authorization-code\"".to_owned());
+        }
+        let needs = |grant: &str, what: &str| format!("{grant} needs {what}");
+        let credentials = match (told, client_id, client_secret, username, password) {
+            (Some(Grant::Basic), None, None, Some(username), Some(password)) => {
+                Credentials::Basic { username, password }
             }
-            (_, _, Some(username), Some(password)) => Credentials::Basic { username, password },
-            _ => return None,
+            (Some(Grant::Basic), ..) => {
+                return Err(needs("basic", "username and password, and nothing else"));
+            }
+            (
+                Some(Grant::Password),
+                Some(client_id),
+                Some(client_secret),
+                Some(username),
+                Some(password),
+            ) => Credentials::Password { client_id, client_secret, username, password },
+            (Some(Grant::Password), ..) => {
+                return Err(needs("password", "client_id, client_secret, username and password"));
+            }
+            (Some(Grant::ClientCredentials), Some(client_id), Some(client_secret), None, None) => {
+                Credentials::ClientCredentials { client_id, client_secret }
+            }
+            (Some(Grant::ClientCredentials), ..) => {
+                return Err(needs("client-credentials", "client_id and client_secret"));
+            }
+            (Some(Grant::JwtBearer), Some(client_id), Some(client_secret), None, None) => {
+                let (Some(subject), Some(private_key)) = (self.subject, self.private_key) else {
+                    return Err(needs("jwt-bearer", "subject and private_key"));
+                };
+                let key_id = self.key_id;
+                Credentials::JwtBearer { client_id, client_secret, subject, private_key, key_id }
+            }
+            (Some(Grant::JwtBearer), ..) => {
+                return Err(needs(
+                    "jwt-bearer",
+                    "client_id, client_secret, subject and private_key",
+                ));
+            }
+            (Some(Grant::AuthorizationCode), Some(client_id), client_secret, None, None) => {
+                let refresh_token_ends = ends;
+                Credentials::AuthorizationCode { client_id, client_secret, refresh_token_ends }
+            }
+            (Some(Grant::AuthorizationCode), ..) => {
+                return Err(needs(
+                    "authorization-code",
+                    "client_id, and client_secret unless the client is public; the user signs in with a browser",
+                ));
+            }
+            (None, ..) => {
+                return Err("give username and password, or client_id and client_secret".to_owned());
+            }
         };
-        Some((credentials, admin))
+        Ok((credentials, admin))
     }
+}
+
+/// The end of a day's beginning: `2027-01-31`, in milliseconds since 1970.
+fn day(text: &str) -> Result<i64, String> {
+    firn_model::parse_servicenow(&format!("{text} 00:00:00"))
+        .map(|at| at.0)
+        .map_err(|_| format!("refresh_token_ends is a day, as 2027-01-31, not {text:?}"))
 }
 
 /// `bidirectional`, or one way.
@@ -148,7 +218,7 @@ fn object(settings: &mut Json) -> Result<&mut Json, Response> {
 fn external_user(settings: &mut Json, credentials: &Credentials) -> Result<(), Response> {
     let settings = object(settings)?;
     if settings.get("external_user").is_none()
-        && let Some(username) = user_of(credentials)
+        && let Some(username) = credentials.user()
     {
         settings["external_user"] = json!(username);
     }
@@ -306,7 +376,66 @@ fn shown(shared: &Shared, known: &Known) -> Json {
     let mut shown = json!(known.integration);
     shown["webhook_url"] = json!(shared.host.webhook_url(&known.integration.id));
     shown["webhook_secrets"] = json!(known.secrets.webhook.len());
+    let mut sign_in = json!(shared.host.sign_in(known));
+    sign_in["grant"] = json!(known.secrets.credentials.grant());
+    if let Some(granted) = known.target().granted {
+        sign_in["connected_at"] = json!(rfc3339_text(Millis(granted.at)));
+        if granted.refresh.is_some() {
+            sign_in["refresh_token_ends"] = json!(rfc3339_text(Millis(granted.refresh_ends)));
+        }
+    }
+    if let Some(since) = sign_in["since"].as_i64() {
+        sign_in["since"] = json!(rfc3339_text(Millis(since)));
+    }
+    shown["sign_in"] = sign_in;
     shown
+}
+
+/// Asks for a consent: answers where the person has to go with a browser.
+pub(crate) async fn connect(
+    State(shared): State<Shared>,
+    Path(reference): Path<String>,
+) -> Response {
+    let known = match shared.known(&reference) {
+        Ok(known) => known,
+        Err(response) => return response,
+    };
+    match shared.host.ask_consent(&known) {
+        Ok(url) => {
+            ok(json!({ "authorize_url": url.as_str(), "redirect_uri": shared.host.redirect_uri(),
+            "expires_in": CONSENT.as_secs() }))
+        }
+        Err(why) => problem(422, "not-connectable", "It cannot be connected", format!("{why:#}")),
+    }
+}
+
+/// What an instance sends the browser back with.
+#[derive(Deserialize)]
+pub(crate) struct Consented {
+    #[serde(default)]
+    state: String,
+    code: Option<String>,
+    error: Option<String>,
+}
+
+/// The browser comes back from the instance. Its `state` is its ticket: unguessable, good once.
+pub(crate) async fn consented(
+    State(shared): State<Shared>,
+    Query(Consented { state, code, error }): Query<Consented>,
+) -> Response {
+    let (status, text) = match shared.host.consented(&state, code, error).await {
+        Ok(name) => (200, format!("{name} is connected. You can close this page.")),
+        Err(why) => (400, format!("Not connected: {why:#}")),
+    };
+    // Plain text: nothing of it is markup, whatever the instance said.
+    let headers = [
+        ("content-type", "text/plain; charset=utf-8"),
+        ("cache-control", "no-store"),
+        ("referrer-policy", "no-referrer"),
+        ("x-content-type-options", "nosniff"),
+    ];
+    let status = axum::http::StatusCode::from_u16(status).unwrap_or_default();
+    (status, headers, text + "\n").into_response()
 }
 
 pub(crate) async fn list(State(shared): State<Shared>) -> Response {
@@ -370,6 +499,7 @@ async fn try_change(
         problem(422, "unsound-settings", "The settings are not sound", format!("platform: {e}"))
     })?;
     let mut secrets = known.secrets.clone();
+    let signs_in = change.credentials.is_some();
     if let Some(given) = change.credentials {
         let (credentials, admin) = given.split(shared)?;
         secrets.credentials = credentials;
@@ -387,7 +517,11 @@ async fn try_change(
         preset: None,
         settings: change.settings,
     };
+    let id = given.id.clone();
     let configured = shared.host.configure(&known.integration.tenant, given, secrets, "api").await;
+    if signs_in && configured.as_ref().is_ok_and(|asked| asked.status < 300) {
+        shared.host.signed_in(&id).await;
+    }
     configured.map(respond).map_err(|e| {
         problem(422, "not-configured", "The integration was not changed", format!("{e:#}"))
     })

@@ -51,6 +51,8 @@ pub fn router(shared: Shared) -> Router {
     let open = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(|| async { "ok\n" }))
+        // Its `state` is its ticket.
+        .route("/oauth/callback", get(integrations::consented))
         // Webhooks are signed: the signature is their sign-in.
         .route("/api/v1/webhooks/{integration}", post(inbound::webhook));
     let guarded = Router::new()
@@ -67,6 +69,7 @@ pub fn router(shared: Shared) -> Router {
         )
         .route("/api/v1/integrations/{integration}/escalations", post(inbound::escalation))
         .route("/api/v1/integrations/{integration}/events", post(inbound::event))
+        .route("/api/v1/integrations/{integration}/connect", post(integrations::connect))
         .route("/api/v1/integrations/{integration}/provision", post(integrations::provision))
         .route("/api/v1/integrations/{integration}/unprovision", post(integrations::unprovision))
         .route("/api/v1/integrations/{integration}/sync-status", get(records::status))

@@ -13,6 +13,7 @@ use firn_model::{
     Finding, Link, Mirror, Operation, PlatformId, Quarantined, Resolution, Run, RunMode, Side,
     SysId, TableName, TicketName, Value, Verb,
 };
+use firn_remote::SignInState;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
@@ -118,9 +119,18 @@ pub(crate) async fn status(
             "enabled": known.integration.enabled, "links": links.len(), "backlog": backlog,
             "deliveries_waiting": waiting, "dead_letters": dead.len(),
             "open_conflicts": conflicts.iter().filter(|c| c.state == ConflictState::Open).count(),
-            "findings": findings.len(),
+            "findings": findings.len(), "sign_in": sign_in(&shared, known),
         })))
     })
+}
+
+/// How the sign-in stands, in a few words.
+fn sign_in(shared: &Shared, known: &Known) -> String {
+    match shared.host.sign_in(known) {
+        SignInState::Good => "good".to_owned(),
+        SignInState::NeverConnected => "never connected; run firn integration connect".to_owned(),
+        SignInState::NeedsReconnect { why, .. } => format!("needs reconnect: {why}"),
+    }
 }
 
 pub(crate) async fn links(State(shared): State<Shared>, Path(reference): Path<String>) -> Response {

@@ -115,7 +115,11 @@ pub(super) fn mask(given: &Mask) -> Result<ExitCode> {
         to: name(given.to.and_then(|to| to.to_possible_value())),
         sink: name(given.sink.and_then(|sink| sink.to_possible_value())),
     };
-    let core = if given.explain.is_some() { Core::new()? } else { Core::for_many()? };
+    let cache = crate::cache();
+    let core = match given.explain {
+        Some(_) => Core::new(cache.as_deref())?,
+        None => Core::for_many(cache.as_deref())?,
+    };
     let mut masker = Masker { core, policy: None, key: None, place };
     if let Some(file) = &given.policy {
         let (document, unreadable) = Document::open(file)?;

@@ -2,12 +2,13 @@
 #![allow(clippy::print_stderr)]
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value as Json, json};
 
 use super::{
-    Configure, Conflict, FieldOwnership, Format, Integration, Links, One, Reconcile,
+    Configure, Conflict, Connect, FieldOwnership, Format, Integration, Links, One, Reconcile,
     ReconcileHistory,
 };
 use crate::client::{Client, segment};
@@ -181,6 +182,7 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitC
             let answer = client.post(&format!("{}/unprovision", at(&one)), &json!({}))?;
             table(&answer["artifacts"], &["table", "name", "outcome"], Format::Table);
         }
+        Integration::Connect(given) => connect(client, &given)?,
         Integration::SyncStatus(one) => {
             let answer = client.get(&format!("{}/sync-status", at(&one)))?;
             for (name, value) in answer.as_object().into_iter().flatten() {
@@ -227,6 +229,37 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
+/// Waits for a person's consent in a browser. The instance sends the browser back to the server,
+/// which keeps the tokens; here it is only seen that it did.
+fn connect(client: &Client, given: &Connect) -> Result<()> {
+    let path = format!("/integrations/{}", segment(&given.one.integration));
+    let before = client.get(&path)?["sign_in"]["connected_at"].clone();
+    let asked = client.post(&format!("{path}/connect"), &json!({}))?;
+    let url = asked["authorize_url"].as_str().context("the server gave no address")?;
+    say!("Sign in to the instance and allow access:\n\n  {url}\n");
+    say!("Its OAuth registry must have the redirect URL {}", cell(&asked["redirect_uri"]));
+    if !given.no_browser && open::that_detached(url).is_err() {
+        eprintln!("firn: no browser could be opened here; open the address yourself");
+    }
+    let patience = Duration::from_secs(asked["expires_in"].as_u64().unwrap_or(600));
+    let end = Instant::now() + patience;
+    while Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(500));
+        let sign_in = client.get(&path)?["sign_in"].clone();
+        if sign_in["connected_at"] != before {
+            say!(
+                "connected; consent is needed again at {}",
+                match &sign_in["refresh_token_ends"] {
+                    Json::String(ends) => ends.as_str(),
+                    _ => "the end of this token: a public client gets no other",
+                }
+            );
+            return Ok(());
+        }
+    }
+    bail!("nobody consented within {} minutes; run it again", patience.as_secs() / 60)
+}
+
 fn configure(client: &Client, given: Configure) -> Result<()> {
     let mut settings = json!({});
     if let Some(strategy) = given.conflict_strategy {
@@ -240,6 +273,8 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
     let credentials = json!({
         "username": given.username, "password": given.password,
         "client_id": given.client_id, "client_secret": given.client_secret,
+        "grant": given.grant, "subject": given.subject, "private_key": given.private_key,
+        "key_id": given.key_id, "refresh_token_ends": given.refresh_token_ends,
         "admin_username": given.admin_username, "admin_password": given.admin_password,
     });
     let has_credentials = credentials.as_object().is_some_and(|c| c.values().any(|v| !v.is_null()));

@@ -38,7 +38,7 @@ pub(super) fn replay(given: &Replay) -> Result<ExitCode> {
                 std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
             Runtime::with_component(&wasm, None)?
         }
-        None => Runtime::new(None)?,
+        None => Runtime::new(crate::cache().as_deref())?,
     };
     let settings = given.settings.as_deref().map(other_settings).transpose()?;
     let file = std::fs::File::open(&given.recording)
@@ -85,7 +85,7 @@ fn other_settings(path: &std::path::Path) -> Result<Settings> {
     if let Some(why) = unreadable {
         bail!("{}", document.render_unreadable(&why, false));
     }
-    match Core::new()?.complete(&document.for_core().to_string())? {
+    match Core::new(crate::cache().as_deref())?.complete(&document.for_core().to_string())? {
         Ok(settings) => Ok(serde_json::from_str(&settings)?),
         Err(faults) => bail!("{}", document.render(&faults, false)),
     }

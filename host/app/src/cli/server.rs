@@ -36,6 +36,9 @@ pub(super) struct Serve {
     /// How many engine instances work [default: 2].
     #[arg(long)]
     workers: Option<usize>,
+    /// Where compiled components are kept [default: cache in the data directory].
+    #[arg(long, env = "FIRN_CACHE")]
+    cache: Option<PathBuf>,
     /// Write every call of the engine to a file, for `firn replay`. Raw data of records is in it:
     /// keep it as safe as the data itself.
     #[arg(long)]
@@ -82,6 +85,7 @@ pub(super) async fn serve(arguments: Serve, token: Option<String>) -> Result<()>
     let data = arguments.data.or(file.data).unwrap_or_else(|| PathBuf::from("firn-data"));
     let hosts = [arguments.allow_hosts, file.allow_hosts].concat();
     let config = HostConfig {
+        cache: arguments.cache.unwrap_or_else(|| data.join("cache")),
         data: data.clone(),
         workers: arguments.workers.or(file.workers).unwrap_or(2),
         record: arguments.record,

@@ -87,10 +87,10 @@ pub(super) fn check(given: &Check) -> Result<ExitCode> {
 async fn judged(document: &Document) -> Result<Vec<Fault>> {
     let base = document.json["base_url"].as_str().unwrap_or_default();
     let given: Option<Given> = serde_json::from_value(document.json["credentials"].clone()).ok();
-    let Some((credentials, admin)) = given.and_then(Given::signs_in).filter(|_| !base.is_empty())
-    else {
+    let Some(given) = given.filter(|_| !base.is_empty()) else {
         bail!("to ask the instance the file needs base_url and [credentials]");
     };
+    let (credentials, admin) = given.signs_in().map_err(|why| anyhow!("credentials: {why}"))?;
     // Whoever runs this has named the host: it may be one of their own network, if it speaks https.
     let host = base.strip_prefix("https://").and_then(|rest| rest.split(['/', ':']).next());
     let hosts = host.map(str::to_owned).into_iter().collect();
@@ -102,7 +102,7 @@ async fn judged(document: &Document) -> Result<Vec<Fault>> {
     let user = reader(credentials)?;
     // The dictionary is an administrator's to read, if the file names one.
     let admin = admin.map(reader).transpose()?;
-    let mut core = Core::new()?;
+    let mut core = Core::new(crate::cache().as_deref())?;
     let text = document.for_core().to_string();
     let questions = match core.questions(&text)? {
         Ok(questions) => questions,

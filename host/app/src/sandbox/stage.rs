@@ -43,6 +43,7 @@ impl Stage {
         let address = reserved.address;
         reserved.stop().await;
         let host = Host::open(&HostConfig {
+            cache: crate::cache().unwrap_or_else(|| data.join("cache")),
             data: data.to_owned(),
             workers: 2,
             record: None,

@@ -1,0 +1,80 @@
+//! The real binary, started and asked, for the tests that look at Firn from outside.
+#![allow(dead_code)] // No test needs all of it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What the API wants to be shown.
+pub(crate) const TOKEN: &str = "outside-token";
+
+/// Compiled once for all tests: it is most of what a start costs.
+const CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/components");
+
+/// A running `firn serve`. Dropping it kills it.
+pub(crate) struct Firn {
+    child: Child,
+    /// Where it listens.
+    pub(crate) url: String,
+}
+
+impl Firn {
+    /// Starts it on a data directory. What it logs goes to `log`, or nowhere.
+    pub(crate) fn start(data: &Path, more: &[&str], log: Option<&Path>) -> Firn {
+        let listen: SocketAddr =
+            std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        let out = |path: &Path| -> Stdio {
+            std::fs::File::options().create(true).append(true).open(path).unwrap().into()
+        };
+        let child = Command::new(env!("CARGO_BIN_EXE_firn"))
+            .args(["serve", "--allow-loopback", "--listen", &listen.to_string(), "--data"])
+            .arg(data)
+            .args(more)
+            .env("FIRN_TOKEN", TOKEN)
+            .env("FIRN_CACHE", CACHE)
+            .env("FIRN_LOG", if log.is_some() { "trace" } else { "error" })
+            .stdout(log.map_or_else(Stdio::null, out))
+            .stderr(log.map_or_else(Stdio::inherit, out))
+            .spawn()
+            .unwrap();
+        let firn = Firn { child, url: format!("http://{listen}") };
+        let end = Instant::now() + Duration::from_secs(30);
+        while std::net::TcpStream::connect(listen).is_err() {
+            assert!(Instant::now() < end, "firn does not come up");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        firn
+    }
+
+    /// Prepares `firn ...`.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_firn"));
+        command.args(arguments).env("FIRN_URL", &self.url);
+        command.env("FIRN_TOKEN", TOKEN).env("FIRN_CACHE", CACHE);
+        command
+    }
+
+    /// Runs `firn ...`; gives whether it succeeded and what it printed.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> (bool, String) {
+        let output = self.command(arguments).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+impl Drop for Firn {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until something is so.
+pub(crate) fn settle(what: &str, done: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !done() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
