@@ -378,10 +378,23 @@ impl Host {
         self.carrier.sign_in(&known.target())
     }
 
-    /// Somebody gave credentials or consented: what waited for it goes on at once.
-    pub(crate) async fn signed_in(&self, id: &IntegrationId) {
+    /// Somebody gave credentials or consented: what waited for it goes on at once. And again a moment
+    /// later: a refusal of before may have been on its way still.
+    pub(crate) async fn signed_in(self: &Arc<Self>, id: &IntegrationId) {
         let Some(known) = self.vault.get(id) else { return };
         self.carrier.try_again(&known.target());
+        self.wake_waiting(id).await;
+        let (host, id) = (Arc::downgrade(self), id.clone());
+        self.tokio.spawn(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if let Some(host) = host.upgrade() {
+                host.wake_waiting(&id).await;
+            }
+        });
+    }
+
+    async fn wake_waiting(&self, id: &IntegrationId) {
+        let Some(known) = self.vault.get(id) else { return };
         let operation = Operation::SignedIn { integration: id.clone() };
         let asked = self.operate(&known.integration.tenant, operation, "sign-in").await;
         if asked.status >= 300 {
@@ -462,7 +475,7 @@ impl Host {
     /// # Errors
     /// Why it is not connected.
     pub(crate) async fn consented(
-        &self,
+        self: &Arc<Self>,
         state: &str,
         code: Option<String>,
         error: Option<String>,

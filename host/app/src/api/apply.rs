@@ -73,6 +73,9 @@ async fn try_apply(shared: &Shared, headers: &HeaderMap, raw: Body) -> Result<Re
         free(shared, name, known.as_ref().map(|k| &k.integration.id))?;
     }
     document.insert("slug".to_owned(), json!(slug));
+    if known.is_none() && name.is_none() {
+        document.insert("name".to_owned(), json!(slug));
+    }
     let given = ours.credentials.map(|given| given.split(shared)).transpose()?;
     let signs_in = given.is_some() && known.is_some();
     let secrets = match (&known, given) {

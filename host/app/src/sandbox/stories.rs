@@ -43,6 +43,7 @@ pub(crate) async fn tell(stage: &Stage, teller: &mut Teller) {
     outage(stage, teller).await;
     lost_answer(stage, teller).await;
     wrong(stage, teller).await;
+    reconnect(stage, teller).await;
 }
 
 fn fault(method: &str, path: &str, times: Option<u32>, trouble: Trouble) -> RequestFault {
@@ -541,4 +542,73 @@ async fn wrong(stage: &Stage, teller: &mut Teller) {
         status == 401,
         body["detail"].as_str().unwrap_or_default(),
     );
+}
+
+/// (i) A person signs in with a browser; the token ends; the consent ends; a person signs in again.
+async fn reconnect(stage: &Stage, teller: &mut Teller) {
+    teller.chapter(
+        "i. Signing in with a browser, and again after the consent has ended (seeds 001, 003)",
+    );
+    let slug = "browser";
+    let body = json!({
+        "organization_id": "acme-corp", "integration_type": "servicenow", "name": slug, "slug": slug,
+        "base_url": stage.simulator.url(), "enabled": true, "preset": "genesys",
+        "credentials": { "grant": "authorization-code", "client_id": "firn", "client_secret": "firn" },
+        "settings": { "external_user": "integration", "correlation": { "transaction_limit": 2000 },
+            "request_timeout": 1500 },
+    });
+    stage.post("/integrations", body.to_string()).await;
+    let path = format!("/integrations/{slug}");
+    let state = async || stage.get(&path).await["sign_in"]["state"].to_string();
+    let escalate = async |key: &str| {
+        let url = format!("{}/api/v1{path}/escalations", stage.url());
+        let body = CALL.replace(CALL_ID, key);
+        let answer = stage.http.post(url).header("prefer", "wait=0").body(body).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    };
+    let (taken, before) = (escalate("browser-1").await, state().await);
+    teller.expect(
+        "calls are taken before anybody has signed in",
+        taken && before == "\"never-connected\"",
+        before,
+    );
+    let seen = consent(stage, &path).await;
+    let done = stage.until(|| stage.tickets("browser-1").len() == 1).await;
+    teller.expect("a person allows it, and what waited goes on", done, seen);
+    stage.simulator.revoke_tokens();
+    escalate("browser-2").await;
+    let done = stage.until(|| stage.tickets("browser-2").len() == 1).await;
+    teller.expect("a token that ends in the middle is renewed", done, state().await);
+    stage.simulator.revoke_consents();
+    escalate("browser-3").await;
+    let mut after = state().await;
+    for _ in 0..100 {
+        if after == "\"needs-reconnect\"" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        after = state().await;
+    }
+    let kept = stage.tickets("browser-3").is_empty();
+    teller.expect(
+        "a consent that ends is told, and work is kept",
+        kept && after == "\"needs-reconnect\"",
+        after,
+    );
+    let seen = consent(stage, &path).await;
+    let done = stage.until(|| stage.tickets("browser-3").len() == 1).await;
+    teller.expect("after signing in again nothing is lost", done, seen);
+}
+
+/// What a person does with a browser: opens the page, allows it, and is brought back to Firn. Gives
+/// what is seen in the end.
+async fn consent(stage: &Stage, path: &str) -> String {
+    let (_, asked) = stage.post(&format!("{path}/connect"), "{}".to_owned()).await;
+    let Some(page) = asked["authorize_url"].as_str() else { return asked.to_string() };
+    let form = [("username", "integration"), ("password", "integration"), ("decision", "allow")];
+    // The client follows the redirect to Firn, as a browser does.
+    match stage.http.post(page).form(&form).send().await {
+        Ok(answer) => answer.text().await.unwrap_or_default().trim().to_owned(),
+        Err(why) => why.to_string(),
+    }
 }
