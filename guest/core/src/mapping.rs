@@ -457,12 +457,9 @@ pub fn loses_on_the_way(field: &FieldMapping, from: Side, shape: &Shape) -> bool
     };
     match from {
         Side::Platform => {
-            let original = only(shape).to_text();
             let text = plain(*platform_format, only(shape));
-            // Bold, links, tables: plain text would take their place.
-            let formatted = text != original.replace("\r\n", "\n").trim()
-                && format::write(*platform_format, &text) != original;
-            formatted || outgoing(field, shape).is_ok_and(|out| out != text)
+            is_formatted(*platform_format, only(shape))
+                || outgoing(field, shape).is_ok_and(|out| out != text)
         }
         // The markup of a ticket's text is not kept: an agent's words count, not their colour.
         Side::External => {
@@ -472,17 +469,30 @@ pub fn loses_on_the_way(field: &FieldMapping, from: Side, shape: &Shape) -> bool
     }
 }
 
+/// Bold, links, tables: plain text would take their place.
+fn is_formatted(format: TextFormat, value: &Value) -> bool {
+    let (original, text) = (value.to_text(), plain(format, value));
+    text != original.replace("\r\n", "\n").trim() && format::write(format, &text) != original
+}
+
 /// Whether what a side has must not be overwritten with what the other has made of it: the two
 /// agreed on a version that had lost something on its way there.
 #[must_use]
 pub fn is_original(field: &FieldMapping, side: Side, base: &Base, present: &Shape) -> bool {
+    let Mapping::Text { platform_format, external_format, .. } = &field.mapping else {
+        return false;
+    };
     let agreed = base.shape(side);
+    let texts_differ = plain(*platform_format, only(&base.platform))
+        != plain(*external_format, only(&base.external));
+    let lost = texts_differ
+        || (side == Side::Platform && is_formatted(*platform_format, only(&base.platform)));
     // What the other side itself gave can be given anew, whatever its form.
     let given = || {
         translate(field, side.other(), base.shape(side.other()), None, &BTreeMap::new())
             .is_ok_and(|columns| same(field, side, &columns.shape, agreed))
     };
-    loses_on_the_way(field, side, present) && loses_on_the_way(field, side, agreed) && !given()
+    lost && loses_on_the_way(field, side, present) && !given()
 }
 
 /// Whether the two sides mean the same.

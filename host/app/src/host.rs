@@ -92,8 +92,13 @@ pub struct Host {
 struct VaultKeeper(Arc<Vault>);
 
 impl Keeper for VaultKeeper {
-    fn keep(&self, integration: &IntegrationId, granted: &Granted) -> Result<(), String> {
-        self.0.grant(integration, granted).map_err(|e| format!("{e:#}"))
+    fn keep(
+        &self,
+        integration: &IntegrationId,
+        before: &Granted,
+        granted: &Granted,
+    ) -> Result<(), String> {
+        self.0.grant(integration, Some(before), granted).map_err(|e| format!("{e:#}"))
     }
 }
 
@@ -491,15 +496,20 @@ impl Host {
             let said: String = error.unwrap_or_default().chars().take(100).collect();
             bail!("the instance sent no code ({said}); run firn integration connect again");
         };
-        let known = self.vault.get(&id).context("the integration is gone")?;
-        let granted = self
-            .carrier
-            .consented(&known.target(), &consent, &code)
-            .await
-            .map_err(|why| anyhow!("{why}"))?;
-        self.vault.grant(&id, &granted)?;
-        self.signed_in(&id).await;
-        Ok(known.integration.name.clone())
+        // On its own: a code is good once, so that a browser that leaves must not end this half way.
+        let host = Arc::clone(self);
+        let exchange = self.tokio.spawn(async move {
+            let known = host.vault.get(&id).context("the integration is gone")?;
+            let granted = host
+                .carrier
+                .consented(&known.target(), &consent, &code)
+                .await
+                .map_err(|why| anyhow!("{why}"))?;
+            host.vault.grant(&id, None, &granted)?;
+            host.signed_in(&id).await;
+            Ok(known.integration.name.clone())
+        });
+        exchange.await.context("the exchange broke off")?
     }
 
     /// Stores an integration's settings through the engine, which checks them, and its secrets.

@@ -21,7 +21,7 @@ pub use serve::{Listening, listen};
 pub(crate) fn cache() -> Option<std::path::PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(own) = set("FIRN_CACHE") {
-        return Some(own.into());
+        return Some(std::path::PathBuf::from(own)).filter(|own| own.is_absolute());
     }
     let base = set("XDG_CACHE_HOME").map(std::path::PathBuf::from);
     let base = base.or_else(|| Some(std::path::PathBuf::from(set("HOME")?).join(".cache")));

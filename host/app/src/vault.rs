@@ -30,7 +30,10 @@ impl Known {
             base_url: self.integration.base_url.clone(),
             platform: self.integration.platform.clone(),
             secrets: self.secrets.clone(),
-            granted: self.secrets.credentials.accept(self.granted.as_ref()),
+            granted: self
+                .secrets
+                .credentials
+                .accept(&self.integration.base_url, self.granted.as_ref()),
         }
     }
 }
@@ -121,18 +124,30 @@ impl Vault {
         Ok(())
     }
 
-    /// Keeps what a person consented to, or what came of it.
-    pub(crate) fn grant(&self, id: &IntegrationId, granted: &Granted) -> Result<()> {
-        let known = self.get(id).context("the integration is gone")?;
+    /// Keeps what a person consented to; or what came of `before`, if that still stands.
+    pub(crate) fn grant(
+        &self,
+        id: &IntegrationId,
+        before: Option<&Granted>,
+        granted: &Granted,
+    ) -> Result<()> {
+        // Held over the commit: what is stored and what is known are the same for everybody.
+        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let known = all.get_mut(id).context("the integration is gone")?;
+        let present = known.granted.as_ref();
+        let refresh = |g: &Granted| g.refresh.as_ref().map(|token| token.expose().to_owned());
+        let stands = |before: &Granted| {
+            present.is_some_and(|p| p.at == before.at && refresh(p) == refresh(before))
+        };
+        if before.is_some_and(|before| !stands(before)) {
+            return Ok(());
+        }
         let put = Put { value: serde_json::to_string(granted)?, due: None };
         let key = granted_key(&known.integration.tenant, id);
         let change = Change { key, expect: Expect::Any, put: Some(put) };
         self.store.commit(&[change]).context("the tokens could not be stored")?;
-        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = all.get_mut(id) {
-            let granted = Some(granted.clone());
-            *known = Arc::new(Known { granted, ..Known::clone(known) });
-        }
+        let granted = Some(granted.clone());
+        *known = Arc::new(Known { granted, ..Known::clone(known) });
         Ok(())
     }
 

@@ -111,6 +111,10 @@ impl Carrier {
         &self.addresses
     }
 
+    pub(crate) fn signin(&self) -> &SignIn {
+        &self.signin
+    }
+
     pub(crate) fn addresses(&self) -> &Addresses {
         &self.addresses
     }
@@ -147,6 +151,9 @@ impl Carrier {
             Err(SignInError::Refused(why)) => return not_signed_in(&why),
             Err(SignInError::Failed(why)) => return AnswerBody::NotSent(why),
         };
+        if Instant::now() >= end {
+            return AnswerBody::NotSent("signing in took too long".to_owned());
+        }
         let mut answer = self.send(request, url.clone(), &[authorization(&first)], end).await;
         // A token may have ended on the way: once more with a new one, if there is a new one.
         if matches!(&answer, AnswerBody::Response(r) if r.status == 401)
@@ -157,7 +164,12 @@ impl Carrier {
             answer = self.send(request, url, &[authorization(&second)], end).await;
         }
         if let AnswerBody::Response(response) = &answer {
-            self.signin.told(&who, response.status != 401);
+            // An instance that is down or busy says nothing about who asks.
+            match response.status {
+                401 => self.signin.told(&who, false),
+                429 | 300..=399 | 500.. => {}
+                _ => self.signin.told(&who, true),
+            }
         }
         if let AnswerBody::Response(response) = &answer
             && matches!(response.status, 429 | 503)

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
-use crate::signin::{SignIn, Who};
+use crate::signin::Who;
 use crate::{Carrier, Secret, Target};
 
 /// The version of the scripts.
@@ -40,7 +40,6 @@ pub struct Provisioner<'a> {
     carrier: &'a Carrier,
     base: url::Url,
     target: &'a Target,
-    signin: SignIn,
 }
 
 struct Wanted {
@@ -59,7 +58,7 @@ impl<'a> Provisioner<'a> {
             artifact: "the instance".to_owned(),
             why: e.to_string(),
         })?;
-        Ok(Provisioner { carrier, base, target, signin: SignIn::default() })
+        Ok(Provisioner { carrier, base, target })
     }
 
     /// Creates what is missing and corrects what differs. `callback` is the webhook's URL.
@@ -140,10 +139,14 @@ impl<'a> Provisioner<'a> {
         let failed = |why: String| ProvisionError { artifact: artifact.to_owned(), why };
         let secrets = &self.target.secrets;
         let credentials = secrets.admin.as_ref().unwrap_or(&secrets.credentials);
-        let granted = self.target.granted.as_ref().filter(|_| secrets.admin.is_none());
-        let who = Who { base: &self.base, integration: None, credentials, granted };
+        // As everyday work signs in, so that new tokens are kept; or as the administrator.
+        let everyday = secrets.admin.is_none();
+        let granted = self.target.granted.as_ref().filter(|_| everyday);
+        let integration = Some(&self.target.integration).filter(|_| everyday);
+        let who = Who { base: &self.base, integration, credentials, granted };
         let header = self
-            .signin
+            .carrier
+            .signin()
             .header(self.carrier.client(), &who, None)
             .await
             .map_err(|e| failed(e.to_string()))?;

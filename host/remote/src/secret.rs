@@ -7,6 +7,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone)]
 pub struct Secret(SecretString);
 
+impl PartialEq for Secret {
+    fn eq(&self, other: &Secret) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
 /// Why a secret cannot be had.
 #[derive(Debug, thiserror::Error)]
 #[error("the secret {reference} cannot be read: {why}")]
@@ -79,8 +85,8 @@ impl<'de> Deserialize<'de> for Secret {
 }
 
 /// How Firn signs in to ServiceNow.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "grant", rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "grant", rename_all = "kebab-case", remote = "Self")]
 pub enum Credentials {
     /// A user's name and password with every request.
     Basic {
@@ -135,6 +141,29 @@ pub enum Credentials {
     },
 }
 
+impl Serialize for Credentials {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Credentials::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Credentials {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Credentials, D::Error> {
+        let mut stored = serde_json::Map::deserialize(deserializer)?;
+        // Before there were other grants, which one it is followed from what is there.
+        if !stored.contains_key("grant") {
+            let grant = match (stored.contains_key("client_id"), stored.contains_key("username")) {
+                (true, true) => "password",
+                (true, false) => "client-credentials",
+                (false, _) => "basic",
+            };
+            stored.insert("grant".to_owned(), grant.into());
+        }
+        let stored = serde_json::Value::Object(stored);
+        Credentials::deserialize(stored).map_err(serde::de::Error::custom)
+    }
+}
+
 impl Credentials {
     /// The grant's name, as settings have it.
     #[must_use]
@@ -160,11 +189,13 @@ impl Credentials {
         }
     }
 
-    /// What was granted, if it was granted to these.
+    /// What was granted, if it was granted to these by this instance.
     #[must_use]
-    pub fn accept(&self, granted: Option<&Granted>) -> Option<Granted> {
+    pub fn accept(&self, base: &str, granted: Option<&Granted>) -> Option<Granted> {
         let Credentials::AuthorizationCode { client_id, .. } = self else { return None };
-        granted.filter(|granted| granted.client_id == *client_id).cloned()
+        let base = url::Url::parse(base).ok()?;
+        let ours = |g: &&Granted| g.client_id == *client_id && g.base == base.as_str();
+        granted.filter(ours).cloned()
     }
 }
 
@@ -207,6 +238,8 @@ impl<'de> Deserialize<'de> for Token {
 /// What a person's consent gave. Times are milliseconds since 1970.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Granted {
+    /// The instance that gave it; no other one is shown it.
+    pub base: String,
     /// The client that it was given to; another one cannot use it.
     pub client_id: String,
     /// When the person consented.
@@ -220,6 +253,14 @@ pub struct Granted {
     pub access: Token,
     /// The end of `access`.
     pub access_ends: i64,
+}
+
+impl Granted {
+    /// How long its access token is still good, if it is.
+    pub(crate) fn left(&self) -> Option<std::time::Duration> {
+        let left = self.access_ends.saturating_sub(crate::signin::now());
+        (left > 5_000).then(|| std::time::Duration::from_millis(left.unsigned_abs()))
+    }
 }
 
 /// All secrets of an integration. Stored sealed; never part of an answer.
@@ -236,4 +277,54 @@ pub struct Secrets {
     /// Signs our callbacks to the platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<Secret>,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn credentials_that_were_stored_before_they_had_a_grant_are_read() {
+        let read = |json: serde_json::Value| serde_json::from_value::<Credentials>(json).unwrap();
+        let basic = read(json!({ "username": "u", "password": "p" }));
+        assert_eq!(basic.grant(), "basic");
+        let client = json!({ "client_id": "c", "client_secret": "s" });
+        assert_eq!(read(client).grant(), "client-credentials");
+        let both =
+            json!({ "client_id": "c", "client_secret": "s", "username": "u", "password": "p" });
+        assert_eq!(read(both).grant(), "password");
+        assert_eq!(read(serde_json::to_value(&basic).unwrap()), basic);
+        assert!(serde_json::from_value::<Credentials>(json!({ "grant": "magic" })).is_err());
+    }
+
+    #[test]
+    fn a_consent_is_shown_to_its_own_instance_and_client_alone() {
+        let granted = Granted {
+            base: "https://a.service-now.com/".to_owned(),
+            client_id: "c".to_owned(),
+            at: 0,
+            refresh: None,
+            refresh_ends: 0,
+            access: Token::new("t"),
+            access_ends: 0,
+        };
+        let credentials = |client: &str| Credentials::AuthorizationCode {
+            client_id: client.to_owned(),
+            client_secret: None,
+            refresh_token_ends: None,
+        };
+        let accepts =
+            |client: &str, base: &str| credentials(client).accept(base, Some(&granted)).is_some();
+        assert!(accepts("c", "https://a.service-now.com"));
+        assert!(!accepts("d", "https://a.service-now.com"));
+        assert!(!accepts("c", "https://b.service-now.com"));
+    }
+
+    #[test]
+    fn secrets_and_tokens_do_not_print() {
+        let shown = format!("{:?} {:?}", Secret::new("hush"), Token::new("hush"));
+        assert!(!shown.contains("hush"));
+    }
 }

@@ -23,6 +23,10 @@ use crate::{Credentials, Granted, Token};
 const MARGIN: Duration = Duration::from_secs(30);
 /// How long the instance may take for a token.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// After a token could not be had for another reason than a refusal, the instance is left alone.
+const REST: Duration = Duration::from_secs(2);
+/// No token is believed to live longer.
+const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 /// How long whoever was refused waits before it is tried again.
 const REFUSED: Duration = Duration::from_secs(60);
 /// How long a refresh token lives unless somebody said otherwise: ServiceNow's default, 100 days.
@@ -32,11 +36,17 @@ const ASSERTION: u64 = 300;
 
 /// Keeps what an instance grants anew, before it is used.
 pub trait Keeper: Send + Sync {
-    /// Keeps it.
+    /// Keeps it in the place of `before`. Where something else stands meanwhile (a person consented
+    /// anew, the integration is gone), that stays.
     ///
     /// # Errors
     /// Why it could not be kept.
-    fn keep(&self, integration: &IntegrationId, granted: &Granted) -> Result<(), String>;
+    fn keep(
+        &self,
+        integration: &IntegrationId,
+        before: &Granted,
+        granted: &Granted,
+    ) -> Result<(), String>;
 }
 
 /// Who signs in where.
@@ -49,13 +59,22 @@ pub(crate) struct Who<'a> {
 }
 
 impl Who<'_> {
-    /// The same as long as nothing about the sign-in changes: other credentials, or a new consent,
-    /// begin anew.
+    /// Whose sign-in it is.
     fn name(&self) -> String {
+        self.integration.map_or_else(
+            || format!("{} {}", self.base, self.credentials.grant()),
+            |id| id.as_str().to_owned(),
+        )
+    }
+
+    /// The same as long as nothing about the sign-in changes: other credentials, another instance or a
+    /// new consent begin anew.
+    fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
+        self.base.as_str().hash(&mut hasher);
         serde_json::to_string(self.credentials).unwrap_or_default().hash(&mut hasher);
-        let consent = self.granted.map_or(0, |granted| granted.at);
-        format!("{}|{consent}|{:016x}", self.base, hasher.finish())
+        self.granted.map(|granted| granted.at).hash(&mut hasher);
+        hasher.finish()
     }
 }
 
@@ -97,8 +116,20 @@ pub enum SignInState {
 #[derive(Default)]
 struct Slot {
     /// The token and the end of its use. Held over a request: whoever else needs one waits for it.
-    token: tokio::sync::Mutex<Option<(SecretString, Instant)>>,
+    token: tokio::sync::Mutex<Held>,
     refused: Mutex<Option<Refused>>,
+}
+
+#[derive(Default)]
+struct Held {
+    /// The token and the end of its use.
+    token: Option<(SecretString, Instant)>,
+    /// Whether the token of the consent itself was used already.
+    began: bool,
+    /// What was granted and could not be kept yet: without it the sign-in is lost.
+    unkept: Option<Granted>,
+    /// The instance gave no token for reasons of its own: it is not asked again before.
+    rest: Option<Instant>,
 }
 
 #[derive(Clone)]
@@ -140,7 +171,7 @@ impl Slot {
 
 #[derive(Default)]
 pub(crate) struct SignIn {
-    slots: Mutex<BTreeMap<String, Arc<Slot>>>,
+    slots: Mutex<BTreeMap<String, (u64, Arc<Slot>)>>,
     pub(crate) keeper: Option<Arc<dyn Keeper>>,
 }
 
@@ -153,7 +184,12 @@ pub(crate) fn now() -> i64 {
 impl SignIn {
     fn slot(&self, who: &Who<'_>) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(slots.entry(who.name()).or_default())
+        let print = who.fingerprint();
+        let (known, slot) = slots.entry(who.name()).or_default();
+        if *known != print {
+            (*known, *slot) = (print, Arc::default());
+        }
+        Arc::clone(slot)
     }
 
     /// How it stands.
@@ -203,7 +239,7 @@ impl SignIn {
             return Ok(SecretString::from(format!("Basic {encoded}")));
         }
         let mut held = slot.token.lock().await;
-        if let Some((token, end)) = held.as_ref() {
+        if let Some((token, end)) = &held.token {
             let accepted = stale.is_none_or(|stale| stale != token.expose_secret());
             if accepted && *end > Instant::now() {
                 if stale.is_none() {
@@ -214,7 +250,7 @@ impl SignIn {
         }
         match stale {
             // Whoever was first with this token asked already, and was refused.
-            Some(_) if held.is_none() => {
+            Some(_) if held.token.is_none() => {
                 if let Some(Refused { why, .. }) = slot.refused().as_ref() {
                     return Err(SignInError::Refused(why.clone()));
                 }
@@ -222,20 +258,28 @@ impl SignIn {
             Some(_) => {}
             None => slot.may()?,
         }
-        match self.token(client, who, stale).await {
+        if held.rest.is_some_and(|until| until > Instant::now()) {
+            let why = "the instance gave no token a moment ago; it is asked again soon";
+            return Err(SignInError::Failed(why.to_owned()));
+        }
+        match self.token(client, who, stale, &mut held).await {
             Ok((token, life)) => {
+                let life = life.min(LONGEST);
                 let use_for = life.saturating_sub(MARGIN.min(life / 10));
                 let token = SecretString::from(format!("Bearer {}", token.expose()));
-                *held = Some((token.clone(), Instant::now() + use_for));
+                held.token = Some((token.clone(), Instant::now() + use_for));
                 // Whether it is good is told by the first request that it is used for.
                 Ok(token)
             }
             Err(SignInError::Refused(why)) => {
-                *held = None;
+                held.token = None;
                 slot.refuse(&why);
                 Err(SignInError::Refused(why))
             }
-            Err(why) => Err(why),
+            Err(why) => {
+                held.rest = Some(Instant::now() + REST);
+                Err(why)
+            }
         }
     }
 
@@ -245,6 +289,7 @@ impl SignIn {
         client: &reqwest::Client,
         who: &Who<'_>,
         stale: Option<&str>,
+        held: &mut Held,
     ) -> Result<(Token, Duration), SignInError> {
         let resolved = |secret: &crate::Secret| {
             secret.resolve().map_err(|e| SignInError::Failed(e.to_string()))
@@ -278,10 +323,15 @@ impl SignIn {
                         "nobody has consented yet; run: firn integration connect".to_owned(),
                     ));
                 };
-                let first = format!("Bearer {}", granted.access.expose());
-                let left = granted.access_ends - now();
-                if left > 5_000 && stale != Some(first.as_str()) {
-                    let left = Duration::from_millis(left.unsigned_abs());
+                if let Some(unkept) = held.unkept.clone() {
+                    self.keep(who, granted, &unkept)?;
+                    held.unkept = None;
+                    if let Some(left) = unkept.left() {
+                        return Ok((unkept.access, left));
+                    }
+                }
+                if let Some(left) = granted.left().filter(|_| stale.is_none() && !held.began) {
+                    held.began = true;
                     return Ok((granted.access.clone(), left));
                 }
                 let Some(refresh) = &granted.refresh else {
@@ -295,18 +345,27 @@ impl SignIn {
                 form.add("refresh_token", refresh.expose());
                 let answer = ask(client, who.base, &form).await?;
                 // Kept before it is used: whoever loses a new refresh token has none.
-                if let (Some(new), Some(keeper)) = (&answer.refresh, &self.keeper)
-                    && new.expose() != refresh.expose()
-                    && let Some(integration) = who.integration
-                {
-                    let granted = answer.granted(client_id, *refresh_token_ends, Some(granted));
-                    keeper.keep(integration, &granted).map_err(SignInError::Failed)?;
+                if answer.refresh.as_ref().is_some_and(|new| new.expose() != refresh.expose()) {
+                    let ends = *refresh_token_ends;
+                    let new = answer.granted(who.base, client_id, ends, Some(granted));
+                    held.unkept = Some(new.clone());
+                    self.keep(who, granted, &new)?;
+                    held.unkept = None;
                 }
                 return Ok((answer.access, answer.life));
             }
         }
         let answer = ask(client, who.base, &form).await?;
         Ok((answer.access, answer.life))
+    }
+}
+
+impl SignIn {
+    fn keep(&self, who: &Who<'_>, before: &Granted, new: &Granted) -> Result<(), SignInError> {
+        match (&self.keeper, who.integration) {
+            (Some(keeper), Some(id)) => keeper.keep(id, before, new).map_err(SignInError::Failed),
+            _ => Err(SignInError::Failed("nobody keeps new tokens here".to_owned())),
+        }
     }
 }
 
@@ -339,10 +398,17 @@ struct Answer {
 
 impl Answer {
     /// What is to be kept of it. A token that lasts is not given anew: the one before stays.
-    fn granted(&self, client_id: &str, ends: Option<i64>, before: Option<&Granted>) -> Granted {
+    fn granted(
+        &self,
+        base: &url::Url,
+        client_id: &str,
+        ends: Option<i64>,
+        before: Option<&Granted>,
+    ) -> Granted {
         let now = now();
         let life = i64::try_from(self.life.as_millis()).unwrap_or(i64::MAX);
         Granted {
+            base: base.to_string(),
             client_id: client_id.to_owned(),
             at: before.map_or(now, |before| before.at),
             refresh: self.refresh.clone().or_else(|| before.and_then(|b| b.refresh.clone())),
@@ -361,7 +427,7 @@ async fn ask(
     let failed = SignInError::Failed;
     let url = base.join("/oauth_token.do").map_err(|e| failed(e.to_string()))?;
     let pairs: Vec<(&str, &str)> = form.0.iter().map(|(n, v)| (*n, v.expose_secret())).collect();
-    let response = client
+    let mut response = client
         .post(url)
         .header("accept", "application/json")
         .form(&pairs)
@@ -370,7 +436,8 @@ async fn ask(
         .await
         .map_err(|e| failed(format!("no token: {}", e.without_url())))?;
     let status = response.status();
-    let body: Json = response.json().await.unwrap_or_default();
+    let body = crate::carrier::body(&mut response).await.map_err(SignInError::Failed)?;
+    let body: Json = serde_json::from_slice(&body).unwrap_or_default();
     let text = |name: &str| body[name].as_str();
     if status.is_client_error() && status.as_u16() != 429 {
         // Nearly every fault has one answer, so that it says little: told as it is.
@@ -428,6 +495,8 @@ pub struct Consent {
     pub url: url::Url,
     /// Names it in the answer; nobody can guess it.
     pub state: String,
+    /// The instance that was asked.
+    base: url::Url,
     /// Proves that whoever brings the answer asked the question (PKCE).
     verifier: SecretString,
     redirect: String,
@@ -458,7 +527,7 @@ impl Consent {
             .append_pair("code_challenge", &challenge)
             .append_pair("code_challenge_method", "S256");
         let verifier = SecretString::from(verifier);
-        Ok(Consent { url, state, verifier, redirect: redirect.to_owned() })
+        Ok(Consent { url, state, base: base.clone(), verifier, redirect: redirect.to_owned() })
     }
 
     /// Exchanges the code that the browser brought for tokens.
@@ -477,6 +546,9 @@ impl Consent {
         else {
             return Err("the credentials are of another kind meanwhile".to_owned());
         };
+        if self.base != *base {
+            return Err("the integration is about another instance meanwhile".to_owned());
+        }
         let secret = client_secret.as_ref().map(crate::Secret::resolve).transpose();
         let mut form = Form::new();
         form.add("grant_type", "authorization_code");
@@ -485,6 +557,6 @@ impl Consent {
         form.add("redirect_uri", &self.redirect);
         form.add("code_verifier", self.verifier.expose_secret());
         let answer = ask(client, base, &form).await.map_err(|e| e.to_string())?;
-        Ok(answer.granted(client_id, *refresh_token_ends, None))
+        Ok(answer.granted(base, client_id, *refresh_token_ends, None))
     }
 }

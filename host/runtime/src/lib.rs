@@ -149,8 +149,8 @@ pub(crate) fn load(
         return Component::new(engine, wasm).map_err(error);
     };
     let path = cached(engine, wasm, cache);
-    if path.is_file() {
-        // SAFETY: the file is in a directory that only this program writes to and whose access
+    if mine(&path).is_ok_and(|about| about.is_file()) {
+        // SAFETY: the file is ours, and in a directory that only this program writes to and whose access
         // rights keep others out; its name ties it to this component and this wasmtime.
         #[allow(unsafe_code)]
         let loaded = unsafe { Component::deserialize_file(engine, &path) };
@@ -171,15 +171,11 @@ pub(crate) fn load(
 
 /// Whether nobody else can write to a directory: machine code from elsewhere is not run. Makes it.
 fn ours(cache: &Path) -> bool {
-    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+    use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(cache);
-    let known = made.and_then(|()| std::fs::metadata(cache));
-    match known {
-        Ok(about) if about.mode() & 0o022 == 0 => true,
-        Ok(_) => {
-            tracing::warn!("{} can be written to by others: nothing is cached", cache.display());
-            false
-        }
+    match made.and_then(|()| mine(cache)) {
+        Ok(about) if about.is_dir() => true,
+        Ok(_) => false,
         Err(e) => {
             tracing::warn!("{} cannot be used: {e}: nothing is cached", cache.display());
             false
@@ -187,9 +183,25 @@ fn ours(cache: &Path) -> bool {
     }
 }
 
+/// What is known of a file or directory, if it is this user's and nobody else can write to it. A
+/// link to somewhere else is neither.
+fn mine(path: &Path) -> std::io::Result<std::fs::Metadata> {
+    use std::os::unix::fs::MetadataExt;
+    let about = std::fs::symlink_metadata(path)?;
+    if about.uid() != rustix::process::geteuid().as_raw() || about.mode() & 0o022 != 0 {
+        return Err(std::io::Error::other(
+            "it belongs to somebody else, or others can write to it",
+        ));
+    }
+    Ok(about)
+}
+
 fn store(path: &Path, compiled: &[u8]) -> std::io::Result<()> {
     let unfinished = path.with_extension(format!("{}.tmp", std::process::id()));
-    std::fs::write(&unfinished, compiled)?;
+    let mut file = std::fs::File::create(&unfinished)?;
+    std::io::Write::write_all(&mut file, compiled)?;
+    // Whole before it has its name: half of it could be taken for machine code.
+    file.sync_all()?;
     std::fs::rename(unfinished, path)
 }
 

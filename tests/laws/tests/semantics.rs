@@ -1226,3 +1226,50 @@ fn a_template_that_cannot_be_rendered_is_told_and_the_entry_goes_without_it() {
     let told = world.findings(FindingKind::TemplateFailed);
     assert!(told[0].text.contains("journal.template"), "{}", told[0].text);
 }
+
+/// A person who decides for one side is obeyed, also where that side's text was masked on its way.
+#[test]
+fn a_persons_decision_goes_over_an_original_too() {
+    let mut world = incidents(
+        json!({ "strategy": "manual-review", "fields": { "title": { "owner": "shared" } } }),
+    );
+    world.platform_edits("A", &[("title", "t")]);
+    let ticket = world.ticket_of("A");
+    world.agent_edits(&ticket, "short_description", "call 415-555-0132");
+    assert_eq!(world.field("A", "title"), "call ***-***-0132");
+    world.platform_edits_silently("A", &[("title", "ours")]);
+    world.agent_edits(&ticket, "short_description", "call 415-555-0132 soon");
+    let id = world.rows("conflict")[0]["id"].as_str().unwrap().to_owned();
+    let integration = world.id();
+    world.operate(firn_model::Operation::Resolve {
+        integration,
+        conflict: firn_model::ConflictId::new(id).unwrap(),
+        resolution: firn_model::Resolution::UsePlatform,
+    });
+    assert_eq!(world.column(&ticket, "short_description"), "ours");
+}
+
+/// Masking that is switched on later protects what leaves from then on; it does not freeze what both
+/// sides have in the clear already.
+#[test]
+fn masking_that_is_switched_on_later_freezes_nothing() {
+    let document = |mask: bool| {
+        json!({ "slug": "a", "preset": "incidents",
+            "platform": { "callback_url": "https://platform.example/callback", "read_url": "https://platform.example/records/{id}" },
+            "base_url": "https://example.service-now.com", "request_timeout": 1_000,
+            "correlation": { "transaction_limit": 4_000 },
+            "fields": { "title": { "owner": "shared", "mask": mask } } })
+    };
+    let mut world = Scenario::new(document(false));
+    world.platform_edits("A", &[("title", "call 415-555-0132")]);
+    let ticket = world.ticket_of("A");
+    assert_eq!(world.column(&ticket, "short_description"), "call 415-555-0132");
+    let id = world.id();
+    let intent = firn_model::Intent::Act;
+    let (status, said) =
+        world.operate(firn_model::Operation::Apply { id, document: document(true), intent });
+    assert!(status < 300, "{said}");
+    world.platform_edits("A", &[("title", "call 415-555-0132 now")]);
+    assert_eq!(world.column(&ticket, "short_description"), "call ***-***-0132 now");
+    assert!(world.findings(FindingKind::MaskedEdit).is_empty());
+}

@@ -271,7 +271,10 @@ impl Planner<'_> {
             return Ok(mapping::Columns { shape: chosen.clone(), with: BTreeMap::new() });
         }
         let base = self.link.fields.get(&want.field.name).and_then(|s| s.base.as_ref());
-        if let (Some(base), Some(present)) = (base, present)
+        // What a person decided is written, whatever it costs.
+        let decided = matches!(want.why, Why::Resolved { .. } | Why::Reopened);
+        if !decided
+            && let (Some(base), Some(present)) = (base, present)
             && mapping::is_original(&want.field, side, base, present)
         {
             return Err(Untranslatable::Lossy);

@@ -77,7 +77,11 @@ async fn try_apply(shared: &Shared, headers: &HeaderMap, raw: Body) -> Result<Re
         document.insert("name".to_owned(), json!(slug));
     }
     let given = ours.credentials.map(|given| given.split(shared)).transpose()?;
-    let signs_in = given.is_some() && known.is_some();
+    // The same again is no news: it would be tried more often than once a minute.
+    let signs_in = match (&given, &known) {
+        (Some((new, _)), Some(known)) => *new != known.secrets.credentials,
+        _ => false,
+    };
     let secrets = match (&known, given) {
         (Some(known), None) => known.secrets.clone(),
         (Some(known), Some((credentials, admin))) => Secrets {

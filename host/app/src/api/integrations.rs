@@ -499,7 +499,6 @@ async fn try_change(
         problem(422, "unsound-settings", "The settings are not sound", format!("platform: {e}"))
     })?;
     let mut secrets = known.secrets.clone();
-    let signs_in = change.credentials.is_some();
     if let Some(given) = change.credentials {
         let (credentials, admin) = given.split(shared)?;
         secrets.credentials = credentials;
@@ -518,6 +517,8 @@ async fn try_change(
         settings: change.settings,
     };
     let id = given.id.clone();
+    // The same again is no news: it would be tried more often than once a minute.
+    let signs_in = secrets.credentials != known.secrets.credentials;
     let configured = shared.host.configure(&known.integration.tenant, given, secrets, "api").await;
     if signs_in && configured.as_ref().is_ok_and(|asked| asked.status < 300) {
         shared.host.signed_in(&id).await;
