@@ -493,7 +493,8 @@ impl Host {
             bail!("nobody asked for this, or it took too long; run firn integration connect again");
         };
         let Some(code) = code else {
-            let said: String = error.unwrap_or_default().chars().take(100).collect();
+            let error = error.unwrap_or_default();
+            let said: String = error.chars().filter(|c| !c.is_control()).take(100).collect();
             bail!("the instance sent no code ({said}); run firn integration connect again");
         };
         // On its own: a code is good once, so that a browser that leaves must not end this half way.

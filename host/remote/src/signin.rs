@@ -442,7 +442,8 @@ async fn ask(
     if status.is_client_error() && status.as_u16() != 429 {
         // Nearly every fault has one answer, so that it says little: told as it is.
         let said = text("error_description").or(text("error")).unwrap_or("no reason given");
-        let said: String = said.chars().take(200).collect();
+        // For a terminal and a page: no control characters of somebody else's.
+        let said: String = said.chars().filter(|c| !c.is_control()).take(200).collect();
         return Err(SignInError::Refused(format!("the instance gives no token: {status}, {said}")));
     }
     let access = text("access_token").filter(|token| status.is_success() && !token.is_empty());
