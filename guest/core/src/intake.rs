@@ -5,6 +5,8 @@
 //! | `{sys_id, number, table, action, current, previous, sys_mod_count?}` | seed 003 and our own rule on `task` |
 //! | `{sys_id, number, short_description, state, ..., updated_on}` | seed 004 |
 //! | `{table: "sys_journal_field", journal: {...}}` | our own rule on `sys_journal_field` |
+//! | `{table: "sys_attachment", attachment: {...}}` | our own rule on `sys_attachment` |
+//! | `{table: "x_firn_ping", action: "ping", nonce}` | our own rule that answers `firn integration test` |
 //! | `{id, type, occurred_at, record, comment?}` | the platform's events |
 
 use std::collections::BTreeMap;
@@ -44,6 +46,13 @@ pub fn servicenow(rules: &Rules, body: &str) -> Result<Observation, String> {
     let payload = json::object(body)?;
     if let Some(journal) = payload.get("journal") {
         return journal_row(&payload, journal);
+    }
+    if payload.get("attachment").is_some() {
+        // It says that something was added to the record; what, is read.
+        let record =
+            ObservedRecord { id: sys_id(&payload, "sys_id")?.into(), ..ObservedRecord::default() };
+        let (side, source) = (Side::External, ObservationSource::Message);
+        return Ok(Observation { side, source, record, entries: Vec::new() });
     }
     let id = sys_id(&payload, "sys_id")?;
     let nested = payload.get("current").and_then(Json::as_object);
@@ -99,6 +108,20 @@ pub fn servicenow(rules: &Rules, body: &str) -> Result<Observation, String> {
         },
         entries: Vec::new(),
     })
+}
+
+/// The nonce of a ping: our own rule sends one when somebody asks whether webhooks arrive. It is
+/// about no record.
+#[must_use]
+pub fn ping(body: &str) -> Option<String> {
+    const LONGEST: usize = 512;
+    if body.len() > LONGEST || !body.contains("x_firn_ping") {
+        return None;
+    }
+    let payload = json::object(body).ok()?;
+    let text = |name: &str| payload.get(name).and_then(Json::as_str);
+    let is_ping = text("table") == Some("x_firn_ping") && text("action") == Some("ping");
+    text("nonce").filter(|nonce| is_ping && !nonce.is_empty()).map(str::to_owned)
 }
 
 /// Our rule on `sys_journal_field` sends the row and the record that it belongs to.
@@ -338,6 +361,24 @@ mod tests {
                 platform(&rules(), &format!(r#"{{"id":"e1","record":{record}}}"#)).unwrap_err();
             assert!(error.contains(why), "{record}: {error}");
         }
+    }
+
+    #[test]
+    fn a_ping_is_about_no_record() {
+        let body = r#"{"table":"x_firn_ping","action":"ping","nonce":"n1"}"#;
+        assert_eq!(ping(body).as_deref(), Some("n1"));
+        assert_eq!(ping(&body.replace("n1", "")), None);
+        assert_eq!(ping(&body.replace("\"ping\"", "\"update\"")), None);
+        assert_eq!(ping(SEED_003), None);
+    }
+
+    #[test]
+    fn an_attachment_says_that_its_record_has_to_be_read() {
+        let body = r#"{"table":"sys_attachment","action":"insert","sys_id":"a1b2c3d4e5f60718293a4b5c6d7e8f90",
+            "attachment":{"sys_id":"b1b2c3d4e5f60718293a4b5c6d7e8f90","file_name":"card 4111111111111111.png"}}"#;
+        let observation = servicenow(&rules(), body).unwrap();
+        assert_eq!(observation.record.id, "a1b2c3d4e5f60718293a4b5c6d7e8f90");
+        assert!(observation.record.attributes.is_empty());
     }
 
     #[test]

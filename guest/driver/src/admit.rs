@@ -49,6 +49,10 @@ fn webhook<D: Doors>(
             return Ok(());
         }
     };
+    if let Some(nonce) = intake::ping(&inbound.body) {
+        session.reply(inbound.request, 200, &json!({ "status": "pong", "nonce": nonce }));
+        return Ok(());
+    }
     if shut_out(session, rules, inbound, Gate::Webhooks)? {
         return Ok(());
     }

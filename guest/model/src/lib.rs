@@ -50,8 +50,8 @@ pub use settings::{
     Backfill, ChoicePair, ClosedPolicy, CorrelationMode, CorrelationPolicy, Direction,
     DuplicatePolicy, Fault, FieldSettings, Filters, GonePolicy, Guard, Integration, JournalPolicy,
     Kind, Level, Lifecycle, MaskPattern, MaskRule, MaskStrategy, MaskWords, MaskingPolicy,
-    OffOwner, Owner, Permit, PlatformContract, Precision, Preset, Settings, Sink, Strategy,
-    TextFormat, TicketType, WebhookPolicy,
+    OffOwner, Owner, Permit, PlatformContract, Precision, Preset, ProvisionPolicy, Settings, Sink,
+    Strategy, TextFormat, TicketType, WebhookPolicy,
 };
 pub use time::{
     Millis, TimeError, http_date_text, parse_http_date, parse_rfc3339, parse_servicenow,

@@ -455,6 +455,18 @@ impl Default for WebhookPolicy {
     }
 }
 
+/// What is installed on the instance besides the rules that send webhooks.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct ProvisionPolicy {
+    /// A rule that redacts card numbers and social security numbers before a ticket or a journal
+    /// entry is saved (seed 002). It is the instance's own net; Firn masks whatever it sends anyway.
+    pub redact_on_save: bool,
+    /// A rule that tells of new attachments.
+    pub attachments: bool,
+}
+
 /// What is let in at all. Expressions over `payload`, the raw body; what they exclude is answered
 /// `filtered` and noted in the audit, never dropped silently.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -649,6 +661,9 @@ pub struct Settings {
     pub correlation: CorrelationPolicy,
     /// What a webhook must carry.
     pub webhook: WebhookPolicy,
+    /// What is installed on the instance.
+    #[serde(default)]
+    pub provision: ProvisionPolicy,
     /// What is let in at all.
     pub filters: Filters,
     /// What is done with personal data and secrets.

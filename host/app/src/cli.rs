@@ -2,6 +2,7 @@
 //! This file: what can be said. What it does: `cli/server.rs` and `cli/operate.rs`.
 #![allow(clippy::print_stderr)]
 
+mod instance;
 mod mask;
 mod operate;
 mod replay;
@@ -114,10 +115,13 @@ enum Integration {
     Pause(One),
     /// Go on.
     Resume(One),
+    /// Ask everything of the instance that has to be right: sign-in, rights, columns, choices, clocks,
+    /// webhooks. Each finding with its remedy. Exit 1 if anything is broken.
+    Test(instance::Test),
     /// Install the business rules that send webhooks. Twice is once.
-    Provision(One),
+    Provision(instance::Provision),
     /// Remove them.
-    Unprovision(One),
+    Unprovision(instance::Unprovision),
     /// Sign in with a browser: shows the address of the instance's consent page, and waits.
     Connect(Connect),
     /// Show health: links, backlog, dead letters, conflicts.

@@ -1,6 +1,6 @@
 //! The command line as a client of the API.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use serde_json::Value as Json;
 
 /// Where the API is, and what opens it.
@@ -13,10 +13,29 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(url: &str, token: Option<String>) -> Result<Client> {
         let http = reqwest::blocking::Client::builder()
-            .timeout(std::time::Duration::from_secs(60))
+            .timeout(std::time::Duration::from_secs(120))
             .no_proxy()
             .build()?;
         Ok(Client { url: url.trim_end_matches('/').to_owned(), token, http })
+    }
+
+    fn send(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Json>,
+    ) -> Result<reqwest::blocking::Response> {
+        let url = format!("{}/api/v1{path}", self.url);
+        let mut request = self.http.request(method, &url);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        request.send().with_context(|| {
+            format!("cannot reach Firn at {}; is it running? (--url, FIRN_URL)", self.url)
+        })
     }
 
     /// Calls the API; an error says what the problem document says.
@@ -26,30 +45,24 @@ impl Client {
         path: &str,
         body: Option<&Json>,
     ) -> Result<Json> {
-        let url = format!("{}/api/v1{path}", self.url);
-        let mut request = self.http.request(method, &url);
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let response = request.send().with_context(|| {
-            format!("cannot reach Firn at {}; is it running? (--url, FIRN_URL)", self.url)
-        })?;
+        let response = self.send(method, path, body)?;
         let status = response.status();
         let answer: Json = response.json().unwrap_or_default();
         if status.is_success() {
             return Ok(answer);
         }
-        let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
-        if status.as_u16() == 404 {
-            return Err(NotFound(format!("{}: {}", text("title"), text("detail"))).into());
+        Err(refused(status, &answer))
+    }
+
+    /// A text that the API answers with.
+    pub(crate) fn text(&self, path: &str) -> Result<String> {
+        let response = self.send(reqwest::Method::GET, path, None)?;
+        let status = response.status();
+        let text = response.text().context("the answer broke off")?;
+        if status.is_success() {
+            return Ok(text);
         }
-        if status.as_u16() == 401 {
-            bail!("{}: {} (--token, FIRN_TOKEN)", text("title"), text("detail"));
-        }
-        bail!("{}: {}", text("title"), text("detail"))
+        Err(refused(status, &serde_json::from_str(&text).unwrap_or_default()))
     }
 
     pub(crate) fn get(&self, path: &str) -> Result<Json> {
@@ -58,6 +71,16 @@ impl Client {
 
     pub(crate) fn post(&self, path: &str, body: &Json) -> Result<Json> {
         self.call(reqwest::Method::POST, path, Some(body))
+    }
+}
+
+/// What a problem document says.
+fn refused(status: reqwest::StatusCode, problem: &Json) -> anyhow::Error {
+    let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
+    match status.as_u16() {
+        404 => NotFound(format!("{}: {}", text("title"), text("detail"))).into(),
+        401 => anyhow!("{}: {} (--token, FIRN_TOKEN)", text("title"), text("detail")),
+        _ => anyhow!("{}: {}", text("title"), text("detail")),
     }
 }
 

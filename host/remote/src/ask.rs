@@ -1,13 +1,11 @@
 //! Reading rows of an instance for a person who wants to know whether settings fit it. Nothing is
 //! written, nothing is tried again.
 
-use std::time::Duration;
-
-use secrecy::ExposeSecret;
 use serde_json::Value as Json;
 
-use crate::signin::{SignIn, Who};
-use crate::{Addresses, Carrier, Credentials, carrier};
+use crate::signin::SignIn;
+use crate::visit::Visit;
+use crate::{Addresses, Carrier, Credentials};
 
 /// Reads rows of one instance with one set of credentials.
 pub struct Reader {
@@ -53,41 +51,16 @@ impl Reader {
         fields: &[String],
         limit: u32,
     ) -> Result<Rows, String> {
-        let who = Who {
-            base: &self.base,
-            integration: None,
-            credentials: &self.credentials,
-            granted: None,
+        let visit = Visit {
+            signin: &self.signin,
+            ..Visit::with(&self.carrier, &self.base, &self.credentials)
         };
-        let header = self
-            .signin
-            .header(self.carrier.client(), &who, None)
-            .await
-            .map_err(|e| e.to_string())?;
-        let mut url =
-            self.base.join(&format!("/api/now/table/{table}")).map_err(|e| e.to_string())?;
-        url.query_pairs_mut()
-            .append_pair("sysparm_query", query)
-            .append_pair("sysparm_fields", &fields.join(","))
-            .append_pair("sysparm_limit", &limit.to_string())
-            .append_pair("sysparm_exclude_reference_link", "true");
-        let mut response = self
-            .carrier
-            .client()
-            .get(url)
-            .timeout(Duration::from_secs(30))
-            .header("accept", "application/json")
-            .header("authorization", header.expose_secret())
-            .send()
-            .await
-            .map_err(|e| e.without_url().to_string())?;
-        let status = response.status().as_u16();
-        let body = carrier::body(&mut response).await?;
-        let answer: Json = serde_json::from_slice(&body).unwrap_or_default();
-        let result = answer["result"].clone();
-        if status == 200 && !result.is_array() {
+        let said =
+            visit.rows(table, query, &fields.join(","), limit).await.map_err(|e| e.to_string())?;
+        let result = said.json["result"].clone();
+        if said.status == 200 && !result.is_array() {
             return Err("it does not answer as the Table API does".to_owned());
         }
-        Ok(Rows { status, result })
+        Ok(Rows { status: said.status, result })
     }
 }

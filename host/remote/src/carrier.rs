@@ -289,7 +289,7 @@ pub(crate) async fn body(response: &mut reqwest::Response) -> Result<Vec<u8>, St
 }
 
 /// The innermost reason, without the address (which may hold a secret).
-fn cause(e: reqwest::Error) -> String {
+pub(crate) fn cause(e: reqwest::Error) -> String {
     let e = e.without_url();
     let mut at: &dyn std::error::Error = &e;
     while let Some(deeper) = at.source() {

@@ -31,6 +31,15 @@ pub enum Trouble {
     Drop,
     /// 200 with a page in HTML instead of JSON.
     LoginPage,
+    /// 200 with the page of an instance that sleeps.
+    Hibernating,
+    /// The connection is closed at once, and the request is done so many milliseconds later.
+    LateCommit {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// The transaction quota: 500, nothing done.
+    Quota,
     /// 200 with JSON that is cut off.
     CutJson,
 }
@@ -50,6 +59,9 @@ pub struct RequestFault {
     /// At most so many in all.
     #[serde(default)]
     pub times: Option<u32>,
+    /// The first so many that fit are let through.
+    #[serde(default)]
+    pub after: u32,
     /// What happens.
     pub trouble: Trouble,
 }
@@ -90,11 +102,15 @@ impl Faults {
         path: &str,
         rng: &mut fastrand::Rng,
     ) -> Option<Trouble> {
-        let fault = self.requests.iter_mut().find(|fault| {
-            fault.method.as_ref().is_none_or(|m| m.eq_ignore_ascii_case(method))
+        let fault = self.requests.iter_mut().find_map(|fault| {
+            let fits = fault.method.as_ref().is_none_or(|m| m.eq_ignore_ascii_case(method))
                 && fault.path.as_ref().is_none_or(|p| path.contains(p.as_str()))
-                && fault.times != Some(0)
-                && rng.u32(0..100) < fault.percent
+                && fault.times != Some(0);
+            if fits && fault.after > 0 {
+                fault.after -= 1;
+                return None;
+            }
+            (fits && rng.u32(0..100) < fault.percent).then_some(fault)
         })?;
         if let Some(times) = &mut fault.times {
             *times -= 1;

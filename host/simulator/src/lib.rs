@@ -4,20 +4,28 @@
 //!
 //! Nothing here knows Firn; it is useful to others by itself.
 //!
-//! `tables` holds records and their rules, `query` reads encoded queries, `view` gives
-//! records the shape that was asked for, `script` runs business rules, `rest` is the API,
-//! `signin` the users and tokens, `faults` what goes wrong.
+//! `tables` holds records, `schema` what a stock instance knows of them; `session` is a user's write
+//! with everything that hangs on it, `script` runs business rules and Scripted REST; `query` reads
+//! encoded queries, `view` gives records the shape that was asked for, `rest` holds the APIs; `signin`
+//! the users and tokens, `access` who may do what, `rates` how often. `faults` is what goes wrong, and
+//! `quirks` what nobody is sure of.
 
+mod access;
 mod faults;
 mod query;
+mod quirks;
+mod rates;
 mod rest;
 mod schema;
 mod script;
 mod serve;
+mod session;
 mod signin;
 mod tables;
 mod view;
 
+pub use access::{Access, Permit};
 pub use faults::{Faults, OutboundFaults, RequestFault, Trouble};
+pub use quirks::Quirks;
 pub use serve::{Simulator, SimulatorError};
 pub use tables::Record;

@@ -1,5 +1,6 @@
 // The objects that a business rule finds on an instance. ES5.
-var __in = JSON.parse(__given), __props = JSON.parse(__properties), __ids = JSON.parse(__guids);
+var __in = JSON.parse(__given);
+function __ask(what) { return JSON.parse(__db(JSON.stringify(what))); }
 var __aborted = false;
 
 function GlideElement(value, shown) { this.__value = value; this.__shown = shown; }
@@ -38,11 +39,16 @@ var previous = __in.previous ? __record(__in.previous, null, null) : null;
 
 var gs = {
   getProperty: function (name, otherwise) {
-    return __props[name] !== undefined ? __props[name] : (otherwise === undefined ? null : otherwise);
+    var value = __ask({ op: 'property', name: String(name) });
+    return value !== null ? value : (otherwise === undefined ? null : otherwise);
   },
-  generateGUID: function () { return __ids.shift() || '00000000000000000000000000000000'; },
+  generateGUID: function () { return __ask({ op: 'guid' }); },
   getUserName: function () { return __in.user; },
+  getUserID: function () { return __in.user_id; },
+  hasRole: function () { return true; },
   nowNoTZ: function () { return __in.now; },
+  nowDateTime: function () { return __in.now; },
+  eventQueue: function () {},
   nil: function (value) { return value === null || value === undefined || String(value) === ''; }
 };
 ['info', 'warn', 'error', 'debug'].forEach(function (level) {
@@ -90,6 +96,143 @@ sn_ws.RESTMessageV2.prototype = {
   // Blocks the save on an instance; here the answer is not waited for, and nothing is ever repeated.
   execute: function () { return this.executeAsync(); }
 };
+
+// Rows of a table. Columns of the row at hand are properties, as on an instance.
+function GlideRecord(table) {
+  function hide(of, name, value) { Object.defineProperty(of, name, { value: value, enumerable: false, writable: true }); }
+  hide(this, '__table', String(table));
+  hide(this, '__query', []);
+  hide(this, '__limit', 10000);
+  hide(this, '__rows', []);
+  hide(this, '__at', -1);
+  hide(this, '__before', null);
+  hide(this, '__shown', {});
+  hide(this, '__workflow', true);
+  hide(this, '__guid', null);
+}
+(function () {
+  function put(name, f) { Object.defineProperty(GlideRecord.prototype, name, { value: f, enumerable: false, writable: true }); }
+  put('addQuery', function (field, operator, value) {
+    if (arguments.length === 1) { this.__query.push(String(field)); return this; }
+    if (arguments.length === 2) { value = operator; operator = '='; }
+    this.__query.push(String(field) + (operator === 'CONTAINS' ? 'LIKE' : String(operator)) + String(value));
+    return this;
+  });
+  put('addEncodedQuery', function (query) { this.__query.push(String(query)); });
+  put('addNullQuery', function (field) { this.__query.push(field + 'ISEMPTY'); });
+  put('addNotNullQuery', function (field) { this.__query.push(field + 'ISNOTEMPTY'); });
+  put('addActiveQuery', function () { this.__query.push('active=true'); });
+  put('orderBy', function (field) { this.__query.push('ORDERBY' + field); });
+  put('orderByDesc', function (field) { this.__query.push('ORDERBYDESC' + field); });
+  put('setLimit', function (limit) { this.__limit = Number(limit); });
+  put('query', function () {
+    this.__rows = __ask({ op: 'query', table: this.__table, query: this.__query.join('^'), limit: this.__limit }) || [];
+    this.__at = -1;
+  });
+  put('__take', function (row, shown) {
+    var self = this;
+    Object.keys(self).forEach(function (name) { delete self[name]; });
+    Object.keys(row).forEach(function (name) {
+      self[name] = new GlideElement(row[name], shown && shown[name] !== undefined ? shown[name] : row[name]);
+    });
+    self.__before = row;
+    self.__shown = shown || {};
+  });
+  put('hasNext', function () { return this.__at + 1 < this.__rows.length; });
+  put('next', function () {
+    if (!this.hasNext()) { return false; }
+    this.__at += 1;
+    this.__take(this.__rows[this.__at].row, this.__rows[this.__at].shown);
+    return true;
+  });
+  put('_next', function () { return this.next(); });
+  put('get', function (field, value) {
+    var query = arguments.length === 1 ? 'sys_id=' + field : field + '=' + value;
+    this.__rows = __ask({ op: 'query', table: this.__table, query: query, limit: 1 }) || [];
+    this.__at = -1;
+    return this.next();
+  });
+  put('getRowCount', function () { return this.__rows.length; });
+  put('initialize', function () { this.__take({}, {}); this.__before = null; });
+  put('newRecord', function () { this.initialize(); });
+  put('setNewGuidValue', function (guid) { this.__guid = String(guid); });
+  put('setWorkflow', function (on) { this.__workflow = !!on; });
+  put('autoSysFields', function () {});
+  put('getValue', function (name) { return this[name] === undefined ? null : String(this[name]); });
+  put('setValue', function (name, value) { this[name] = value; });
+  put('getDisplayValue', function (name) {
+    return name === undefined ? String(this.number || this.name || '') : String(this.__shown[name] !== undefined ? this.__shown[name] : this[name]);
+  });
+  put('getUniqueValue', function () { return this.sys_id === undefined ? null : String(this.sys_id); });
+  put('getTableName', function () { return this.__table; });
+  put('getRecordClassName', function () { return this.sys_class_name === undefined ? this.__table : String(this.sys_class_name); });
+  put('isValidField', function (name) { return this[name] !== undefined; });
+  put('isValidRecord', function () { return this.__before !== null; });
+  put('isValid', function () { return true; });
+  put('isNewRecord', function () { return this.__before === null; });
+  put('canRead', function () { return true; });
+  put('canWrite', function () { return true; });
+  put('canCreate', function () { return true; });
+  put('canDelete', function () { return true; });
+  put('__changes', function () {
+    var self = this, set = {}, before = this.__before || {};
+    Object.keys(self).forEach(function (name) {
+      var value = self[name] === null || self[name] === undefined ? '' : String(self[name]);
+      if (before[name] !== value) { set[name] = value; }
+    });
+    return set;
+  });
+  put('insert', function () {
+    var set = this.__changes();
+    if (this.__guid) { set.sys_id = this.__guid; }
+    var done = __ask({ op: 'insert', table: this.__table, set: set, workflow: this.__workflow });
+    if (!done || !done.row) { __log('error', 'an insert into ' + this.__table + ' failed: ' + (done && done.error)); return null; }
+    this.__take(done.row, {});
+    return this.getUniqueValue();
+  });
+  put('update', function () {
+    if (this.__before === null) { return this.insert(); }
+    var done = __ask({ op: 'update', table: this.__table, sys_id: this.getUniqueValue(), set: this.__changes(), workflow: this.__workflow });
+    if (!done || !done.row) { __log('error', 'an update of ' + this.__table + ' failed: ' + (done && done.error)); return null; }
+    this.__take(done.row, {});
+    return this.getUniqueValue();
+  });
+  put('deleteRecord', function () {
+    var done = __ask({ op: 'delete', table: this.__table, sys_id: this.getUniqueValue(), workflow: this.__workflow });
+    return !!(done && done.row);
+  });
+})();
+
+// A Scripted REST resource: what was asked, and what is answered.
+var __asked = JSON.parse(__request);
+var request = __asked && {
+  body: {
+    dataString: __asked.body,
+    get data() { return JSON.parse(__asked.body || '{}'); },
+    nextEntry: function () { return JSON.parse(__asked.body || '{}'); }
+  },
+  queryParams: __asked.query, pathParams: __asked.path, headers: __asked.headers, uri: __asked.uri,
+  getHeader: function (name) { var value = __asked.headers[String(name).toLowerCase()]; return value === undefined ? null : value; }
+};
+var response = {
+  __status: 200, __headers: [], __body: undefined,
+  setStatus: function (status) { this.__status = Number(status); },
+  setHeader: function (name, value) { this.__headers.push([String(name), String(value)]); },
+  setContentType: function (type) { this.setHeader('content-type', type); },
+  setLocation: function (url) { this.setHeader('location', url); },
+  setBody: function (body) { this.__body = body; },
+  setError: function (error) { this.__error = error; this.__status = error.status || 500; }
+};
+var sn_ws_err = {};
+['BadRequestError', 'NotFoundError', 'ConflictError', 'ServiceError'].forEach(function (name, i) {
+  sn_ws_err[name] = function (message) { this.status = [400, 404, 409, 500][i]; this.message = String(message); };
+});
+function __answer(returned) {
+  var error = response.__error;
+  var body = error ? { error: { message: String(error.message || error), detail: error.detail || null }, status: 'failure' }
+    : { result: response.__body !== undefined ? response.__body : (returned === undefined ? null : returned) };
+  __leave(JSON.stringify({ status: response.__status, headers: response.__headers, body: body }), false);
+}
 
 function __done() {
   var row = {};

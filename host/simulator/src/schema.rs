@@ -22,6 +22,26 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
     ("sys_audit_delete", ""),
     ("syslog", ""),
     ("sys_outbound_http_log", ""),
+    ("sys_audit", ""),
+    ("sys_db_object", ""),
+    ("sys_user_role", ""),
+    ("sys_user_has_role", ""),
+    ("sys_security_acl", ""),
+    ("sys_security_acl_role", ""),
+    ("sys_rate_limit_rules", ""),
+    ("sys_ws_definition", ""),
+    ("sys_ws_operation", ""),
+    ("sys_transform_map", ""),
+    ("sys_transform_entry", ""),
+    ("imp_incident", ""),
+    ("customer_contact", "sys_user"),
+    ("customer_account", "core_company"),
+    ("sn_customerservice_escalation", ""),
+    ("kb_knowledge", ""),
+    ("kb_knowledge_base", ""),
+    ("kb_category", ""),
+    ("cmdb_ci", ""),
+    ("cmn_location", ""),
 ];
 
 pub(crate) fn parent(table: &str) -> Option<&'static str> {
@@ -53,8 +73,35 @@ pub(crate) fn reference(column: &str) -> Option<&'static str> {
         "parent" | "parent_incident" => "incident",
         "problem_id" => "problem",
         "rfc" => "change_request",
+        "account" => "customer_account",
+        "contact" | "consumer" => "customer_contact",
+        "cmdb_ci" | "business_service" | "service_offering" => "cmdb_ci",
+        "location" => "cmn_location",
+        "kb_knowledge_base" => "kb_knowledge_base",
+        "kb_category" => "kb_category",
+        "sys_user_role" => "sys_user_role",
+        "sys_security_acl" => "sys_security_acl",
+        "web_service_definition" => "sys_ws_definition",
+        "map" => "sys_transform_map",
         _ => return None,
     })
+}
+
+/// Whether a column holds a date and time.
+pub(crate) fn is_date(column: &str) -> bool {
+    column.ends_with("_on")
+        || column.ends_with("_at")
+        || matches!(
+            column,
+            "due_date"
+                | "follow_up"
+                | "activity_due"
+                | "expected_start"
+                | "work_start"
+                | "work_end"
+                | "sla_due"
+                | "reopened_time"
+        )
 }
 
 pub(crate) const JOURNALS: [&str; 2] = ["comments", "work_notes"];
@@ -95,6 +142,18 @@ const INCIDENT: &[(&str, &str)] = &[
     ("severity", "3"),
 ];
 
+/// Columns of a customer service case besides those of a task.
+const CASE: &[(&str, &str)] = &[
+    ("account", ""),
+    ("category", ""),
+    ("close_code", ""),
+    ("contact", ""),
+    ("consumer", ""),
+    ("resolution_code", ""),
+    ("severity", "3"),
+    ("subcategory", ""),
+];
+
 /// Columns that exist on incidents only; other classes answer them as empty.
 const OF_INCIDENT: &[&str] = &["caller_id", "category", "subcategory", "close_code", "hold_reason"];
 
@@ -109,8 +168,10 @@ pub(crate) fn defaults(table: &str) -> Vec<(String, String)> {
             EMPTY.split_whitespace().filter(|c| table == "incident" || !OF_INCIDENT.contains(c));
         put(&empty.map(|c| (c, "")).collect::<Vec<_>>());
         put(TASK);
-        if table == "incident" {
-            put(INCIDENT);
+        match table {
+            "incident" => put(INCIDENT),
+            "sn_customerservice_case" => put(CASE),
+            _ => {}
         }
     }
     let rest: &[(&str, &str)] = match table {
@@ -142,6 +203,7 @@ pub(crate) fn defaults(table: &str) -> Vec<(String, String)> {
             ("mandatory", "false"),
             ("read_only", "false"),
             ("reference", ""),
+            ("unique", "false"),
             ("active", "true"),
         ],
         "sys_properties" => &[
@@ -177,6 +239,113 @@ pub(crate) fn defaults(table: &str) -> Vec<(String, String)> {
         "syslog" => &[("level", ""), ("message", ""), ("source", "")],
         "sys_outbound_http_log" => &[("url", ""), ("method", ""), ("response_status", "")],
         "sys_audit_delete" => &[("tablename", ""), ("documentkey", "")],
+        "sys_audit" => &[
+            ("tablename", ""),
+            ("documentkey", ""),
+            ("fieldname", ""),
+            ("oldvalue", ""),
+            ("newvalue", ""),
+            ("user", ""),
+            ("record_checkpoint", "0"),
+        ],
+        "sys_attachment" => &[
+            ("file_name", ""),
+            ("content_type", ""),
+            ("size_bytes", "0"),
+            ("size_compressed", "0"),
+            ("compressed", "true"),
+            ("table_name", ""),
+            ("table_sys_id", ""),
+            ("download_link", ""),
+            ("hash", ""),
+            ("image_width", ""),
+            ("image_height", ""),
+            ("average_image_color", ""),
+            ("sys_tags", ""),
+        ],
+        "sys_db_object" => &[("name", ""), ("label", ""), ("super_class", "")],
+        "sys_user_role" => &[("name", ""), ("description", "")],
+        "sys_user_has_role" => &[("user", ""), ("role", ""), ("state", "active")],
+        "sys_security_acl" => {
+            &[("name", ""), ("operation", "read"), ("type", "record"), ("active", "true")]
+        }
+        "sys_security_acl_role" => &[("sys_security_acl", ""), ("sys_user_role", "")],
+        "sys_rate_limit_rules" => &[
+            ("name", ""),
+            ("type", "all"),
+            ("user", ""),
+            ("role", ""),
+            ("rest_api", ""),
+            ("request_limit", ""),
+            ("active", "true"),
+        ],
+        "sys_ws_definition" => &[
+            ("name", ""),
+            ("service_id", ""),
+            ("namespace", "global"),
+            ("base_uri", ""),
+            ("short_description", ""),
+            ("active", "true"),
+            ("is_versioned", "false"),
+            ("enforce_acl", ""),
+        ],
+        "sys_ws_operation" => &[
+            ("name", ""),
+            ("web_service_definition", ""),
+            ("http_method", "GET"),
+            ("relative_path", "/"),
+            ("operation_script", ""),
+            ("operation_uri", ""),
+            ("short_description", ""),
+            ("active", "true"),
+            ("requires_authentication", "true"),
+            ("requires_acl_authorization", "false"),
+        ],
+        "sys_transform_map" => {
+            &[("name", ""), ("source_table", ""), ("target_table", ""), ("active", "true")]
+        }
+        "sys_transform_entry" => {
+            &[("map", ""), ("source_field", ""), ("target_field", ""), ("coalesce", "false")]
+        }
+        "imp_incident" => &[
+            ("short_description", ""),
+            ("description", ""),
+            ("correlation_id", ""),
+            ("correlation_display", ""),
+            ("caller_id", ""),
+            ("category", ""),
+            ("subcategory", ""),
+            ("impact", ""),
+            ("urgency", ""),
+            ("state", ""),
+            ("work_notes", ""),
+            ("comments", ""),
+        ],
+        "customer_contact" => &[
+            ("user_name", ""),
+            ("name", ""),
+            ("email", ""),
+            ("phone", ""),
+            ("account", ""),
+            ("active", "true"),
+        ],
+        "customer_account" => {
+            &[("name", ""), ("number", ""), ("account_code", ""), ("active", "true")]
+        }
+        "sn_customerservice_escalation" => {
+            &[("number", ""), ("source_record", ""), ("state", "1"), ("reason", "")]
+        }
+        "kb_knowledge" => &[
+            ("short_description", ""),
+            ("text", ""),
+            ("workflow_state", "draft"),
+            ("kb_knowledge_base", ""),
+            ("kb_category", ""),
+            ("active", "true"),
+        ],
+        "kb_knowledge_base" => &[("title", ""), ("active", "true")],
+        "kb_category" => &[("label", ""), ("value", ""), ("active", "true")],
+        "cmdb_ci" | "cmn_location" => &[("name", ""), ("active", "true")],
         _ => &[],
     };
     put(rest);
@@ -199,6 +368,7 @@ pub(crate) fn dictionary() -> Vec<(&'static str, String, &'static str)> {
         task.chain(TASK.iter().map(|(name, _)| *name)).map(|column| of("task", column)).collect();
     all.extend(OF_INCIDENT.iter().map(|column| of("incident", column)));
     all.extend(INCIDENT.iter().map(|(column, _)| of("incident", column)));
+    all.extend(CASE.iter().map(|(column, _)| of("sn_customerservice_case", column)));
     all
 }
 
@@ -211,6 +381,7 @@ pub(crate) fn number_prefix(table: &str) -> Option<&'static str> {
         "sc_req_item" => "RITM",
         "sc_task" => "SCTASK",
         "sn_customerservice_case" => "CS",
+        "kb_knowledge" => "KB",
         "task" => "TASK",
         _ => return None,
     })
@@ -229,6 +400,17 @@ pub(crate) const CHOICES: &[(&str, &str, &[(&str, &str)])] = &[
             ("6", "Resolved"),
             ("7", "Closed"),
             ("8", "Canceled"),
+        ],
+    ),
+    (
+        "sn_customerservice_case",
+        "state",
+        &[
+            ("1", "New"),
+            ("10", "Open"),
+            ("18", "Awaiting Info"),
+            ("6", "Resolved"),
+            ("3", "Closed"),
         ],
     ),
     ("task", "impact", &[("1", "1 - High"), ("2", "2 - Medium"), ("3", "3 - Low")]),

@@ -8,15 +8,19 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{Request as HttpRequest, Response as HttpResponse, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 
+use crate::access::Access;
 use crate::faults::{Faults, Trouble};
-use crate::query::Query;
-use crate::rest::{self, Request};
-use crate::schema;
-use crate::script::{self, Outbound, Ran, World};
+use crate::quirks::Quirks;
+use crate::rates::Rates;
+use crate::rest::{self, Body as Content, Request};
+use crate::script::Outbound;
+use crate::session::Session;
 use crate::signin::{Page, Tokens};
-use crate::tables::{Changed, Record, Tables, now};
+use crate::tables::{Record, Tables};
 
 /// The largest body that is read.
 const BODY: usize = 10 << 20;
@@ -30,67 +34,35 @@ pub struct SimulatorError(String, std::io::Error);
 pub(crate) struct Instance {
     pub(crate) tables: Tables,
     pub(crate) tokens: Tokens,
+    pub(crate) access: Access,
+    pub(crate) rates: Rates,
     pub(crate) journal_hidden: bool,
+    /// What is in attachments, by their sys_id.
+    pub(crate) contents: BTreeMap<String, Vec<u8>>,
+    /// Import sets so far.
+    pub(crate) imports: u64,
+    /// Rows of import sets are worked off one after another.
+    pub(crate) import_gate: Arc<Mutex<()>>,
     faults: Faults,
     rng: fastrand::Rng,
     requests: BTreeMap<String, u64>,
 }
 
-/// A business rule, ready to run.
-pub(crate) struct Rule {
-    pub(crate) name: String,
-    condition: String,
-    filter: String,
-    script: String,
-}
-
-impl Rule {
-    pub(crate) fn run(
-        &self,
-        changed: &Changed,
-        shown: &Record,
-        properties: &Record,
-        user: &str,
-    ) -> Ran {
-        let rng = std::cell::RefCell::new(fastrand::Rng::new());
-        let world = World {
-            property: &|name| properties.get(name).cloned(),
-            guid: &|| format!("{:032x}", rng.borrow_mut().u128(..)),
-            user,
-            now: now(),
-        };
-        script::run(&self.script, &self.condition, changed, shown, &world)
-    }
-}
-
 impl Instance {
-    /// The active rules on a table and its ancestors, by order.
-    pub(crate) fn rules(&self, table: &str, when: &str, insert: bool) -> Vec<Rule> {
-        let text = |r: &Record, n: &str| r.get(n).cloned().unwrap_or_default();
-        let action = if insert { "action_insert" } else { "action_update" };
-        let line = schema::ancestry(table);
-        let mut rows: Vec<&Record> = self
-            .tables
-            .of("sys_script")
-            .filter(|r| {
-                text(r, "active") == "true" && text(r, "when") == when && text(r, action) == "true"
-            })
-            .filter(|r| line.contains(&text(r, "collection").as_str()))
-            .collect();
-        rows.sort_by_key(|r| text(r, "order").parse::<i64>().unwrap_or(100));
-        rows.into_iter()
-            .map(|r| Rule {
-                name: text(r, "name"),
-                condition: text(r, "condition"),
-                filter: text(r, "filter_condition"),
-                script: text(r, "script"),
-            })
-            .collect()
-    }
-
-    pub(crate) fn properties(&self) -> Record {
-        let text = |r: &Record, n: &str| r.get(n).cloned().unwrap_or_default();
-        self.tables.of("sys_properties").map(|r| (text(r, "name"), text(r, "value"))).collect()
+    pub(crate) fn new(seed: u64, faults: Faults) -> Instance {
+        Instance {
+            tables: Tables::new(seed),
+            tokens: Tokens::default(),
+            access: Access::default(),
+            rates: Rates::default(),
+            journal_hidden: false,
+            contents: BTreeMap::new(),
+            imports: 0,
+            import_gate: Arc::default(),
+            faults,
+            rng: fastrand::Rng::with_seed(seed),
+            requests: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn log(&mut self, level: &str, message: &str) {
@@ -98,11 +70,11 @@ impl Instance {
             ("level".to_owned(), level.to_owned()),
             ("message".to_owned(), message.to_owned()),
         ]);
-        let _ = self.tables.insert("syslog", &set, "system", &mut |_| Ok(()));
+        let _ = self.tables.insert("syslog", &set, "system");
     }
 
     /// Columns as people see them, for `getDisplayValue()`.
-    fn shown(&self, record: &Record) -> Record {
+    pub(crate) fn shown(&self, record: &Record) -> Record {
         record.keys().map(|c| (c.clone(), self.tables.display_of(record, c))).collect()
     }
 }
@@ -110,6 +82,7 @@ impl Instance {
 /// A running simulator. Dropping it stops it.
 pub struct Simulator {
     instance: Arc<Mutex<Instance>>,
+    shared: Shared,
     address: SocketAddr,
     stop: tokio::sync::watch::Sender<bool>,
 }
@@ -127,14 +100,7 @@ impl Simulator {
         let failed = |e| SimulatorError(listen.to_string(), e);
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let instance = Arc::new(Mutex::new(Instance {
-            tables: Tables::new(seed),
-            tokens: Tokens::default(),
-            journal_hidden: false,
-            faults,
-            rng: fastrand::Rng::with_seed(seed),
-            requests: BTreeMap::new(),
-        }));
+        let instance = Arc::new(Mutex::new(Instance::new(seed, faults)));
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let shared = Shared {
             instance: Arc::clone(&instance),
@@ -146,8 +112,8 @@ impl Simulator {
                 .build()
                 .unwrap_or_default(),
         };
-        tokio::spawn(accept(listener, shared, stopped));
-        Ok(Simulator { instance, address, stop })
+        tokio::spawn(accept(listener, shared.clone(), stopped));
+        Ok(Simulator { instance, shared, address, stop })
     }
 
     fn lock(&self) -> MutexGuard<'_, Instance> {
@@ -169,6 +135,43 @@ impl Simulator {
     /// Sets what goes wrong from now on.
     pub fn set_faults(&self, faults: Faults) {
         self.lock().faults = faults;
+    }
+
+    /// Sets what nobody is sure of.
+    pub fn set_quirks(&self, quirks: Quirks) {
+        self.lock().tables.quirks = quirks;
+    }
+
+    /// Sets what everybody but administrators is forbidden.
+    pub fn set_access(&self, access: Access) {
+        self.lock().access = access;
+    }
+
+    /// Creates a row, as an administrator does; business rules hear of it. Gives its sys_id.
+    ///
+    /// # Errors
+    /// Why the instance refuses it.
+    pub async fn create(&self, table: &str, columns: &[(&str, &str)]) -> Result<String, String> {
+        let set: Record = columns.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let (shared, table) = (self.shared.clone(), table.to_owned());
+        let done = tokio::task::spawn_blocking(move || {
+            let session = Session::new(&shared.instance, "admin");
+            let row = session.insert(&table, &set, true);
+            (row, session.outbound())
+        });
+        let (row, outbound) = done.await.map_err(|e| e.to_string())?;
+        for call in outbound {
+            tokio::spawn(send(self.shared.clone(), call));
+        }
+        let row = row.map_err(|why| format!("{why:?}"))?;
+        Ok(row.get("sys_id").cloned().unwrap_or_default())
+    }
+
+    /// Copies everything of another instance over this one, as a clone does: its rules, properties
+    /// and registrations come along, and still point to where they pointed.
+    pub fn clone_over(&self, from: &Simulator) {
+        let tables = from.lock().tables.clone();
+        self.lock().tables = tables;
     }
 
     /// Hides the journal from everybody but administrators, as its own access rule can.
@@ -203,7 +206,7 @@ impl Simulator {
 
     /// Makes a column of a table unique.
     pub fn unique_index(&self, table: &str, column: &str) {
-        self.lock().tables.unique.push((table.to_owned(), column.to_owned()));
+        self.lock().tables.make_unique(table, column);
     }
 
     /// All rows of a table (and of those that extend it), as they are.
@@ -334,12 +337,14 @@ async fn handle(shared: Shared, request: HttpRequest<hyper::body::Incoming>) -> 
         ));
     };
     let path = parts.uri.path().to_owned();
-    if path == "/simulator/faults" && parts.method == "PUT" {
-        return Ok(control(&shared, &body));
+    if let Some(what) = path.strip_prefix("/simulator/") {
+        return Ok(control(&shared, what, &parts.method, &body));
     }
     if path == "/oauth_auth.do" {
         return Ok(consent(&shared, parts.method == "POST", parts.uri.query(), &body));
     }
+    let header = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok());
+    let method = header("x-http-method-override").map_or(parts.method.as_str(), |m| m).to_owned();
     let trouble = {
         let mut instance = lock(&shared.instance);
         let table = path
@@ -348,9 +353,25 @@ async fn handle(shared: Shared, request: HttpRequest<hyper::body::Incoming>) -> 
             .split('/')
             .next()
             .unwrap_or("");
-        *instance.requests.entry(format!("{} {table}", parts.method)).or_default() += 1;
+        *instance.requests.entry(format!("{method} {table}")).or_default() += 1;
         let Instance { faults, rng, .. } = &mut *instance;
-        faults.strike(parts.method.as_str(), &path, rng)
+        faults.strike(&method, &path, rng)
+    };
+    let request = Request {
+        method,
+        path,
+        query: url::form_urlencoded::parse(parts.uri.query().unwrap_or("").as_bytes())
+            .into_owned()
+            .collect(),
+        headers: parts
+            .headers
+            .iter()
+            .filter_map(|(name, value)| {
+                Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+            })
+            .collect(),
+        body: body.to_vec(),
+        base: shared.base.clone(),
     };
     match &trouble {
         Some(Trouble::Drop) => return dropped(),
@@ -358,57 +379,94 @@ async fn handle(shared: Shared, request: HttpRequest<hyper::body::Incoming>) -> 
         Some(Trouble::LoginPage) => {
             return Ok(plain(200, "text/html", "<html><title>Log in</title></html>"));
         }
+        Some(Trouble::Hibernating) => {
+            return Ok(plain(
+                200,
+                "text/html",
+                "<html><title>Instance Hibernating page</title></html>",
+            ));
+        }
+        Some(Trouble::Quota) => {
+            let body = r#"{"error":{"message":"Transaction cancelled: maximum execution time exceeded","detail":"Transaction quota rule"},"status":"failure"}"#;
+            return Ok(plain(500, "application/json", body));
+        }
+        Some(Trouble::LateCommit { ms }) => {
+            let (late, shared) = (Duration::from_millis(*ms), shared.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(late).await;
+                work(shared, request).await;
+            });
+            return dropped();
+        }
         Some(Trouble::Delay { ms }) => tokio::time::sleep(Duration::from_millis(*ms)).await,
         _ => {}
     }
-    let request = Request {
-        method: parts.method.to_string(),
-        path,
-        query: url::form_urlencoded::parse(parts.uri.query().unwrap_or("").as_bytes())
-            .into_owned()
-            .collect(),
-        authorization: parts
-            .headers
-            .get("authorization")
-            .and_then(|v| v.to_str().ok())
-            .map(str::to_owned),
-        body: String::from_utf8_lossy(&body).into_owned(),
-        base: shared.base.clone(),
-    };
-    let working = shared.clone();
-    let served = tokio::task::spawn_blocking(move || {
-        let user = {
-            let instance = lock(&working.instance);
-            instance.tokens.user(&instance.tables, request.authorization.as_deref())
-        };
-        let (response, changed) = rest::serve(&mut lock(&working.instance), &request);
-        let outbound = after(&working.instance, &changed, user.as_deref().unwrap_or("guest"));
-        (response, outbound)
-    })
-    .await;
-    let Ok((response, outbound)) = served else {
+    let as_xml = request.header("accept").is_some_and(|accept| {
+        accept.contains("xml") && !accept.contains("json") && request.path.starts_with("/api/")
+    });
+    let head = request.method == "HEAD";
+    let Some(response) = work(shared.clone(), request).await else {
         return Ok(refusal(500, None));
     };
-    for call in outbound {
-        tokio::spawn(send(shared.clone(), call));
-    }
     match trouble {
         Some(Trouble::DropAfterCommit) => return dropped(),
         Some(Trouble::StatusAfterCommit { code }) => return Ok(refusal(code, None)),
         Some(Trouble::CutJson) => {
-            let text = response.body.map(|b| b.to_string()).unwrap_or_default();
+            let text = match response.body {
+                Content::Json(body) => body.to_string(),
+                _ => String::new(),
+            };
             return Ok(plain(200, "application/json", text[..text.len() / 2].to_owned()));
         }
         _ => {}
     }
-    let body = response.body.map(|b| b.to_string()).unwrap_or_default();
-    let mut answer = plain(response.status, "application/json;charset=UTF-8", body);
+    let (kind, body) = match response.body {
+        Content::None => ("application/json;charset=UTF-8", Body::empty()),
+        _ if head => ("application/json;charset=UTF-8", Body::empty()),
+        Content::Json(body) if as_xml => ("application/xml;charset=UTF-8", rest::xml(&body).into()),
+        Content::Json(body) => ("application/json;charset=UTF-8", body.to_string().into()),
+        Content::Bytes(bytes) => ("application/octet-stream", bytes.into()),
+    };
+    let mut answer = plain(response.status, kind, body);
     for (name, value) in response.headers {
         if let (Ok(name), Ok(value)) = (axum::http::HeaderName::try_from(name), value.parse()) {
             answer.headers_mut().insert(name, value);
         }
     }
+    if let Ok(value) = format!("{:032x}", fastrand::u128(..)).parse() {
+        answer.headers_mut().insert("x-transaction-id", value);
+    }
     Ok(answer)
+}
+
+/// Does a request, and sends what rules called for.
+async fn work(shared: Shared, request: Request) -> Option<rest::Response> {
+    let working = shared.clone();
+    let served = tokio::task::spawn_blocking(move || {
+        let user = {
+            let mut instance = lock(&working.instance);
+            if request.path == "/oauth_token.do" && request.method == "POST" {
+                return (rest::token(&mut instance, &request), Vec::new());
+            }
+            if request.path == "/oauth_revoke_token.do" {
+                instance.tokens.end(request.parameter("token").unwrap_or_default());
+                let done = rest::Response { status: 200, headers: Vec::new(), body: Content::None };
+                return (done, Vec::new());
+            }
+            let Instance { tokens, tables, .. } = &mut *instance;
+            tokens.user(tables, request.header("authorization"))
+        };
+        let Some(user) = user else { return (rest::not_signed_in(), Vec::new()) };
+        let session = Session::new(&working.instance, &user);
+        let response = rest::serve(&session, &request);
+        (response, session.outbound())
+    })
+    .await;
+    let (response, outbound) = served.ok()?;
+    for call in outbound {
+        tokio::spawn(send(shared.clone(), call));
+    }
+    Some(response)
 }
 
 fn refusal(code: u16, retry_after: Option<u64>) -> HttpResponse<Body> {
@@ -430,44 +488,39 @@ fn refusal(code: u16, retry_after: Option<u64>) -> HttpResponse<Body> {
     response
 }
 
-fn control(shared: &Shared, body: &Bytes) -> HttpResponse<Body> {
-    match serde_json::from_slice::<Faults>(body) {
-        Ok(faults) => {
-            lock(&shared.instance).faults = faults;
-            plain(204, "application/json", "")
+/// `GET` and `PUT` of `/simulator/faults`, `/simulator/quirks` and `/simulator/access`.
+fn control(
+    shared: &Shared,
+    what: &str,
+    method: &axum::http::Method,
+    body: &Bytes,
+) -> HttpResponse<Body> {
+    fn turn<T: Serialize + DeserializeOwned>(
+        of: &mut T,
+        method: &axum::http::Method,
+        body: &Bytes,
+    ) -> HttpResponse<Body> {
+        if method == "GET" {
+            return plain(200, "application/json", serde_json::to_string(of).unwrap_or_default());
         }
-        Err(why) => plain(400, "text/plain", format!("the faults cannot be read: {why}\n")),
-    }
-}
-
-/// Runs the after- and async-rules of changes, outside the lock.
-fn after(instance: &Mutex<Instance>, changed: &[Changed], user: &str) -> Vec<Outbound> {
-    let mut outbound = Vec::new();
-    for change in changed {
-        let insert = change.previous.is_none();
-        let (rules, properties, shown) = {
-            let instance = lock(instance);
-            let mut rules = instance.rules(&change.table, "after", insert);
-            rules.extend(instance.rules(&change.table, "async", insert));
-            rules.retain(|rule| {
-                let query = Query::parse(&rule.filter, &instance.tables, &change.table);
-                query.matches(&instance.tables, &change.current)
-            });
-            if rules.is_empty() {
-                continue;
+        match serde_json::from_slice::<T>(body) {
+            Ok(given) => {
+                *of = given;
+                plain(204, "application/json", "")
             }
-            (rules, instance.properties(), instance.shown(&change.current))
-        };
-        for rule in rules {
-            let ran = rule.run(change, &shown, &properties, user);
-            outbound.extend(ran.outbound);
-            let mut instance = lock(instance);
-            for (level, message) in ran.log {
-                instance.log(&level, &message);
-            }
+            Err(why) => plain(400, "text/plain", format!("it cannot be read: {why}\n")),
         }
     }
-    outbound
+    if !matches!(method.as_str(), "GET" | "PUT") {
+        return plain(405, "text/plain", "GET shows it, PUT sets it\n");
+    }
+    let mut instance = lock(&shared.instance);
+    match what {
+        "faults" => turn(&mut instance.faults, method, body),
+        "quirks" => turn(&mut instance.tables.quirks, method, body),
+        "access" => turn(&mut instance.access, method, body),
+        _ => plain(404, "text/plain", "there is: faults, quirks, access\n"),
+    }
 }
 
 /// Sends an outbound call, once: an instance never repeats.
@@ -497,11 +550,6 @@ async fn send(shared: Shared, call: Outbound) {
             ("method".to_owned(), call.method.clone()),
             ("response_status".to_owned(), status),
         ]);
-        let _ = lock(&shared.instance).tables.insert(
-            "sys_outbound_http_log",
-            &set,
-            "system",
-            &mut |_| Ok(()),
-        );
+        let _ = lock(&shared.instance).tables.insert("sys_outbound_http_log", &set, "system");
     }
 }

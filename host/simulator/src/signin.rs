@@ -39,6 +39,8 @@ pub(crate) struct Tokens {
     codes: BTreeMap<String, Code>,
     /// Public keys (PEM) whose assertions are believed.
     keys: Vec<String>,
+    /// Failed Basic sign-ins in a row, by user.
+    failed: BTreeMap<String, u32>,
     life: Duration,
     /// Whether a refresh gives a new refresh token and ends the old one; ServiceNow's does not.
     rotates: bool,
@@ -51,6 +53,7 @@ impl Default for Tokens {
             refresh: BTreeMap::new(),
             codes: BTreeMap::new(),
             keys: Vec::new(),
+            failed: BTreeMap::new(),
             life: ACCESS,
             rotates: false,
         }
@@ -65,7 +68,7 @@ fn text<'f>(form: &'f Form, name: &str) -> &'f str {
 
 impl Tokens {
     /// The user behind an `Authorization` header.
-    pub(crate) fn user(&self, tables: &Tables, header: Option<&str>) -> Option<String> {
+    pub(crate) fn user(&mut self, tables: &mut Tables, header: Option<&str>) -> Option<String> {
         let header = header?;
         if let Some(token) = header.strip_prefix("Bearer ") {
             let (user, end) = self.access.get(token)?;
@@ -75,12 +78,30 @@ impl Tokens {
         let decoded = STANDARD.decode(encoded).ok()?;
         let decoded = String::from_utf8(decoded).ok()?;
         let (name, password) = decoded.split_once(':')?;
-        check(tables, name, password).then(|| name.to_owned())
+        let right = check(tables, name, password);
+        let failed = self.failed.entry(name.to_owned()).or_default();
+        *failed = if right { 0 } else { *failed + 1 };
+        let most = tables.quirks.lock_out_after;
+        if most > 0 && *failed >= most {
+            let id = tables.first("sys_user", "user_name", name);
+            if let Some(id) = id.and_then(|row| row.get("sys_id").cloned()) {
+                tables.force("sys_user", &id, "locked_out", "true");
+            }
+        }
+        right.then(|| name.to_owned())
     }
 
     /// `POST /oauth_token.do`. Nearly every fault has the same answer.
     pub(crate) fn grant(&mut self, tables: &mut Tables, form: &Form) -> (u16, Json) {
         self.granted(tables, form).unwrap_or_else(|| {
+            if tables.quirks.rfc_oauth_errors {
+                let known = text(form, "client_id") == PUBLIC
+                    || (text(form, "client_id"), text(form, "client_secret")) == CLIENT;
+                return match known {
+                    true => (400, json!({ "error": "invalid_grant" })),
+                    false => (401, json!({ "error": "invalid_client" })),
+                };
+            }
             (401, json!({ "error": "server_error", "error_description": "access_denied" }))
         })
     }
@@ -207,6 +228,12 @@ impl Tokens {
         }
         redirect.query_pairs_mut().append_pair("state", text("state"));
         Page::Back(redirect.to_string())
+    }
+
+    /// Ends one token.
+    pub(crate) fn end(&mut self, token: &str) {
+        self.access.remove(token);
+        self.refresh.remove(token);
     }
 
     /// Ends every access token, as a restart or an administrator does.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::quirks::Quirks;
 use crate::schema;
 
 /// A row: every column is text.
@@ -32,7 +33,10 @@ pub(crate) struct Changed {
     pub(crate) previous: Option<Record>,
 }
 
-#[derive(Default)]
+/// Journal texts of a write, by column.
+pub(crate) type Said = Vec<(&'static str, String)>;
+
+#[derive(Default, Clone)]
 pub(crate) struct Tables {
     rows: BTreeMap<String, BTreeMap<String, Record>>,
     numbers: BTreeMap<String, u64>,
@@ -40,6 +44,8 @@ pub(crate) struct Tables {
     rng: fastrand::Rng,
     /// Unique indices: table and column.
     pub(crate) unique: Vec<(String, String)>,
+    /// What nobody is sure of.
+    pub(crate) quirks: Quirks,
 }
 
 pub(crate) fn now() -> String {
@@ -53,6 +59,11 @@ fn get<'a>(record: &'a Record, column: &str) -> &'a str {
 }
 
 impl Tables {
+    /// Sorted by nothing in particular, as an instance does without an order.
+    pub(crate) fn shuffle<T>(&mut self, of: &mut [T]) {
+        self.rng.shuffle(of);
+    }
+
     pub(crate) fn new(seed: u64) -> Tables {
         let mut tables = Tables { rng: fastrand::Rng::with_seed(seed), ..Tables::default() };
         for (user_name, password, name, email, roles) in schema::USERS {
@@ -82,15 +93,52 @@ impl Tables {
             }
         }
         for (table, element, length) in schema::dictionary() {
-            let set = [("name", table), ("element", &element), ("max_length", length)];
+            let kind = match element.as_str() {
+                column if schema::reference(column).is_some() => "reference",
+                column if schema::is_date(column) => "glide_date_time",
+                "comments" | "work_notes" => "journal_input",
+                _ => "string",
+            };
+            let set = [
+                ("name", table),
+                ("element", &element),
+                ("max_length", length),
+                ("internal_type", kind),
+                ("reference", schema::reference(&element).unwrap_or_default()),
+            ];
             tables.seed("sys_dictionary", &set);
+        }
+        for role in ["admin", "itil", "csm_ws_integration", "personalize_choices", "firn_vault"] {
+            tables.seed("sys_user_role", &[("name", role)]);
+        }
+        tables.seed("customer_account", &[("name", "Acme Corp"), ("number", "ACCT0010001")]);
+        let contact = [("name", "Cora Contact"), ("email", "cora@example.com")];
+        tables.seed("customer_contact", &contact);
+        // A staging table whose map finds an incident by its correlation id, or makes it.
+        let map = [
+            ("name", "Incidents by correlation"),
+            ("source_table", "imp_incident"),
+            ("target_table", "incident"),
+        ];
+        tables.seed("sys_transform_map", &map);
+        let map = tables.first("sys_transform_map", "source_table", "imp_incident");
+        let map = map.map(|row| get(row, "sys_id").to_owned()).unwrap_or_default();
+        for (column, _) in schema::defaults("imp_incident") {
+            let coalesce = if column == "correlation_id" { "true" } else { "false" };
+            let entry = [
+                ("map", map.as_str()),
+                ("source_field", &column),
+                ("target_field", &column),
+                ("coalesce", coalesce),
+            ];
+            tables.seed("sys_transform_entry", &entry);
         }
         tables
     }
 
     fn seed(&mut self, table: &str, set: &[(&str, &str)]) {
         let set = set.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let _ = self.insert(table, &set, "system", &mut |_| Ok(()));
+        let _ = self.insert(table, &set, "system");
     }
 
     pub(crate) fn guid(&mut self) -> String {
@@ -99,8 +147,13 @@ impl Tables {
         format!("{:016x}{:016x}", self.rng.u64(..), self.ids ^ 0x5eed_0000_0000_0000)
     }
 
-    pub(crate) fn exists(table: &str) -> bool {
-        schema::parent(table).is_some()
+    pub(crate) fn exists(&self, table: &str) -> bool {
+        schema::parent(table).is_some() || self.exists_of_its_own(table)
+    }
+
+    /// Whether it is a table that somebody made (`sys_db_object`): it takes any column.
+    fn exists_of_its_own(&self, table: &str) -> bool {
+        schema::parent(table).is_none() && self.first("sys_db_object", "name", table).is_some()
     }
 
     /// Whether a query may name a column: known ones, custom ones that a row has, and dot-walks.
@@ -138,6 +191,50 @@ impl Tables {
         }
     }
 
+    /// Marks a row as changed, without a change.
+    pub(crate) fn touch(&mut self, table: &str, sys_id: &str, by: &str) {
+        let Some(class) = self.find(table, sys_id).map(|r| get(r, "sys_class_name").to_owned())
+        else {
+            return;
+        };
+        if let Some(row) = self.rows.get_mut(&class).and_then(|rows| rows.get_mut(sys_id)) {
+            let count: u64 = get(row, "sys_mod_count").parse().unwrap_or(0);
+            row.insert("sys_mod_count".to_owned(), (count + 1).to_string());
+            row.insert("sys_updated_on".to_owned(), now());
+            row.insert("sys_updated_by".to_owned(), by.to_owned());
+        }
+    }
+
+    /// The value that is meant by a choice's label; anything else is meant as it is.
+    pub(crate) fn value_of(&self, table: &str, column: &str, shown: &str) -> String {
+        let line = schema::ancestry(table);
+        let choice = self.of("sys_choice").find(|choice| {
+            get(choice, "element") == column
+                && get(choice, "label").eq_ignore_ascii_case(shown)
+                && line.contains(&get(choice, "name"))
+        });
+        choice.map_or_else(|| shown.to_owned(), |choice| get(choice, "value").to_owned())
+    }
+
+    /// Makes a column unique, as the dictionary then says.
+    pub(crate) fn make_unique(&mut self, table: &str, column: &str) {
+        self.unique.push((table.to_owned(), column.to_owned()));
+        let line = schema::ancestry(table);
+        let row = self
+            .of("sys_dictionary")
+            .find(|row| line.contains(&get(row, "name")) && get(row, "element") == column);
+        let row = row.map(|row| get(row, "sys_id").to_owned());
+        match row {
+            Some(id) => self.force("sys_dictionary", &id, "unique", "true"),
+            None => {
+                self.seed(
+                    "sys_dictionary",
+                    &[("name", table), ("element", column), ("unique", "true")],
+                );
+            }
+        }
+    }
+
     pub(crate) fn first(&self, table: &str, column: &str, value: &str) -> Option<&Record> {
         self.of(table).find(|record| get(record, column) == value)
     }
@@ -172,23 +269,20 @@ impl Tables {
         choice.map_or(value, |choice| get(choice, "label").to_owned())
     }
 
-    pub(crate) fn insert(
+    /// A new row as a write makes it, before any rule has seen it. Nothing is stored yet.
+    pub(crate) fn draft_insert(
         &mut self,
         table: &str,
         set: &Record,
         by: &str,
-        before: &mut dyn FnMut(&mut Changed) -> Result<(), String>,
-    ) -> Result<Vec<Changed>, Refused> {
-        if !Tables::exists(table) {
+    ) -> Result<Changed, Refused> {
+        if !self.exists(table) {
             return Err(Refused::NoTable(table.to_owned()));
         }
         let mut record: Record = schema::defaults(table).into_iter().collect();
         let at = now();
         let id =
             set.get("sys_id").filter(|id| id.len() == 32).cloned().unwrap_or_else(|| self.guid());
-        if self.find(table, &id).is_some() {
-            return Err(Refused::NotUnique);
-        }
         for (column, value) in [
             ("sys_id", id.as_str()),
             ("sys_created_on", &at),
@@ -210,63 +304,102 @@ impl Tables {
             let user = self.first("sys_user", "user_name", by).map(|u| get(u, "sys_id").to_owned());
             record.insert("opened_by".to_owned(), user.unwrap_or_default());
         }
-        apply(&mut record, set);
-        let mut changed = Changed { table: table.to_owned(), current: record, previous: None };
-        self.finish(&mut changed, before)?;
-        let said = self.say(&mut changed.current, by);
-        self.rows.entry(table.to_owned()).or_default().insert(id, changed.current.clone());
-        Ok(std::iter::once(changed).chain(said).collect())
+        apply(&mut record, set, self.exists_of_its_own(table));
+        Ok(Changed { table: table.to_owned(), current: record, previous: None })
     }
 
-    pub(crate) fn update(
-        &mut self,
+    /// A row as a write changes it, before any rule has seen it. `None` if it changes nothing.
+    pub(crate) fn draft_update(
+        &self,
         table: &str,
         sys_id: &str,
         set: &Record,
-        by: &str,
-        before: &mut dyn FnMut(&mut Changed) -> Result<(), String>,
-    ) -> Result<Vec<Changed>, Refused> {
+    ) -> Result<Option<Changed>, Refused> {
         let previous = self.find(table, sys_id).cloned().ok_or(Refused::NoRecord)?;
         let class = get(&previous, "sys_class_name").to_owned();
         let mut record = previous.clone();
-        apply(&mut record, set);
+        apply(&mut record, set, self.exists_of_its_own(&class));
         if record == previous {
-            return Ok(Vec::new()); // Nothing changes: no new version, no rule.
+            return Ok(None);
         }
-        let mut changed =
-            Changed { table: class.clone(), current: record, previous: Some(previous.clone()) };
-        self.finish(&mut changed, before)?;
-        let count: u64 = get(&previous, "sys_mod_count").parse().unwrap_or(0);
-        changed.current.insert("sys_mod_count".to_owned(), (count + 1).to_string());
-        changed.current.insert("sys_updated_on".to_owned(), now());
-        changed.current.insert("sys_updated_by".to_owned(), by.to_owned());
-        let said = self.say(&mut changed.current, by);
-        self.rows.entry(class).or_default().insert(sys_id.to_owned(), changed.current.clone());
-        Ok(std::iter::once(changed).chain(said).collect())
+        Ok(Some(Changed { table: class, current: record, previous: Some(previous) }))
     }
 
-    pub(crate) fn delete(&mut self, table: &str, sys_id: &str, by: &str) -> Result<(), Refused> {
+    /// Stores what before-rules left of a draft: computed columns, data policies and unique indices
+    /// stand in between. An update changes the columns that the draft changed, whatever happened to
+    /// the others meanwhile. Gives the change as it was stored, and the journal texts in it.
+    pub(crate) fn commit(&mut self, draft: Changed, by: &str) -> Result<(Changed, Said), Refused> {
+        let id = get(&draft.current, "sys_id").to_owned();
+        let mut changed = match &draft.previous {
+            None => {
+                if self.find(&draft.table, &id).is_some() {
+                    return Err(Refused::NotUnique);
+                }
+                draft
+            }
+            Some(was) => {
+                let present = self.find(&draft.table, &id).cloned().ok_or(Refused::NoRecord)?;
+                let mut current = present.clone();
+                for (column, value) in &draft.current {
+                    if was.get(column) != Some(value) {
+                        current.insert(column.clone(), value.clone());
+                    }
+                }
+                Changed { table: draft.table, current, previous: Some(present) }
+            }
+        };
+        self.finish(&mut changed)?;
+        let said: Said = schema::JOURNALS
+            .into_iter()
+            .filter_map(|column| {
+                let text = changed.current.get_mut(column).map(std::mem::take)?;
+                (!text.is_empty()).then_some((column, text))
+            })
+            .collect();
+        if let Some(previous) = &changed.previous {
+            let only_said = !said.is_empty() && changed.current == *previous;
+            if !(only_said && self.quirks.comment_leaves_parent) {
+                let count: u64 = get(previous, "sys_mod_count").parse().unwrap_or(0);
+                let mut put = |column: &str, value: String| {
+                    changed.current.insert(column.to_owned(), value);
+                };
+                put("sys_mod_count", (count + 1).to_string());
+                put("sys_updated_on", now());
+                put("sys_updated_by", by.to_owned());
+            }
+        }
+        self.rows.entry(changed.table.clone()).or_default().insert(id, changed.current.clone());
+        Ok((changed, said))
+    }
+
+    /// A row that no rule hears of: the instance's own.
+    pub(crate) fn insert(&mut self, table: &str, set: &Record, by: &str) -> Result<(), Refused> {
+        let draft = self.draft_insert(table, set, by)?;
+        self.commit(draft, by).map(|_| ())
+    }
+
+    /// Removes a row; gives it as it was.
+    pub(crate) fn delete(
+        &mut self,
+        table: &str,
+        sys_id: &str,
+        by: &str,
+    ) -> Result<Record, Refused> {
         let class = self
             .find(table, sys_id)
             .map(|r| get(r, "sys_class_name").to_owned())
             .ok_or(Refused::NoRecord)?;
-        if let Some(rows) = self.rows.get_mut(&class) {
-            rows.remove(sys_id);
-        }
+        let removed = self.rows.get_mut(&class).and_then(|rows| rows.remove(sys_id));
         let set = Record::from([
             ("tablename".to_owned(), class),
             ("documentkey".to_owned(), sys_id.to_owned()),
         ]);
-        self.insert("sys_audit_delete", &set, by, &mut |_| Ok(())).map(|_| ())
+        self.insert("sys_audit_delete", &set, by)?;
+        removed.ok_or(Refused::NoRecord)
     }
 
-    /// Before-rules, computed columns and data policies: what stands between a write and its row.
-    fn finish(
-        &self,
-        changed: &mut Changed,
-        before: &mut dyn FnMut(&mut Changed) -> Result<(), String>,
-    ) -> Result<(), Refused> {
-        before(changed).map_err(Refused::Aborted)?;
+    /// Computed columns, data policies and unique indices: what stands between a write and its row.
+    fn finish(&self, changed: &mut Changed) -> Result<(), Refused> {
         let table = changed.table.clone();
         if schema::is_task(&table) {
             self.task(changed)?;
@@ -274,7 +407,7 @@ impl Tables {
         let record = &changed.current;
         for (of, column) in &self.unique {
             let value = get(record, column);
-            let taken = *of == table
+            let taken = schema::ancestry(&table).contains(&of.as_str())
                 && !value.is_empty()
                 && self
                     .of(of)
@@ -327,31 +460,10 @@ impl Tables {
         }
         if missing.is_empty() { Ok(()) } else { Err(Refused::DataPolicy(missing)) }
     }
-
-    /// Journal columns do not stay in the row: each text becomes a row of `sys_journal_field`.
-    fn say(&mut self, record: &mut Record, by: &str) -> Vec<Changed> {
-        let mut changed = Vec::new();
-        for column in schema::JOURNALS {
-            let Some(text) = record.get_mut(column).map(std::mem::take).filter(|t| !t.is_empty())
-            else {
-                continue;
-            };
-            let set = Record::from([
-                ("element_id".to_owned(), get(record, "sys_id").to_owned()),
-                ("element".to_owned(), column.to_owned()),
-                ("name".to_owned(), get(record, "sys_class_name").to_owned()),
-                ("value".to_owned(), text),
-            ]);
-            if let Ok(said) = self.insert("sys_journal_field", &set, by, &mut |_| Ok(())) {
-                changed.extend(said);
-            }
-        }
-        changed
-    }
 }
 
 /// Columns of a write, except those that the system keeps for itself.
-fn apply(record: &mut Record, set: &Record) {
+fn apply(record: &mut Record, set: &Record, free: bool) {
     const KEPT: &[&str] = &[
         "sys_id",
         "number",
@@ -367,8 +479,8 @@ fn apply(record: &mut Record, set: &Record) {
     for (column, value) in set {
         let kept = KEPT.contains(&column.as_str()) && (column != "priority" || is_task);
         // Custom columns begin with u_ or x_; other unknown ones are ignored without a word.
-        let known =
-            record.contains_key(column) || column.starts_with("u_") || column.starts_with("x_");
+        let custom = column.starts_with("u_") || column.starts_with("x_");
+        let known = free || custom || record.contains_key(column);
         if !kept && (known || matches!(column.as_str(), "user_password" | "roles")) {
             record.insert(column.clone(), value.clone());
         }

@@ -14,12 +14,63 @@ pub(crate) enum Display {
     Both,
 }
 
+/// A user's time zone and date format: how dates are shown to them, and how theirs are read.
+#[derive(Debug, Clone)]
+pub(crate) struct Zone {
+    zone: jiff::tz::TimeZone,
+    format: String,
+}
+
+impl Default for Zone {
+    fn default() -> Zone {
+        Zone { zone: jiff::tz::TimeZone::UTC, format: "%Y-%m-%d %H:%M:%S".to_owned() }
+    }
+}
+
+impl Zone {
+    /// The zone and format of a user; GMT if there is none.
+    pub(crate) fn of(tables: &Tables, user: &str) -> Zone {
+        let user = tables.first("sys_user", "user_name", user);
+        let of = |name: &str| user.and_then(|u| u.get(name)).map_or("", String::as_str);
+        let zone = match of("time_zone") {
+            "" | "GMT" | "UTC" => jiff::tz::TimeZone::UTC,
+            name => jiff::tz::TimeZone::get(name).unwrap_or(jiff::tz::TimeZone::UTC),
+        };
+        // Java's letters: the ones that date formats of an instance are made of.
+        let date = match of("date_format") {
+            "" => "%Y-%m-%d".to_owned(),
+            format => format.replace("yyyy", "%Y").replace("MM", "%m").replace("dd", "%d"),
+        };
+        Zone { zone, format: format!("{date} %H:%M:%S") }
+    }
+
+    /// A stored date (UTC) as the user sees it.
+    pub(crate) fn shown(&self, utc: &str) -> String {
+        let stored = jiff::civil::DateTime::strptime("%Y-%m-%d %H:%M:%S", utc);
+        let at = stored.ok().and_then(|at| at.to_zoned(jiff::tz::TimeZone::UTC).ok());
+        at.map_or_else(
+            || utc.to_owned(),
+            |at| at.with_time_zone(self.zone.clone()).strftime(&self.format).to_string(),
+        )
+    }
+
+    /// A date as the user writes it, as it is stored (UTC).
+    pub(crate) fn utc(&self, shown: &str) -> Option<String> {
+        let formats = [self.format.as_str(), "%Y-%m-%d %H:%M:%S"];
+        let at =
+            formats.into_iter().find_map(|f| jiff::civil::DateTime::strptime(f, shown).ok())?;
+        let at = at.to_zoned(self.zone.clone()).ok()?.with_time_zone(jiff::tz::TimeZone::UTC);
+        Some(at.strftime("%Y-%m-%d %H:%M:%S").to_string())
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 pub(crate) struct View {
     pub(crate) display: Display,
     pub(crate) without_links: bool,
     pub(crate) fields: Option<Vec<String>>,
     pub(crate) base: String,
+    pub(crate) zone: Zone,
 }
 
 const HIDDEN: &[&str] = &["user_password", "roles"];
@@ -44,11 +95,18 @@ impl View {
         let value = tables.walk(record, column);
         let journal = schema::JOURNALS.contains(&column);
         let display = if journal {
-            journal_text(tables, record, column)
+            journal_text(tables, record, column, &self.zone)
+        } else if schema::is_date(column.rsplit('.').next().unwrap_or(column)) {
+            self.zone.shown(&value)
         } else {
             tables.display_of(record, column)
         };
         let reference = schema::reference(column).filter(|_| !value.is_empty());
+        let dangles = reference.is_some_and(|table| tables.find(table, &value).is_none());
+        let (value, reference) = match dangles && tables.quirks.dangling_is_empty {
+            true => (String::new(), None),
+            false => (value, reference),
+        };
         let link = reference
             .filter(|_| !self.without_links)
             .map(|table| format!("{}/api/now/table/{table}/{value}", self.base));
@@ -66,7 +124,7 @@ impl View {
 }
 
 /// A journal column as people see it: newest first, each entry under a line that says when and who.
-fn journal_text(tables: &Tables, record: &Record, column: &str) -> String {
+fn journal_text(tables: &Tables, record: &Record, column: &str, zone: &Zone) -> String {
     let label = if column == "comments" { "Additional comments" } else { "Work notes" };
     let text = |row: &Record, name: &str| row.get(name).cloned().unwrap_or_default();
     let mut rows: Vec<&Record> = tables
@@ -81,11 +139,8 @@ fn journal_text(tables: &Tables, record: &Record, column: &str) -> String {
             let by = text(row, "sys_created_by");
             let name =
                 tables.first("sys_user", "user_name", &by).map_or(by, |user| text(user, "name"));
-            format!(
-                "{} - {name} ({label})\n{}\n\n",
-                text(row, "sys_created_on"),
-                text(row, "value")
-            )
+            let at = zone.shown(&text(row, "sys_created_on"));
+            format!("{at} - {name} ({label})\n{}\n\n", text(row, "value"))
         })
         .collect()
 }

@@ -250,6 +250,7 @@ async fn faults_on_demand() {
             path: None,
             percent: 100,
             times: Some(1),
+            after: 0,
             trouble,
         }],
         ..Faults::default()

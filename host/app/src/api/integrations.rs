@@ -546,7 +546,7 @@ pub(crate) async fn delete(
     let mut removed = Vec::new();
     // Without a webhook secret nothing was ever installed.
     if query.provisioned.as_deref() != Some("keep") && !known.secrets.webhook.is_empty() {
-        match shared.host.unprovision(&known).await {
+        match shared.host.unprovision(&known, None).await {
             Ok(artifacts) => removed = artifacts,
             Err(why) => {
                 let detail = format!(
@@ -566,43 +566,5 @@ pub(crate) async fn delete(
             ok(json!({ "status": "deleted", "id": known.integration.id, "removed": removed }))
         }
         Err(why) => failed(&why),
-    }
-}
-
-pub(crate) async fn provision(
-    State(shared): State<Shared>,
-    Path(reference): Path<String>,
-) -> Response {
-    let known = match shared.known(&reference) {
-        Ok(known) => known,
-        Err(response) => return response,
-    };
-    match shared.host.provision(&known).await {
-        Ok(artifacts) => ok(json!({ "artifacts": artifacts })),
-        Err(why) => problem(
-            502,
-            "not-provisioned",
-            "The instance could not be provisioned",
-            format!("{why:#}"),
-        ),
-    }
-}
-
-pub(crate) async fn unprovision(
-    State(shared): State<Shared>,
-    Path(reference): Path<String>,
-) -> Response {
-    let known = match shared.known(&reference) {
-        Ok(known) => known,
-        Err(response) => return response,
-    };
-    match shared.host.unprovision(&known).await {
-        Ok(artifacts) => ok(json!({ "artifacts": artifacts })),
-        Err(why) => problem(
-            502,
-            "not-unprovisioned",
-            "The instance could not be cleaned up",
-            format!("{why:#}"),
-        ),
     }
 }

@@ -4,6 +4,7 @@
 
 mod apply;
 mod inbound;
+mod instance;
 mod integrations;
 mod records;
 
@@ -51,6 +52,7 @@ pub fn router(shared: Shared) -> Router {
     let open = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(|| async { "ok\n" }))
+        .route("/readyz/{integration}", get(instance::ready))
         // Its `state` is its ticket.
         .route("/oauth/callback", get(integrations::consented))
         // Webhooks are signed: the signature is their sign-in.
@@ -70,8 +72,13 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/integrations/{integration}/escalations", post(inbound::escalation))
         .route("/api/v1/integrations/{integration}/events", post(inbound::event))
         .route("/api/v1/integrations/{integration}/connect", post(integrations::connect))
-        .route("/api/v1/integrations/{integration}/provision", post(integrations::provision))
-        .route("/api/v1/integrations/{integration}/unprovision", post(integrations::unprovision))
+        .route(
+            "/api/v1/integrations/{integration}/provision",
+            get(instance::plan).post(instance::provision),
+        )
+        .route("/api/v1/integrations/{integration}/provision/export", get(instance::export))
+        .route("/api/v1/integrations/{integration}/test", post(instance::test))
+        .route("/api/v1/integrations/{integration}/unprovision", post(instance::unprovision))
         .route("/api/v1/integrations/{integration}/sync-status", get(records::status))
         .route(
             "/api/v1/integrations/{integration}/links",

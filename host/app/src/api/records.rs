@@ -94,7 +94,9 @@ fn standing(link: &Link) -> &'static str {
 fn settled(link: &Link) -> bool {
     let idle = |side: Side| {
         let state = link.side(side);
-        state.flight.is_none() && state.exchange.is_none() && !state.look && !state.look_journal
+        // Nobody looks at a record whose pair has ended.
+        let looks = link.tombstone.is_none() && (state.look || state.look_journal);
+        state.flight.is_none() && state.exchange.is_none() && !looks
     };
     idle(Side::Platform)
         && idle(Side::External)

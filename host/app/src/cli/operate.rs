@@ -174,14 +174,9 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitC
         }
         Integration::Pause(one) => enable(client, &one, false)?,
         Integration::Resume(one) => enable(client, &one, true)?,
-        Integration::Provision(one) => {
-            let answer = client.post(&format!("{}/provision", at(&one)), &json!({}))?;
-            table(&answer["artifacts"], &["table", "name", "outcome"], Format::Table);
-        }
-        Integration::Unprovision(one) => {
-            let answer = client.post(&format!("{}/unprovision", at(&one)), &json!({}))?;
-            table(&answer["artifacts"], &["table", "name", "outcome"], Format::Table);
-        }
+        Integration::Provision(given) => return super::instance::provision(client, &given),
+        Integration::Unprovision(given) => super::instance::unprovision(client, &given)?,
+        Integration::Test(given) => return super::instance::test(client, &given),
         Integration::Connect(given) => connect(client, &given)?,
         Integration::SyncStatus(one) => {
             let answer = client.get(&format!("{}/sync-status", at(&one)))?;
@@ -542,7 +537,7 @@ fn shape(value: &Json) -> String {
     }
 }
 
-fn table(rows: &Json, columns: &[&str], format: Format) {
+pub(super) fn table(rows: &Json, columns: &[&str], format: Format) {
     if let Format::Json = format {
         say!("{rows:#}");
         return;

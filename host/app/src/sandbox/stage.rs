@@ -77,7 +77,7 @@ impl Stage {
                 .as_str()
                 .with_context(|| format!("the integration {name} was not created: {answer}"))?
                 .to_owned();
-            if answer["provisioned"].as_array().map(Vec::len) != Some(4) {
+            if answer["provisioned"].as_array().map(Vec::len) != Some(6) {
                 bail!("{name} was not provisioned: {answer}");
             }
             platform.connect(format!("http://{address}/api/v1/integrations/{id}/events"));

@@ -52,6 +52,7 @@ fn fault(method: &str, path: &str, times: Option<u32>, trouble: Trouble) -> Requ
         path: Some(path.to_owned()),
         percent: 100,
         times,
+        after: 0,
         trouble,
     }
 }
@@ -454,6 +455,7 @@ async fn outage(stage: &Stage, teller: &mut Teller) {
         path: Some("/api/now/table/".to_owned()),
         percent: 100,
         times: Some(times),
+        after: 0,
         trouble: Trouble::Status { code, retry_after },
     };
     stage.simulator.set_faults(Faults {

@@ -3,6 +3,10 @@
 //! Events of one row go to one worker, in order; what collides all the same is found by the row's
 //! version and looked at again.
 
+mod consent;
+mod examine;
+mod instance;
+
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,22 +15,23 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use firn_model::{
-    Answer, AnswerBody, Change, CommitError, Event, Expect, Finding, FindingKind, HttpRequest,
-    Inbound, InboundKind, Integration, IntegrationId, Key, LinkId, Millis, Notice, Operation,
-    Problem, Put, Reply, Report, Row, TenantId,
+    Answer, AnswerBody, Change, CommitError, Event, HttpRequest, Inbound, InboundKind, Integration,
+    IntegrationId, Key, LinkId, Millis, Notice, Operation, Problem, Reply, Report, Row, TenantId,
 };
-use firn_remote::{
-    Addresses, Carrier, Consent, Credentials, Granted, Keeper, Provisioner, Secrets, SignInState,
-};
+use firn_remote::{Addresses, Carrier, Consent, Secrets};
 use firn_runtime::{Doors, Runtime, Scheme, Signature, Worker};
 use firn_storage::{Sealer, Sqlite, Store};
 use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, oneshot};
 
+use self::consent::VaultKeeper;
+use self::examine::Examined;
 use crate::vault::{Known, Vault};
+
+pub(crate) use self::consent::CONSENT;
 
 /// The most events of one batch, and so of one commit.
 const BATCH: usize = 64;
@@ -34,11 +39,6 @@ const BATCH: usize = 64;
 const TRAPPED: Duration = Duration::from_secs(60);
 /// The same row is not handed out again sooner than this.
 const BREATH: Duration = Duration::from_millis(5);
-
-/// How long a person may take to consent.
-pub(crate) const CONSENT: Duration = Duration::from_secs(600);
-/// The most consents that are waited for.
-const MOST_CONSENTS: usize = 1_000;
 
 /// How a host runs.
 #[derive(Debug, Clone)]
@@ -81,25 +81,16 @@ pub struct Host {
     requests: AtomicU64,
     replies: Mutex<BTreeMap<u64, oneshot::Sender<Reply>>>,
     notices: broadcast::Sender<Notice>,
+    /// Nonces of pings that came in, signed as agreed.
+    pongs: broadcast::Sender<(IntegrationId, String)>,
+    /// What the doctor said last.
+    reports: Mutex<BTreeMap<IntegrationId, Arc<Examined>>>,
+    cache: PathBuf,
     claims: Mutex<BTreeMap<Key, Option<Instant>>>,
     wake: Wake,
     naming: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
-}
-
-/// Keeps new tokens beside the other secrets.
-struct VaultKeeper(Arc<Vault>);
-
-impl Keeper for VaultKeeper {
-    fn keep(
-        &self,
-        integration: &IntegrationId,
-        before: &Granted,
-        granted: &Granted,
-    ) -> Result<(), String> {
-        self.0.grant(integration, Some(before), granted).map_err(|e| format!("{e:#}"))
-    }
 }
 
 #[derive(Default)]
@@ -186,6 +177,9 @@ impl Host {
             requests: AtomicU64::new(1),
             replies: Mutex::new(BTreeMap::new()),
             notices: broadcast::channel(1_024).0,
+            pongs: broadcast::channel(64).0,
+            reports: Mutex::new(BTreeMap::new()),
+            cache: config.cache.clone(),
             claims: Mutex::new(BTreeMap::new()),
             wake: Wake::default(),
             naming: tokio::sync::Mutex::new(()),
@@ -332,6 +326,7 @@ impl Host {
             Event::Inbound(Inbound { request, tenant, integration, kind, headers, body })
         });
         let Ok(reply) = reply.await else { return answered(Err(())) };
+        self.notice_ping(id, kind, &reply);
         let Some(link) = reply.waits_for.clone() else { return answered(Ok::<_, ()>(reply)) };
         let first = reply.first;
         let noticed = tokio::time::timeout(wait, async {
@@ -350,167 +345,6 @@ impl Host {
                 ..answered(Ok::<_, ()>(reply))
             },
         }
-    }
-
-    /// Installs what makes ServiceNow send webhooks.
-    ///
-    /// # Errors
-    /// Names the artifact that could not be installed.
-    pub(crate) async fn provision(&self, known: &Known) -> Result<Vec<firn_remote::Artifact>> {
-        let id = &known.integration.id;
-        let mut target = known.target();
-        let secrets = &mut target.secrets;
-        if secrets.webhook.is_empty() {
-            secrets.webhook.push(firn_remote::new_webhook_secret()?);
-            self.vault.keep(known.integration.clone(), secrets.clone())?;
-        }
-        let provisioner = Provisioner::new(&self.carrier, &target)?;
-        Ok(provisioner.provision(id, &self.webhook_url(id), &target.secrets.webhook[0]).await?)
-    }
-
-    /// Removes it again.
-    ///
-    /// # Errors
-    /// Names the artifact that could not be removed.
-    pub(crate) async fn unprovision(&self, known: &Known) -> Result<Vec<firn_remote::Artifact>> {
-        let target = known.target();
-        let provisioner = Provisioner::new(&self.carrier, &target)?;
-        Ok(provisioner.unprovision(&known.integration.id).await?)
-    }
-
-    /// How an integration's sign-in stands.
-    pub(crate) fn sign_in(&self, known: &Known) -> SignInState {
-        self.carrier.sign_in(&known.target())
-    }
-
-    /// Somebody gave credentials or consented: what waited for it goes on at once. And again a moment
-    /// later: a refusal of before may have been on its way still.
-    pub(crate) async fn signed_in(self: &Arc<Self>, id: &IntegrationId) {
-        let Some(known) = self.vault.get(id) else { return };
-        self.carrier.try_again(&known.target());
-        self.wake_waiting(id).await;
-        let (host, id) = (Arc::downgrade(self), id.clone());
-        self.tokio.spawn(async move {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            if let Some(host) = host.upgrade() {
-                host.wake_waiting(&id).await;
-            }
-        });
-    }
-
-    async fn wake_waiting(&self, id: &IntegrationId) {
-        let Some(known) = self.vault.get(id) else { return };
-        let operation = Operation::SignedIn { integration: id.clone() };
-        let asked = self.operate(&known.integration.tenant, operation, "sign-in").await;
-        if asked.status >= 300 {
-            tracing::warn!(
-                "{id}: what waits for the sign-in goes on within a minute: {}",
-                asked.body
-            );
-        }
-    }
-
-    /// Warns of consents that end within days: 14, 7 and 1 before, once each.
-    fn warn_of_ends(&self) {
-        for known in self.vault.all() {
-            let Some(granted) = known.target().granted else { continue };
-            if granted.refresh.is_none() {
-                continue; // A public client's token ends within the hour: that is no news.
-            }
-            let ends = granted.refresh_ends;
-            let days = ends.saturating_sub(now().0) / 86_400_000;
-            let Some(step) = [1, 7, 14].into_iter().find(|step| days < *step) else { continue };
-            let Integration { id, tenant, slug, .. } = &known.integration;
-            let day = firn_model::rfc3339_text(Millis(ends));
-            let finding = Finding {
-                kind: FindingKind::SignInEnds,
-                integration: id.clone(),
-                link: None,
-                field: None,
-                text: format!(
-                    "the sign-in ends at {day}, in less than {step} days; run: firn integration connect {slug}"
-                ),
-                at: now(),
-            };
-            let Ok(value) = serde_json::to_string(&finding) else { continue };
-            let name = format!("sign-in-ends.{}.{step}", granted.at);
-            let key = Key::new(tenant, &["finding", id.as_str(), &name]);
-            let put = Some(Put { value, due: None });
-            let change = Change { key, expect: Expect::Absent, put };
-            match self.store.commit(&[change]) {
-                Ok(()) => tracing::warn!("{id}: {}", finding.text),
-                Err(CommitError::Stale(_)) => {}
-                Err(why) => tracing::error!("{id}: {}; it cannot be stored: {why}", finding.text),
-            }
-        }
-    }
-
-    /// Where an instance sends a browser back to after a consent.
-    pub(crate) fn redirect_uri(&self) -> String {
-        format!("{}/oauth/callback", self.public_url)
-    }
-
-    /// Asks for a person's consent.
-    ///
-    /// # Errors
-    /// When the integration signs in in another way.
-    pub(crate) fn ask_consent(&self, known: &Known) -> Result<url::Url> {
-        let Credentials::AuthorizationCode { client_id, .. } = &known.secrets.credentials else {
-            bail!(
-                "it signs in by {}, which needs nobody's consent; give it grant = \"authorization-code\" first",
-                known.secrets.credentials.grant()
-            );
-        };
-        let base = self.carrier_addresses().check(&known.integration.base_url)?;
-        let consent =
-            Consent::new(&base, client_id, &self.redirect_uri()).map_err(|e| anyhow!(e))?;
-        let url = consent.url.clone();
-        let mut consents = self.consents.lock().unwrap_or_else(PoisonError::into_inner);
-        consents.retain(|_, (_, _, until)| *until > Instant::now());
-        if consents.len() >= MOST_CONSENTS {
-            bail!("too many consents are waited for; try again in some minutes");
-        }
-        let until = Instant::now() + CONSENT;
-        consents.insert(consent.state.clone(), (known.integration.id.clone(), consent, until));
-        Ok(url)
-    }
-
-    /// A browser came back from an instance. Gives the integration's name.
-    ///
-    /// # Errors
-    /// Why it is not connected.
-    pub(crate) async fn consented(
-        self: &Arc<Self>,
-        state: &str,
-        code: Option<String>,
-        error: Option<String>,
-    ) -> Result<String> {
-        let waiting = {
-            let mut consents = self.consents.lock().unwrap_or_else(PoisonError::into_inner);
-            consents.remove(state)
-        };
-        let Some((id, consent, _)) = waiting.filter(|(_, _, until)| *until > Instant::now()) else {
-            bail!("nobody asked for this, or it took too long; run firn integration connect again");
-        };
-        let Some(code) = code else {
-            let error = error.unwrap_or_default();
-            let said: String = error.chars().filter(|c| !c.is_control()).take(100).collect();
-            bail!("the instance sent no code ({said}); run firn integration connect again");
-        };
-        // On its own: a code is good once, so that a browser that leaves must not end this half way.
-        let host = Arc::clone(self);
-        let exchange = self.tokio.spawn(async move {
-            let known = host.vault.get(&id).context("the integration is gone")?;
-            let granted = host
-                .carrier
-                .consented(&known.target(), &consent, &code)
-                .await
-                .map_err(|why| anyhow!("{why}"))?;
-            host.vault.grant(&id, None, &granted)?;
-            host.signed_in(&id).await;
-            Ok(known.integration.name.clone())
-        });
-        exchange.await.context("the exchange broke off")?
     }
 
     /// Stores an integration's settings through the engine, which checks them, and its secrets.

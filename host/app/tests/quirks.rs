@@ -1,0 +1,403 @@
+//! What nobody is sure of about ServiceNow, both ways: one story, played under every quirk of the
+//! simulator at once beside each other, ends the same. And faults 26 and 27: what an instance does to
+//! columns and tickets behind our back is told, never taken for an edit.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use firn::api::{Shared, router};
+use firn::{Host, HostConfig, Listening, SamplePlatform, listen};
+use firn_remote::Addresses;
+use firn_simulator::{Access, Faults, Permit, Quirks, Simulator};
+use serde_json::{Value as Json, json};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Place {
+    _directory: tempfile::TempDir,
+    _host: Arc<Host>,
+    _server: Listening,
+    url: String,
+    http: reqwest::Client,
+}
+
+impl Place {
+    async fn new() -> Arc<Place> {
+        let directory = tempfile::tempdir().unwrap();
+        let any = ([127, 0, 0, 1], 0).into();
+        let reserved = listen(any, axum::Router::new()).await.unwrap();
+        let address = reserved.address;
+        reserved.stop().await;
+        let host = Host::open(&HostConfig {
+            data: directory.path().join("data"),
+            cache: concat!(env!("CARGO_TARGET_TMPDIR"), "/components").into(),
+            workers: 2,
+            addresses: Addresses { loopback: true, hosts: Vec::new() },
+            public_url: format!("http://{address}"),
+            record: None,
+        })
+        .unwrap();
+        let shared = Shared { host: Arc::clone(&host), token: None, exec_secrets: false };
+        let server = listen(address, router(shared)).await.unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("http://{address}/api/v1");
+        Arc::new(Place { _directory: directory, _host: host, _server: server, url, http })
+    }
+
+    async fn get(&self, path: &str) -> Json {
+        self.http.get(format!("{}{path}", self.url)).send().await.unwrap().json().await.unwrap()
+    }
+
+    async fn post(&self, path: &str, body: Json) -> (u16, Json) {
+        let answer =
+            self.http.post(format!("{}{path}", self.url)).json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap_or_default())
+    }
+}
+
+/// An instance, a platform, and the integration between them.
+struct Pair {
+    place: Arc<Place>,
+    simulator: Simulator,
+    platform: SamplePlatform,
+    _listening: Listening,
+    slug: String,
+}
+
+impl Pair {
+    async fn new(place: &Arc<Place>, slug: &str, settings: Json) -> Pair {
+        let any = ([127, 0, 0, 1], 0).into();
+        let simulator = Simulator::start(any, 1, Faults::default()).await.unwrap();
+        let platform = SamplePlatform::default();
+        let listening = listen(any, platform.router()).await.unwrap();
+        let base = format!("http://{}", listening.address);
+        let mut all =
+            json!({ "correlation": { "transaction_limit": 2000 }, "request_timeout": 5000 });
+        all.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        let body = json!({
+            "organization_id": "acme", "name": slug, "slug": slug, "base_url": simulator.url(),
+            "credentials": { "username": "integration", "password": "integration",
+                "admin_username": "admin", "admin_password": "admin" },
+            "platform": { "callback_url": format!("{base}/callback"), "read_url": format!("{base}/records/{{id}}") },
+            "settings": all, "provision": true,
+        });
+        let (status, answer) = place.post("/integrations", body).await;
+        assert!(status == 201 && answer["provision_failed"].is_null(), "{slug}: {answer}");
+        platform.connect(format!("{}/integrations/{slug}/events", place.url));
+        let (place, slug) = (Arc::clone(place), slug.to_owned());
+        Pair { place, simulator, platform, _listening: listening, slug }
+    }
+
+    async fn agent(&self, id: &str, body: Json) {
+        let url = format!("{}/api/now/table/incident/{id}", self.simulator.url());
+        let sent = self.place.http.patch(url).basic_auth("ann.lee", Some("ann.lee")).json(&body);
+        let answer = sent.send().await.unwrap();
+        assert!(answer.status().is_success(), "{}: {}", self.slug, answer.text().await.unwrap());
+    }
+
+    fn ticket(&self) -> Option<firn_simulator::Record> {
+        self.simulator.rows("incident").into_iter().next()
+    }
+
+    fn column(&self, name: &str) -> String {
+        self.ticket().and_then(|t| t.get(name).cloned()).unwrap_or_default()
+    }
+
+    fn field(&self, id: &str, name: &str) -> Json {
+        self.platform.record(id).and_then(|r| r.fields.get(name).cloned()).unwrap_or_default()
+    }
+
+    async fn until(&self, what: &str, so: impl Fn() -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !so() {
+            if Instant::now() > end {
+                let of = |what: &str| format!("/integrations/{}/{what}", self.slug);
+                let links = self.place.get(&of("links")).await;
+                let findings = self.place.get(&of("findings")).await;
+                let status = self.place.get(&of("sync-status")).await;
+                panic!(
+                    "{}: {what}\nticket {:?}\nlinks {links:#}\nfindings {findings:#}\n{status:#}\nlog {:?}",
+                    self.slug,
+                    self.ticket(),
+                    self.simulator.rows("syslog"),
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn settled(&self) {
+        let end = Instant::now() + PATIENCE;
+        let mut quiet = 0;
+        while quiet < 4 {
+            let status = self.place.get(&format!("/integrations/{}/sync-status", self.slug)).await;
+            quiet = if status["backlog"] == 0 { quiet + 1 } else { 0 };
+            if Instant::now() > end {
+                let of = |what: &str| format!("/integrations/{}/{what}", self.slug);
+                let links = self.place.get(&of("links")).await;
+                let findings = self.place.get(&of("findings")).await;
+                let dead = self.place.get(&of("dlq")).await;
+                panic!(
+                    "{} does not settle: {status}\n{links:#}\n{findings:#}\n{dead:#}",
+                    self.slug
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+    }
+
+    async fn findings(&self) -> Vec<String> {
+        let answer = self.place.get(&format!("/integrations/{}/findings", self.slug)).await;
+        let kinds = answer["findings"].as_array().unwrap().iter();
+        kinds.map(|f| f["kind"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+fn record() -> Json {
+    json!({ "title": "Checkout is slow", "description": "p99 is 9 s", "severity": "high",
+        "status": "open", "assigned_to": null })
+}
+
+/// An incident is made, edited on both sides, commented on from both, and resolved.
+async fn story(pair: &Pair) {
+    let (platform, simulator) = (&pair.platform, &pair.simulator);
+    platform.edit("incident", "i1", record());
+    pair.until("no ticket", || pair.column("short_description") == "Checkout is slow").await;
+    pair.settled().await;
+    let id = pair.column("sys_id");
+    let users = simulator.rows("sys_user");
+    let ann = users.iter().find(|u| u["user_name"] == "ann.lee").unwrap()["sys_id"].clone();
+
+    pair.agent(&id, json!({ "assigned_to": ann, "state": "2" })).await;
+    pair.until("the assignment is not carried", || {
+        pair.field("i1", "assigned_to") == "ann.lee@example.com"
+    })
+    .await;
+    platform.edit(
+        "incident",
+        "i1",
+        json!({ "title": "Checkout is very slow", "severity": "critical" }),
+    );
+    pair.until("the edit is not carried", || {
+        pair.column("short_description") == "Checkout is very slow"
+            && pair.column("priority") == "1"
+    })
+    .await;
+    pair.settled().await;
+    pair.agent(&id, json!({ "comments": "looking into it" })).await;
+    pair.settled().await;
+    platform.say("incident", "i1", "pat", "any news?", "public");
+    let heard = || {
+        let record = platform.record("i1").unwrap_or_default();
+        record.comments.iter().filter(|c| c.text == "looking into it").count()
+    };
+    let said = || {
+        simulator
+            .rows("sys_journal_field")
+            .iter()
+            .filter(|r| r["value"].contains("any news?"))
+            .count()
+    };
+    pair.until("the comments are not carried", || heard() == 1 && said() == 1).await;
+    pair.settled().await;
+    platform.edit("incident", "i1", json!({ "status": "resolved" }));
+    pair.until("the resolution is not carried", || {
+        pair.column("state") == "6" && !pair.column("close_code").is_empty()
+    })
+    .await;
+    pair.settled().await;
+    // Read both sides of everything again: nothing is left to do, nothing is doubled.
+    let path = format!("/integrations/{}/reconcile", pair.slug);
+    let (_, mut run) = pair.place.post(&path, json!({ "mode": "dry-run" })).await;
+    while run["state"] == "running" {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        run = pair.place.get(&format!("{path}/{}", run["id"].as_str().unwrap())).await;
+    }
+    assert_eq!((&run["drifted"], &run["failed"]), (&json!(0), &json!(0)), "{}: {run:#}", pair.slug);
+    pair.settled().await;
+    assert_eq!((heard(), said(), simulator.rows("incident").len()), (1, 1, 1), "{}", pair.slug);
+    assert_eq!(pair.column("short_description"), "Checkout is very slow", "{}", pair.slug);
+    assert_eq!(pair.findings().await, [""; 0], "{}", pair.slug);
+    let dead = pair.place.get(&format!("/integrations/{}/dlq", pair.slug)).await;
+    assert_eq!(dead["entries"], json!([]), "{}", pair.slug);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_story_ends_the_same_under_every_quirk() {
+    let place = Place::new().await;
+    let mut stories = tokio::task::JoinSet::new();
+    let mut all = Quirks::each();
+    all.push(("none".to_owned(), Quirks::default()));
+    assert!(all.len() > 20);
+    for (name, quirks) in all {
+        let place = Arc::clone(&place);
+        stories.spawn(async move {
+            let pair = Pair::new(&place, &name, json!({})).await;
+            if name == "dates-in-user-zone" {
+                let users = pair.simulator.rows("sys_user");
+                let user = users.iter().find(|u| u["user_name"] == "integration").unwrap();
+                pair.simulator.set("sys_user", &user["sys_id"], "time_zone", "America/New_York");
+            }
+            pair.simulator.set_quirks(quirks);
+            story(&pair).await;
+        });
+    }
+    while let Some(done) = stories.join_next().await {
+        done.unwrap();
+    }
+}
+
+/// Fault 26: a column that is hidden is not empty, and one that is not writable is told once; nothing
+/// of it is carried as an edit, and everything else goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_26_hidden_and_read_only_columns_are_told_and_never_taken_for_empty() {
+    let place = Place::new().await;
+    let pair = Pair::new(&place, "columns", json!({})).await;
+    pair.platform.edit("incident", "i1", record());
+    pair.until("no ticket", || pair.column("description") == "p99 is 9 s").await;
+    pair.settled().await;
+    let id = pair.column("sys_id");
+
+    // An access rule hides a column; an agent changes another.
+    let hidden = Access { hidden: vec!["task.description".to_owned()], ..Access::default() };
+    pair.simulator.set_access(hidden);
+    pair.agent(&id, json!({ "urgency": "3", "impact": "3" })).await;
+    let (_, _) =
+        pair.place.post("/integrations/columns/reconcile", json!({ "mode": "auto-heal" })).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    pair.settled().await;
+    assert_eq!(pair.field("i1", "description"), "p99 is 9 s", "hidden is not empty");
+    assert_eq!(pair.column("description"), "p99 is 9 s");
+
+    // A column whose writes are ignored: told, and not tried for ever.
+    let ignored =
+        Access { read_only: vec!["task.short_description".to_owned()], ..Access::default() };
+    pair.simulator.set_access(ignored);
+    pair.platform.edit("incident", "i1", json!({ "title": "new title", "severity": "critical" }));
+    pair.until("the rest is not written", || pair.column("priority") == "1").await;
+    pair.settled().await;
+    assert_eq!(pair.column("short_description"), "Checkout is slow");
+    assert_eq!(pair.field("i1", "title"), "new title", "what was ignored is no edit of the agent");
+    assert!(
+        pair.findings().await.iter().any(|kind| kind == "write-ignored"),
+        "{:?}",
+        pair.findings().await
+    );
+    let writes = pair.simulator.requests().get("PATCH incident").copied().unwrap_or_default();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let after = pair.simulator.requests().get("PATCH incident").copied().unwrap_or_default();
+    assert_eq!(writes, after, "no fight");
+
+    // A rule of the instance aborts our write: it is told, and the ticket stays as it is.
+    pair.simulator.set_access(Access::default());
+    let abort = [
+        ("name", "No more edits"),
+        ("collection", "incident"),
+        ("when", "before"),
+        ("action_update", "true"),
+        (
+            "script",
+            "if (current.short_description == 'forbidden') { current.setAbortAction(true); }",
+        ),
+    ];
+    pair.simulator.create("sys_script", &abort).await.unwrap();
+    pair.platform.edit("incident", "i1", json!({ "title": "forbidden" }));
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let dead = pair.place.get("/integrations/columns/dlq").await;
+        let told = pair
+            .findings()
+            .await
+            .iter()
+            .any(|kind| kind == "write-refused" || kind == "dead-letter");
+        if told || dead["entries"] != json!([]) {
+            break;
+        }
+        assert!(Instant::now() < end, "an aborted write is not told: {:?}", pair.findings().await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(pair.column("short_description"), "Checkout is slow");
+
+    // A rule that rewrites what we write: taken over once, no fight.
+    let rewrite = [
+        ("name", "Prefix"),
+        ("collection", "incident"),
+        ("when", "before"),
+        ("action_update", "true"),
+        (
+            "script",
+            "if (String(current.description).indexOf('[desk] ') != 0) { current.description = '[desk] ' + current.description; }",
+        ),
+    ];
+    pair.simulator.create("sys_script", &rewrite).await.unwrap();
+    pair.platform.edit("incident", "i1", json!({ "description": "p99 is 12 s" }));
+    pair.until("not rewritten", || pair.column("description").starts_with("[desk] ")).await;
+    pair.settled().await;
+    let before = pair.simulator.requests().get("PATCH incident").copied().unwrap_or_default();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let after = pair.simulator.requests().get("PATCH incident").copied().unwrap_or_default();
+    assert_eq!(before, after, "no fight over a rewritten value");
+}
+
+/// Fault 27: a ticket that is deleted is gone for good, one that is hidden or re-classed is not; no
+/// other one is made in its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_27_deleted_hidden_and_closed_tickets_are_told_apart() {
+    let place = Place::new().await;
+    let pair = Pair::new(&place, "gone", json!({})).await;
+    pair.platform.edit("incident", "i1", record());
+    pair.until("no ticket", || pair.ticket().is_some()).await;
+    pair.settled().await;
+    let id = pair.column("sys_id");
+    let reconcile = || async {
+        pair.place.post("/integrations/gone/reconcile", json!({ "mode": "auto-heal" })).await;
+        tokio::time::sleep(Duration::from_millis(800)).await;
+    };
+    let state = || async {
+        let links = pair.place.get("/integrations/gone/links").await;
+        links["links"][0]["state"].as_str().unwrap_or_default().to_owned()
+    };
+    // Hidden from us: nothing is concluded.
+    let open = state().await;
+    let hidden =
+        Access { read: [("incident".to_owned(), Permit::Empty)].into(), ..Access::default() };
+    pair.simulator.set_access(hidden);
+    reconcile().await;
+    assert_eq!(state().await, open, "hidden is not gone");
+    pair.simulator.set_access(Access::default());
+    pair.platform.edit("incident", "i1", json!({ "title": "still there" }));
+    pair.until("it does not go on", || pair.column("short_description") == "still there").await;
+    pair.settled().await;
+
+    // Deleted: a tombstone, and no ticket in its place however often the platform speaks.
+    let url = format!("{}/api/now/table/incident/{id}", pair.simulator.url());
+    let sent = pair.place.http.delete(url).basic_auth("admin", Some("admin")).send().await.unwrap();
+    assert_eq!(sent.status(), 204);
+    reconcile().await;
+    for n in 0..3 {
+        pair.platform.edit("incident", "i1", json!({ "title": format!("edit {n}") }));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    pair.settled().await;
+    assert_ne!(state().await, open, "a deleted ticket is told");
+    assert_eq!(pair.simulator.rows("incident").len(), 0, "no re-create loop");
+    assert_eq!(pair.field("i1", "title"), "edit 2", "the other side is kept");
+
+    // Closed and locked: the platform's edit is refused by the instance, told, and not fought for.
+    pair.platform.edit("incident", "i2", record());
+    pair.until("no second ticket", || pair.ticket().is_some()).await;
+    pair.settled().await;
+    pair.platform.edit("incident", "i2", json!({ "status": "closed" }));
+    pair.until("the close is not carried", || pair.column("state") == "7").await;
+    pair.settled().await;
+    pair.platform.edit("incident", "i2", json!({ "status": "open" }));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    pair.settled().await;
+    assert_eq!(pair.column("state"), "7");
+    let before = pair.simulator.requests().get("PATCH incident").copied().unwrap_or_default();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let after = pair.simulator.requests().get("PATCH incident").copied().unwrap_or_default();
+    assert_eq!(before, after, "no fight over a closed ticket");
+    assert_eq!(pair.simulator.rows("incident").len(), 1);
+}

@@ -1,0 +1,235 @@
+//! The artifacts of an integration: what is installed on its instance, column by column.
+//!
+//! Every name ends in the integration's id, so that integrations and tenants on one instance do not
+//! meet. Every description says whose it is, its version and the digest of its content.
+
+use firn_model::{Integration, IntegrationId};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+/// The version of the scripts. 2: only the integration's own kinds of tickets are told of; ping.
+pub(super) const VERSION: u32 = 2;
+
+/// What every description begins with.
+const MARK: &str = "Auto-managed by Firn; do not edit.";
+
+/// The property that a ping is written into.
+pub(super) fn ping_property(id: &IntegrationId) -> String {
+    format!("x_firn.ping.{id}")
+}
+
+/// One artifact as it should be.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) table: &'static str,
+    pub(super) name: String,
+    /// Every column, its name among them.
+    pub(super) columns: Vec<(&'static str, String)>,
+    /// Columns that are written when it is made, and are no drift when they are another way.
+    pub(super) loose: &'static [&'static str],
+    /// What it is for, in a sentence.
+    pub(super) purpose: &'static str,
+}
+
+/// The tables that hold artifacts, in the order in which they are installed: rules read properties.
+pub(super) const TABLES: [&str; 2] = ["sys_properties", "sys_script"];
+
+/// Every column of artifacts in a table.
+pub(super) fn columns(table: &str) -> &'static str {
+    match table {
+        "sys_properties" => {
+            "sys_id,sys_created_on,name,value,type,read_roles,write_roles,description"
+        }
+        _ => {
+            "sys_id,sys_created_on,name,collection,when,order,active,advanced,action_insert,action_update,filter_condition,description,script"
+        }
+    }
+}
+
+/// Which integration an artifact says that it is of; `None` if it is none of Firn's.
+pub(super) fn owner(description: &str) -> Option<&str> {
+    let rest = description.trim_start().strip_prefix(MARK)?;
+    rest.split_whitespace().find_map(|word| word.strip_prefix("integration="))
+}
+
+/// Where ServiceNow reaches Firn, and what it signs with.
+pub(super) struct Webhook<'a> {
+    pub(super) callback: &'a str,
+    pub(super) key: &'a SecretString,
+}
+
+struct Rule<'a> {
+    name: &'a str,
+    collection: &'a str,
+    when: &'a str,
+    order: &'a str,
+    insert: bool,
+    update: bool,
+    filter: String,
+    script: String,
+    purpose: &'static str,
+}
+
+/// The artifacts of an integration, in the order in which they are installed.
+pub(super) fn wanted(integration: &Integration, webhook: &Webhook<'_>) -> Vec<Wanted> {
+    let Integration { id, settings, .. } = integration;
+    let described = |content: Option<&str>| {
+        // The digest of a key would be something to guess against: only the others have one.
+        let digest = content.map_or("-".to_owned(), digest);
+        let tenant = &integration.tenant;
+        format!("{MARK} integration={id} tenant={tenant} version={VERSION} digest={digest}")
+    };
+    let property = |name: &str, value: &str, content: Option<&str>, loose, purpose| {
+        let name = format!("x_firn.{name}.{id}");
+        let columns = vec![
+            ("name", name.clone()),
+            ("value", value.to_owned()),
+            ("type", "string".to_owned()),
+            ("read_roles", "admin".to_owned()),
+            ("write_roles", "admin".to_owned()),
+            ("description", described(content)),
+        ];
+        Wanted { table: "sys_properties", name, columns, loose, purpose }
+    };
+    let rule = |rule: Rule<'_>| {
+        let name = format!("Firn - {} ({id})", rule.name);
+        let columns = vec![
+            ("name", name.clone()),
+            ("collection", rule.collection.to_owned()),
+            ("when", rule.when.to_owned()),
+            ("order", rule.order.to_owned()),
+            ("active", "true".to_owned()),
+            ("advanced", "true".to_owned()),
+            ("action_insert", rule.insert.to_string()),
+            ("action_update", rule.update.to_string()),
+            ("filter_condition", rule.filter),
+            ("description", described(Some(&rule.script))),
+            ("script", rule.script),
+        ];
+        Wanted { table: "sys_script", name, columns, loose: &[], purpose: rule.purpose }
+    };
+    let script = |source: &str| {
+        source
+            .replace("@ADDRESS@", include_str!("scripts/address.js"))
+            .replace("@SEND@", include_str!("scripts/send.js"))
+            .replace("@ID@", id.as_str())
+    };
+
+    let tables: Vec<&str> = settings.tickets.iter().map(|t| t.table.as_str()).collect();
+    let among = |column: &str| format!("{column}IN{}^EQ", tables.join(","));
+    // One rule on `task` hears of every kind of ticket; cases alone have a table of their own.
+    let cases = tables == ["sn_customerservice_case"];
+    let collection = if cases { "sn_customerservice_case" } else { "task" };
+    // A journal row names its table by the base or by the class, depending on the release.
+    let spoken = format!("nameINtask,{}^elementINcomments,work_notes^EQ", tables.join(","));
+
+    let mut all = vec![
+        property(
+            "callback_url",
+            webhook.callback,
+            Some(webhook.callback),
+            &[],
+            "where webhooks are sent",
+        ),
+        property(
+            "webhook_key",
+            webhook.key.expose_secret(),
+            None,
+            &[],
+            "what webhooks are signed with",
+        ),
+        property("ping", "", Some("ping"), &["value"], "lets firn integration test ask for a ping"),
+        rule(Rule {
+            name: "Task Webhook",
+            collection,
+            when: "after",
+            order: "1000",
+            insert: true,
+            update: true,
+            filter: among("sys_class_name"),
+            script: script(include_str!("scripts/task.js")),
+            purpose: "tells of every new ticket and every change of one",
+        }),
+        rule(Rule {
+            name: "Journal Webhook",
+            collection: "sys_journal_field",
+            when: "after",
+            order: "1000",
+            insert: true,
+            update: false,
+            filter: spoken.clone(),
+            script: script(include_str!("scripts/journal.js")),
+            purpose: "tells of every comment and work note",
+        }),
+        rule(Rule {
+            name: "Ping",
+            collection: "sys_properties",
+            when: "after",
+            order: "1000",
+            insert: false,
+            update: true,
+            filter: format!("name={}^EQ", ping_property(id)),
+            script: script(include_str!("scripts/ping.js")),
+            purpose: "answers firn integration test",
+        }),
+    ];
+    if settings.provision.attachments {
+        all.push(rule(Rule {
+            name: "Attachment Webhook",
+            collection: "sys_attachment",
+            when: "after",
+            order: "1000",
+            insert: true,
+            update: false,
+            filter: among("table_name"),
+            script: script(include_str!("scripts/attachment.js")),
+            purpose: "tells of every new attachment",
+        }));
+    }
+    if settings.provision.redact_on_save {
+        let redact =
+            |columns: &str| script(include_str!("scripts/redact.js")).replace("@COLUMNS@", columns);
+        all.push(rule(Rule {
+            name: "Redact Tickets",
+            collection,
+            when: "before",
+            order: "50",
+            insert: true,
+            update: true,
+            filter: among("sys_class_name"),
+            script: redact("['short_description', 'description', 'close_notes']"),
+            purpose: "redacts card and social security numbers before a ticket is saved",
+        }));
+        all.push(rule(Rule {
+            name: "Redact Journal",
+            collection: "sys_journal_field",
+            when: "before",
+            order: "50",
+            insert: true,
+            update: false,
+            filter: spoken,
+            script: redact("['value']"),
+            purpose: "redacts card and social security numbers before a comment is saved",
+        }));
+    }
+    all
+}
+
+fn digest(content: &str) -> String {
+    Sha256::digest(content.as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_an_artifact_is() {
+        let of = |text: &str| owner(text).map(str::to_owned);
+        let ours =
+            "Auto-managed by Firn; do not edit. integration=int-1 tenant=acme version=1 digest=-";
+        assert_eq!(of(ours).as_deref(), Some("int-1"));
+        assert_eq!(of("somebody's own, integration=int-1"), None);
+        assert_eq!(of("Auto-managed by Firn; do not edit."), None);
+    }
+}
