@@ -344,7 +344,9 @@ impl Landing<'_> {
             (None, Phase::Checking | Phase::Sending) => self.phase(Phase::Sending),
             (None, Phase::Refused(refusal)) => self.dead(&refusal),
             (None, Phase::Verifying { sent, .. }) => {
-                let unique = self.rules.settings().correlation.mode == CorrelationMode::Unique;
+                let settings = self.rules.settings();
+                let unique = settings.correlation.mode == CorrelationMode::Unique
+                    || settings.provision.resource;
                 if unique || self.too_late_to_commit(sent) {
                     self.link.resent |= !unique;
                     self.phase(Phase::Sending);

@@ -79,10 +79,12 @@ pub fn reading(
         }
     };
     if let Some(outcome) = failure(response, now) {
-        // A platform says "not as expected" with the record as it is.
-        if side == Side::Platform
-            && let Some(moved) = platform::moved(response)
-        {
+        // "Not as expected", with the record as it is.
+        let moved = match side {
+            Side::Platform => platform::moved(response),
+            Side::External => servicenow::moved(rules, response),
+        };
+        if let Some(moved) = moved {
             return Reading::Outcome(moved);
         }
         return Reading::Outcome(outcome);

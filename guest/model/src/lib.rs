@@ -48,10 +48,10 @@ pub use revision::{Order, Revision};
 pub use row::{Change, CommitError, Expect, Key, Put, Row};
 pub use settings::{
     Backfill, ChoicePair, ClosedPolicy, CorrelationMode, CorrelationPolicy, Direction,
-    DuplicatePolicy, Fault, FieldSettings, Filters, GonePolicy, Guard, Integration, JournalPolicy,
-    Kind, Level, Lifecycle, MaskPattern, MaskRule, MaskStrategy, MaskWords, MaskingPolicy,
-    OffOwner, Owner, Permit, PlatformContract, Precision, Preset, ProvisionPolicy, Settings, Sink,
-    Strategy, TextFormat, TicketType, WebhookPolicy,
+    DuplicatePolicy, Environment, Fault, FieldSettings, Filters, GonePolicy, Guard, Integration,
+    JournalPolicy, Kind, Level, Lifecycle, MaskPattern, MaskRule, MaskStrategy, MaskWords,
+    MaskingPolicy, OffOwner, Owner, Permit, PlatformContract, Precision, Preset, ProvisionPolicy,
+    RESOURCE, Settings, Sink, Strategy, TextFormat, TicketType, WebhookPolicy, instance_address,
 };
 pub use time::{
     Millis, TimeError, http_date_text, parse_http_date, parse_rfc3339, parse_servicenow,

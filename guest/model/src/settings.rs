@@ -465,6 +465,45 @@ pub struct ProvisionPolicy {
     pub redact_on_save: bool,
     /// A rule that tells of new attachments.
     pub attachments: bool,
+    /// A Scripted REST resource that makes tickets with a `sys_id` which follows from their key, so
+    /// that the instance's own primary key refuses a second one, and that changes a ticket only if it
+    /// is as it was last seen. Firn writes through it then: at most one ticket per key.
+    pub resource: bool,
+    /// The MID server through which the instance's webhooks leave, if they cannot reach Firn by
+    /// themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mid_server: Option<String>,
+}
+
+/// What an instance is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Environment {
+    /// Real tickets.
+    #[default]
+    Production,
+    /// For trying things out.
+    Sandbox,
+}
+
+/// The path under which the engine knows the instance's Scripted REST resource. Where it really is,
+/// only the instance says, once it is installed: the host puts that in its place.
+pub const RESOURCE: &str = "/api/x_firn_resource";
+
+/// An instance's address. Its core domain alone will do (seed 001): `acme` is
+/// `https://acme.service-now.com`.
+#[must_use]
+pub fn instance_address(text: &str) -> String {
+    let text = text.trim().trim_end_matches('/');
+    let plain = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    match text.strip_suffix(".service-now.com") {
+        Some(domain) if plain(domain) => format!("https://{text}"),
+        None if plain(text) => format!("https://{text}.service-now.com"),
+        _ => text.to_owned(),
+    }
 }
 
 /// What is let in at all. Expressions over `payload`, the raw body; what they exclude is answered
@@ -661,6 +700,9 @@ pub struct Settings {
     pub correlation: CorrelationPolicy,
     /// What a webhook must carry.
     pub webhook: WebhookPolicy,
+    /// What the instance is for.
+    #[serde(default)]
+    pub environment: Environment,
     /// What is installed on the instance.
     #[serde(default)]
     pub provision: ProvisionPolicy,

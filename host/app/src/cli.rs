@@ -11,6 +11,7 @@ mod settings;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -156,9 +157,15 @@ struct Configure {
     /// Its owner.
     #[arg(long)]
     org: Option<String>,
-    /// The instance.
+    /// The instance: its address, or its core domain alone (`acme` of acme.service-now.com).
     #[arg(long)]
     base_url: Option<String>,
+    /// The same, as seed 001's form calls it.
+    #[arg(long, conflicts_with = "base_url")]
+    domain: Option<String>,
+    /// What the instance is for: production or sandbox.
+    #[arg(long)]
+    environment: Option<String>,
     /// Who may write.
     #[arg(long)]
     direction: Option<String>,
@@ -375,6 +382,39 @@ pub fn main() -> ExitCode {
             eprintln!("firn: {why:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// How connections leave, where they do not leave directly.
+#[derive(Args)]
+struct Egress {
+    /// An HTTP proxy that every connection goes through.
+    #[arg(long, env = "FIRN_PROXY")]
+    proxy: Option<String>,
+    /// A file of certificates (PEM) of authorities that are believed besides the public ones. May
+    /// repeat.
+    #[arg(long, env = "FIRN_CA")]
+    ca: Vec<PathBuf>,
+}
+
+impl Egress {
+    fn read(&self) -> Result<firn_remote::Egress> {
+        let proxy = self.proxy.as_deref().filter(|text| !text.is_empty());
+        let proxy = proxy.map(url::Url::parse).transpose().context("--proxy is no address")?;
+        if proxy.as_ref().is_some_and(|url| !matches!(url.scheme(), "http" | "https")) {
+            anyhow::bail!("--proxy is spoken to by http or https");
+        }
+        let read = |path: &PathBuf| {
+            let pem =
+                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text = String::from_utf8_lossy(&pem);
+            if !text.contains("-----BEGIN CERTIFICATE-----") {
+                anyhow::bail!("{} holds no certificate (PEM)", path.display());
+            }
+            Ok(pem)
+        };
+        let authorities = self.ca.iter().map(read).collect::<Result<_>>()?;
+        Ok(firn_remote::Egress { proxy, authorities })
     }
 }
 

@@ -66,12 +66,13 @@ fn start(runtime: &tokio::runtime::Runtime) -> Simulator {
 fn artifacts(simulator: &Simulator) -> Vec<String> {
     let firn =
         |row: &Record| row["name"].starts_with("Firn - ") || row["name"].starts_with("x_firn.");
-    let mut names: Vec<String> = ["sys_properties", "sys_script"]
-        .into_iter()
-        .flat_map(|table| simulator.rows(table))
-        .filter(firn)
-        .map(|row| row["name"].clone())
-        .collect();
+    let mut names: Vec<String> =
+        ["sys_properties", "sys_script", "sys_ws_definition", "sys_ws_operation"]
+            .into_iter()
+            .flat_map(|table| simulator.rows(table))
+            .filter(firn)
+            .map(|row| row["name"].clone())
+            .collect();
     names.sort();
     names
 }
@@ -91,13 +92,13 @@ fn check<'r>(report: &'r Json, name: &str) -> (&'r str, &'r str) {
 #[test]
 fn provisioning_interrupted_at_every_step_ends_clean() {
     let place = Place::new();
-    place.apply("snow", &place.simulator, "[provision]\nredact_on_save = true\nattachments = true");
+    place.apply("snow", &place.simulator, "[provision]\nredact_on_save = true\nattachments = true\nresource = true\nmid_server = \"mid one\"");
     assert!(place.integration(&["provision", "snow"]).0);
     let all = artifacts(&place.simulator);
-    assert_eq!(all.len(), 9, "{all:?}");
-    // Two reads, then a write for each; then two reads again.
+    assert_eq!(all.len(), 12, "{all:?}");
+    // Four reads, then a write for each; then reads again.
     let ways = |step| [(step, Trouble::Drop), (step, Trouble::DropAfterCommit)];
-    for (step, trouble) in (0..11).flat_map(ways) {
+    for (step, trouble) in (0..18).flat_map(ways) {
         let cut = |times| Faults {
             requests: vec![RequestFault {
                 method: None,

@@ -266,7 +266,7 @@ fn seed_004s_command_lines_work() {
     let firn = Firn::start(data.path(), &[], None);
     let (ok, said) = configure(&firn, &simulator, "Prod Snow");
     assert!(ok && said.contains("is configured"), "{said}");
-    assert_eq!((ours(&simulator, "sys_properties"), ours(&simulator, "sys_script")), (2, 2));
+    assert_eq!((ours(&simulator, "sys_properties"), ours(&simulator, "sys_script")), (3, 3));
     let must = |arguments: &[&str], part: &str| {
         let (ok, said) = firn.cli(arguments);
         assert!(ok && said.contains(part), "{arguments:?}: {said}");
@@ -360,7 +360,7 @@ fn seed_004s_command_lines_work() {
 
     // Provisioning twice is provisioning once; what was changed by hand is put right.
     must(&["integration", "provision", "prod-snow"], "unchanged");
-    assert_eq!((ours(&simulator, "sys_properties"), ours(&simulator, "sys_script")), (2, 2));
+    assert_eq!((ours(&simulator, "sys_properties"), ours(&simulator, "sys_script")), (3, 3));
     must(&["integration", "unprovision", "prod-snow"], "removed");
     assert_eq!((ours(&simulator, "sys_properties"), ours(&simulator, "sys_script")), (0, 0));
     must(&["integration", "provision", "prod-snow"], "created");

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use firn::api::{Shared, router};
 use firn::{Host, HostConfig, Listening, SamplePlatform, listen};
-use firn_remote::Addresses;
-use firn_simulator::{Access, Faults, Permit, Quirks, Simulator};
+use firn_remote::{Addresses, Egress};
+use firn_simulator::{Access, Faults, Permit, Quirks, RequestFault, Simulator, Trouble};
 use serde_json::{Value as Json, json};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,6 +34,7 @@ impl Place {
             cache: concat!(env!("CARGO_TARGET_TMPDIR"), "/components").into(),
             workers: 2,
             addresses: Addresses { loopback: true, hosts: Vec::new() },
+            egress: Egress::default(),
             public_url: format!("http://{address}"),
             record: None,
         })
@@ -246,6 +247,74 @@ async fn one_story_ends_the_same_under_every_quirk() {
     while let Some(done) = stories.join_next().await {
         done.unwrap();
     }
+}
+
+/// With the Scripted REST resource installed the whole story goes through it; a create whose answer
+/// is lost is simply sent again, and an edit that comes in between is not written over.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_resource_keeps_keys_unique_and_sees_what_came_in_between() {
+    let place = Place::new().await;
+    let settings = json!({ "provision": { "resource": true },
+        "correlation": { "transaction_limit": 300_000 }, "request_timeout": 5000 });
+    let pair = Pair::new(&place, "resource", settings).await;
+    let lost = |method: &str, path: &str, trouble| Faults {
+        requests: vec![RequestFault {
+            method: Some(method.to_owned()),
+            path: Some(path.to_owned()),
+            percent: 100,
+            times: Some(1),
+            after: 0,
+            trouble,
+        }],
+        ..Faults::default()
+    };
+    // Without it, this would have to wait five minutes for the transaction to end.
+    pair.simulator.set_faults(lost("POST", "/firn_int_", Trouble::DropAfterCommit));
+    story(&pair).await;
+    let requests = pair.simulator.requests();
+    assert_eq!(requests.get("POST incident"), None, "every create goes through the resource");
+    let id = pair.column("sys_id");
+
+    pair.simulator.set_faults(lost("PATCH", "/firn_int_", Trouble::Delay { ms: 1_500 }));
+    pair.platform.edit("incident", "i1", json!({ "title": "from the platform" }));
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    pair.agent(&id, json!({ "description": "from the agent" })).await;
+    pair.until("the edit is not carried", || {
+        pair.column("short_description") == "from the platform"
+    })
+    .await;
+    pair.settled().await;
+    assert_eq!(pair.findings().await, [""; 0], "nothing was written over unseen");
+    assert_eq!(pair.simulator.rows("incident").len(), 1);
+
+    // A rule that refuses is told as ever.
+    let abort = [
+        ("name", "No more edits"),
+        ("collection", "incident"),
+        ("when", "before"),
+        ("action_update", "true"),
+        (
+            "script",
+            "if (current.short_description == 'forbidden') { current.setAbortAction(true); }",
+        ),
+    ];
+    pair.simulator.create("sys_script", &abort).await.unwrap();
+    pair.platform.edit("incident", "i1", json!({ "title": "forbidden" }));
+    let end = Instant::now() + PATIENCE;
+    while !pair.findings().await.iter().any(|kind| kind == "refused") {
+        assert!(Instant::now() < end, "an aborted write is not told: {:?}", pair.findings().await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    // Taken away, nothing is written elsewhere: work waits until it is back.
+    let (status, _) = pair.place.post("/integrations/resource/unprovision", json!({})).await;
+    assert_eq!(status, 200);
+    pair.platform.edit("incident", "i2", record());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(pair.simulator.rows("incident").len(), 1);
+    let (status, _) = pair.place.post("/integrations/resource/provision", json!({})).await;
+    assert_eq!(status, 200);
+    pair.until("the second is not made", || pair.simulator.rows("incident").len() == 2).await;
 }
 
 /// Fault 26: a column that is hidden is not empty, and one that is not writable is told once; nothing

@@ -2,7 +2,6 @@
 //! allowed. Every address that a name resolves to is checked, and a checked one is connected to.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 
 use url::{Host, Url};
 
@@ -13,6 +12,16 @@ pub struct Addresses {
     pub loopback: bool,
     /// Hosts of the operator's own network, by name.
     pub hosts: Vec<String>,
+}
+
+/// How connections leave, where they do not leave directly.
+#[derive(Debug, Clone, Default)]
+pub struct Egress {
+    /// The proxy that everything goes through: `http://proxy.internal:3128`, `socks5h://…` is not
+    /// spoken. It resolves names itself: that a name leads to a public address is its business then.
+    pub proxy: Option<Url>,
+    /// Certificates of authorities (PEM) that are believed besides the public ones.
+    pub authorities: Vec<Vec<u8>>,
 }
 
 /// Why an address is not connected to.
@@ -113,9 +122,16 @@ fn is_public(ip: IpAddr) -> bool {
     }
 }
 
-impl reqwest::dns::Resolve for Addresses {
+/// Resolves names, and checks every address that they have. The proxy's own is the operator's word.
+pub(crate) struct Resolver {
+    pub(crate) addresses: Addresses,
+    pub(crate) proxy: Option<String>,
+}
+
+impl reqwest::dns::Resolve for Resolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let allowed = Arc::new(self.clone());
+        let mut allowed = self.addresses.clone();
+        allowed.hosts.extend(self.proxy.clone());
         Box::pin(async move {
             let host = name.as_str().to_owned();
             let found: Vec<SocketAddr> =

@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use firn_model::{
-    AnswerBody, HttpRequest, HttpResponse, IntegrationId, Method, PlatformContract, Remote,
+    AnswerBody, HttpRequest, HttpResponse, IntegrationId, Method, PlatformContract, RESOURCE,
+    Remote,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 use url::Url;
 
+use crate::address::Resolver;
 use crate::budget::Budget;
 use crate::signin::{Consent, Keeper, SignIn, SignInError, SignInState, Who};
-use crate::{Addresses, Granted, Secrets, signature};
+use crate::{Addresses, Egress, Granted, Secrets, signature};
 
 /// The longest answer that is read.
 const ANSWER: usize = 8 << 20;
@@ -48,13 +50,34 @@ impl Carrier {
     /// # Errors
     /// When the TLS roots cannot be loaded.
     pub fn new(addresses: Addresses) -> Result<Carrier, reqwest::Error> {
-        let client = reqwest::Client::builder()
+        Carrier::through(addresses, &Egress::default())
+    }
+
+    /// The same where connections do not leave directly.
+    ///
+    /// # Errors
+    /// When the TLS roots cannot be loaded, or the egress is none.
+    pub fn through(addresses: Addresses, egress: &Egress) -> Result<Carrier, reqwest::Error> {
+        let proxy = egress.proxy.as_ref();
+        let resolver = Resolver {
+            addresses: addresses.clone(),
+            proxy: proxy.and_then(|url| url.host_str()).map(str::to_owned),
+        };
+        let mut client = reqwest::Client::builder()
             .user_agent(concat!("firn/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
-            .dns_resolver(Arc::new(addresses.clone()))
+            .dns_resolver(Arc::new(resolver))
             .connect_timeout(Duration::from_secs(10))
-            .no_proxy()
-            .build()?;
+            .no_proxy();
+        if let Some(proxy) = proxy {
+            client = client.proxy(reqwest::Proxy::all(proxy.clone())?);
+        }
+        for pem in &egress.authorities {
+            for authority in reqwest::Certificate::from_pem_bundle(pem)? {
+                client = client.add_root_certificate(authority);
+            }
+        }
+        let client = client.build()?;
         Ok(Carrier {
             client,
             addresses,
@@ -185,7 +208,16 @@ impl Carrier {
         let missing = || "the platform has no such address".to_owned();
         let text = match request.remote {
             Remote::Servicenow => {
-                format!("{}{}", target.base_url.trim_end_matches('/'), request.path)
+                let base = target.base_url.trim_end_matches('/');
+                match request.path.strip_prefix(RESOURCE) {
+                    Some(rest) => {
+                        let resource = target.secrets.resource.as_ref().ok_or(
+                            "the Scripted REST resource is not installed yet; run: firn integration provision",
+                        )?;
+                        format!("{base}{resource}{rest}")
+                    }
+                    None => format!("{base}{}", request.path),
+                }
             }
             Remote::PlatformCallback => target.platform.callback_url.clone().ok_or_else(missing)?,
             Remote::PlatformRead => {

@@ -8,7 +8,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use firn_model::{CorrelationMode, Integration};
+use firn_model::{CorrelationMode, Environment, Integration};
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -187,13 +187,34 @@ impl<'a> Doctor<'a> {
         if let Some(check) = barred(&said) {
             return Err(check);
         }
-        let mut checks = vec![Check::good("reachable", self.user.who.base.to_string())];
+        let mut checks = vec![self.named()];
         let who = self.user_name.map_or("the client's user".to_owned(), str::to_owned);
         let grant = self.user.who.credentials.grant();
         checks.push(Check::good("sign-in", format!("as {who}, by {grant}")));
         checks.push(clock(&said, began));
         checks.push(rate(&said));
         Ok(checks)
+    }
+
+    /// The instance, by its name: what it is for may be seen in it.
+    fn named(&self) -> Check {
+        const NAME: &str = "reachable";
+        let base = self.user.who.base.to_string();
+        let host = self.user.who.base.host_str().unwrap_or_default();
+        let own = host.strip_suffix(".service-now.com").unwrap_or_default();
+        let trial = ["dev", "test", "uat", "sandbox", "stage", "staging", "qa"]
+            .iter()
+            .any(|word| own.starts_with(word) || own.ends_with(word));
+        match (self.integration.settings.environment, trial) {
+            (Environment::Production, true) => Check::of(
+                NAME,
+                Verdict::Note,
+                format!("{base} looks like an instance for trying things out"),
+                "if it is one: environment = \"sandbox\"",
+            ),
+            (Environment::Sandbox, _) => Check::good(NAME, format!("{base} (sandbox)")),
+            (Environment::Production, false) => Check::good(NAME, base),
+        }
     }
 
     /// Everything that can be asked once Firn is let in.
@@ -218,7 +239,9 @@ impl<'a> Doctor<'a> {
         }
         checks.push(self.zone().await);
         checks.extend(self.account().await);
-        if self.integration.settings.correlation.mode == CorrelationMode::Unique {
+        let settings = &self.integration.settings;
+        // The resource keeps keys unique by itself.
+        if settings.correlation.mode == CorrelationMode::Unique && !settings.provision.resource {
             checks.push(self.unique().await);
         }
         for column in self.kept_raw() {

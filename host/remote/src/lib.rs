@@ -18,7 +18,7 @@ mod signin;
 mod tokens;
 mod visit;
 
-pub use address::{AddressError, Addresses};
+pub use address::{AddressError, Addresses, Egress};
 pub use ask::{Reader, Rows};
 pub use carrier::{Carrier, Target};
 pub use doctor::{Check, Doctor, PING, Verdict};

@@ -11,10 +11,24 @@ GlideElement.prototype.getDisplayValue = function () { return this.__shown; };
 GlideElement.prototype.nil = function () { return this.__value === ''; };
 GlideElement.prototype.toJSON = function () { return this.__value; };
 
+// A column; one that refers to a row leads on to that row's columns: `current.caller_id.email`.
+function __element(name, value, shown) {
+  var element = new GlideElement(value, shown), row = null;
+  var table = value && typeof Proxy !== 'undefined' ? __ask({ op: 'target', name: name }) : '';
+  if (!table) { return element; }
+  return new Proxy(element, {
+    get: function (of, key) {
+      if (key in of || typeof key !== 'string') { return of[key]; }
+      if (row === null) { row = new GlideRecord(table); row.get(value); }
+      return row[key];
+    }
+  });
+}
+
 function __record(row, shown, before) {
   var record = {};
   Object.keys(row).forEach(function (name) {
-    var element = new GlideElement(row[name], shown && shown[name] !== undefined ? shown[name] : row[name]);
+    var element = __element(name, row[name], shown && shown[name] !== undefined ? shown[name] : row[name]);
     element.changes = function () { return !before || before[name] !== row[name]; };
     element.changesTo = function (value) { return element.changes() && row[name] === String(value); };
     element.changesFrom = function (value) { return !!before && before[name] === String(value) && element.changes(); };
@@ -109,6 +123,7 @@ function GlideRecord(table) {
   hide(this, '__shown', {});
   hide(this, '__workflow', true);
   hide(this, '__guid', null);
+  hide(this, '__error', '');
 }
 (function () {
   function put(name, f) { Object.defineProperty(GlideRecord.prototype, name, { value: f, enumerable: false, writable: true }); }
@@ -133,7 +148,7 @@ function GlideRecord(table) {
     var self = this;
     Object.keys(self).forEach(function (name) { delete self[name]; });
     Object.keys(row).forEach(function (name) {
-      self[name] = new GlideElement(row[name], shown && shown[name] !== undefined ? shown[name] : row[name]);
+      self[name] = __element(name, row[name], shown && shown[name] !== undefined ? shown[name] : row[name]);
     });
     self.__before = row;
     self.__shown = shown || {};
@@ -152,6 +167,7 @@ function GlideRecord(table) {
     this.__at = -1;
     return this.next();
   });
+  put('getLastErrorMessage', function () { return this.__error; });
   put('getRowCount', function () { return this.__rows.length; });
   put('initialize', function () { this.__take({}, {}); this.__before = null; });
   put('newRecord', function () { this.initialize(); });
@@ -186,14 +202,14 @@ function GlideRecord(table) {
     var set = this.__changes();
     if (this.__guid) { set.sys_id = this.__guid; }
     var done = __ask({ op: 'insert', table: this.__table, set: set, workflow: this.__workflow });
-    if (!done || !done.row) { __log('error', 'an insert into ' + this.__table + ' failed: ' + (done && done.error)); return null; }
+    if (!done || !done.row) { this.__error = done && done.error; __log('error', 'an insert into ' + this.__table + ' failed: ' + this.__error); return null; }
     this.__take(done.row, {});
     return this.getUniqueValue();
   });
   put('update', function () {
     if (this.__before === null) { return this.insert(); }
     var done = __ask({ op: 'update', table: this.__table, sys_id: this.getUniqueValue(), set: this.__changes(), workflow: this.__workflow });
-    if (!done || !done.row) { __log('error', 'an update of ' + this.__table + ' failed: ' + (done && done.error)); return null; }
+    if (!done || !done.row) { this.__error = done && done.error; __log('error', 'an update of ' + this.__table + ' failed: ' + this.__error); return null; }
     this.__take(done.row, {});
     return this.getUniqueValue();
   });
@@ -202,6 +218,8 @@ function GlideRecord(table) {
     return !!(done && done.row);
   });
 })();
+
+var GlideRecordSecure = GlideRecord;
 
 // A Scripted REST resource: what was asked, and what is answered.
 var __asked = JSON.parse(__request);
@@ -226,6 +244,11 @@ var response = {
 var sn_ws_err = {};
 ['BadRequestError', 'NotFoundError', 'ConflictError', 'ServiceError'].forEach(function (name, i) {
   sn_ws_err[name] = function (message) { this.status = [400, 404, 409, 500][i]; this.message = String(message); };
+  sn_ws_err[name].prototype = {
+    setStatus: function (status) { this.status = Number(status); },
+    setMessage: function (message) { this.message = String(message); },
+    setDetail: function (detail) { this.detail = String(detail); }
+  };
 });
 function __answer(returned) {
   var error = response.__error;

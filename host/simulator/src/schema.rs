@@ -403,6 +403,19 @@ pub(crate) const CHOICES: &[(&str, &str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "incident",
+        "incident_state",
+        &[
+            ("1", "New"),
+            ("2", "In Progress"),
+            ("3", "On Hold"),
+            ("6", "Resolved"),
+            ("7", "Closed"),
+            ("8", "Canceled"),
+        ],
+    ),
+    ("incident", "severity", &[("1", "1 - High"), ("2", "2 - Medium"), ("3", "3 - Low")]),
+    (
         "sn_customerservice_case",
         "state",
         &[

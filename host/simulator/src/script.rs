@@ -213,6 +213,7 @@ fn database(session: &Rc<Session>, asked: &Json) -> Json {
             let row = instance.tables.first("sys_properties", "name", text("name"));
             json!(row.and_then(|row| row.get("value").cloned()))
         }
+        "target" => json!(crate::schema::reference(text("name")).unwrap_or_default()),
         "guid" => json!(session.lock().tables.guid()),
         "query" => {
             let instance = session.lock();
@@ -232,15 +233,15 @@ fn database(session: &Rc<Session>, asked: &Json) -> Json {
         }
         "insert" => match session.insert(table, &set(), workflow) {
             Ok(row) => json!({ "row": row }),
-            Err(why) => json!({ "error": format!("{why:?}") }),
+            Err(why) => json!({ "error": why.to_string() }),
         },
         "update" => match session.update(table, text("sys_id"), &set(), workflow) {
             Ok(row) => json!({ "row": row }),
-            Err(why) => json!({ "error": format!("{why:?}") }),
+            Err(why) => json!({ "error": why.to_string() }),
         },
         "delete" => match session.delete(table, text("sys_id"), workflow) {
             Ok(()) => json!({ "row": {} }),
-            Err(why) => json!({ "error": format!("{why:?}") }),
+            Err(why) => json!({ "error": why.to_string() }),
         },
         _ => Json::Null,
     }
@@ -345,12 +346,13 @@ mod tests {
              var got = new GlideRecord('incident');
              gs.info(got.get(id) + ' ' + got.short_description + ' ' + got.getDisplayValue('state') + ' ' + got.getValue('sys_mod_count'));
              gs.info(String(new GlideRecord('incident').get('0')));
+             gs.info(String(got.opened_by.email));
              got.deleteRecord();
              var none = new GlideRecord('incident');
              none.query();
              gs.info(none.getRowCount());",
         );
-        assert_eq!(logged(&session), ["true one and two New 1", "false", "0"]);
+        assert_eq!(logged(&session), ["true one and two New 1", "false", "admin@example.com", "0"]);
     }
 
     #[test]

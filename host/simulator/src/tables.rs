@@ -24,6 +24,26 @@ pub(crate) enum Refused {
     NotUnique,
 }
 
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Refused::NoTable(table) => write!(f, "Invalid table {table}"),
+            Refused::NoRecord => {
+                f.write_str("Record doesn't exist or ACL restricts the record retrieval")
+            }
+            Refused::DataPolicy(fields) => write!(
+                f,
+                "Data Policy Exception: The following fields are mandatory: {}",
+                fields.join(", ")
+            ),
+            Refused::Aborted(rule) => {
+                write!(f, "Operation on file was aborted by Business Rule '{rule}'")
+            }
+            Refused::NotUnique => f.write_str("Unique key violation: the record exists already"),
+        }
+    }
+}
+
 /// A change that business rules may want to hear of.
 #[derive(Debug, Clone)]
 pub(crate) struct Changed {
@@ -403,6 +423,11 @@ impl Tables {
         let table = changed.table.clone();
         if schema::is_task(&table) {
             self.task(changed)?;
+        }
+        if table == "sys_ws_definition" {
+            let record = &mut changed.current;
+            let uri = format!("/api/{}/{}", get(record, "namespace"), get(record, "service_id"));
+            record.insert("base_uri".to_owned(), uri);
         }
         let record = &changed.current;
         for (of, column) in &self.unique {

@@ -222,6 +222,17 @@ fn numbers(checker: &mut Checker, settings: &Settings) {
             "set webhook.standard = true",
         );
     }
+    let mid = settings.provision.mid_server.as_deref();
+    if mid.is_some_and(|name| {
+        let odd = |c: char| c.is_control() || "'\"\\".contains(c);
+        name.is_empty() || name.len() > 100 || name.chars().any(odd)
+    }) {
+        checker.error(
+            "provision.mid_server",
+            "this is no name of a MID server",
+            "write its name as the instance shows it (ecc_agent.list)",
+        );
+    }
     if settings.correlation.transaction_limit == 0 {
         checker.error(
             "correlation.transaction_limit",

@@ -3,7 +3,7 @@
 
 use firn_model::{
     Fault, FieldSettings, Integration, IntegrationId, Level, MaskingPolicy, PlatformContract,
-    Preset, Settings, TenantId,
+    Preset, Settings, TenantId, instance_address,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -90,7 +90,11 @@ pub fn apply(
         tenant: tenant.clone(),
         slug: head.slug.or(known.map(|k| k.slug.clone())).unwrap_or_else(|| id.to_string()),
         name: head.name.or(known.map(|k| k.name.clone())).unwrap_or_else(|| id.to_string()),
-        base_url: head.base_url.or(known.map(|k| k.base_url.clone())).unwrap_or_default(),
+        base_url: head
+            .base_url
+            .map(|given| instance_address(&given))
+            .or(known.map(|k| k.base_url.clone()))
+            .unwrap_or_default(),
         platform: head.platform.or(known.map(|k| k.platform.clone())).unwrap_or_default(),
         enabled: head.enabled.or(known.map(|k| k.enabled)).unwrap_or(true),
         version: known.map_or(0, |k| k.version),

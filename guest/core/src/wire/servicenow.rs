@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use firn_model::{
     Attribute, Comment, CorrelationKey, EntryOrigin, EntrySeen, Exchange, ExchangeKind,
-    HttpResponse, JournalText, Link, Method, Millis, ObservedRecord, Outcome, Presence, Remote,
-    Revision, SysId, TableName, Twin, Value, Verb, WorkNote, parse_servicenow,
+    HttpResponse, JournalText, Link, Method, Millis, ObservedRecord, Outcome, Presence, RESOURCE,
+    Remote, Revision, SysId, TableName, Twin, Value, Verb, WorkNote, parse_servicenow,
 };
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use super::{Parts, malformed};
 use crate::land::{Found, Reading};
@@ -129,13 +129,47 @@ fn send(rules: &Rules, link: &Link, record: Option<String>) -> Option<Parts> {
     };
     let body: Map<String, Json> =
         columns.into_iter().map(|(a, v)| (a.into(), Json::String(v.to_text()))).collect();
-    Some(Parts {
-        remote: Remote::Servicenow,
-        method,
-        path,
-        query: shape(rules, &link.table),
-        body: Some(Json::Object(body).to_string()),
-    })
+    let query = shape(rules, &link.table);
+    let mut parts = Parts { remote: Remote::Servicenow, method, path, query, body: None };
+    let body = Json::Object(body);
+    let body = match rules.settings().provision.resource {
+        true => through_resource(link, &flight.write.verb, &mut parts.path, body),
+        false => body,
+    };
+    parts.body = Some(body.to_string());
+    Some(parts)
+}
+
+/// The same write through the instance's own Scripted REST resource: a new ticket with a sys_id that
+/// follows from its key; a change with the version that it expects to find.
+fn through_resource(link: &Link, verb: &Verb, path: &mut String, set: Json) -> Json {
+    match verb {
+        Verb::Create { .. } => {
+            *path = format!("{RESOURCE}/{}", link.table);
+            let id = crate::identity::digest(&[link.integration.as_str(), link.key.as_str()]);
+            json!({ "sys_id": id.get(..32).unwrap_or_default(), "set": set })
+        }
+        Verb::Update { .. } => {
+            let Some(external) = &link.external else { return set };
+            let Some(Revision::External { mod_count: Some(expect), .. }) =
+                link.external_side.revision
+            else {
+                return set;
+            };
+            *path = format!("{RESOURCE}/{}/{}", external.table, external.sys_id);
+            json!({ "expect": expect.to_string(), "set": set })
+        }
+        Verb::Append { .. } | Verb::Retire { .. } => set,
+    }
+}
+
+/// The resource says "not as expected" with the ticket as it is.
+pub(super) fn moved(rules: &Rules, response: &HttpResponse) -> Option<Outcome> {
+    if response.status != 409 || !rules.settings().provision.resource {
+        return None;
+    }
+    let json: Json = serde_json::from_str(&response.body).ok()?;
+    Some(Outcome::Moved(record(rules, json.get("result")?.as_object()?)?))
 }
 
 pub(super) fn reading(

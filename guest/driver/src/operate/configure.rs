@@ -3,7 +3,7 @@
 use firn_core::{preset, settings};
 use firn_model::{
     CommitError, Configure, Fault, Integration, IntegrationId, Intent, Level, PlatformContract,
-    Problem, TenantId, Version,
+    Problem, TenantId, Version, instance_address,
 };
 use serde_json::{Value as Json, json};
 
@@ -42,7 +42,7 @@ pub(super) fn configure<D: Doors>(
     let integration = Integration {
         slug: given.slug.clone().unwrap_or(start.slug),
         name: given.name.clone().unwrap_or(start.name),
-        base_url: given.base_url.clone().unwrap_or(start.base_url),
+        base_url: given.base_url.as_deref().map_or(start.base_url, instance_address),
         platform: given.platform.clone().unwrap_or(start.platform),
         enabled: given.enabled.unwrap_or(start.enabled),
         id: start.id,

@@ -90,7 +90,7 @@ async fn try_apply(shared: &Shared, headers: &HeaderMap, raw: Body) -> Result<Re
             ..known.secrets.clone()
         },
         (None, Some((credentials, admin))) => {
-            Secrets { credentials, admin, webhook: Vec::new(), callback: None }
+            Secrets { credentials, admin, webhook: Vec::new(), callback: None, resource: None }
         }
         (None, None) => {
             return Err(unsound(

@@ -351,6 +351,7 @@ async fn try_create(shared: &Shared, headers: &HeaderMap, raw: Body) -> Result<R
         admin,
         webhook: webhook_secret.into_iter().collect(),
         callback: callback_secret,
+        resource: None,
     };
     let id = given.id.clone();
     let configured = shared.host.configure(&tenant, given, secrets, "api").await;

@@ -133,10 +133,13 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitC
     match command {
         Integration::Configure(given) => configure(client, *given)?,
         Integration::List(listing) => {
-            let answer = client.get("/integrations")?;
+            let mut answer = client.get("/integrations")?;
+            for one in answer["integrations"].as_array_mut().into_iter().flatten() {
+                one["environment"] = one["settings"]["environment"].clone();
+            }
             table(
                 &answer["integrations"],
-                &["id", "slug", "name", "tenant", "base_url", "enabled"],
+                &["id", "slug", "name", "tenant", "environment", "base_url", "enabled"],
                 listing.format,
             );
         }
@@ -260,6 +263,9 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
     if let Some(strategy) = given.conflict_strategy {
         settings["strategy"] = json!(strategy);
     }
+    if let Some(environment) = given.environment {
+        settings["environment"] = json!(environment);
+    }
     if given.password.as_deref().is_some_and(|p| !p.contains(':')) {
         eprintln!(
             "firn: a password on the command line is seen by others on this machine; better: --password env:NAME"
@@ -280,7 +286,7 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
         }
     };
     put("name", given.name.map(Json::from));
-    put("base_url", given.base_url.map(Json::from));
+    put("base_url", given.base_url.or(given.domain).map(Json::from));
     put("sync_direction", given.direction.map(Json::from));
     put("credentials", has_credentials.then_some(credentials));
     if given.callback_url.is_some() || given.read_url.is_some() {

@@ -27,6 +27,8 @@ pub(super) struct Serve {
     /// A host of your own network that may be connected to. May repeat.
     #[arg(long = "allow-host")]
     allow_hosts: Vec<String>,
+    #[command(flatten)]
+    egress: super::Egress,
     /// Allow loopback addresses, for trying things out on one machine.
     #[arg(long)]
     allow_loopback: bool,
@@ -55,6 +57,8 @@ struct ServeFile {
     allow_hosts: Vec<String>,
     allow_loopback: bool,
     allow_exec_secrets: bool,
+    proxy: Option<String>,
+    ca: Vec<PathBuf>,
     workers: Option<usize>,
 }
 
@@ -69,6 +73,9 @@ pub(super) struct Simulator {
     /// A JSON file of faults; also: PUT /simulator/faults.
     #[arg(long)]
     faults: Option<PathBuf>,
+    /// A JSON file of quirks, what nobody is sure of about ServiceNow; also: PUT /simulator/quirks.
+    #[arg(long)]
+    quirks: Option<PathBuf>,
 }
 
 /// Runs the host until it is told to stop.
@@ -84,6 +91,10 @@ pub(super) async fn serve(arguments: Serve, token: Option<String>) -> Result<()>
     let listen = arguments.listen.or(file.listen).unwrap_or(([127, 0, 0, 1], 8080).into());
     let data = arguments.data.or(file.data).unwrap_or_else(|| PathBuf::from("firn-data"));
     let hosts = [arguments.allow_hosts, file.allow_hosts].concat();
+    let egress = super::Egress {
+        proxy: arguments.egress.proxy.or(file.proxy),
+        ca: [arguments.egress.ca, file.ca].concat(),
+    };
     let config = HostConfig {
         cache: arguments.cache.unwrap_or_else(|| data.join("cache")),
         data: data.clone(),
@@ -93,6 +104,7 @@ pub(super) async fn serve(arguments: Serve, token: Option<String>) -> Result<()>
             loopback: arguments.allow_loopback || file.allow_loopback,
             hosts,
         },
+        egress: egress.read()?,
         public_url: arguments
             .public_url
             .or(file.public_url)
@@ -167,17 +179,21 @@ async fn stopped() {
 
 /// Runs a simulator until it is told to stop.
 pub(super) async fn simulate(arguments: Simulator) -> Result<()> {
-    let faults = match &arguments.faults {
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
-            serde_json::from_str(&text)
-                .with_context(|| format!("{} does not hold faults", path.display()))?
-        }
-        None => firn_simulator::Faults::default(),
-    };
+    fn file<T: serde::de::DeserializeOwned + Default>(
+        path: Option<&PathBuf>,
+        what: &str,
+    ) -> Result<T> {
+        let Some(path) = path else { return Ok(T::default()) };
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} does not hold {what}", path.display()))
+    }
+    let faults: firn_simulator::Faults = file(arguments.faults.as_ref(), "faults")?;
+    let quirks: firn_simulator::Quirks = file(arguments.quirks.as_ref(), "quirks")?;
     let simulator =
         firn_simulator::Simulator::start(arguments.listen, arguments.seed, faults).await?;
+    simulator.set_quirks(quirks);
     println!("the ServiceNow simulator listens on {}", simulator.url());
     println!("users admin/admin and integration/integration, OAuth client firn/firn");
     stopped().await;

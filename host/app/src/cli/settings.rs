@@ -85,7 +85,8 @@ pub(super) fn check(given: &Check) -> Result<ExitCode> {
 
 /// The faults of sound settings in the light of what their instance says.
 async fn judged(document: &Document) -> Result<Vec<Fault>> {
-    let base = document.json["base_url"].as_str().unwrap_or_default();
+    let base = firn_model::instance_address(document.json["base_url"].as_str().unwrap_or_default());
+    let base = base.as_str();
     let given: Option<Given> = serde_json::from_value(document.json["credentials"].clone()).ok();
     let Some(given) = given.filter(|_| !base.is_empty()) else {
         bail!("to ask the instance the file needs base_url and [credentials]");

@@ -80,7 +80,7 @@ impl Host {
         let questions = match questions {
             Ok(questions) => questions,
             // They were sound when they were stored.
-            Err(faults) => return Ok(faults.iter().map(|fault| check(fault)).collect()),
+            Err(faults) => return Ok(faults.iter().map(check).collect()),
         };
         let mut replies = Vec::new();
         for Question { name, table, query, fields, limit } in questions {
@@ -123,6 +123,10 @@ impl Host {
         let mut checks = Vec::new();
         match provisioner.plan().await {
             Ok(artifacts) => {
+                // Somebody may have installed the resource by hand.
+                if let Err(why) = self.keep_resource(known, &provisioner).await {
+                    tracing::warn!("{slug}: where its resource is was not kept: {why:#}");
+                }
                 let off: Vec<String> = artifacts
                     .iter()
                     .filter(|artifact| artifact.step != Step::Leave)

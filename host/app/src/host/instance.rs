@@ -37,7 +37,24 @@ impl Host {
         let known = self.with_secret(known)?;
         let (target, callback) = (known.target(), self.webhook_url(&known.integration.id));
         let provisioner = Provisioner::new(&self.carrier, &target, &known.integration, callback)?;
-        Ok(provisioner.provision().await?)
+        let done = provisioner.provision().await?;
+        self.keep_resource(&known, &provisioner).await?;
+        Ok(done)
+    }
+
+    /// Keeps where the instance put the resource.
+    pub(super) async fn keep_resource(
+        &self,
+        known: &Known,
+        provisioner: &Provisioner<'_>,
+    ) -> Result<()> {
+        let resource = provisioner.resource().await?;
+        if known.secrets.resource == resource {
+            return Ok(());
+        }
+        let mut secrets = known.secrets.clone();
+        secrets.resource = resource;
+        self.vault.keep(known.integration.clone(), secrets)
     }
 
     /// What provisioning would do, and what others left on the instance. Nothing is written there.
@@ -54,7 +71,10 @@ impl Host {
         let here = |id: &str| IntegrationId::new(id).is_ok_and(|id| self.vault.get(&id).is_some());
         let strangers = provisioner.strangers(here).await?.into_iter();
         let strangers = strangers.map(|(integration, artifact)| Stranger { integration, artifact });
-        Ok((provisioner.plan().await?, strangers.collect()))
+        let plan = provisioner.plan().await?;
+        // Somebody may have installed it by hand.
+        self.keep_resource(&known, &provisioner).await?;
+        Ok((plan, strangers.collect()))
     }
 
     /// The artifacts written down, for an administrator who installs them by hand.
@@ -91,7 +111,12 @@ impl Host {
             integration.id = id;
         }
         let provisioner = Provisioner::new(&self.carrier, &target, &integration, String::new())?;
-        Ok(provisioner.unprovision().await?)
+        let removed = provisioner.unprovision().await?;
+        if orphan.is_none() && known.secrets.resource.is_some() {
+            let secrets = firn_remote::Secrets { resource: None, ..known.secrets.clone() };
+            self.vault.keep(known.integration.clone(), secrets)?;
+        }
+        Ok(removed)
     }
 
     /// Has the instance send a ping, and waits for it. `None` if it does not come.

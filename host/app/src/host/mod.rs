@@ -21,7 +21,7 @@ use firn_model::{
     Answer, AnswerBody, Change, CommitError, Event, HttpRequest, Inbound, InboundKind, Integration,
     IntegrationId, Key, LinkId, Millis, Notice, Operation, Problem, Reply, Report, Row, TenantId,
 };
-use firn_remote::{Addresses, Carrier, Consent, Secrets};
+use firn_remote::{Addresses, Carrier, Consent, Egress, Secrets};
 use firn_runtime::{Doors, Runtime, Scheme, Signature, Worker};
 use firn_storage::{Sealer, Sqlite, Store};
 use serde::de::DeserializeOwned;
@@ -51,6 +51,8 @@ pub struct HostConfig {
     pub workers: usize,
     /// Which addresses may be connected to.
     pub addresses: Addresses,
+    /// How connections leave.
+    pub egress: Egress,
     /// Where ServiceNow and the platform reach us.
     pub public_url: String,
     /// Where every call of the engine is written down, if anywhere. Raw data of records is in it.
@@ -167,7 +169,7 @@ impl Host {
         let channels: Vec<_> = (0..config.workers.max(1)).map(|_| unbounded()).collect();
         let host = Arc::new(Host {
             store,
-            carrier: Carrier::new(config.addresses.clone())?
+            carrier: Carrier::through(config.addresses.clone(), &config.egress)?
                 .with_keeper(Arc::new(VaultKeeper(Arc::clone(&vault)))),
             vault,
             consents: Mutex::new(BTreeMap::new()),
@@ -356,7 +358,7 @@ impl Host {
         by: &str,
     ) -> Result<Asked> {
         if let Some(url) = &given.base_url {
-            self.carrier_addresses().check(url)?;
+            self.carrier_addresses().check(&firn_model::instance_address(url))?;
         }
         for url in given.platform.iter().flat_map(|p| [&p.callback_url, &p.read_url]).flatten() {
             self.carrier_addresses().check(&url.replace("{id}", "id"))?;
@@ -385,7 +387,7 @@ impl Host {
             |value: Option<&serde_json::Value>| value.and_then(|v| v.as_str()).map(str::to_owned);
         let platform = document.get("platform");
         let all = [
-            text(document.get("base_url")),
+            text(document.get("base_url")).map(|url| firn_model::instance_address(&url)),
             text(platform.and_then(|p| p.get("callback_url"))),
             text(platform.and_then(|p| p.get("read_url"))),
         ];

@@ -48,6 +48,7 @@ impl Stage {
             workers: 2,
             record: None,
             addresses: firn_remote::Addresses { loopback: true, hosts: Vec::new() },
+            egress: firn_remote::Egress::default(),
             public_url: format!("http://{address}"),
         })?;
         let shared = Shared { host: Arc::clone(&host), token: None, exec_secrets: false };

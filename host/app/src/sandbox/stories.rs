@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use firn_simulator::{Faults, OutboundFaults, RequestFault, Trouble};
+use firn_simulator::{Access, Faults, OutboundFaults, Permit, RequestFault, Trouble};
 use serde_json::{Value as Json, json};
 
 use super::Teller;
@@ -44,6 +44,8 @@ pub(crate) async fn tell(stage: &Stage, teller: &mut Teller) {
     lost_answer(stage, teller).await;
     wrong(stage, teller).await;
     reconnect(stage, teller).await;
+    rights(stage, teller).await;
+    provisioned(stage, teller).await;
 }
 
 fn fault(method: &str, path: &str, times: Option<u32>, trouble: Trouble) -> RequestFault {
@@ -613,4 +615,109 @@ async fn consent(stage: &Stage, path: &str) -> String {
         Ok(answer) => answer.text().await.unwrap_or_default().trim().to_owned(),
         Err(why) => why.to_string(),
     }
+}
+
+/// A check of the doctor's report: its verdict, and what was found or is to be done.
+fn check(report: &Json, name: &str) -> (String, String) {
+    let checks = report["checks"].as_array().cloned().unwrap_or_default();
+    let found = checks.into_iter().find(|check| check["name"] == name).unwrap_or_default();
+    let text = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
+    let remedy = text("remedy");
+    (text("verdict"), if remedy.is_empty() { text("detail") } else { remedy })
+}
+
+/// (j) Rights are missing, and the doctor says which; then they are given.
+async fn rights(stage: &Stage, teller: &mut Teller) {
+    teller.chapter("j. Rights that are missing are told before they hurt (seeds 001, 002)");
+    let path = format!("/integrations/{}/test", stage.incidents.id);
+    let examine = async || stage.post(&path, "{}".to_owned()).await.1;
+    stage.simulator.set_access(Access {
+        read: [("sys_journal_field".to_owned(), Permit::Empty)].into(),
+        write: [("incident".to_owned(), Permit::Refused)].into(),
+        ..Access::default()
+    });
+    let report = examine().await;
+    let (verdict, remedy) = check(&report, "journal can be seen");
+    teller.expect(
+        "a journal that is hidden without an error is found out",
+        verdict == "bad",
+        remedy,
+    );
+    let (verdict, remedy) = check(&report, "write incident");
+    teller.expect("a missing right to write too", verdict == "bad", remedy);
+    stage.incidents.platform.edit(
+        "incident",
+        "inc-401",
+        json!({ "title": "No right to open it",
+        "description": "-", "severity": "high", "status": "open", "assigned_to": null }),
+    );
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let none = stage.tickets("inc-401").is_empty();
+    stage.simulator.set_access(Access::default());
+    let report = examine().await;
+    teller.expect(
+        "once they are given, all is well",
+        report["ok"] == true,
+        check(&report, "webhook round trip").1,
+    );
+    let dead = stage.of(&stage.incidents, "dlq").await;
+    let entry = dead["entries"].as_array().and_then(|all| all.last()).cloned().unwrap_or_default();
+    let retry = format!(
+        "/integrations/{}/dlq/{}/retry",
+        stage.incidents.id,
+        entry["id"].as_str().unwrap_or_default()
+    );
+    stage.post(&retry, "{}".to_owned()).await;
+    let made = stage.until(|| stage.tickets("inc-401").len() == 1).await;
+    teller.expect(
+        "what was refused meanwhile was kept, and is made",
+        none && made,
+        entry["reason"].as_str().unwrap_or_default(),
+    );
+}
+
+/// (k) Rules are edited by hand, put right, taken away and installed again.
+async fn provisioned(stage: &Stage, teller: &mut Teller) {
+    teller.chapter("k. Rules are installed, watched and removed (seed 003)");
+    let side = &stage.incidents;
+    let path = format!("/integrations/{}/provision", side.id);
+    let rules = || {
+        let all = stage.simulator.rows("sys_script");
+        all.into_iter().filter(|row| row["name"].contains(&side.id)).collect::<Vec<_>>()
+    };
+    if let Some(rule) = rules().iter().find(|row| row["name"].contains("Task Webhook")) {
+        stage.simulator.set("sys_script", &rule["sys_id"], "active", "false");
+    }
+    let plan = stage.get(&path).await;
+    let differs =
+        plan["artifacts"].as_array().into_iter().flatten().find(|a| a["step"] == "update");
+    teller.expect(
+        "a rule that was switched off by hand is noticed",
+        plan["in_step"] == false && differs.is_some(),
+        differs.map(|a| a["name"].to_string()).unwrap_or_default(),
+    );
+    let (status, _) = stage.post(&path, "{}".to_owned()).await;
+    let plan = stage.get(&path).await;
+    teller.expect(
+        "and put right",
+        status == 200 && plan["in_step"] == true,
+        format!("{} artifacts in place", plan["artifacts"].as_array().map_or(0, Vec::len)),
+    );
+    let remove = format!("/integrations/{}/unprovision", side.id);
+    let (status, _) = stage.post(&remove, "{}".to_owned()).await;
+    let others = stage.simulator.rows("sys_script").len();
+    teller.expect(
+        "what was installed is removed, and no other's",
+        status == 200 && rules().is_empty() && others > 0,
+        format!("{others} rules of the other integrations stay"),
+    );
+    let (status, _) = stage.post(&path, "{}".to_owned()).await;
+    let id = "inc-401";
+    stage.agent(id, json!({ "assigned_to": stage.user("ann.lee") })).await;
+    let heard = stage.until(|| field(stage, id, "assigned_to") == "ann.lee@example.com").await;
+    teller.expect(
+        "installed again, an agent's edit is heard of",
+        status == 200 && heard,
+        field(stage, id, "assigned_to").to_string(),
+    );
 }

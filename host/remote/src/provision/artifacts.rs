@@ -32,13 +32,33 @@ pub(super) struct Wanted {
 }
 
 /// The tables that hold artifacts, in the order in which they are installed: rules read properties.
-pub(super) const TABLES: [&str; 2] = ["sys_properties", "sys_script"];
+pub(super) const TABLES: [&str; 4] =
+    ["sys_properties", "sys_script", "sys_ws_definition", "sys_ws_operation"];
+
+/// The column in which an artifact says whose it is.
+pub(super) fn mark_column(table: &str) -> &'static str {
+    if table.starts_with("sys_ws_") { "short_description" } else { "description" }
+}
+
+/// In the place of the sys_id of a resource's definition, which only the instance knows.
+pub(super) const DEFINITION: &str = "@definition@";
+
+/// The name of an integration's resource, by which its definition is found.
+pub(super) fn resource_name(id: &IntegrationId) -> String {
+    format!("Firn - Tickets ({id})")
+}
 
 /// Every column of artifacts in a table.
 pub(super) fn columns(table: &str) -> &'static str {
     match table {
         "sys_properties" => {
             "sys_id,sys_created_on,name,value,type,read_roles,write_roles,description"
+        }
+        "sys_ws_definition" => {
+            "sys_id,sys_created_on,name,service_id,base_uri,active,short_description"
+        }
+        "sys_ws_operation" => {
+            "sys_id,sys_created_on,name,web_service_definition,http_method,relative_path,active,short_description,operation_script"
         }
         _ => {
             "sys_id,sys_created_on,name,collection,when,order,active,advanced,action_insert,action_update,filter_condition,description,script"
@@ -108,10 +128,14 @@ pub(super) fn wanted(integration: &Integration, webhook: &Webhook<'_>) -> Vec<Wa
         ];
         Wanted { table: "sys_script", name, columns, loose: &[], purpose: rule.purpose }
     };
+    // The name was checked: nothing in it ends a JavaScript text.
+    let mid = settings.provision.mid_server.as_ref();
+    let mid = mid.map_or(String::new(), |name| format!("    request.setMIDServer('{name}');\n"));
     let script = |source: &str| {
         source
             .replace("@ADDRESS@", include_str!("scripts/address.js"))
             .replace("@SEND@", include_str!("scripts/send.js"))
+            .replace("@MID@", &mid)
             .replace("@ID@", id.as_str())
     };
 
@@ -212,7 +236,61 @@ pub(super) fn wanted(integration: &Integration, webhook: &Webhook<'_>) -> Vec<Wa
             purpose: "redacts card and social security numbers before a comment is saved",
         }));
     }
+    if settings.provision.resource {
+        all.extend(resource(id, &tables, described));
+    }
     all
+}
+
+/// The Scripted REST resource: its definition, and what it does.
+fn resource(
+    id: &IntegrationId,
+    tables: &[&str],
+    described: impl Fn(Option<&str>) -> String,
+) -> Vec<Wanted> {
+    let name = resource_name(id);
+    let columns = vec![
+        ("name", name.clone()),
+        ("service_id", format!("firn_{}", id.as_str().replace('-', "_"))),
+        ("active", "true".to_owned()),
+        ("short_description", described(Some("resource"))),
+    ];
+    let purpose = "a REST resource of Firn's own, for its writes";
+    let definition = Wanted { table: "sys_ws_definition", name, columns, loose: &[], purpose };
+    let operation = |what: &str, method: &str, path: &str, source: &str, purpose| {
+        let list: Vec<String> = tables.iter().map(|table| format!("'{table}'")).collect();
+        let script = source
+            .replace("@SHOW@", include_str!("scripts/show.js"))
+            .replace("@TABLES@", &format!("[{}]", list.join(", ")));
+        let name = format!("Firn - {what} ({id})");
+        let columns = vec![
+            ("name", name.clone()),
+            ("web_service_definition", DEFINITION.to_owned()),
+            ("http_method", method.to_owned()),
+            ("relative_path", path.to_owned()),
+            ("active", "true".to_owned()),
+            ("short_description", described(Some(&script))),
+            ("operation_script", script),
+        ];
+        Wanted { table: "sys_ws_operation", name, columns, loose: &[], purpose }
+    };
+    vec![
+        definition,
+        operation(
+            "Create Ticket",
+            "POST",
+            "/{table}",
+            include_str!("scripts/create.js"),
+            "makes a ticket once per key",
+        ),
+        operation(
+            "Change Ticket",
+            "PATCH",
+            "/{table}/{id}",
+            include_str!("scripts/change.js"),
+            "changes a ticket that is as it was last seen",
+        ),
+    ]
 }
 
 fn digest(content: &str) -> String {

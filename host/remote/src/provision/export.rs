@@ -7,7 +7,7 @@ use firn_model::Integration;
 use quick_xml::escape::escape;
 use sha2::{Digest, Sha256};
 
-use super::artifacts::Wanted;
+use super::artifacts::{DEFINITION, Wanted};
 
 /// How artifacts are written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +63,12 @@ fn update_set(integration: &Integration, artifacts: &[Wanted]) -> String {
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?><record_update table=\"{}\">",
             artifact.table
         );
-        let mut columns: Vec<(&str, &str)> =
-            artifact.columns.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        let definition = sys_id(&super::artifacts::resource_name(&integration.id));
+        let mut columns: Vec<(&str, &str)> = artifact
+            .columns
+            .iter()
+            .map(|(n, v)| (*n, if v == DEFINITION { definition.as_str() } else { v.as_str() }))
+            .collect();
         let class = [
             ("sys_class_name", artifact.table),
             ("sys_id", &id),
@@ -75,7 +79,12 @@ fn update_set(integration: &Integration, artifacts: &[Wanted]) -> String {
         columns.extend(class);
         element(&mut payload, artifact.table, &columns);
         payload.push_str("</record_update>");
-        let kind = if artifact.table == "sys_script" { "Business Rule" } else { "System Property" };
+        let kind = match artifact.table {
+            "sys_script" => "Business Rule",
+            "sys_properties" => "System Property",
+            "sys_ws_definition" => "Scripted REST Service",
+            _ => "Scripted REST Resource",
+        };
         element(
             &mut xml,
             "sys_update_xml",
@@ -131,11 +140,16 @@ fn instructions(integration: &Integration, base: &url::Url, artifacts: &[Wanted]
             artifact.name,
             artifact.purpose
         );
-        for (name, value) in artifact.columns.iter().filter(|(n, _)| *n != "script") {
-            let shown = if value.is_empty() { "(empty)".to_owned() } else { format!("`{value}`") };
+        let is_script = |name: &str| matches!(name, "script" | "operation_script");
+        for (name, value) in artifact.columns.iter().filter(|(n, _)| !is_script(n)) {
+            let shown = match value.as_str() {
+                "" => "(empty)".to_owned(),
+                DEFINITION => "the API above".to_owned(),
+                value => format!("`{value}`"),
+            };
             let _ = writeln!(out, "| {} | {shown} |", label(name));
         }
-        if let Some((_, script)) = artifact.columns.iter().find(|(n, _)| *n == "script") {
+        if let Some((_, script)) = artifact.columns.iter().find(|(n, _)| is_script(n)) {
             let _ = write!(out, "\nScript:\n\n```js\n{script}```\n");
         }
     }
@@ -158,6 +172,11 @@ fn label(column: &str) -> &str {
         "advanced" => "Advanced",
         "action_insert" => "Insert",
         "action_update" => "Update",
+        "service_id" => "API ID",
+        "short_description" => "Short description",
+        "web_service_definition" => "API definition",
+        "http_method" => "HTTP method",
+        "relative_path" => "Relative path",
         "filter_condition" => "Filter condition (paste it as an encoded query)",
         other => other,
     }

@@ -187,7 +187,9 @@ impl<'a> Provisioner<'a> {
     pub async fn unprovision(&self) -> Result<Vec<Artifact>, ProvisionError> {
         let mut tasks = Vec::new();
         // Rules first: a rule without its properties would complain in the instance's log.
-        for table in TABLES.into_iter().rev() {
+        let mut tables = self.tables(&[]).await?;
+        tables.reverse();
+        for table in tables {
             for row in self.ours(table, &self.names()?).await? {
                 tasks.push(removal(table, &row));
             }
@@ -205,10 +207,11 @@ impl<'a> Provisioner<'a> {
         known: impl Fn(&str) -> bool,
     ) -> Result<Vec<(String, Artifact)>, ProvisionError> {
         let mut found = Vec::new();
-        for table in TABLES {
-            for row in self.rows(table, "descriptionLIKEAuto-managed by Firn").await? {
-                let description = text(&row, "description");
-                let Some(owner) = artifacts::owner(&description) else { continue };
+        for table in self.tables(&[]).await? {
+            let mark = artifacts::mark_column(table);
+            for row in self.rows(table, &format!("{mark}LIKEAuto-managed by Firn")).await? {
+                let said = text(&row, mark);
+                let Some(owner) = artifacts::owner(&said) else { continue };
                 if owner != self.integration.id.as_str() && !known(owner) {
                     found.push((owner.to_owned(), removal(table, &row).planned()));
                 }
@@ -263,17 +266,25 @@ impl<'a> Provisioner<'a> {
         let mut integration = self.integration.clone();
         integration.settings.provision.attachments = true;
         integration.settings.provision.redact_on_save = true;
+        integration.settings.provision.resource = true;
         let webhook = Webhook { callback: "", key: &SecretString::from(String::new()) };
         Ok(artifacts::wanted(&integration, &webhook).into_iter().map(|w| w.name).collect())
     }
 
     async fn tasks(&self) -> Result<Vec<Task>, ProvisionError> {
-        let wanted = self.wanted()?;
+        let mut wanted = self.wanted()?;
         let names = self.names()?;
         let mut tasks = Vec::new();
         let mut too_much = Vec::new();
-        for table in TABLES {
+        for table in self.tables(&wanted).await? {
             let mut there = self.ours(table, &names).await?;
+            if table == "sys_ws_definition" {
+                let own = artifacts::resource_name(&self.integration.id);
+                if let Some(row) = there.iter().find(|row| text(row, "name") == own) {
+                    let id = text(row, "sys_id");
+                    wanted.iter_mut().for_each(|wanted| point_at(wanted, &id));
+                }
+            }
             for wanted in wanted.iter().filter(|w| w.table == table) {
                 let mut same: Vec<Json> = Vec::new();
                 there.retain(|row| {
@@ -334,8 +345,51 @@ impl<'a> Provisioner<'a> {
         }
     }
 
+    /// The tables that can hold artifacts. Those of Scripted REST are looked at if a resource is
+    /// wanted, or if the administrator may see them.
+    async fn tables(&self, wanted: &[Wanted]) -> Result<Vec<&'static str>, ProvisionError> {
+        let mut tables = Vec::new();
+        for table in TABLES {
+            let optional = table.starts_with("sys_ws_") && !wanted.iter().any(|w| w.table == table);
+            if optional && self.rows(table, "nameSTARTSWITHFirn - ").await.is_err_and(|e| !e.passes)
+            {
+                continue;
+            }
+            tables.push(table);
+        }
+        Ok(tables)
+    }
+
+    /// Where the instance put the resource: a path from the root. `None` if it is not installed.
+    ///
+    /// # Errors
+    /// When it cannot be looked for.
+    pub async fn resource(&self) -> Result<Option<String>, ProvisionError> {
+        if !self.integration.settings.provision.resource {
+            return Ok(None);
+        }
+        let name = artifacts::resource_name(&self.integration.id);
+        let rows = self.named("sys_ws_definition", &name).await?;
+        let path = rows.first().map(|row| text(row, "base_uri")).unwrap_or_default();
+        // It becomes part of our own requests' addresses.
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-');
+        let sound = path.starts_with("/api/") && path.bytes().all(plain);
+        Ok(sound.then_some(path))
+    }
+
     async fn act(&self, task: &Task, row: Option<&str>) -> Result<(), ProvisionError> {
-        let body: Option<Json> = task.wanted.as_ref().map(|wanted| {
+        let mut wanted = task.wanted.clone();
+        if let Some(wanted) = &mut wanted
+            && wanted.columns.iter().any(|(_, value)| value == artifacts::DEFINITION)
+        {
+            // It was made a moment ago.
+            let name = artifacts::resource_name(&self.integration.id);
+            let rows = self.named("sys_ws_definition", &name).await?;
+            let id = rows.first().map(|row| text(row, "sys_id"));
+            let id = id.ok_or_else(|| ProvisionError::new(&name, "it is not there any more"))?;
+            point_at(wanted, &id);
+        }
+        let body: Option<Json> = wanted.as_ref().map(|wanted| {
             wanted.columns.iter().map(|(n, v)| ((*n).to_owned(), json!(v))).collect()
         });
         let path = row.map(|row| format!("{}/{row}", task.table));
@@ -352,12 +406,12 @@ impl<'a> Provisioner<'a> {
     /// All rows of a table that are this integration's, oldest first.
     async fn ours(&self, table: &str, names: &[String]) -> Result<Vec<Json>, ProvisionError> {
         let id = self.integration.id.as_str();
-        let query = format!("nameLIKE{id}^ORdescriptionLIKEintegration={id}");
+        let mark = artifacts::mark_column(table);
+        let query = format!("nameLIKE{id}^OR{mark}LIKEintegration={id}");
         let rows = self.rows(table, &query).await?;
         // An instance drops what it does not understand of a query: check for ourselves.
         let ours = |row: &Json| {
-            names.contains(&text(row, "name"))
-                || artifacts::owner(&text(row, "description")) == Some(id)
+            names.contains(&text(row, "name")) || artifacts::owner(&text(row, mark)) == Some(id)
         };
         Ok(rows.into_iter().filter(ours).collect())
     }
@@ -437,6 +491,15 @@ impl<'a> Provisioner<'a> {
         };
         let why = format!("the instance answered {}: {}{hint}", said.status, said.reason());
         Err(failed(why, passes))
+    }
+}
+
+/// Puts a definition's sys_id where it is referred to.
+fn point_at(wanted: &mut Wanted, id: &str) {
+    for (_, value) in &mut wanted.columns {
+        if value == artifacts::DEFINITION {
+            id.clone_into(value);
+        }
     }
 }
 

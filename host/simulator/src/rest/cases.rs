@@ -20,10 +20,7 @@ fn find(session: &Session, reference: &str) -> Option<Record> {
 }
 
 pub(super) fn serve(session: &Rc<Session>, request: &Request, rest: &[&str]) -> Response {
-    let view = match super::view(session, request) {
-        Ok(view) => view,
-        Err(response) => return response,
-    };
+    let view = super::view(session, request);
     let writable = || {
         let instance = session.lock();
         instance.access.write(&instance.tables, &session.user, TABLE)

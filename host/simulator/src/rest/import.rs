@@ -59,7 +59,7 @@ pub(super) fn serve(
                     "record_link": format!("{}/api/now/table/{target}/{id}", request.base) })
             }
             Err(why) => json!({ "transform_map": map, "table": target, "status": "error",
-                "error_message": format!("{why:?}") }),
+                "error_message": why.to_string() }),
         });
     }
     if let Err(why) = session.insert(staging, &row, false) {

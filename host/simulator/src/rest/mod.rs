@@ -11,6 +11,8 @@ mod table;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
 
 use crate::access::Permit;
@@ -36,7 +38,7 @@ impl Request {
     }
 
     fn is_on(&self, name: &str) -> bool {
-        self.parameter(name) == Some("true")
+        self.parameter(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -104,24 +106,11 @@ fn unwritable(what: &str) -> Response {
 
 fn refused(refused: &Refused) -> Response {
     match refused {
-        Refused::NoTable(table) => failure(400, &format!("Invalid table {table}"), None),
+        Refused::NoTable(_) => failure(400, &refused.to_string(), None),
         Refused::NoRecord => no_record(),
-        Refused::DataPolicy(fields) => {
-            let detail = format!(
-                "Data Policy Exception: The following fields are mandatory: {}",
-                fields.join(", ")
-            );
-            failure(403, "Operation Failed", Some(&detail))
+        Refused::DataPolicy(_) | Refused::Aborted(_) | Refused::NotUnique => {
+            failure(403, "Operation Failed", Some(&refused.to_string()))
         }
-        Refused::Aborted(rule) => {
-            let detail = format!("Operation on file was aborted by Business Rule '{rule}'");
-            failure(403, "Operation Failed", Some(&detail))
-        }
-        Refused::NotUnique => failure(
-            403,
-            "Operation Failed",
-            Some("Unique key violation: the record exists already"),
-        ),
     }
 }
 
@@ -133,8 +122,16 @@ fn nowhere(session: &Session) -> Response {
 /// Serves `POST /oauth_token.do`, which nobody has to be signed in for.
 pub(crate) fn token(instance: &mut crate::serve::Instance, request: &Request) -> Response {
     // A body in JSON is not read.
-    let form: BTreeMap<String, String> =
+    let mut form: BTreeMap<String, String> =
         url::form_urlencoded::parse(&request.body).into_owned().collect();
+    // A client may say who it is in a header too (RFC 6749, 2.3.1).
+    let basic = request.header("authorization").and_then(|header| header.strip_prefix("Basic "));
+    let decoded = basic.and_then(|text| STANDARD.decode(text).ok());
+    let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+    if let Some((id, secret)) = decoded.split_once(':') {
+        form.entry("client_id".to_owned()).or_insert_with(|| id.to_owned());
+        form.entry("client_secret".to_owned()).or_insert_with(|| secret.to_owned());
+    }
     let crate::serve::Instance { tokens, tables, .. } = instance;
     let (status, body) = tokens.grant(tables, &form);
     Response::json(status, body)
@@ -287,10 +284,7 @@ fn answer(session: &Rc<Session>, request: &Request) -> Response {
         }
         _ => return nowhere(session),
     };
-    let view = match view(session, request) {
-        Ok(view) => view,
-        Err(response) => return response,
-    };
+    let view = view(session, request);
     match rest {
         ["table", rest @ ..] => {
             allowed(session, "table", || table::serve(session, request, &view, rest, version))
@@ -325,15 +319,16 @@ fn allowed(session: &Session, api: &str, serve: impl FnOnce() -> Response) -> Re
     if allowed { serve() } else { no_api() }
 }
 
-fn view(session: &Session, request: &Request) -> Result<View, Response> {
-    let display = match request.parameter("sysparm_display_value") {
-        None | Some("false" | "") => Display::Raw,
-        Some("true") => Display::Shown,
-        Some("all") => Display::Both,
-        Some(_) => return Err(failure(400, "Invalid sysparm_display_value", None)),
+fn view(session: &Session, request: &Request) -> View {
+    // Whatever is not understood is "false".
+    let asked = request.parameter("sysparm_display_value").unwrap_or_default();
+    let display = match asked.to_ascii_lowercase().as_str() {
+        "true" => Display::Shown,
+        "all" => Display::Both,
+        _ => Display::Raw,
     };
     let instance = session.lock();
-    Ok(View {
+    View {
         display,
         without_links: request.is_on("sysparm_exclude_reference_link"),
         fields: request
@@ -342,7 +337,7 @@ fn view(session: &Session, request: &Request) -> Result<View, Response> {
             .map(|f| f.split(',').map(|c| c.trim().to_owned()).collect()),
         base: request.base.clone(),
         zone: Zone::of(&instance.tables, &session.user),
-    })
+    }
 }
 
 /// The rows of a table that a user sees and that fit; `None` if the user may not even ask.

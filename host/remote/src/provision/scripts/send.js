@@ -14,4 +14,4 @@
     request.setRequestHeader('webhook-timestamp', String(seconds));
     request.setRequestHeader('webhook-signature', 'v1,' + mac);
     request.setRequestBody(json);
-    request.executeAsync();
+@MID@    request.executeAsync();
