@@ -1,6 +1,8 @@
 //! Idempotency: what makes two things the same thing.
 
-use firn_model::{ConflictId, CorrelationKey, FieldName, IntegrationId, Link, LinkId, PlatformId};
+use firn_model::{
+    ConflictId, CorrelationKey, FieldName, IntegrationId, Link, LinkId, PlatformId, SysId,
+};
 use sha2::{Digest, Sha256};
 
 /// Hexadecimal SHA-256 over parts, each preceded by its length, so that `ab`+`c` is not `a`+`bc`.
@@ -75,6 +77,14 @@ pub fn conflict_id(link: &Link, field: &FieldName) -> ConflictId {
 pub fn next_key(link: &mut Link) -> String {
     link.sequence += 1;
     format!("{}-{}", link.id, link.sequence)
+}
+
+/// The `sys_id` of a ticket that the instance's resource makes: it follows from the link's key, so that
+/// the instance's own primary key refuses a second one.
+#[must_use]
+pub fn ticket(link: &Link) -> SysId {
+    let digest = digest(&[link.integration.as_str(), link.key.as_str()]);
+    SysId::new(&digest[..32]).unwrap_or_else(|_| unreachable!("32 hexadecimal digits"))
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! What became of a request: puts its outcome into the link. An outcome that is not known is
 //! looked up, never blindly repeated; the base moves only on what was seen.
 
+mod write;
+
 use firn_model::{
-    Base, CorrelationMode, DeadLetter, DuplicatePolicy, EntrySeen, ExchangeKind, ExternalRecord,
-    FieldName, Finding, FindingKind, Flight, Ghost, Link, Millis, Mirror, Notice,
-    ObservationSource, ObservedRecord, Order, Outcome, Parked, ParkedWhy, Phase, Reference,
-    Refusal, Revision, Search, Side, SysId, TableName, Translated, Twin, Uncertainty, Verb, Why,
-    Write,
+    CorrelationMode, DuplicatePolicy, EntrySeen, ExchangeKind, ExternalRecord, FieldName, Finding,
+    FindingKind, Flight, Ghost, Link, Millis, Mirror, Notice, ObservationSource, ObservedRecord,
+    Order, Outcome, Phase, Reference, Refusal, Revision, Search, Side, SysId, TableName,
+    Translated, Twin, Uncertainty, Verb, Write,
 };
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use crate::journal::Neighbours;
 use crate::mapping::LookUp;
 use crate::plan::Effects;
 use crate::settings::Rules;
-use crate::{identity, journal, mapping, observe};
+use crate::{journal, mapping, observe};
 
 /// A ticket that was looked for: what tells it from others, and no more.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -343,10 +344,27 @@ impl Landing<'_> {
             }
             (None, Phase::Checking | Phase::Sending) => self.phase(Phase::Sending),
             (None, Phase::Refused(refusal)) => self.dead(&refusal),
+            (None, Phase::Verifying { sent, applied: true, .. })
+                if self.too_late_to_commit(sent) =>
+            {
+                // Once more would be another ticket of which nobody knows whose it is.
+                let column = &self.rules.settings().correlation.column;
+                let message = format!(
+                    "it said that the ticket was made, and none has its key: a rule there rewrites {column}, or it is too short for {}",
+                    self.link.key
+                );
+                self.dead(&Refusal { status: 200, message });
+            }
+            (None, Phase::Verifying { sent, applied: true, .. }) => self.wait_for_commit(sent),
             (None, Phase::Verifying { sent, .. }) => {
                 let settings = self.rules.settings();
-                let unique = settings.correlation.mode == CorrelationMode::Unique
-                    || settings.provision.resource;
+                // What left another way has no primary key to refuse it.
+                let keyed = settings.provision.resource
+                    && matches!(
+                        self.flight().map(|flight| &flight.write.verb),
+                        Some(Verb::Create { keyed: true, .. })
+                    );
+                let unique = settings.correlation.mode == CorrelationMode::Unique || keyed;
                 if unique || self.too_late_to_commit(sent) {
                     self.link.resent |= !unique;
                     self.phase(Phase::Sending);
@@ -597,263 +615,6 @@ impl Landing<'_> {
             }
         }
         journal::observe(self.rules, self.link, self.neighbours, rows);
-    }
-
-    // ---- writes --------------------------------------------------------------------------
-
-    fn written(&mut self, outcome: Outcome) {
-        let Some(flight) = self.flight().cloned() else { return };
-        let external = self.side == Side::External;
-        match outcome {
-            Outcome::Applied(record) => {
-                self.healthy();
-                self.applied(flight.write, record);
-            }
-            Outcome::Moved(record) => {
-                self.healthy();
-                self.drop_flight();
-                observe::record(
-                    self.rules,
-                    self.link,
-                    self.side,
-                    &record,
-                    ObservationSource::Read,
-                    self.now,
-                );
-            }
-            Outcome::Gone | Outcome::Deleted
-                if matches!(flight.write.verb, Verb::Retire { .. }) =>
-            {
-                self.healthy();
-                self.applied(flight.write, None);
-            }
-            Outcome::Gone => self.lost(),
-            Outcome::Deleted => self.deleted(),
-            // Certainly not done. Time has passed since the check, so check again.
-            Outcome::Throttled { .. } | Outcome::SignInFailed | Outcome::NotSent(_) => {
-                self.back_off(&outcome);
-                self.phase(if external { Phase::Checking } else { Phase::Sending });
-            }
-            Outcome::Unknown(uncertainty, _) => {
-                self.back_off(&outcome);
-                self.phase(if external {
-                    let open = uncertainty == Uncertainty::Open;
-                    Phase::Verifying { sent: self.now, open, applied: false }
-                } else {
-                    Phase::Sending // The platform knows the key: the same again is no second time.
-                });
-            }
-            Outcome::Refused(refusal) => self.refused(&flight.write, refusal),
-        }
-    }
-
-    fn applied(&mut self, write: Write, record: Option<ObservedRecord>) {
-        // An answer that names the record and shows nothing of it acknowledges, no more.
-        let record = record
-            .filter(|r| !r.attributes.is_empty() || matches!(write.verb, Verb::Create { .. }));
-        if let Some(record) = &record
-            && !matches!(write.verb, Verb::Create { .. } | Verb::Retire { .. })
-        {
-            observe::record(
-                self.rules,
-                self.link,
-                self.side,
-                record,
-                ObservationSource::WriteAnswer,
-                self.now,
-            );
-        }
-        match (&write.verb, record) {
-            (Verb::Create { .. }, record) => {
-                let id = record.as_ref().and_then(|r| SysId::new(r.id.clone()).ok());
-                let shows_our_key = |r: &ObservedRecord| {
-                    r.correlation.as_ref().is_none_or(|key| *key == self.link.key)
-                };
-                match (id, record.filter(shows_our_key)) {
-                    (Some(sys_id), Some(record)) => self.created(sys_id, &record),
-                    // Done, it says, but not what: look it up.
-                    _ => {
-                        let sent = self.now;
-                        self.phase(Phase::Verifying { sent, open: true, applied: false });
-                    }
-                }
-            }
-            (Verb::Retire { twin, .. }, record) => {
-                self.drop_flight();
-                self.link.twins.retain(|other| other.sys_id != twin.sys_id);
-                let now = record.and_then(|r| r.revision).and_then(|r| match r {
-                    Revision::External { mod_count, .. } => mod_count,
-                    Revision::Platform { .. } => None,
-                });
-                self.retired(twin, now);
-            }
-            (Verb::Update { set, .. }, record) => {
-                self.drop_flight();
-                if record.is_some() {
-                    self.overwritten_unseen(&write);
-                } else {
-                    self.acknowledged(&write, set);
-                }
-                self.settle_fields(&write);
-            }
-            (Verb::Append { entry, .. }, _) => match self.side {
-                Side::External => {
-                    self.phase(Phase::Verifying { sent: self.now, open: false, applied: true })
-                }
-                Side::Platform => {
-                    self.drop_flight();
-                    journal::settle(self.link, entry, Mirror::Mirrored(None));
-                }
-            },
-        }
-    }
-
-    /// A side that cannot be read acknowledges exactly the fields sent; that counts as seen.
-    fn acknowledged(
-        &mut self,
-        write: &Write,
-        set: &std::collections::BTreeMap<FieldName, Translated>,
-    ) {
-        for (name, translated) in set {
-            let state = self.link.fields.entry(name.clone()).or_default();
-            let expected = write.expect.fields.get(name).and_then(Option::as_ref);
-            let seen = state.seen_mut(self.side);
-            if seen.as_ref().map(|s| &s.shape) == expected {
-                let revision = seen.as_ref().and_then(|s| s.revision);
-                *seen = Some(firn_model::Seen {
-                    shape: translated.shape.clone(),
-                    revision,
-                    edited: self.now,
-                });
-            }
-        }
-    }
-
-    fn overwritten_unseen(&mut self, write: &Write) {
-        let Verb::Update { set, .. } = &write.verb else { return };
-        let between = changes_between(write, self.link.side(self.side).revision.as_ref());
-        if between > 1 {
-            for name in set.keys() {
-                self.finding(FindingKind::OverwrittenUnseen, Some(name), overwritten_text(name));
-            }
-        }
-    }
-
-    /// After a write that was applied: what stands there now becomes the base, or tells that the
-    /// write was ignored or rewritten.
-    fn settle_fields(&mut self, write: &Write) {
-        let Verb::Update { set, .. } = &write.verb else { return };
-        for (name, translated) in set {
-            let Some(field) = self.rules.field(&self.link.table, name).cloned() else { continue };
-            let restored = write
-                .reasons
-                .iter()
-                .any(|r| r.field.as_ref() == Some(name) && r.why == Why::Restored);
-            let now = self.now;
-            let lately = |at: &Millis| now.since(*at) < 3_600_000;
-            let state = self.link.fields.entry(name.clone()).or_default();
-            state.flips.retain(lately);
-            if restored {
-                state.restores.retain(lately);
-                state.restores.push(now);
-            }
-            let Some(seen) = state.shape(self.side).cloned() else {
-                // Written, and not to be seen: hidden from us. Once more would not help.
-                state.parked = Some(Parked {
-                    why: ParkedWhy::WriteIgnored,
-                    platform: state.shape(Side::Platform).cloned(),
-                    external: state.shape(Side::External).cloned(),
-                });
-                let text = format!(
-                    "the {} side took our write of {name} and does not show it: check the right to read it; it is left alone until it is changed",
-                    self.side
-                );
-                self.finding(FindingKind::WriteIgnored, Some(name), text);
-                continue;
-            };
-            let expected = write.expect.fields.get(name).and_then(Option::as_ref);
-            let (stands, ours) = if mapping::agree_from(&field, self.side, &seen, &translated.of) {
-                (true, seen)
-            } else if expected.is_some_and(|e| mapping::same(&field, self.side, e, &seen)) {
-                state.parked = Some(Parked {
-                    why: ParkedWhy::WriteIgnored,
-                    platform: state.shape(Side::Platform).cloned(),
-                    external: state.shape(Side::External).cloned(),
-                });
-                let text = format!(
-                    "the {} side took our write of {name} and kept its old value; it is left alone until one side changes",
-                    self.side
-                );
-                self.finding(FindingKind::WriteIgnored, Some(name), text);
-                continue;
-            } else {
-                // A third value: what we sent becomes the base, and the rest is their edit.
-                state.flips.push(now);
-                (false, translated.shape.clone())
-            };
-            let theirs = translated.of.clone();
-            let base = match self.side {
-                Side::External => Base { platform: theirs, external: ours },
-                Side::Platform => Base { platform: ours, external: theirs },
-            };
-            if let Some(state) = self.link.fields.get_mut(name) {
-                state.base = Some(base);
-                if !stands {
-                    state.decision = None;
-                }
-            }
-        }
-    }
-
-    fn refused(&mut self, write: &Write, refusal: Refusal) {
-        self.healthy();
-        match &write.verb {
-            // Perhaps it is refused because it is there: a unique key says so in this way.
-            Verb::Create { .. } => self.phase(Phase::Refused(refusal)),
-            Verb::Update { set, .. } if set.len() > 1 => {
-                self.drop_flight();
-                self.link.side_mut(self.side).one_by_one = true;
-            }
-            Verb::Update { .. } | Verb::Append { .. } | Verb::Retire { .. } => self.dead(&refusal),
-        }
-    }
-
-    /// Refused for good: kept whole as a dead letter, and what it was about is left alone.
-    fn dead(&mut self, refusal: &Refusal) {
-        let Some(write) = self.drop_flight() else { return };
-        let mut about = None;
-        match &write.verb {
-            Verb::Create { .. } => self.link.external_side.halted = true,
-            Verb::Append { entry, .. } => journal::settle(self.link, entry, Mirror::Parked),
-            Verb::Retire { twin, .. } => {
-                self.link.twins.retain(|other| other.sys_id != twin.sys_id);
-            }
-            Verb::Update { set, .. } => {
-                for name in set.keys() {
-                    about = Some(name.clone());
-                    let state = self.link.fields.entry(name.clone()).or_default();
-                    state.parked = Some(Parked {
-                        why: ParkedWhy::Refused,
-                        platform: state.shape(Side::Platform).cloned(),
-                        external: state.shape(Side::External).cloned(),
-                    });
-                }
-            }
-        }
-        let reason = format!("{} {}", refusal.status, refusal.message);
-        let text = format!(
-            "the {} side refused a write ({reason}); it is kept as a dead letter: mend the cause, then retry it",
-            self.side
-        );
-        self.finding(FindingKind::Refused, about.as_ref(), text);
-        self.effects.dead.push(DeadLetter {
-            id: format!("entry-{}", &identity::short(&["dead", &write.key])[..10]),
-            integration: self.link.integration.clone(),
-            link: self.link.id.clone(),
-            write,
-            reason,
-            at: self.now,
-        });
     }
 }
 

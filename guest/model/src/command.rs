@@ -38,6 +38,10 @@ pub enum Verb {
         key: CorrelationKey,
         /// All columns of the new record.
         set: BTreeMap<Attribute, Value>,
+        /// Whether the instance's Scripted REST resource makes it, under a `sys_id` that follows from
+        /// the key: the same again is no second ticket.
+        #[serde(default)]
+        keyed: bool,
     },
     /// Changes fields of an existing record.
     Update {

@@ -389,7 +389,7 @@ pub fn main() -> ExitCode {
 #[derive(Args)]
 struct Egress {
     /// An HTTP proxy that every connection goes through.
-    #[arg(long, env = "FIRN_PROXY")]
+    #[arg(long, env = "FIRN_PROXY", hide_env_values = true)]
     proxy: Option<String>,
     /// A file of certificates (PEM) of authorities that are believed besides the public ones. May
     /// repeat.

@@ -33,8 +33,15 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        request.send().with_context(|| {
-            format!("cannot reach Firn at {}; is it running? (--url, FIRN_URL)", self.url)
+        request.send().map_err(|why| {
+            let at = &self.url;
+            let text = match why.is_timeout() {
+                true => format!(
+                    "Firn at {at} has not answered within 2 minutes; it may go on: look again"
+                ),
+                false => format!("cannot reach Firn at {at}; is it running? (--url, FIRN_URL)"),
+            };
+            anyhow::Error::from(why).context(text)
         })
     }
 

@@ -124,6 +124,26 @@ impl Vault {
         Ok(())
     }
 
+    /// Changes an integration's secrets, as they are at this moment; whatever else was changed
+    /// meanwhile stays. Gives what is known then.
+    pub(crate) fn change(
+        &self,
+        id: &IntegrationId,
+        change: impl FnOnce(&mut Secrets) -> Result<()>,
+    ) -> Result<Arc<Known>> {
+        // Held over the commit: what is stored and what is known are the same for everybody.
+        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let known = all.get_mut(id).context("the integration is gone")?;
+        let mut secrets = known.secrets.clone();
+        change(&mut secrets)?;
+        let put = Put { value: serde_json::to_string(&secrets)?, due: None };
+        let key = secret_key(&known.integration.tenant, id);
+        let change = Change { key, expect: Expect::Any, put: Some(put) };
+        self.store.commit(&[change]).context("the secrets could not be stored")?;
+        *known = Arc::new(Known { secrets, ..Known::clone(known) });
+        Ok(Arc::clone(known))
+    }
+
     /// Keeps what a person consented to; or what came of `before`, if that still stands.
     pub(crate) fn grant(
         &self,

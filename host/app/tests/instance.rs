@@ -240,7 +240,11 @@ fn artifacts_can_be_installed_by_hand() {
             "advanced",
             "action_insert",
             "action_update",
+            "action_delete",
+            "condition",
             "filter_condition",
+            "is_private",
+            "ignore_cache",
             "script",
         ]
         .iter()
@@ -303,12 +307,17 @@ fn a_rule_redacts_before_a_ticket_is_saved() {
             ("short_description", "card 4111 1111 1111 1111 declined"),
             ("description", "SSN 219-09-9999, order 4111111111111112, phone 415-555-0142"),
             ("comments", "paid with 5500-0000-0000-0004."),
+            ("close_notes", "4111 1111 1111 1111 12/27, CVV 123 4111-1111-1111-1111, 4111.1111.1111.1111; 5 4111 1111 1111 1111"),
         ],
     );
     let rows = place.simulator.rows("incident");
     let row = rows.iter().find(|row| row["sys_id"] == ticket).unwrap();
     assert_eq!(row["short_description"], "card [CARD 1111] declined");
     assert_eq!(row["description"], "SSN [SSN], order 4111111111111112, phone 415-555-0142");
+    assert_eq!(
+        row["close_notes"],
+        "[CARD 1111] 12/27, CVV 123 [CARD 1111], [CARD 1111]; 5 [CARD 1111]"
+    );
     let said = place.simulator.rows("sys_journal_field");
     assert_eq!(said[0]["value"], "paid with [CARD 0004].");
     // Switched off, it is taken away by the next provisioning.
@@ -509,4 +518,93 @@ fn provisioning_without_the_right_says_what_to_do() {
     // Where nobody may look, the rest of the report stands.
     let (_, report) = place.examined("snow");
     assert_eq!(check(&report, "read incident").0, "note");
+    // An administrator who is not let in is tried once.
+    let body = json!({ "credentials": { "username": "integration", "password": "integration",
+        "admin_username": "admin", "admin_password": "wrong" } });
+    assert!(
+        client.patch(&url).bearer_auth(TOKEN).json(&body).send().unwrap().status().is_success()
+    );
+    let lock = firn_simulator::Quirks { lock_out_after: 2, ..Default::default() };
+    place.simulator.set_quirks(lock);
+    let (ok, report) = place.examined("snow");
+    assert!(!ok && check(&report, "administrator").0 == "bad", "{report:#}");
+    let admin =
+        place.simulator.rows("sys_user").into_iter().find(|u| u["user_name"] == "admin").unwrap();
+    assert_ne!(admin["locked_out"], "true");
+    // A question that is refused for the moment says nothing either way.
+    place.simulator.set_quirks(firn_simulator::Quirks::default());
+    place.create("incident", &[("comments", "hello")]);
+    place.simulator.set_faults(Faults {
+        requests: vec![RequestFault {
+            method: None,
+            path: Some("sys_journal_field".to_owned()),
+            percent: 100,
+            times: None,
+            after: 0,
+            trouble: Trouble::Status { code: 429, retry_after: None },
+        }],
+        ..Faults::default()
+    });
+    assert_eq!(check(&place.examined("snow").1, "journal can be seen").0, "skipped");
+}
+
+/// Seed 001's list: APIs and tables of customer service, and what keeps a token out of them.
+#[test]
+fn a_help_desk_is_asked_for_every_right_of_seed_001() {
+    let place = Place::new();
+    place.apply("desk", &place.simulator, "preset = \"helpdesk\"");
+    place.create("sn_customerservice_case", &[("short_description", "x"), ("comments", "hello")]);
+    let names = [
+        "read sn_customerservice_case",
+        "write sn_customerservice_case",
+        "Case API",
+        "Account API",
+        "attachments",
+        "journal can be seen",
+        "read sys_user",
+        "read sys_audit_delete",
+        "read customer_contact",
+        "read customer_account",
+        "read kb_knowledge",
+        "read sn_customerservice_escalation",
+    ];
+    let (_, report) = place.examined("desk");
+    for name in names {
+        assert_eq!(check(&report, name).0, "good", "{name}");
+    }
+    // Cases have a rule on a table of their own: nothing is told of other tasks.
+    assert!(place.integration(&["provision", "desk"]).0);
+    let rules = place.simulator.rows("sys_script");
+    assert!(rules.iter().any(|rule| rule["collection"] == "sn_customerservice_case"));
+    assert!(rules.iter().all(|rule| rule["collection"] != "task"));
+    place.create("sn_customerservice_case", &[("short_description", "y")]);
+    common::settle("no webhook of a case", || {
+        place.simulator.rows("sys_outbound_http_log").len() == 1
+    });
+    let api = |name: &str| Access { api: vec![name.to_owned()], ..Access::default() };
+    place.simulator.set_access(api("case"));
+    assert_eq!(check(&place.examined("desk").1, "Case API").0, "note");
+    let refused = Access {
+        read: [("customer_contact".to_owned(), Permit::Refused)].into(),
+        ..Access::default()
+    };
+    place.simulator.set_access(refused);
+    let (_, report) = place.examined("desk");
+    let found =
+        report["checks"].as_array().unwrap().iter().find(|c| c["name"] == "read customer_contact");
+    assert!(found.unwrap()["remedy"].as_str().unwrap().contains("csm_ws_integration"));
+
+    // A client that is securely scoped, whose token has no scope.
+    let client = reqwest::blocking::Client::builder().no_proxy().build().unwrap();
+    let url = format!("{}/api/v1/integrations/desk", place.firn.url);
+    let body = json!({ "credentials": { "client_id": "firn", "client_secret": "firn" } });
+    assert!(
+        client.patch(&url).bearer_auth(TOKEN).json(&body).send().unwrap().status().is_success()
+    );
+    place.simulator.set_access(Access { scoped: true, ..Access::default() });
+    let (ok, report) = place.examined("desk");
+    let (verdict, detail) = check(&report, "sign-in");
+    assert!(!ok && verdict == "bad" && detail.contains("scope"), "{report:#}");
+    place.simulator.set_access(Access::default());
+    assert_eq!(check(&place.examined("desk").1, "sign-in").0, "good");
 }

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use crate::signin::SignIn;
 use crate::visit::Visit;
-use crate::{Addresses, Carrier, Credentials};
+use crate::{Addresses, Carrier, Credentials, Egress};
 
 /// Reads rows of one instance with one set of credentials.
 pub struct Reader {
@@ -31,10 +31,11 @@ impl Reader {
     /// When the address is not allowed.
     pub fn new(
         addresses: Addresses,
+        egress: &Egress,
         base_url: &str,
         credentials: Credentials,
     ) -> Result<Reader, String> {
-        let carrier = Carrier::new(addresses).map_err(|e| e.to_string())?;
+        let carrier = Carrier::through(addresses, egress).map_err(|e| e.to_string())?;
         let base = carrier.addresses().check(base_url).map_err(|e| e.to_string())?;
         Ok(Reader { carrier, base, credentials, signin: SignIn::default() })
     }

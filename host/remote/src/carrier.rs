@@ -45,15 +45,7 @@ pub struct Carrier {
 }
 
 impl Carrier {
-    /// A carrier that connects to these addresses only.
-    ///
-    /// # Errors
-    /// When the TLS roots cannot be loaded.
-    pub fn new(addresses: Addresses) -> Result<Carrier, reqwest::Error> {
-        Carrier::through(addresses, &Egress::default())
-    }
-
-    /// The same where connections do not leave directly.
+    /// A carrier that connects to these addresses only, and leaves by this egress.
     ///
     /// # Errors
     /// When the TLS roots cannot be loaded, or the egress is none.
@@ -185,6 +177,18 @@ impl Carrier {
             && second.expose_secret() != first.expose_secret()
         {
             answer = self.send(request, url, &[authorization(&second)], end).await;
+        }
+        // A path that is none any more: nobody was asked, and nothing was done.
+        let through = request.path.starts_with(RESOURCE);
+        if let AnswerBody::Response(response) = &answer
+            && through
+            && matches!(response.status, 400 | 404)
+            && response.body.contains("does not represent any resource")
+        {
+            return AnswerBody::NotSent(
+                "the Scripted REST resource is not where it was; run: firn integration provision"
+                    .to_owned(),
+            );
         }
         if let AnswerBody::Response(response) = &answer {
             // An instance that is down or busy says nothing about who asks.

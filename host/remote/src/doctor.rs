@@ -1,9 +1,11 @@
 //! The doctor: asks everything of an instance that has to be right before it hurts: reachability,
 //! sign-in, rights table by table, whether journal entries can be *seen*, the user's time zone, the
-//! clock, rate rules, rules that a clone brought along. Nothing is changed but one write of a value
-//! that is there already.
+//! clock, rate rules, rules that a clone brought along.
 //!
-//! Each check stands alone and says what to do. What only settings know (columns, choices, mandatory
+//! Nothing of a ticket is changed: one value of it is written as it is, to see whether it may be.
+//!
+//! Each check stands alone and says what to do. What could not be asked is skipped, never taken for a
+//! failure. What only settings know (columns, choices, mandatory
 //! columns) is the core's to judge; the doctor asks its questions ([`Doctor::rows`]).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -162,8 +164,9 @@ impl<'a> Doctor<'a> {
     ///
     /// # Errors
     /// The check that failed.
-    pub async fn door(&self) -> Result<Vec<Check>, Check> {
-        let table = self.tables().next().unwrap_or("incident");
+    pub async fn door(&mut self) -> Result<Vec<Check>, Check> {
+        let table = self.tables().next().unwrap_or("incident").to_owned();
+        let table = table.as_str();
         let began = SystemTime::now();
         let said = match self.user.rows(table, "", "sys_id", 1).await {
             Ok(said) => said,
@@ -173,6 +176,14 @@ impl<'a> Doctor<'a> {
                     Verdict::Bad,
                     why,
                     "give other credentials (firn integration configure), or consent again (firn integration connect)",
+                ));
+            }
+            Err(Unsaid::Silent(why)) if why.starts_with("the secret ") => {
+                return Err(Check::of(
+                    "sign-in",
+                    Verdict::Bad,
+                    why,
+                    "give the variable or the file to the server (firn serve), where secrets are looked up",
                 ));
             }
             Err(Unsaid::Silent(why)) => {
@@ -193,7 +204,35 @@ impl<'a> Doctor<'a> {
         checks.push(Check::good("sign-in", format!("as {who}, by {grant}")));
         checks.push(clock(&said, began));
         checks.push(rate(&said));
+        checks.extend(self.administrator().await);
         Ok(checks)
+    }
+
+    /// Whether the administrator is let in. One who is not is not tried again: the account could be
+    /// locked.
+    async fn administrator(&mut self) -> Option<Check> {
+        const NAME: &str = "administrator";
+        let admin = self.admin.as_ref()?;
+        let why = match admin.rows("sys_properties", "", "sys_id", 1).await {
+            Ok(said) if said.status == 401 => said.reason(),
+            Ok(said) if said.is_success() => return Some(Check::good(NAME, "signed in")),
+            Ok(said) => {
+                return Some(Check::of(
+                    NAME,
+                    Verdict::Note,
+                    format!("it may not read sys_properties: {}", said.reason()),
+                    "give it the role admin, or install by hand (firn integration provision NAME --export)",
+                ));
+            }
+            Err(why) => why.to_string(),
+        };
+        self.admin = None;
+        Some(Check::of(
+            NAME,
+            Verdict::Bad,
+            why,
+            "correct admin_username and admin_password (firn integration configure)",
+        ))
     }
 
     /// The instance, by its name: what it is for may be seen in it.
@@ -221,7 +260,7 @@ impl<'a> Doctor<'a> {
     pub async fn examine(&self) -> Vec<Check> {
         let mut checks = Vec::new();
         for table in self.tables() {
-            checks.push(self.read(table, Need::Must, "its tickets").await);
+            checks.push(self.read(table, Need::Must, "tickets are kept in step").await);
             checks.push(self.write(table).await);
         }
         checks.push(self.journal().await);
@@ -299,7 +338,9 @@ impl<'a> Doctor<'a> {
             )
         };
         let fields = format!("sys_id,{column}");
-        let Ok(said) = self.user.rows(table, "ORDERBYDESCsys_updated_on", &fields, 1).await else {
+        let Ok(said) =
+            self.user.rows(table, "active=true^ORDERBYDESCsys_updated_on", &fields, 1).await
+        else {
             return none();
         };
         let Some(row) = said.rows().first() else { return none() };
@@ -363,6 +404,9 @@ impl<'a> Doctor<'a> {
             let id = row["sys_id"].as_str().unwrap_or_default();
             let query = format!("element_id={id}^elementINcomments,work_notes");
             let seen = self.user.rows("sys_journal_field", &query, "sys_id,element_id", 1).await;
+            if let Some(check) = unasked(NAME, &seen) {
+                return check;
+            }
             // What an instance does not understand of a query it drops: check for ourselves.
             let seen = seen.is_ok_and(|said| said.rows().iter().any(|row| row["element_id"] == id));
             if seen {
@@ -415,6 +459,9 @@ impl<'a> Doctor<'a> {
         }
         let query = format!("sys_id={id}^sys_updated_on>={value}^sys_updated_on<={value}");
         let found = self.user.rows(table, &query, "sys_id", 1).await;
+        if let Some(check) = unasked(NAME, &found) {
+            return check;
+        }
         let literal = found.is_ok_and(|said| said.rows().iter().any(|row| row["sys_id"] == id));
         match (shown == value, literal) {
             (true, true) => Check::good(NAME, "GMT: dates mean the same in queries and answers"),
@@ -459,6 +506,14 @@ impl<'a> Doctor<'a> {
                 "tick \"Web service access only\": new instances refuse Basic sign-in to others",
             )];
         }
+        if row["active"] == "false" || is("locked_out") {
+            return vec![Check::of(
+                "integration account",
+                Verdict::Bad,
+                format!("{user} is not active, or is locked out"),
+                "activate it, and unlock it",
+            )];
+        }
         vec![Check::good("integration account", format!("{user} is active"))]
     }
 
@@ -479,6 +534,9 @@ impl<'a> Doctor<'a> {
         let tables: Vec<&str> = self.tables().chain(["task"]).collect();
         let query = format!("nameIN{}^element={column}^unique=true", tables.join(","));
         let said = admin.rows("sys_dictionary", &query, "name,element,unique", 20).await;
+        if let Some(check) = unasked(NAME, &said) {
+            return check;
+        }
         let rows = said.map(|said| said.rows().to_vec()).unwrap_or_default();
         let unique =
             rows.iter().any(|row| row["element"] == column.as_str() && row["unique"] == "true");
@@ -519,6 +577,9 @@ impl<'a> Doctor<'a> {
         let names: Vec<String> = tables.iter().map(|table| format!("{table}.{column}")).collect();
         let query = format!("nameIN{}^operation=read^active=true", names.join(","));
         let rules = admin.rows("sys_security_acl", &query, "sys_id,name", 50).await;
+        if let Some(check) = unasked(&name, &rules) {
+            return check;
+        }
         let rules: Vec<Json> = rules.map(|said| said.rows().to_vec()).unwrap_or_default();
         let ids: Vec<&str> = rules
             .iter()
@@ -602,6 +663,21 @@ impl<'a> Doctor<'a> {
     }
 }
 
+/// A question that was not answered with rows says nothing either way.
+fn unasked(name: &str, said: &Result<Said, Unsaid>) -> Option<Check> {
+    let why = match said {
+        Ok(said) if said.status == 200 => return None,
+        Ok(said) => format!("the instance answered {}: {}", said.status, said.reason()),
+        Err(why) => why.to_string(),
+    };
+    Some(Check::of(
+        name,
+        Verdict::Skipped,
+        why,
+        "test again; if it stays, let the user read that table",
+    ))
+}
+
 /// Why nothing more can be asked, if so.
 fn barred(said: &Said) -> Option<Check> {
     let bad = |name: &str, detail: String, remedy: &str| {
@@ -627,6 +703,11 @@ fn barred(said: &Said) -> Option<Check> {
             "reachable",
             "it answers with a page instead of the Table API".to_owned(),
             "wake the instance if it hibernates; let REST pass by the single sign-on",
+        ),
+        404 => bad(
+            "reachable",
+            format!("there is no Table API here (status 404: {})", said.reason()),
+            "give the address of the instance: https://acme.service-now.com",
         ),
         300..=399 => bad(
             "reachable",
@@ -759,6 +840,7 @@ mod tests {
         assert_eq!(refused(503, "x").as_deref(), Some("reachable"));
         // One table that may not be read bars nothing else.
         assert_eq!(refused(403, "Insufficient rights"), None);
+        assert_eq!(refused(404, "no reason").as_deref(), Some("reachable"));
         assert!(barred(&said(200, &[], json!({ "result": [] }))).is_none());
         assert!(barred(&said(200, &[], Json::Null)).is_some());
     }

@@ -24,6 +24,6 @@ pub use carrier::{Carrier, Target};
 pub use doctor::{Check, Doctor, PING, Verdict};
 pub use provision::{Artifact, ExportFormat, ProvisionError, Provisioner, Step};
 pub use secret::{Credentials, Granted, Secret, SecretError, Secrets, Token};
-pub use signature::{new_webhook_secret, sign, verify};
+pub use signature::{new_webhook_secret, random, sign, verify};
 pub use signin::{Consent, Keeper, SignInState};
 pub use tokens::{new_token_key, token};

@@ -14,14 +14,17 @@ use crate::Secret;
 /// # Errors
 /// When the system gives no randomness.
 pub fn new_webhook_secret() -> std::io::Result<Secret> {
-    Ok(Secret::new(format!("whsec_{}", random()?)))
+    Ok(Secret::new(format!("whsec_{}", STANDARD.encode(random::<32>()?))))
 }
 
-/// The base64 of 32 random bytes.
-pub(crate) fn random() -> std::io::Result<String> {
-    let mut key = [0_u8; 32];
-    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut key)?;
-    Ok(STANDARD.encode(key))
+/// Random bytes that nobody can guess, from the operating system.
+///
+/// # Errors
+/// When it gives none.
+pub fn random<const N: usize>() -> std::io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::getrandom(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The key of a secret: what follows `whsec_` is base64; other secrets are their own bytes.

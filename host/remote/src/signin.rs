@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
-use crate::{Credentials, Granted, Token};
+use crate::{Credentials, Granted, Token, signature};
 
 /// A token is not used in the last part of its life: so long, or a tenth of it if that is less.
 const MARGIN: Duration = Duration::from_secs(30);
@@ -481,10 +481,7 @@ fn assertion(
 }
 
 fn random() -> Result<u64, String> {
-    let mut bytes = [0; 8];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes))
-        .map_err(|e| format!("the system gives no randomness: {e}"))?;
+    let bytes = signature::random().map_err(|e| format!("the system gives no randomness: {e}"))?;
     Ok(u64::from_le_bytes(bytes))
 }
 

@@ -1,6 +1,8 @@
 //! Tokens that stand for masked values: HMAC-SHA-256 under a tenant's key, so that one value has one
 //! token within a tenant, and nobody without the key can try all phone numbers.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
@@ -11,7 +13,7 @@ use crate::{Secret, signature};
 /// # Errors
 /// When the system gives no randomness.
 pub fn new_token_key() -> std::io::Result<Secret> {
-    signature::random().map(Secret::new)
+    Ok(Secret::new(STANDARD.encode(signature::random::<32>()?)))
 }
 
 /// The token of a canonical value of a type: 16 letters from a to p, which hold 64 bits. Letters

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value as Json;
 use url::Url;
 
@@ -109,12 +109,34 @@ impl<'a> Visit<'a> {
         query: &[(&str, String)],
         body: Option<&Json>,
     ) -> Result<Said, Unsaid> {
+        let first = self.header(None).await?;
+        let said = self.ask(method.clone(), path, query, body, &first).await?;
+        // A token may have ended: once more with a new one, if there is a new one.
+        if said.status == 401
+            && let Ok(second) = self.header(Some(first.expose_secret())).await
+            && second.expose_secret() != first.expose_secret()
+        {
+            return self.ask(method, path, query, body, &second).await;
+        }
+        Ok(said)
+    }
+
+    async fn header(&self, stale: Option<&str>) -> Result<SecretString, Unsaid> {
+        self.signin.header(self.client, &self.who, stale).await.map_err(|e| match e {
+            SignInError::Refused(why) => Unsaid::NotSignedIn(why),
+            SignInError::Failed(why) => Unsaid::Silent(why),
+        })
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<&Json>,
+        header: &SecretString,
+    ) -> Result<Said, Unsaid> {
         let silent = |why: String| Unsaid::Silent(why);
-        let header =
-            self.signin.header(self.client, &self.who, None).await.map_err(|e| match e {
-                SignInError::Refused(why) => Unsaid::NotSignedIn(why),
-                SignInError::Failed(why) => Unsaid::Silent(why),
-            })?;
         let mut url = self.who.base.join(path).map_err(|e| silent(e.to_string()))?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);

@@ -91,6 +91,22 @@ impl Access {
         })
     }
 
+    /// What a user may do with a column: `none`, `read` or `write`.
+    pub(crate) fn right(
+        &self,
+        tables: &Tables,
+        user: &str,
+        table: &str,
+        column: &str,
+    ) -> &'static str {
+        match has_role(tables, user, "admin") {
+            true => "write",
+            false if Access::listed(&self.hidden, table, column) => "none",
+            false if Access::listed(&self.read_only, table, column) => "read",
+            false => "write",
+        }
+    }
+
     /// A record without what a user may not see of it.
     pub(crate) fn seen(&self, tables: &Tables, user: &str, record: &Record) -> Record {
         let mut record = record.clone();

@@ -46,6 +46,7 @@ pub enum Trouble {
 
 /// Which requests, how often, and what then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RequestFault {
     /// Only this method.
     #[serde(default)]
@@ -72,7 +73,7 @@ fn always() -> u32 {
 
 /// What happens to outbound calls of business rules, each in percent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct OutboundFaults {
     /// Never sent.
     pub lost: u32,
@@ -86,7 +87,7 @@ pub struct OutboundFaults {
 
 /// All faults.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Faults {
     /// Inbound requests.
     pub requests: Vec<RequestFault>,

@@ -63,6 +63,8 @@ var gs = {
   nowNoTZ: function () { return __in.now; },
   nowDateTime: function () { return __in.now; },
   eventQueue: function () {},
+  addErrorMessage: function (text) { __log('info', 'error message: ' + text); },
+  addInfoMessage: function (text) { __log('info', 'message: ' + text); },
   nil: function (value) { return value === null || value === undefined || String(value) === ''; }
 };
 ['info', 'warn', 'error', 'debug'].forEach(function (level) {
@@ -219,7 +221,26 @@ function GlideRecord(table) {
   });
 })();
 
-var GlideRecordSecure = GlideRecord;
+// The same as the user may see and write it: what may not be read is null in memory, and what may not
+// be written becomes null by writing it.
+function GlideRecordSecure(table) { GlideRecord.call(this, table); }
+GlideRecordSecure.prototype = Object.create(GlideRecord.prototype);
+Object.defineProperty(GlideRecordSecure.prototype, '__take', { enumerable: false, value: function (row, shown) {
+  var self = this, rights = __ask({ op: 'rights', table: this.__table, columns: Object.keys(row) }) || {};
+  GlideRecord.prototype.__take.call(this, row, shown);
+  Object.keys(row).forEach(function (name) {
+    var right = rights[name] || 'write', element = self[name];
+    if (right === 'none') { element = self[name] = new GlideElement('', ''); self.__before[name] = ''; }
+    element.canRead = function () { return right !== 'none'; };
+    element.canWrite = element.canCreate = function () { return right === 'write'; };
+  });
+} });
+Object.defineProperty(GlideRecordSecure.prototype, '__changes', { enumerable: false, value: function () {
+  var set = GlideRecord.prototype.__changes.call(this);
+  var rights = __ask({ op: 'rights', table: this.__table, columns: Object.keys(set) }) || {};
+  Object.keys(set).forEach(function (name) { if (rights[name] && rights[name] !== 'write') { set[name] = ''; } });
+  return set;
+} });
 
 // A Scripted REST resource: what was asked, and what is answered.
 var __asked = JSON.parse(__request);

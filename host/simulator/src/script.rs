@@ -85,7 +85,10 @@ pub(crate) fn rule(
 ) -> Ran {
     let left = Rc::new(RefCell::new(Ran { current: changed.current.clone(), aborted: false }));
     let condition = if condition.trim().is_empty() { "true" } else { condition };
-    let source = format!("if ({condition}) {{\n{script}\n}}\n__done();");
+    // A script that throws after it aborted has aborted.
+    let source = format!(
+        "try {{ if ({condition}) {{\n{script}\n}} }} catch (__e) {{ if (!__aborted) {{ throw __e; }} __log('error', String(__e)); }}\n__done();"
+    );
     let leaving = Rc::clone(&left);
     let leave = move |row: String, aborted: bool| {
         let mut left = leaving.borrow_mut();
@@ -110,9 +113,10 @@ pub(crate) fn rest(session: &Rc<Session>, script: &str, request: &RestRequest) -
         }
     };
     let nothing = Changed { table: String::new(), current: Record::new(), previous: None };
+    // What the script as a whole comes to is what its last expression does.
     let source = format!(
-        "var __returned = (function () {{ return (\n{}\n); }})();\n__answer(__returned);",
-        script.trim().trim_end_matches(';')
+        "var __returned;\ntry {{ __returned = (0, eval)({}); }} catch (__e) {{\n  if (!__e || !__e.status) {{ throw __e; }}\n  response.setError(__e);\n}}\n__answer(__returned);",
+        Json::from(script)
     );
     let request = serde_json::to_value(request).unwrap_or_default();
     let ran = evaluate(session, &source, &nothing, &Record::new(), &request, leave);
@@ -214,6 +218,19 @@ fn database(session: &Rc<Session>, asked: &Json) -> Json {
             json!(row.and_then(|row| row.get("value").cloned()))
         }
         "target" => json!(crate::schema::reference(text("name")).unwrap_or_default()),
+        "rights" => {
+            let instance = session.lock();
+            let columns = asked["columns"].as_array().into_iter().flatten();
+            let rights: serde_json::Map<String, Json> = columns
+                .filter_map(Json::as_str)
+                .map(|column| {
+                    let right =
+                        instance.access.right(&instance.tables, &session.user, table, column);
+                    (column.to_owned(), json!(right))
+                })
+                .collect();
+            Json::Object(rights)
+        }
         "guid" => json!(session.lock().tables.guid()),
         "query" => {
             let instance = session.lock();

@@ -449,7 +449,10 @@ async fn work(shared: Shared, request: Request) -> Option<rest::Response> {
                 return (rest::token(&mut instance, &request), Vec::new());
             }
             if request.path == "/oauth_revoke_token.do" {
-                instance.tokens.end(request.parameter("token").unwrap_or_default());
+                let form = url::form_urlencoded::parse(&request.body);
+                let said = form.into_owned().find(|(name, _)| name == "token").map(|(_, t)| t);
+                let asked = request.parameter("token").map(str::to_owned);
+                instance.tokens.end(&asked.or(said).unwrap_or_default());
                 let done = rest::Response { status: 200, headers: Vec::new(), body: Content::None };
                 return (done, Vec::new());
             }

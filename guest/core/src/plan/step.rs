@@ -222,7 +222,8 @@ impl Planner<'_> {
         let key = self.link.key.clone();
         let column = self.rules.settings().correlation.column.clone();
         set.insert(column, Value::text(key.as_str()));
-        self.fly(Side::External, Verb::Create { key, set }, Expectation::default(), reasons)
+        let keyed = rules.settings().provision.resource;
+        self.fly(Side::External, Verb::Create { key, set, keyed }, Expectation::default(), reasons)
     }
 
     fn update(&mut self, side: Side) -> Option<ExchangeKind> {

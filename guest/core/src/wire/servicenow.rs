@@ -132,8 +132,11 @@ fn send(rules: &Rules, link: &Link, record: Option<String>) -> Option<Parts> {
     let query = shape(rules, &link.table);
     let mut parts = Parts { remote: Remote::Servicenow, method, path, query, body: None };
     let body = Json::Object(body);
-    let body = match rules.settings().provision.resource {
-        true => through_resource(link, &flight.write.verb, &mut parts.path, body),
+    let verb = &flight.write.verb;
+    let keyed = matches!(verb, Verb::Create { keyed: true, .. });
+    let changes = matches!(verb, Verb::Update { .. });
+    let body = match rules.settings().provision.resource && (keyed || changes) {
+        true => through_resource(link, verb, &mut parts.path, body),
         false => body,
     };
     parts.body = Some(body.to_string());
@@ -146,8 +149,7 @@ fn through_resource(link: &Link, verb: &Verb, path: &mut String, set: Json) -> J
     match verb {
         Verb::Create { .. } => {
             *path = format!("{RESOURCE}/{}", link.table);
-            let id = crate::identity::digest(&[link.integration.as_str(), link.key.as_str()]);
-            json!({ "sys_id": id.get(..32).unwrap_or_default(), "set": set })
+            json!({ "sys_id": crate::identity::ticket(link), "set": set })
         }
         Verb::Update { .. } => {
             let Some(external) = &link.external else { return set };

@@ -148,7 +148,7 @@ fn keep(
         return Err(failed(&anyhow::anyhow!("the engine answered for another tenant")));
     }
     let id = integration.id.clone();
-    shared.host.vault().keep(integration, secrets).map_err(|e| failed(&e))?;
+    shared.host.keep(integration, secrets).map_err(|e| failed(&e))?;
     Ok(id)
 }
 

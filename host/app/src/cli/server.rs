@@ -138,8 +138,7 @@ fn admin_token(data: &std::path::Path) -> Result<String> {
     {
         return Ok(token.trim().to_owned());
     }
-    let mut bytes = [0_u8; 32];
-    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut bytes)?;
+    let bytes: [u8; 32] = firn_remote::random()?;
     let token: String = std::iter::once("firn_".to_owned())
         .chain(bytes.iter().map(|b| format!("{b:02x}")))
         .collect();

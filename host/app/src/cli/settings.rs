@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use firn_model::{Fault, Level};
-use firn_remote::{Addresses, Reader};
+use firn_remote::{Addresses, Egress, Reader};
 use firn_runtime::{Core, Question, Reply};
 use serde_json::{Value as Json, json};
 use similar::{ChangeTag, TextDiff};
@@ -26,6 +26,8 @@ pub(super) struct Check {
     /// mandatory columns, rights. Nothing is written there.
     #[arg(long)]
     instance: bool,
+    #[command(flatten)]
+    egress: super::Egress,
 }
 
 #[derive(Args)]
@@ -74,7 +76,8 @@ pub(super) fn check(given: &Check) -> Result<ExitCode> {
         eprintln!("{file} is sound");
         return Ok(ExitCode::SUCCESS);
     }
-    let found = tokio::runtime::Runtime::new()?.block_on(judged(&document))?;
+    let found =
+        tokio::runtime::Runtime::new()?.block_on(judged(&document, &given.egress.read()?))?;
     if !faults(&document, &found) {
         return Ok(ExitCode::FAILURE);
     }
@@ -84,7 +87,7 @@ pub(super) fn check(given: &Check) -> Result<ExitCode> {
 }
 
 /// The faults of sound settings in the light of what their instance says.
-async fn judged(document: &Document) -> Result<Vec<Fault>> {
+async fn judged(document: &Document, egress: &Egress) -> Result<Vec<Fault>> {
     let base = firn_model::instance_address(document.json["base_url"].as_str().unwrap_or_default());
     let base = base.as_str();
     let given: Option<Given> = serde_json::from_value(document.json["credentials"].clone()).ok();
@@ -97,7 +100,7 @@ async fn judged(document: &Document) -> Result<Vec<Fault>> {
     let hosts = host.map(str::to_owned).into_iter().collect();
     let addresses = Addresses { loopback: true, hosts };
     let reader = |credentials| {
-        Reader::new(Addresses::clone(&addresses), base, credentials)
+        Reader::new(Addresses::clone(&addresses), egress, base, credentials)
             .map_err(|e| anyhow!("{base}: {e}"))
     };
     let user = reader(credentials)?;

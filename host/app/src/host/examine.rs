@@ -10,6 +10,7 @@ use firn_remote::{Check, Doctor, PING, Provisioner, Step, Verdict};
 use firn_runtime::{Core, Question, Reply};
 use serde::Serialize;
 
+use super::instance::same_instance;
 use super::{Host, now};
 use crate::vault::Known;
 
@@ -41,7 +42,7 @@ impl Host {
             )),
             Ok(base) => {
                 let callback = self.webhook_url(id);
-                let doctor =
+                let mut doctor =
                     Doctor::new(&self.carrier, &base, &target, &known.integration, callback);
                 match doctor.door().await {
                     Err(check) => checks.push(check),
@@ -59,6 +60,11 @@ impl Host {
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         reports.insert(id.clone(), Arc::clone(&examined));
         Ok(examined)
+    }
+
+    /// Something was changed: what the doctor said of before is no news.
+    pub(super) fn forget_report(&self, id: &IntegrationId) {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
     /// What the doctor said last.
@@ -90,11 +96,18 @@ impl Host {
                 asked.map_or((0, serde_json::Value::Null), |rows| (rows.status, rows.result));
             replies.push(Reply { name, status, rows: rows.to_string() });
         }
+        let unanswered = replies.iter().find(|reply| matches!(reply.status, 0 | 401 | 429 | 500..));
+        if let Some(reply) = unanswered {
+            let detail =
+                format!("asked for {}, the instance answered {}", reply.name, reply.status);
+            let (name, remedy) = ("columns and choices", "test again");
+            return Ok(vec![Check::of(name, Verdict::Skipped, detail, remedy)]);
+        }
         let judged = tokio::task::spawn_blocking(move || core.judge(&settings, &replies));
         let faults = judged.await.context("the core broke off")??;
         // Rights were looked at one by one already.
         let ours = |fault: &&firn_model::Fault| {
-            !matches!(fault.at.as_str(), "external_user" | "credentials" | "base_url")
+            fault.at != "external_user" || fault.text.contains("references to")
         };
         let mut checks: Vec<Check> = faults.iter().filter(ours).map(check).collect();
         if checks.is_empty() {
@@ -108,19 +121,37 @@ impl Host {
     async fn rules(&self, known: &Known, doctor: &Doctor<'_>) -> Vec<Check> {
         let id = &known.integration.id;
         let slug = &known.integration.slug;
+        let mut checks = Vec::new();
+        if known.integration.settings.provision.resource && known.secrets.resource.is_none() {
+            checks.push(Check::of(
+                "Scripted REST resource",
+                Verdict::Bad,
+                "provision.resource is on, and where the instance has it is not known: nothing is written",
+                format!("firn integration provision {slug}, with an administrator"),
+            ));
+        }
         if known.secrets.webhook.is_empty() {
-            return vec![Check::of(
+            checks.push(Check::of(
                 "webhooks",
                 Verdict::Note,
                 "nothing was provisioned: changes are found by reconciling alone",
                 format!("firn integration provision {slug}"),
-            )];
+            ));
+            return checks;
+        }
+        if known.secrets.admin.is_some() && !doctor.has_admin() {
+            checks.push(Check::of(
+                "business rules",
+                Verdict::Skipped,
+                "the administrator is not let in",
+                "correct admin_username and admin_password (firn integration configure)",
+            ));
+            return checks;
         }
         let target = known.target();
         let provisioner =
             Provisioner::new(&self.carrier, &target, &known.integration, self.webhook_url(id));
-        let Ok(provisioner) = provisioner else { return Vec::new() };
-        let mut checks = Vec::new();
+        let Ok(provisioner) = provisioner else { return checks };
         match provisioner.plan().await {
             Ok(artifacts) => {
                 // Somebody may have installed the resource by hand.
@@ -145,20 +176,22 @@ impl Host {
                 }
             }
             Err(why) if !doctor.has_admin() => {
-                return vec![Check::of(
+                checks.push(Check::of(
                     "business rules",
                     Verdict::Skipped,
                     why.to_string(),
                     "give admin_username and admin_password to have them looked at",
-                )];
+                ));
+                return checks;
             }
             Err(why) => {
-                return vec![Check::of(
+                checks.push(Check::of(
                     "business rules",
                     Verdict::Bad,
                     why.to_string(),
                     "the administrator needs the role admin",
-                )];
+                ));
+                return checks;
             }
         }
         checks.extend(self.cloned(known, &provisioner).await);
@@ -191,11 +224,9 @@ impl Host {
     /// A clone brings the rules of the instance that it was cloned from, and they still tell of it.
     async fn cloned(&self, known: &Known, provisioner: &Provisioner<'_>) -> Vec<Check> {
         const NAME: &str = "rules of others";
-        let base = |url: &str| url.trim_end_matches('/').to_owned();
-        let here = base(&known.integration.base_url);
         let belongs = |id: &str| {
             let other = IntegrationId::new(id).ok().and_then(|id| self.vault.get(&id));
-            other.is_some_and(|other| base(&other.integration.base_url) == here)
+            other.is_some_and(|other| same_instance(&other, known))
         };
         let strangers = match provisioner.strangers(belongs).await {
             Ok(strangers) => strangers,
@@ -236,6 +267,9 @@ impl Host {
         let known = self.vault.find(reference)?;
         if self.sign_in(&known) != firn_remote::SignInState::Good {
             return Some(Err("sign-in"));
+        }
+        if known.integration.settings.provision.resource && known.secrets.resource.is_none() {
+            return Some(Err("resource"));
         }
         let sick = self.examined(&known.integration.id).is_some_and(|examined| !examined.ok);
         Some(if sick { Err("test") } else { Ok(()) })

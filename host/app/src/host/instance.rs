@@ -1,5 +1,6 @@
 //! What is done at an instance besides everyday work: provisioning, and whether a webhook arrives.
 
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -18,15 +19,35 @@ pub(crate) struct Stranger {
     artifact: Artifact,
 }
 
+/// Whether two integrations have one instance: by its address, however that is written.
+pub(super) fn same_instance(one: &Known, other: &Known) -> bool {
+    let origin = |known: &Known| {
+        url::Url::parse(&known.integration.base_url).map(|url| url.origin().ascii_serialization())
+    };
+    match (origin(one), origin(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one.integration.base_url == other.integration.base_url,
+    }
+}
+
 impl Host {
+    /// Nobody else installs or removes at this integration's instance meanwhile.
+    async fn alone(&self, id: &IntegrationId) -> tokio::sync::OwnedMutexGuard<()> {
+        let gate = {
+            let mut gates = self.at_instance.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(gates.entry(id.clone()).or_default())
+        };
+        gate.lock_owned().await
+    }
+
     /// What is known of an integration, with a webhook secret in any case.
-    fn with_secret(&self, known: &Known) -> Result<Known> {
-        let mut known = known.clone();
-        if known.secrets.webhook.is_empty() {
-            known.secrets.webhook.push(firn_remote::new_webhook_secret()?);
-            self.vault.keep(known.integration.clone(), known.secrets.clone())?;
-        }
-        Ok(known)
+    fn with_secret(&self, id: &IntegrationId) -> Result<Arc<Known>> {
+        self.vault.change(id, |secrets| {
+            if secrets.webhook.is_empty() {
+                secrets.webhook.push(firn_remote::new_webhook_secret()?);
+            }
+            Ok(())
+        })
     }
 
     /// Installs what makes ServiceNow send webhooks.
@@ -34,27 +55,31 @@ impl Host {
     /// # Errors
     /// Names the artifact that could not be installed.
     pub(crate) async fn provision(&self, known: &Known) -> Result<Vec<Artifact>> {
-        let known = self.with_secret(known)?;
-        let (target, callback) = (known.target(), self.webhook_url(&known.integration.id));
+        let id = &known.integration.id;
+        let _alone = self.alone(id).await;
+        let known = self.with_secret(id)?;
+        let (target, callback) = (known.target(), self.webhook_url(id));
         let provisioner = Provisioner::new(&self.carrier, &target, &known.integration, callback)?;
         let done = provisioner.provision().await?;
         self.keep_resource(&known, &provisioner).await?;
+        self.forget_report(id);
         Ok(done)
     }
 
-    /// Keeps where the instance put the resource.
+    /// Keeps where the instance put the resource. An instance that does not show it says nothing.
     pub(super) async fn keep_resource(
         &self,
         known: &Known,
         provisioner: &Provisioner<'_>,
     ) -> Result<()> {
-        let resource = provisioner.resource().await?;
-        if known.secrets.resource == resource {
-            return Ok(());
+        let Some(resource) = provisioner.resource().await? else { return Ok(()) };
+        if known.secrets.resource.as_ref() != Some(&resource) {
+            self.vault.change(&known.integration.id, |secrets| {
+                secrets.resource = Some(resource);
+                Ok(())
+            })?;
         }
-        let mut secrets = known.secrets.clone();
-        secrets.resource = resource;
-        self.vault.keep(known.integration.clone(), secrets)
+        Ok(())
     }
 
     /// What provisioning would do, and what others left on the instance. Nothing is written there.
@@ -65,8 +90,14 @@ impl Host {
         &self,
         known: &Known,
     ) -> Result<(Vec<Artifact>, Vec<Stranger>)> {
-        let known = self.with_secret(known)?;
-        let (target, callback) = (known.target(), self.webhook_url(&known.integration.id));
+        let id = &known.integration.id;
+        let _alone = self.alone(id).await;
+        let mut known = known.clone();
+        if known.secrets.webhook.is_empty() {
+            // Looking makes no secret: whatever is there was made with another one.
+            known.secrets.webhook.push(firn_remote::new_webhook_secret()?);
+        }
+        let (target, callback) = (known.target(), self.webhook_url(id));
         let provisioner = Provisioner::new(&self.carrier, &target, &known.integration, callback)?;
         let here = |id: &str| IntegrationId::new(id).is_ok_and(|id| self.vault.get(&id).is_some());
         let strangers = provisioner.strangers(here).await?.into_iter();
@@ -82,7 +113,7 @@ impl Host {
     /// # Errors
     /// When the webhook secret cannot be had.
     pub(crate) fn provision_export(&self, known: &Known, format: ExportFormat) -> Result<String> {
-        let known = self.with_secret(known)?;
+        let known = self.with_secret(&known.integration.id)?;
         let (target, callback) = (known.target(), self.webhook_url(&known.integration.id));
         let provisioner = Provisioner::new(&self.carrier, &target, &known.integration, callback)?;
         Ok(provisioner.export(format)?)
@@ -97,25 +128,29 @@ impl Host {
         known: &Known,
         orphan: Option<&str>,
     ) -> Result<Vec<Artifact>> {
+        let _alone = self.alone(&known.integration.id).await;
         let target = known.target();
         let mut integration = known.integration.clone();
         if let Some(orphan) = orphan {
             let id = IntegrationId::new(orphan)?;
             // One of ours whose instance is another: a clone brought it here.
-            let base = |known: &Known| known.integration.base_url.trim_end_matches('/').to_owned();
-            if self.vault.get(&id).is_some_and(|other| base(&other) == base(known)) {
+            let known_here = self.vault.get(&id);
+            if known_here.is_some_and(|other| same_instance(&other, known)) {
                 bail!(
                     "{orphan} is an integration of this instance; name it itself to unprovision it"
                 );
             }
             integration.id = id;
+        } else if known.secrets.resource.is_some() {
+            // First: what is half removed is written through no more.
+            self.vault.change(&known.integration.id, |secrets| {
+                secrets.resource = None;
+                Ok(())
+            })?;
         }
         let provisioner = Provisioner::new(&self.carrier, &target, &integration, String::new())?;
         let removed = provisioner.unprovision().await?;
-        if orphan.is_none() && known.secrets.resource.is_some() {
-            let secrets = firn_remote::Secrets { resource: None, ..known.secrets.clone() };
-            self.vault.keep(known.integration.clone(), secrets)?;
-        }
+        self.forget_report(&known.integration.id);
         Ok(removed)
     }
 

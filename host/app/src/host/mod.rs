@@ -85,6 +85,8 @@ pub struct Host {
     notices: broadcast::Sender<Notice>,
     /// Nonces of pings that came in, signed as agreed.
     pongs: broadcast::Sender<(IntegrationId, String)>,
+    /// One at a time at an integration's instance, for whoever installs or removes there.
+    at_instance: Mutex<BTreeMap<IntegrationId, Arc<tokio::sync::Mutex<()>>>>,
     /// What the doctor said last.
     reports: Mutex<BTreeMap<IntegrationId, Arc<Examined>>>,
     cache: PathBuf,
@@ -132,8 +134,7 @@ fn master_key(data: &std::path::Path) -> Result<[u8; 32]> {
                 path.display()
             );
         }
-        let mut key = [0_u8; 32];
-        std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut key)?;
+        let key: [u8; 32] = firn_remote::random()?;
         let mut file = std::fs::OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -180,6 +181,7 @@ impl Host {
             replies: Mutex::new(BTreeMap::new()),
             notices: broadcast::channel(1_024).0,
             pongs: broadcast::channel(64).0,
+            at_instance: Mutex::new(BTreeMap::new()),
             reports: Mutex::new(BTreeMap::new()),
             cache: config.cache.clone(),
             claims: Mutex::new(BTreeMap::new()),
@@ -370,7 +372,7 @@ impl Host {
             if integration.tenant != *tenant {
                 bail!("the engine answered for another tenant");
             }
-            self.vault.keep(integration, secrets)?;
+            self.keep(integration, secrets)?;
         }
         Ok(asked)
     }
@@ -395,6 +397,21 @@ impl Host {
             self.carrier_addresses().check(&url.replace("{id}", "id"))?;
         }
         Ok(())
+    }
+
+    /// Keeps an integration that was changed. What was found out about its instance before is no news
+    /// of it any more; another instance has no resource of ours yet.
+    pub(crate) fn keep(&self, integration: Integration, mut secrets: Secrets) -> Result<()> {
+        let before = self.vault.get(&integration.id);
+        if let Some(known) = before.as_ref().filter(|_| secrets.webhook.is_empty()) {
+            // It may have been made a moment ago.
+            secrets.webhook.clone_from(&known.secrets.webhook);
+        }
+        secrets.resource = before
+            .filter(|known| known.integration.base_url == integration.base_url)
+            .and_then(|known| known.secrets.resource.clone());
+        self.forget_report(&integration.id);
+        self.vault.keep(integration, secrets)
     }
 
     fn carrier_addresses(&self) -> &Addresses {

@@ -5,6 +5,7 @@
 
 use firn_model::{Integration, IntegrationId};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 /// The version of the scripts. 2: only the integration's own kinds of tickets are told of; ping.
@@ -52,16 +53,16 @@ pub(super) fn resource_name(id: &IntegrationId) -> String {
 pub(super) fn columns(table: &str) -> &'static str {
     match table {
         "sys_properties" => {
-            "sys_id,sys_created_on,name,value,type,read_roles,write_roles,description"
+            "sys_id,sys_created_on,name,value,type,read_roles,write_roles,is_private,ignore_cache,description"
         }
         "sys_ws_definition" => {
             "sys_id,sys_created_on,name,service_id,base_uri,active,short_description"
         }
         "sys_ws_operation" => {
-            "sys_id,sys_created_on,name,web_service_definition,http_method,relative_path,active,short_description,operation_script"
+            "sys_id,sys_created_on,name,web_service_definition,http_method,relative_path,active,requires_authentication,short_description,operation_script"
         }
         _ => {
-            "sys_id,sys_created_on,name,collection,when,order,active,advanced,action_insert,action_update,filter_condition,description,script"
+            "sys_id,sys_created_on,name,collection,when,order,active,advanced,action_insert,action_update,action_delete,condition,filter_condition,description,script"
         }
     }
 }
@@ -101,12 +102,17 @@ pub(super) fn wanted(integration: &Integration, webhook: &Webhook<'_>) -> Vec<Wa
     };
     let property = |name: &str, value: &str, content: Option<&str>, loose, purpose| {
         let name = format!("x_firn.{name}.{id}");
+        let ping = ping_property(id);
         let columns = vec![
             ("name", name.clone()),
             ("value", value.to_owned()),
             ("type", "string".to_owned()),
             ("read_roles", "admin".to_owned()),
             ("write_roles", "admin".to_owned()),
+            // No update set takes a private property along: a key is one instance's.
+            ("is_private", "true".to_owned()),
+            // The ping is read by its own rule alone: no cache has to be emptied for it.
+            ("ignore_cache", (name == ping).to_string()),
             ("description", described(content)),
         ];
         Wanted { table: "sys_properties", name, columns, loose, purpose }
@@ -122,6 +128,8 @@ pub(super) fn wanted(integration: &Integration, webhook: &Webhook<'_>) -> Vec<Wa
             ("advanced", "true".to_owned()),
             ("action_insert", rule.insert.to_string()),
             ("action_update", rule.update.to_string()),
+            ("action_delete", "false".to_owned()),
+            ("condition", String::new()),
             ("filter_condition", rule.filter),
             ("description", described(Some(&rule.script))),
             ("script", rule.script),
@@ -152,17 +160,23 @@ pub(super) fn wanted(integration: &Integration, webhook: &Webhook<'_>) -> Vec<Wa
             "callback_url",
             webhook.callback,
             Some(webhook.callback),
-            &[],
+            &["is_private"],
             "where webhooks are sent",
         ),
         property(
             "webhook_key",
             webhook.key.expose_secret(),
             None,
-            &[],
+            &["is_private"],
             "what webhooks are signed with",
         ),
-        property("ping", "", Some("ping"), &["value"], "lets firn integration test ask for a ping"),
+        property(
+            "ping",
+            "",
+            Some("ping"),
+            &["value", "is_private"],
+            "lets firn integration test ask for a ping",
+        ),
         rule(Rule {
             name: "Task Webhook",
             collection,
@@ -237,7 +251,7 @@ pub(super) fn wanted(integration: &Integration, webhook: &Webhook<'_>) -> Vec<Wa
         }));
     }
     if settings.provision.resource {
-        all.extend(resource(id, &tables, described));
+        all.extend(resource(id, &tables, &settings.external_user, described));
     }
     all
 }
@@ -246,6 +260,7 @@ pub(super) fn wanted(integration: &Integration, webhook: &Webhook<'_>) -> Vec<Wa
 fn resource(
     id: &IntegrationId,
     tables: &[&str],
+    user: &str,
     described: impl Fn(Option<&str>) -> String,
 ) -> Vec<Wanted> {
     let name = resource_name(id);
@@ -261,7 +276,8 @@ fn resource(
         let list: Vec<String> = tables.iter().map(|table| format!("'{table}'")).collect();
         let script = source
             .replace("@SHOW@", include_str!("scripts/show.js"))
-            .replace("@TABLES@", &format!("[{}]", list.join(", ")));
+            .replace("@TABLES@", &format!("[{}]", list.join(", ")))
+            .replace("@USER@", &Json::from(user).to_string());
         let name = format!("Firn - {what} ({id})");
         let columns = vec![
             ("name", name.clone()),
@@ -269,6 +285,7 @@ fn resource(
             ("http_method", method.to_owned()),
             ("relative_path", path.to_owned()),
             ("active", "true".to_owned()),
+            ("requires_authentication", "true".to_owned()),
             ("short_description", described(Some(&script))),
             ("operation_script", script),
         ];

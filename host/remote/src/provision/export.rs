@@ -67,7 +67,12 @@ fn update_set(integration: &Integration, artifacts: &[Wanted]) -> String {
         let mut columns: Vec<(&str, &str)> = artifact
             .columns
             .iter()
-            .map(|(n, v)| (*n, if v == DEFINITION { definition.as_str() } else { v.as_str() }))
+            .map(|(n, v)| match (*n, v.as_str()) {
+                (n, DEFINITION) => (n, definition.as_str()),
+                // A private property would not be imported.
+                ("is_private", _) => ("is_private", "false"),
+                column => column,
+            })
             .collect();
         let class = [
             ("sys_class_name", artifact.table),
@@ -128,6 +133,13 @@ fn instructions(integration: &Integration, base: &url::Url, artifacts: &[Wanted]
                 "Business rule",
                 "*System Definition > Business Rules* (`sys_script.list`), *New*, tick *Advanced*",
             ),
+            "sys_ws_definition" => (
+                "Scripted REST API",
+                "*System Web Services > Scripted REST APIs* (`sys_ws_definition.list`), *New*",
+            ),
+            "sys_ws_operation" => {
+                ("Scripted REST resource", "in the API above, *Resources*, *New*")
+            }
             _ => (
                 "System property",
                 "*System Properties > All Properties* (`sys_properties.list`), *New*",
@@ -172,6 +184,11 @@ fn label(column: &str) -> &str {
         "advanced" => "Advanced",
         "action_insert" => "Insert",
         "action_update" => "Update",
+        "is_private" => "Private",
+        "ignore_cache" => "Ignore cache",
+        "action_delete" => "Delete",
+        "condition" => "Condition",
+        "requires_authentication" => "Requires authentication",
         "service_id" => "API ID",
         "short_description" => "Short description",
         "web_service_definition" => "API definition",

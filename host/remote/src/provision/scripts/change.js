@@ -10,7 +10,7 @@
     response.setBody(show(ticket));
     return;
   }
-  for (name in body.set) { ticket[name] = String(body.set[name]); }
+  put(ticket, body.set);
   if (!ticket.update()) { return refuse(403, 'Operation Failed', String(ticket.getLastErrorMessage() || 'a rule or a policy refused it')); }
   ticket.get(String(request.pathParams.id));
   response.setStatus(200);

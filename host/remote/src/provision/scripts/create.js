@@ -8,7 +8,7 @@
   made = new GlideRecordSecure(table);
   made.initialize();
   made.setNewGuidValue(id);
-  for (name in body.set) { made[name] = String(body.set[name]); }
+  put(made, body.set);
   var done = made.insert(), there = new GlideRecordSecure(table);
   if (!there.get(id)) { return refuse(403, 'Operation Failed', String(made.getLastErrorMessage() || 'a rule or a policy refused it')); }
   response.setStatus(done ? 201 : 200);
