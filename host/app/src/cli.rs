@@ -215,6 +215,10 @@ struct Configure {
     /// last-write-wins, ownership-priority or manual-review.
     #[arg(long)]
     conflict_strategy: Option<String>,
+    /// Where the instance has Firn's Scripted REST resource (its Base API path), if it was installed
+    /// by hand and no administrator's credentials are given.
+    #[arg(long, requires = "integration")]
+    resource_path: Option<String>,
     /// Install nothing on the instance.
     #[arg(long)]
     no_provision: bool,

@@ -477,6 +477,30 @@ fn the_doctor_finds_what_will_hurt() {
     assert!(!ok && check(&report, "sign-in").0 == "bad", "{report}");
 }
 
+/// One thing is changed at a time, and what it means is told.
+#[test]
+fn changes_keep_what_is_not_named() {
+    let place = Place::new();
+    place.apply("snow", &place.simulator, "");
+    assert!(place.integration(&["provision", "snow"]).0);
+    // A password alone; an administrator alone.
+    let (ok, said) = place.integration(&["configure", "snow", "--password", "wrong"]);
+    assert!(ok, "{said}");
+    assert!(!place.examined("snow").0);
+    assert!(place.integration(&["configure", "snow", "--password", "integration"]).0);
+    let admin = ["configure", "snow", "--admin-username", "admin", "--admin-password", "admin"];
+    assert!(place.integration(&admin).0);
+    assert!(place.examined("snow").0);
+    // Another instance: the rules stay where they are, and that is said.
+    let other = start(&place.runtime);
+    let (ok, said) = place.integration(&["configure", "snow", "--base-url", &other.url()]);
+    assert!(ok && said.contains("is there still"), "{said}");
+    // A path that is none.
+    let (ok, said) = place.integration(&["configure", "snow", "--resource-path", "/api/a b"]);
+    assert!(!ok && said.contains("Base API path"), "{said}");
+    assert!(place.integration(&["configure", "snow", "--resource-path", "/api/acme/firn_x"]).0);
+}
+
 /// A clone over a test instance brings the production rules along: they tell production of what
 /// happens in the test instance.
 #[test]

@@ -39,6 +39,8 @@ pub(crate) struct Instance {
     pub(crate) journal_hidden: bool,
     /// What is in attachments, by their sys_id.
     pub(crate) contents: BTreeMap<String, Vec<u8>>,
+    /// Long addresses by their short names.
+    pub(crate) tiny: BTreeMap<String, String>,
     /// Import sets so far.
     pub(crate) imports: u64,
     /// Rows of import sets are worked off one after another.
@@ -57,6 +59,7 @@ impl Instance {
             rates: Rates::default(),
             journal_hidden: false,
             contents: BTreeMap::new(),
+            tiny: BTreeMap::new(),
             imports: 0,
             import_gate: Arc::default(),
             faults,
@@ -435,6 +438,15 @@ async fn handle(shared: Shared, request: HttpRequest<hyper::body::Incoming>) -> 
     }
     if let Ok(value) = format!("{:032x}", fastrand::u128(..)).parse() {
         answer.headers_mut().insert("x-transaction-id", value);
+    }
+    let signed_in = if response.status == 401 { "false" } else { "true" };
+    for (name, value) in [
+        ("x-is-logged-in", signed_in),
+        ("set-cookie", "glide_user_route=glide.simulated; Path=/; HttpOnly"),
+    ] {
+        if let Ok(value) = value.parse() {
+            answer.headers_mut().insert(name, value);
+        }
     }
     Ok(answer)
 }

@@ -389,7 +389,47 @@ impl Tables {
             }
         }
         self.rows.entry(changed.table.clone()).or_default().insert(id, changed.current.clone());
+        self.audit(&changed, by);
         Ok((changed, said))
+    }
+
+    /// What a change of a task did to each column, in `sys_audit`.
+    fn audit(&mut self, changed: &Changed, by: &str) {
+        let Some(previous) = changed.previous.as_ref().filter(|_| schema::is_task(&changed.table))
+        else {
+            return;
+        };
+        let differs = changed.current.iter().filter(|(name, value)| {
+            !name.starts_with("sys_") && previous.get(*name) != Some(*value)
+        });
+        let rows: Vec<Record> = differs
+            .map(|(name, value)| {
+                [
+                    ("tablename", changed.table.as_str()),
+                    ("documentkey", get(&changed.current, "sys_id")),
+                    ("fieldname", name),
+                    ("oldvalue", get(previous, name)),
+                    ("newvalue", value),
+                    ("user", by),
+                    ("record_checkpoint", get(&changed.current, "sys_mod_count")),
+                ]
+                .into_iter()
+                .map(|(n, v)| (n.to_owned(), v.to_owned()))
+                .collect()
+            })
+            .collect();
+        for row in rows {
+            let _ = self.insert("sys_audit", &row, by);
+        }
+    }
+
+    /// Sets columns that the system keeps for itself, but the identity of a row.
+    pub(crate) fn set_system(&mut self, table: &str, sys_id: &str, set: &Record) {
+        for (column, value) in set {
+            if column.starts_with("sys_") && column != "sys_id" && column != "sys_class_name" {
+                self.force(table, sys_id, column, value);
+            }
+        }
     }
 
     /// A row that no rule hears of: the instance's own.

@@ -301,6 +301,72 @@ async fn media_types_and_methods() {
 }
 
 #[tokio::test]
+async fn what_else_a_client_may_meet() {
+    let place = Place::new().await;
+    // XML in, with an entity and an empty element.
+    let sent =
+        place.ask("POST", "/api/now/table/incident").header("content-type", "application/xml");
+    let xml = "<request><entry><short_description>R &amp; D</short_description><description/></entry></request>";
+    let made = sent.body(xml).send().await.unwrap();
+    assert_eq!(status(&made), 201);
+    assert_eq!(made.headers()["x-is-logged-in"], "true");
+    let row = made.json::<Json>().await.unwrap()["result"].clone();
+    assert_eq!(row["short_description"], "R & D");
+    let id = row["sys_id"].as_str().unwrap();
+    let sent = place.ask("POST", "/api/now/table/incident").header("content-type", "text/xml");
+    assert_eq!(status(&sent.body("<request>").send().await.unwrap()), 400);
+    // A long address under a short name.
+    let long = format!("/api/now/table/incident?sysparm_query=sys_id={id}&sysparm_fields=number");
+    let (code, short) = place.call("POST", "/api/now/tinyurl", json!({ "url": long })).await;
+    assert_eq!(code, 201);
+    let found = place.get(short["result"].as_str().unwrap()).await;
+    assert_eq!(found, json!([{ "number": row["number"] }]));
+    // What a change did, column by column.
+    let path = format!("/api/now/table/incident/{id}");
+    place.call("PATCH", &path, json!({ "short_description": "new" })).await;
+    let query = format!(
+        "/api/now/table/sys_audit?sysparm_query=documentkey={id}^fieldname=short_description"
+    );
+    let audit = place.get(&query).await;
+    assert_eq!((&audit[0]["oldvalue"], &audit[0]["newvalue"]), (&json!("R & D"), &json!("new")));
+    // The system's own columns are an administrator's to set, and only when asked for.
+    let set = json!({ "urgency": "1", "sys_updated_on": "2020-01-01 00:00:00" });
+    let aged = format!("{path}?sysparm_suppress_auto_sys_field=true");
+    let (_, kept) = place.call("PATCH", &aged, set.clone()).await;
+    assert_ne!(kept["result"]["sys_updated_on"], "2020-01-01 00:00:00");
+    let set = json!({ "urgency": "2", "sys_updated_on": "2020-01-01 00:00:00" });
+    let url = format!("{}{aged}", place.simulator.url());
+    let sent = place.client.patch(url).basic_auth("admin", Some("admin")).json(&set);
+    let old = sent.send().await.unwrap().json::<Json>().await.unwrap();
+    assert_eq!(old["result"]["sys_updated_on"], "2020-01-01 00:00:00");
+}
+
+#[tokio::test]
+async fn an_ordinary_script_runs_as_it_would_there() {
+    let place = Place::new().await;
+    let abort = [
+        ("name", "No"),
+        ("collection", "incident"),
+        ("when", "before"),
+        ("action_insert", "true"),
+        ("script", "current.setAbortAction(true); gs.addErrorMessage('no'); nothing.here();"),
+    ];
+    let rule = place.simulator.create("sys_script", &abort).await.unwrap();
+    assert_eq!(place.call("POST", "/api/now/table/incident", json!({})).await.0, 403);
+    place.simulator.set("sys_script", &rule, "active", "false");
+    let api = [("name", "Echo"), ("service_id", "echo"), ("namespace", "acme")];
+    let api = place.simulator.create("sys_ws_definition", &api).await.unwrap();
+    let script = "function helper(x) { return x + '!'; }\n(function process(request, response) {\n  if (request.pathParams.word == 'none') { throw new sn_ws_err.NotFoundError('nothing'); }\n  return helper(request.pathParams.word);\n})(request, response);";
+    resource(&place, &api, "/{word}", script).await;
+    let (code, said) = place.call("POST", "/api/acme/echo/hello", json!({})).await;
+    assert_eq!((code, &said["result"]), (200, &json!("hello!")));
+    assert_eq!(place.call("POST", "/api/acme/echo/none", json!({})).await.0, 404);
+    // A fault that is misspelt is told.
+    let misspelt = json!({ "requests": [{ "tims": 1, "trouble": "quota" }] });
+    assert_eq!(place.call("PUT", "/simulator/faults", misspelt).await.0, 400);
+}
+
+#[tokio::test]
 async fn rate_rules_have_headers_and_a_limit() {
     let place = Place::new().await;
     let free = place.ask("GET", "/api/now/table/sys_user").send().await.unwrap();

@@ -214,6 +214,21 @@ fn last_write_wins_on_one_clock_however_far_the_others_are_off() {
     }
 }
 
+/// Both edits come by message, at one moment; the platform's clock is off, and was never read. Taken at
+/// its word, it would be ten minutes later or earlier; at one moment ServiceNow's stands.
+#[test]
+fn edits_heard_of_by_message_alone_wait_until_both_clocks_are_known() {
+    for off in [600_000, -600_000] {
+        let mut world = title(json!({}));
+        world.clocks(0, off);
+        world.platform_edits("A", &[("title", "t")]);
+        world.pass(60_000);
+        world.platform_edits_unsettled("A", &[("title", "Ours")]);
+        world.agent_edits("A", "short_description", "Theirs");
+        assert_eq!(world.field("A", "title"), "Theirs", "{off}");
+    }
+}
+
 #[test]
 fn ownership_priority_the_higher_wins_whoever_was_later() {
     let mut world = title(
@@ -766,6 +781,12 @@ fn gone_needs_a_proof_and_nothing_is_created_again() {
     assert_eq!(world.tickets(), 0, "nothing is created again");
     assert!(world.link("A").entries.iter().all(|e| matches!(e.mirror, Mirror::Withheld(_))));
     assert_eq!(world.field("A", "status"), "open", "the other side is kept");
+    world.platform_edits("A", &[("status", "resolved")]);
+    let unseen = world.findings(FindingKind::UnseenEdit);
+    let of_status =
+        unseen.iter().filter(|f| f.field.as_ref().is_some_and(|n| n.as_str() == "status"));
+    assert_eq!(of_status.count(), 1, "of the status too");
+    assert_eq!(world.field("A", "status"), "resolved");
 }
 
 #[test]

@@ -94,6 +94,19 @@ impl Given {
             .map_err(|why| problem(422, "credentials-missing", "Credentials are missing", why))
     }
 
+    /// The same over what is there: whoever names a password or an administrator alone keeps the rest.
+    fn over(mut self, known: &Credentials) -> Given {
+        let names_nothing = self.grant.is_none()
+            && self.client_id.is_none()
+            && self.client_secret.is_none()
+            && self.username.is_none();
+        if let (true, Credentials::Basic { username, password }) = (names_nothing, known) {
+            self.username = Some(username.clone());
+            self.password = self.password.or(Some(password.clone()));
+        }
+        self
+    }
+
     /// The integration's credentials and the administrator's.
     ///
     /// # Errors
@@ -465,6 +478,8 @@ pub(crate) struct Change {
     #[serde(default)]
     settings: Json,
     credentials: Option<Given>,
+    /// Where the instance has the Scripted REST resource, where nobody may look for it.
+    resource_path: Option<String>,
 }
 
 pub(crate) async fn change(
@@ -500,8 +515,16 @@ async fn try_change(
         problem(422, "unsound-settings", "The settings are not sound", format!("platform: {e}"))
     })?;
     let mut secrets = known.secrets.clone();
+    if let Some(path) = &change.resource_path {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-');
+        if !path.starts_with("/api/") || !path.bytes().all(plain) {
+            let detail =
+                "resource_path is the Base API path of the instance's form: /api/acme/firn_int_...";
+            return Err(problem(422, "invalid-path", "Not a path of an API", detail));
+        }
+    }
     if let Some(given) = change.credentials {
-        let (credentials, admin) = given.split(shared)?;
+        let (credentials, admin) = given.over(&secrets.credentials).split(shared)?;
         secrets.credentials = credentials;
         secrets.admin = admin.or(secrets.admin);
         external_user(&mut change.settings, &secrets.credentials)?;
@@ -524,9 +547,19 @@ async fn try_change(
     if signs_in && configured.as_ref().is_ok_and(|asked| asked.status < 300) {
         shared.host.signed_in(&id).await;
     }
-    configured.map(respond).map_err(|e| {
+    let mut asked = configured.map_err(|e| {
         problem(422, "not-configured", "The integration was not changed", format!("{e:#}"))
-    })
+    })?;
+    if let Some(path) = change.resource_path.filter(|_| asked.status < 300) {
+        shared.host.told_resource(&id, path).map_err(|e| failed(&e))?;
+    }
+    let base = known.integration.base_url.as_str();
+    if asked.status < 300 && asked.body["base_url"] != base && !known.secrets.webhook.is_empty() {
+        asked.body["note"] = json!(format!(
+            "what was installed on {base} is there still, and nothing is on the new instance yet; go back and unprovision it, or remove it by hand, and provision the new one"
+        ));
+    }
+    Ok(respond(asked))
 }
 
 /// Query of `DELETE`: `?provisioned=keep` leaves the instance as it is.

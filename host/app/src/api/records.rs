@@ -85,6 +85,7 @@ fn standing(link: &Link) -> &'static str {
         Some(Ended::Gone(_)) => "record gone",
         Some(Ended::Unlinked { .. }) => "unlinked",
         None if link.successor.is_some() => "succeeded",
+        None if link.external.is_none() && link.external_side.halted => "refused",
         None if settled(link) => "in step",
         None => "working",
     }

@@ -288,6 +288,7 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
     put("name", given.name.map(Json::from));
     put("base_url", given.base_url.or(given.domain).map(Json::from));
     put("sync_direction", given.direction.map(Json::from));
+    put("resource_path", given.resource_path.map(Json::from));
     put("credentials", has_credentials.then_some(credentials));
     if given.callback_url.is_some() || given.read_url.is_some() {
         // Only what was given: the other address stays.
@@ -321,6 +322,9 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
     say!("{} ({}) is configured", cell(&answer["slug"]), cell(&answer["id"]));
     if let Some(url) = answer["webhook_url"].as_str() {
         say!("webhook: {url}");
+    }
+    if let Some(note) = answer["note"].as_str() {
+        eprintln!("firn: {note}");
     }
     if let Some(why) = answer["provision_failed"].as_str() {
         bail!("nothing was installed on the instance: {why}");

@@ -110,6 +110,12 @@ pub(super) async fn serve(arguments: Serve, token: Option<String>) -> Result<()>
             .or(file.public_url)
             .unwrap_or_else(|| format!("http://{listen}")),
     };
+    // It is installed on instances: what is none would be found out much later.
+    let sound = url::Url::parse(&config.public_url)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.query().is_none());
+    if !sound {
+        anyhow::bail!("--public-url is https://host, not {:?}", config.public_url);
+    }
     let host = Host::open(&config)?;
     let token = match token.filter(|token| !token.trim().is_empty()) {
         Some(token) => token,

@@ -82,6 +82,19 @@ impl Host {
         Ok(())
     }
 
+    /// Somebody says where the instance has the resource.
+    ///
+    /// # Errors
+    /// When it cannot be stored.
+    pub(crate) fn told_resource(&self, id: &IntegrationId, path: String) -> Result<()> {
+        self.vault
+            .change(id, |secrets| {
+                secrets.resource = Some(path);
+                Ok(())
+            })
+            .map(|_| ())
+    }
+
     /// What provisioning would do, and what others left on the instance. Nothing is written there.
     ///
     /// # Errors

@@ -141,8 +141,33 @@ pub(crate) fn not_signed_in() -> Response {
     failure(401, "User Not Authenticated", Some("Required to provide Auth information"))
 }
 
+/// Keeps a long address under a short name: `GET path?sysparm_tiny=name` is as good.
+fn tiny(session: &Session, request: &Request) -> Response {
+    let body: Json = serde_json::from_slice(&request.body).unwrap_or_default();
+    let Some(url) = body["url"].as_str() else {
+        return failure(400, "Exception while reading request", Some("url is missing"));
+    };
+    let mut instance = session.lock();
+    let name = instance.tables.guid();
+    let path = url.split('?').next().unwrap_or_default();
+    let short = format!("{path}?sysparm_tiny={name}");
+    instance.tiny.insert(name, url.to_owned());
+    Response::json(201, json!({ "result": short }))
+}
+
+/// A request whose query was kept under a short name.
+fn expanded(session: &Session, request: &Request) -> Option<Request> {
+    let name = request.parameter("sysparm_tiny")?;
+    let url = session.lock().tiny.get(name).cloned()?;
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let query = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    Some(Request { query, ..request.clone() })
+}
+
 /// Serves a request of a user who is signed in.
 pub(crate) fn serve(session: &Rc<Session>, request: &Request) -> Response {
+    let long = expanded(session, request);
+    let request = long.as_ref().unwrap_or(request);
     if let Some(refusal) = scope(session, request).or_else(|| media(request)) {
         return refusal;
     }
@@ -298,6 +323,7 @@ fn answer(session: &Rc<Session>, request: &Request) -> Response {
         ["attachment", rest @ ..] => {
             allowed(session, "attachment", || attachment::serve(session, request, &view, rest))
         }
+        ["tinyurl"] if request.method == "POST" => tiny(session, request),
         ["batch"] if request.method == "POST" => {
             allowed(session, "batch", || batch::serve(session, request))
         }
@@ -367,6 +393,11 @@ fn seen(session: &Session, table: &str, query: &crate::query::Query) -> Option<V
 fn columns(session: &Session, request: &Request) -> Result<Record, Response> {
     let unreadable =
         || failure(400, "Exception while reading request", Some("The payload is not valid JSON"));
+    if request.header("content-type").is_some_and(|kind| kind.contains("xml")) {
+        return from_xml(&request.text()).ok_or_else(|| {
+            failure(400, "Exception while reading request", Some("The payload is not valid XML"))
+        });
+    }
     let body: Json = serde_json::from_slice(&request.body).map_err(|_| unreadable())?;
     // One record a write: of several only the first is taken.
     let body = match body {
@@ -392,4 +423,40 @@ fn columns(session: &Session, request: &Request) -> Result<Record, Response> {
             Ok((name, text))
         })
         .collect()
+}
+
+/// The columns of `<request><entry><column>value</column>…`: the innermost elements.
+fn from_xml(text: &str) -> Option<Record> {
+    use quick_xml::events::Event;
+    let mut reader = quick_xml::Reader::from_str(text);
+    let (mut columns, mut open, mut value) = (Record::new(), None::<String>, String::new());
+    let mut depth = 0_u32;
+    loop {
+        match reader.read_event().ok()? {
+            Event::Start(start) => {
+                depth += 1;
+                open = Some(String::from_utf8_lossy(start.name().as_ref()).into_owned());
+                value.clear();
+            }
+            Event::Empty(empty) => {
+                let name = String::from_utf8_lossy(empty.name().as_ref()).into_owned();
+                columns.insert(name, String::new());
+            }
+            Event::Text(piece) => value.push_str(&piece.decode().ok()?),
+            Event::CData(piece) => value.push_str(&String::from_utf8_lossy(&piece)),
+            Event::GeneralRef(reference) => {
+                let escaped = format!("&{};", reference.decode().ok()?);
+                value.push_str(&quick_xml::escape::unescape(&escaped).ok()?);
+            }
+            Event::End(_) => {
+                depth = depth.checked_sub(1)?;
+                // Only an element without others in it is a column.
+                if let Some(name) = open.take() {
+                    columns.insert(name, std::mem::take(&mut value));
+                }
+            }
+            Event::Eof => return (depth == 0 && !columns.is_empty()).then_some(columns),
+            _ => {}
+        }
+    }
 }

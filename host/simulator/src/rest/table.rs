@@ -197,7 +197,15 @@ fn write(
     match written {
         Err(why) => refused(&why),
         Ok(record) => {
-            let instance = session.lock();
+            let mut instance = session.lock();
+            let mut record = record;
+            let admin = has_role(&instance.tables, &session.user, "admin");
+            if admin && request.is_on("sysparm_suppress_auto_sys_field") {
+                let of = |name: &str| record.get(name).cloned().unwrap_or_default();
+                let (class, id) = (of("sys_class_name"), of("sys_id"));
+                instance.tables.set_system(&class, &id, &set);
+                record = instance.tables.find(&class, &id).cloned().unwrap_or(record);
+            }
             let record = instance.access.seen(&instance.tables, &session.user, &record);
             let shown = view.show(&instance.tables, &record);
             let status = if sys_id.is_some() { 200 } else { 201 };
