@@ -194,14 +194,13 @@ impl SignIn {
 
     /// How it stands.
     pub(crate) fn state(&self, who: &Who<'_>) -> SignInState {
+        // Whether work has tried in vain meanwhile or not: nobody has consented yet.
+        let consented = who.granted.is_some()
+            || !matches!(who.credentials, Credentials::AuthorizationCode { .. });
         let refused = self.slot(who).refused().clone();
         match refused {
+            _ if !consented => SignInState::NeverConnected,
             Some(Refused { since, why, .. }) => SignInState::NeedsReconnect { since, why },
-            None if who.granted.is_none()
-                && matches!(who.credentials, Credentials::AuthorizationCode { .. }) =>
-            {
-                SignInState::NeverConnected
-            }
             None => SignInState::Good,
         }
     }
