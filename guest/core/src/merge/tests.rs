@@ -366,18 +366,3 @@ proptest! {
         prop_assert_eq!(here, there);
     }
 }
-
-/// New and In Progress are both `open`: an agent who takes a ticket up changes nothing that the platform
-/// could say, and what was agreed on has moved all the same.
-#[test]
-fn a_move_within_one_meaning_is_agreement_on_something_new() {
-    let field = status(Owner::Shared, Vec::new());
-    let class = |external: &str| {
-        let state = states(("open", "1"), ("open", 0), (external, 1));
-        let (base, platform, external) = (state.base, state.platform, state.external);
-        moved(&field, &base.unwrap(), &platform.unwrap().shape, &external.unwrap().shape)
-    };
-    assert_eq!(class("1"), Moved::Neither);
-    assert_eq!(class("2"), Moved::Together);
-    assert_eq!(class("6"), Moved::Only(Side::External));
-}
