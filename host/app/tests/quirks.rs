@@ -154,6 +154,43 @@ impl Pair {
         }
     }
 
+    /// A business rule of the instance's own, before a ticket is saved.
+    async fn rule(&self, action: &str, script: &str) -> String {
+        let columns = [
+            ("name", "Their own"),
+            ("collection", "incident"),
+            ("when", "before"),
+            (action, "true"),
+            ("script", script),
+        ];
+        self.simulator.create("sys_script", &columns).await.unwrap()
+    }
+
+    /// Waits for a finding.
+    async fn told(&self, kind: &str) {
+        let end = Instant::now() + PATIENCE;
+        while !self.findings().await.iter().any(|told| told == kind) {
+            assert!(
+                Instant::now() < end,
+                "{}: {kind} is not told: {:?}",
+                self.slug,
+                self.findings().await
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// A rule of the instance aborts our write: it is told, and the ticket stays as it is.
+    async fn an_edit_is_refused(&self) {
+        let before = self.column("short_description");
+        let script =
+            "if (current.short_description == 'forbidden') { current.setAbortAction(true); }";
+        self.rule("action_update", script).await;
+        self.platform.edit("incident", "i1", json!({ "title": "forbidden" }));
+        self.told("refused").await;
+        assert_eq!(self.column("short_description"), before);
+    }
+
     async fn findings(&self) -> Vec<String> {
         let answer = self.place.get(&format!("/integrations/{}/findings", self.slug)).await;
         let kinds = answer["findings"].as_array().unwrap().iter();
@@ -294,39 +331,13 @@ async fn the_resource_keeps_keys_unique_and_sees_what_came_in_between() {
     assert_eq!(pair.simulator.rows("incident").len(), 1);
 
     // A rule that refuses is told as ever.
-    let abort = [
-        ("name", "No more edits"),
-        ("collection", "incident"),
-        ("when", "before"),
-        ("action_update", "true"),
-        (
-            "script",
-            "if (current.short_description == 'forbidden') { current.setAbortAction(true); }",
-        ),
-    ];
-    pair.simulator.create("sys_script", &abort).await.unwrap();
-    pair.platform.edit("incident", "i1", json!({ "title": "forbidden" }));
-    let end = Instant::now() + PATIENCE;
-    while !pair.findings().await.iter().any(|kind| kind == "refused") {
-        assert!(Instant::now() < end, "an aborted write is not told: {:?}", pair.findings().await);
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    pair.an_edit_is_refused().await;
 
     // A rule rewrites the key: the ticket is known by its sys_id all the same, once, and it is told.
-    let rewrite = [
-        ("name", "Prefix"),
-        ("collection", "incident"),
-        ("when", "before"),
-        ("action_insert", "true"),
-        ("script", "current.correlation_id = 'x-' + current.correlation_id;"),
-    ];
-    let rule = pair.simulator.create("sys_script", &rewrite).await.unwrap();
+    let rule =
+        pair.rule("action_insert", "current.correlation_id = 'x-' + current.correlation_id;").await;
     pair.platform.edit("incident", "i3", record());
-    let end = Instant::now() + PATIENCE;
-    while !pair.findings().await.iter().any(|kind| kind == "write-ignored") {
-        assert!(Instant::now() < end, "a rewritten key is not told: {:?}", pair.findings().await);
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    pair.told("write-ignored").await;
     pair.settled().await;
     assert_eq!(pair.simulator.rows("incident").len(), 2);
     pair.simulator.set("sys_script", &rule, "active", "false");
@@ -340,6 +351,22 @@ async fn the_resource_keeps_keys_unique_and_sees_what_came_in_between() {
     let (status, _) = pair.place.post("/integrations/resource/provision", json!({})).await;
     assert_eq!(status, 200);
     pair.until("the second is not made", || pair.simulator.rows("incident").len() == 3).await;
+}
+
+/// By the Table API, where a rule of the instance rewrites the key: it says that the ticket was made, and
+/// nobody finds it. Once more would be another one; it is told instead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_that_was_confirmed_and_is_not_found_is_not_made_again() {
+    let place = Place::new().await;
+    let pair = Pair::new(&place, "rewritten", json!({})).await;
+    pair.rule("action_insert", "current.correlation_id = 'theirs';").await;
+    pair.platform.edit("incident", "i1", record());
+    pair.told("refused").await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(pair.simulator.rows("incident").len(), 1);
+    let dead = pair.place.get("/integrations/rewritten/dlq").await;
+    assert_eq!(dead["entries"].as_array().unwrap().len(), 1, "{dead:#}");
+    assert!(dead["entries"][0]["reason"].as_str().unwrap().contains("none has its key"));
 }
 
 /// Two provisionings and a change at once: nothing is doubled, nothing is lost, both are content.
@@ -432,46 +459,11 @@ async fn columns(pair: &Pair) {
 
     // A rule of the instance aborts our write: it is told, and the ticket stays as it is.
     pair.simulator.set_access(Access::default());
-    let abort = [
-        ("name", "No more edits"),
-        ("collection", "incident"),
-        ("when", "before"),
-        ("action_update", "true"),
-        (
-            "script",
-            "if (current.short_description == 'forbidden') { current.setAbortAction(true); }",
-        ),
-    ];
-    pair.simulator.create("sys_script", &abort).await.unwrap();
-    pair.platform.edit("incident", "i1", json!({ "title": "forbidden" }));
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let dead = pair.place.get(&format!("/integrations/{}/dlq", pair.slug)).await;
-        let told = pair
-            .findings()
-            .await
-            .iter()
-            .any(|kind| kind == "write-refused" || kind == "dead-letter");
-        if told || dead["entries"] != json!([]) {
-            break;
-        }
-        assert!(Instant::now() < end, "an aborted write is not told: {:?}", pair.findings().await);
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    pair.an_edit_is_refused().await;
     assert_eq!(pair.column("short_description"), "Checkout is slow");
 
     // A rule that rewrites what we write: taken over once, no fight.
-    let rewrite = [
-        ("name", "Prefix"),
-        ("collection", "incident"),
-        ("when", "before"),
-        ("action_update", "true"),
-        (
-            "script",
-            "if (String(current.description).indexOf('[desk] ') != 0) { current.description = '[desk] ' + current.description; }",
-        ),
-    ];
-    pair.simulator.create("sys_script", &rewrite).await.unwrap();
+    pair.rule("action_update", "if (String(current.description).indexOf('[desk] ') != 0) { current.description = '[desk] ' + current.description; }").await;
     pair.platform.edit("incident", "i1", json!({ "description": "p99 is 12 s" }));
     pair.until("not rewritten", || pair.column("description").starts_with("[desk] ")).await;
     pair.settled().await;
@@ -540,4 +532,33 @@ async fn fault_27_deleted_hidden_and_closed_tickets_are_told_apart() {
     let after = pair.simulator.requests().get("PATCH incident").copied().unwrap_or_default();
     assert_eq!(before, after, "no fight over a closed ticket");
     assert_eq!(pair.simulator.rows("incident").len(), 1);
+
+    // There is nothing at the address of a create: kept as a dead letter, and made when it is retried.
+    let nothing = RequestFault {
+        method: Some("POST".to_owned()),
+        path: Some("/table/incident".to_owned()),
+        percent: 100,
+        times: None,
+        after: 0,
+        trouble: Trouble::Status { code: 404, retry_after: None },
+    };
+    pair.simulator.set_faults(Faults { requests: vec![nothing], ..Faults::default() });
+    pair.platform.edit("incident", "i9", record());
+    let dead = || async {
+        let dead = pair.place.get("/integrations/gone/dlq").await;
+        let entries = dead["entries"].as_array().unwrap();
+        entries.iter().find(|entry| entry["what"] == "create").map(|entry| entry["id"].clone())
+    };
+    let end = Instant::now() + PATIENCE;
+    let entry = loop {
+        if let Some(entry) = dead().await {
+            break entry;
+        }
+        assert!(Instant::now() < end, "a create that is nowhere taken is not told");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    pair.simulator.set_faults(Faults::default());
+    let retry = format!("/integrations/gone/dlq/{}/retry", entry.as_str().unwrap());
+    pair.place.post(&retry, json!({})).await;
+    pair.until("it is not made", || pair.simulator.rows("incident").len() == 2).await;
 }

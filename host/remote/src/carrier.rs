@@ -218,7 +218,7 @@ impl Carrier {
                         let resource = target.secrets.resource.as_ref().ok_or(
                             "the Scripted REST resource is not installed yet; run: firn integration provision",
                         )?;
-                        format!("{base}{resource}{rest}")
+                        format!("{base}{}{rest}", resource.as_str())
                     }
                     None => format!("{base}{}", request.path),
                 }

@@ -7,6 +7,7 @@
 //! send webhooks.
 
 mod address;
+mod api_path;
 mod ask;
 mod budget;
 mod carrier;
@@ -19,6 +20,7 @@ mod tokens;
 mod visit;
 
 pub use address::{AddressError, Addresses, Egress};
+pub use api_path::{ApiPath, InvalidApiPath};
 pub use ask::{Reader, Rows};
 pub use carrier::{Carrier, Target};
 pub use doctor::{Check, Doctor, PING, Verdict};

@@ -3,6 +3,8 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use crate::ApiPath;
+
 /// A secret, or where it is: `env:NAME`, `file:PATH`, `exec:COMMAND`, or the value itself.
 #[derive(Clone)]
 pub struct Secret(SecretString);
@@ -280,7 +282,7 @@ pub struct Secrets {
     /// Where the instance has our Scripted REST resource, once that is installed. No secret; it is
     /// kept with them because the host alone knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resource: Option<String>,
+    pub resource: Option<ApiPath>,
 }
 
 #[cfg(test)]

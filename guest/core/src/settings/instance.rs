@@ -397,6 +397,17 @@ impl Judge<'_> {
         }
     }
 
+    /// The fields that refer to rows of a table.
+    fn referring(&self, table: &str) -> BTreeSet<String> {
+        let fields = self.rules.tables().flat_map(|of| self.rules.fields(of));
+        fields
+            .filter(|field| {
+                matches!(&field.mapping, Mapping::Reference { table: to, .. } if to.as_str() == table)
+            })
+            .map(|field| field.name.to_string())
+            .collect()
+    }
+
     fn rights(&mut self) {
         let refused: Vec<String> = self
             .known
@@ -405,18 +416,27 @@ impl Judge<'_> {
             .map(|reply| reply.name.trim_start_matches("read ").to_owned())
             .collect();
         for table in refused {
+            let text = |what: &str| format!("the integration user may not read {table}: {what}");
+            let remedy = format!("give it the right to read {table}");
             let (level, what) = match table.as_str() {
-                "sys_journal_field" => {
-                    (Level::Error, "comments from ServiceNow would be missed".to_owned())
+                "sys_journal_field" => (Level::Error, "comments from ServiceNow would be missed"),
+                "sys_audit_delete" => {
+                    (Level::Warning, "a deleted ticket cannot be told from one that is hidden")
                 }
-                "sys_audit_delete" => (
-                    Level::Warning,
-                    "a deleted ticket cannot be told from one that is hidden".to_owned(),
-                ),
-                _ => (Level::Error, format!("references to {table} cannot be resolved")),
+                _ => {
+                    for name in self.referring(&table) {
+                        let at = format!("fields.{name}.table");
+                        self.push(
+                            Level::Error,
+                            at,
+                            text("references to it cannot be resolved"),
+                            &remedy,
+                        );
+                    }
+                    continue;
+                }
             };
-            let text = format!("the integration user may not read {table}: {what}");
-            self.push(level, "external_user", text, format!("give it the right to read {table}"));
+            self.push(level, "external_user", text(what), remedy);
         }
         if self
             .reply("read sys_journal_field")
@@ -503,7 +523,7 @@ mod tests {
             ("rows incident", 404, "tickets[0].table"),
             ("rows incident", 403, "tickets[0].table"),
             ("read sys_journal_field", 403, "external_user"),
-            ("read sys_user", 403, "external_user"),
+            ("read sys_user", 403, "fields.assigned_to.table"),
             ("rows incident", 401, "credentials"),
             ("rows incident", 0, "base_url"),
         ] {

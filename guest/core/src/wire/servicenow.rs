@@ -129,39 +129,39 @@ fn send(rules: &Rules, link: &Link, record: Option<String>) -> Option<Parts> {
     };
     let body: Map<String, Json> =
         columns.into_iter().map(|(a, v)| (a.into(), Json::String(v.to_text()))).collect();
-    let query = shape(rules, &link.table);
-    let mut parts = Parts { remote: Remote::Servicenow, method, path, query, body: None };
     let body = Json::Object(body);
-    let verb = &flight.write.verb;
-    let keyed = matches!(verb, Verb::Create { keyed: true, .. });
-    let changes = matches!(verb, Verb::Update { .. });
-    let body = match rules.settings().provision.resource && (keyed || changes) {
-        true => through_resource(link, verb, &mut parts.path, body),
-        false => body,
-    };
-    parts.body = Some(body.to_string());
-    Some(parts)
+    let through = through_resource(rules, link, &flight.write.verb, &body);
+    let (path, body) = through.unwrap_or((path, body));
+    Some(Parts {
+        remote: Remote::Servicenow,
+        method,
+        path,
+        query: shape(rules, &link.table),
+        body: Some(body.to_string()),
+    })
 }
 
-/// The same write through the instance's own Scripted REST resource: a new ticket with a sys_id that
-/// follows from its key; a change with the version that it expects to find.
-fn through_resource(link: &Link, verb: &Verb, path: &mut String, set: Json) -> Json {
-    match verb {
-        Verb::Create { .. } => {
-            *path = format!("{RESOURCE}/{}", link.table);
-            json!({ "sys_id": crate::identity::ticket(link), "set": set })
+/// Path and body of the same write through the instance's own Scripted REST resource, if it goes
+/// there: a new ticket with a sys_id that follows from its key; a change with the version that it
+/// expects to find.
+fn through_resource(rules: &Rules, link: &Link, verb: &Verb, set: &Json) -> Option<(String, Json)> {
+    if !rules.settings().provision.resource {
+        return None;
+    }
+    match (verb, &link.external, link.external_side.revision) {
+        (Verb::Create { keyed: true, .. }, ..) => {
+            let body = json!({ "sys_id": crate::identity::ticket(link), "set": set });
+            Some((format!("{RESOURCE}/{}", link.table), body))
         }
-        Verb::Update { .. } => {
-            let Some(external) = &link.external else { return set };
-            let Some(Revision::External { mod_count: Some(expect), .. }) =
-                link.external_side.revision
-            else {
-                return set;
-            };
-            *path = format!("{RESOURCE}/{}/{}", external.table, external.sys_id);
-            json!({ "expect": expect.to_string(), "set": set })
+        (
+            Verb::Update { .. },
+            Some(external),
+            Some(Revision::External { mod_count: Some(expect), .. }),
+        ) => {
+            let path = format!("{RESOURCE}/{}/{}", external.table, external.sys_id);
+            Some((path, json!({ "expect": expect.to_string(), "set": set })))
         }
-        Verb::Append { .. } | Verb::Retire { .. } => set,
+        _ => None,
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::integrations::{Given, free, new_id, slug_of};
-use super::{Shared, failed, json, ok, problem, respond};
+use super::{One, Shared, failed, json, ok, problem, respond};
 use crate::host::Asked;
 
 /// The body of `POST /api/v1/apply`.
@@ -153,14 +153,7 @@ fn keep(
 }
 
 /// All versions of an integration's settings.
-pub(crate) async fn versions(
-    State(shared): State<Shared>,
-    Path(reference): Path<String>,
-) -> Response {
-    let known = match shared.known(&reference) {
-        Ok(known) => known,
-        Err(response) => return response,
-    };
+pub(crate) async fn versions(State(shared): State<Shared>, One(known): One) -> Response {
     let prefix = format!("version/{}/", known.integration.id);
     match shared.host.rows::<Version>(&known.integration.tenant, &prefix) {
         Ok(versions) => ok(json!({ "present": known.integration.version, "versions": versions })),
@@ -171,12 +164,9 @@ pub(crate) async fn versions(
 /// Makes an earlier version the present one.
 pub(crate) async fn rollback(
     State(shared): State<Shared>,
-    Path((reference, version)): Path<(String, u64)>,
+    One(known): One,
+    Path((_, version)): Path<(String, u64)>,
 ) -> Response {
-    let known = match shared.known(&reference) {
-        Ok(known) => known,
-        Err(response) => return response,
-    };
     let _naming = shared.host.naming().await;
     let integration = known.integration.id.clone();
     let operation = Operation::Rollback { integration, version };

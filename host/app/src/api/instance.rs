@@ -1,5 +1,6 @@
 //! What is done at an integration's instance: provisioned, looked at, tested.
 
+use anyhow::Context;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
@@ -8,14 +9,10 @@ use firn_remote::{ExportFormat, Step};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Shared, failed, json, ok, problem};
+use super::{One, Shared, failed, json, ok, problem};
 
 /// `GET …/provision`: what provisioning would do. Nothing is written on the instance.
-pub(crate) async fn plan(State(shared): State<Shared>, Path(reference): Path<String>) -> Response {
-    let known = match shared.known(&reference) {
-        Ok(known) => known,
-        Err(response) => return response,
-    };
+pub(crate) async fn plan(State(shared): State<Shared>, One(known): One) -> Response {
     match shared.host.provision_plan(&known).await {
         Ok((artifacts, strangers)) => {
             let in_step = artifacts.iter().all(|artifact| artifact.step == Step::Leave);
@@ -28,16 +25,17 @@ pub(crate) async fn plan(State(shared): State<Shared>, Path(reference): Path<Str
     }
 }
 
+/// Does work that must not break off when whoever asked for it goes away.
+async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = anyhow::Result<T>> + Send + 'static,
+) -> anyhow::Result<T> {
+    tokio::spawn(work).await.context("the work broke off")?
+}
+
 /// `POST …/provision`: installs what is missing, corrects what differs.
-pub(crate) async fn provision(
-    State(shared): State<Shared>,
-    Path(reference): Path<String>,
-) -> Response {
-    let known = match shared.known(&reference) {
-        Ok(known) => known,
-        Err(response) => return response,
-    };
-    match shared.host.provision(&known).await {
+pub(crate) async fn provision(State(shared): State<Shared>, One(known): One) -> Response {
+    let work = async move { shared.host.provision(&known).await };
+    match to_the_end(work).await {
         Ok(artifacts) => ok(json!({ "artifacts": artifacts })),
         Err(why) => {
             let title = "The instance could not be provisioned";
@@ -47,11 +45,7 @@ pub(crate) async fn provision(
 }
 
 /// `POST …/test`: the doctor's report.
-pub(crate) async fn test(State(shared): State<Shared>, Path(reference): Path<String>) -> Response {
-    let known = match shared.known(&reference) {
-        Ok(known) => known,
-        Err(response) => return response,
-    };
+pub(crate) async fn test(State(shared): State<Shared>, One(known): One) -> Response {
     match shared.host.examine(&known).await {
         Ok(examined) => ok(&*examined),
         Err(why) => failed(&why),
@@ -82,7 +76,7 @@ pub(crate) struct Export {
 /// key is in it.
 pub(crate) async fn export(
     State(shared): State<Shared>,
-    Path(reference): Path<String>,
+    One(known): One,
     Query(Export { format }): Query<Export>,
 ) -> Response {
     let (format, kind) = match format.as_str() {
@@ -92,10 +86,6 @@ pub(crate) async fn export(
             let detail = "format is update-set or instructions";
             return problem(422, "unknown-format", "Unknown format", detail);
         }
-    };
-    let known = match shared.known(&reference) {
-        Ok(known) => known,
-        Err(response) => return response,
     };
     match shared.host.provision_export(&known, format) {
         Ok(text) => ([("content-type", kind), ("cache-control", "no-store")], text).into_response(),
@@ -114,19 +104,16 @@ pub(crate) struct Unprovision {
 /// `POST …/unprovision`: removes all artifacts of the integration, and no others.
 pub(crate) async fn unprovision(
     State(shared): State<Shared>,
-    Path(reference): Path<String>,
+    One(known): One,
     headers: HeaderMap,
     raw: Body,
 ) -> Response {
-    let known = match shared.known(&reference) {
-        Ok(known) => known,
-        Err(response) => return response,
-    };
     let Unprovision { orphan } = match json(&headers, raw).await {
         Ok(given) => given,
         Err(response) => return response,
     };
-    match shared.host.unprovision(&known, orphan.as_deref()).await {
+    let work = async move { shared.host.unprovision(&known, orphan.as_deref()).await };
+    match to_the_end(work).await {
         Ok(artifacts) => ok(json!({ "artifacts": artifacts })),
         Err(why) => {
             let title = "The instance could not be cleaned up";

@@ -1,17 +1,17 @@
 //! Integrations: create (seed 004's body), list, show, change, delete, provision.
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use firn_model::{
     Configure, IntegrationId, Millis, PlatformContract, Preset, TenantId, rfc3339_text,
 };
-use firn_remote::{Credentials, Secret, Secrets};
+use firn_remote::{ApiPath, Credentials, Secret, Secrets};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use super::{Shared, failed, json, ok, problem, respond};
+use super::{One, Shared, failed, json, ok, problem, respond};
 use crate::host::CONSENT;
 use crate::vault::Known;
 
@@ -406,14 +406,7 @@ fn shown(shared: &Shared, known: &Known) -> Json {
 }
 
 /// Asks for a consent: answers where the person has to go with a browser.
-pub(crate) async fn connect(
-    State(shared): State<Shared>,
-    Path(reference): Path<String>,
-) -> Response {
-    let known = match shared.known(&reference) {
-        Ok(known) => known,
-        Err(response) => return response,
-    };
+pub(crate) async fn connect(State(shared): State<Shared>, One(known): One) -> Response {
     match shared.host.ask_consent(&known) {
         Ok(url) => {
             ok(json!({ "authorize_url": url.as_str(), "redirect_uri": shared.host.redirect_uri(),
@@ -458,11 +451,8 @@ pub(crate) async fn list(State(shared): State<Shared>) -> Response {
     ok(json!({ "integrations": all }))
 }
 
-pub(crate) async fn get(State(shared): State<Shared>, Path(reference): Path<String>) -> Response {
-    match shared.known(&reference) {
-        Ok(known) => ok(shown(&shared, &known)),
-        Err(response) => response,
-    }
+pub(crate) async fn get(State(shared): State<Shared>, One(known): One) -> Response {
+    ok(shown(&shared, &known))
 }
 
 /// The body of `PATCH /api/v1/integrations/{id}`.
@@ -484,22 +474,21 @@ pub(crate) struct Change {
 
 pub(crate) async fn change(
     State(shared): State<Shared>,
-    Path(reference): Path<String>,
+    One(known): One,
     headers: HeaderMap,
     raw: Body,
 ) -> Response {
-    match try_change(&shared, &reference, &headers, raw).await {
+    match try_change(&shared, &known, &headers, raw).await {
         Ok(response) | Err(response) => response,
     }
 }
 
 async fn try_change(
     shared: &Shared,
-    reference: &str,
+    known: &Known,
     headers: &HeaderMap,
     raw: Body,
 ) -> Result<Response, Response> {
-    let known = shared.known(reference)?;
     let mut change: Change = json(headers, raw).await?;
     direction(&mut change.settings, change.sync_direction)?;
     let _naming = shared.host.naming().await;
@@ -515,14 +504,9 @@ async fn try_change(
         problem(422, "unsound-settings", "The settings are not sound", format!("platform: {e}"))
     })?;
     let mut secrets = known.secrets.clone();
-    if let Some(path) = &change.resource_path {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-');
-        if !path.starts_with("/api/") || !path.bytes().all(plain) {
-            let detail =
-                "resource_path is the Base API path of the instance's form: /api/acme/firn_int_...";
-            return Err(problem(422, "invalid-path", "Not a path of an API", detail));
-        }
-    }
+    let resource = change.resource_path.map(ApiPath::new).transpose();
+    let resource = resource
+        .map_err(|e| problem(422, "invalid-path", "Not a path of an API", e.to_string()))?;
     if let Some(given) = change.credentials {
         let (credentials, admin) = given.over(&secrets.credentials).split(shared)?;
         secrets.credentials = credentials;
@@ -550,7 +534,7 @@ async fn try_change(
     let mut asked = configured.map_err(|e| {
         problem(422, "not-configured", "The integration was not changed", format!("{e:#}"))
     })?;
-    if let Some(path) = change.resource_path.filter(|_| asked.status < 300) {
+    if let Some(path) = resource.filter(|_| asked.status < 300) {
         shared.host.told_resource(&id, path).map_err(|e| failed(&e))?;
     }
     let base = known.integration.base_url.as_str();
@@ -570,13 +554,9 @@ pub(crate) struct Delete {
 
 pub(crate) async fn delete(
     State(shared): State<Shared>,
-    Path(reference): Path<String>,
+    One(known): One,
     Query(query): Query<Delete>,
 ) -> Response {
-    let known = match shared.known(&reference) {
-        Ok(known) => known,
-        Err(response) => return response,
-    };
     let mut removed = Vec::new();
     // Without a webhook secret nothing was ever installed.
     if query.provisioned.as_deref() != Some("keep") && !known.secrets.webhook.is_empty() {

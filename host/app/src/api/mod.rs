@@ -8,6 +8,7 @@ mod instance;
 mod integrations;
 mod records;
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::HttpBody;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -183,6 +185,20 @@ impl Shared {
                 format!("there is no integration {text}; check the address"),
             )
         })
+    }
+}
+
+/// The integration that a path names.
+pub(crate) struct One(pub(crate) Arc<Known>);
+
+impl FromRequestParts<Shared> for One {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<One, Response> {
+        let path = Path::<BTreeMap<String, String>>::from_request_parts(parts, shared).await;
+        let path = path.map_err(IntoResponse::into_response)?;
+        let reference = path.get("integration").map(String::as_str).unwrap_or_default();
+        shared.known(reference).map(One)
     }
 }
 

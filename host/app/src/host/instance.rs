@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use firn_model::{InboundKind, IntegrationId, Reply};
-use firn_remote::{Artifact, ExportFormat, Provisioner};
+use firn_remote::{ApiPath, Artifact, ExportFormat, Provisioner};
 use serde::Serialize;
 
 use super::Host;
@@ -86,7 +86,7 @@ impl Host {
     ///
     /// # Errors
     /// When it cannot be stored.
-    pub(crate) fn told_resource(&self, id: &IntegrationId, path: String) -> Result<()> {
+    pub(crate) fn told_resource(&self, id: &IntegrationId, path: ApiPath) -> Result<()> {
         self.vault
             .change(id, |secrets| {
                 secrets.resource = Some(path);

@@ -49,24 +49,6 @@ pub(super) fn resource_name(id: &IntegrationId) -> String {
     format!("Firn - Tickets ({id})")
 }
 
-/// Every column of artifacts in a table.
-pub(super) fn columns(table: &str) -> &'static str {
-    match table {
-        "sys_properties" => {
-            "sys_id,sys_created_on,name,value,type,read_roles,write_roles,is_private,ignore_cache,description"
-        }
-        "sys_ws_definition" => {
-            "sys_id,sys_created_on,name,service_id,base_uri,active,short_description"
-        }
-        "sys_ws_operation" => {
-            "sys_id,sys_created_on,name,web_service_definition,http_method,relative_path,active,requires_authentication,short_description,operation_script"
-        }
-        _ => {
-            "sys_id,sys_created_on,name,collection,when,order,active,advanced,action_insert,action_update,action_delete,condition,filter_condition,description,script"
-        }
-    }
-}
-
 /// Which integration an artifact says that it is of; `None` if it is none of Firn's.
 pub(super) fn owner(description: &str) -> Option<&str> {
     let rest = description.trim_start().strip_prefix(MARK)?;

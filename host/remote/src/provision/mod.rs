@@ -9,6 +9,7 @@
 mod artifacts;
 mod export;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use firn_model::Integration;
@@ -20,7 +21,7 @@ use serde_json::{Value as Json, json};
 use self::artifacts::{TABLES, Wanted, Webhook};
 pub use self::export::Format as ExportFormat;
 use crate::visit::{Said, Unsaid, Visit};
-use crate::{Carrier, Target};
+use crate::{ApiPath, Carrier, Target};
 
 /// The most rows of a table that are looked at. An integration has a handful.
 const MANY: u32 = 200;
@@ -160,7 +161,8 @@ impl<'a> Provisioner<'a> {
     /// # Errors
     /// Names the artifact that could not be installed, and how far it got.
     pub async fn provision(&self) -> Result<Vec<Artifact>, ProvisionError> {
-        let done = self.work(self.tasks().await?).await?;
+        let undo = "firn integration unprovision undoes it";
+        let done = self.work(self.tasks().await?, undo).await?;
         let left: Vec<Task> =
             self.tasks().await?.into_iter().filter(|t| t.step != Step::Leave).collect();
         match left.first() {
@@ -169,10 +171,10 @@ impl<'a> Provisioner<'a> {
                 &task.name,
                 format!(
                     "the instance took the write, and reading it back shows something else ({}): a rule or a policy of its own changes it",
-                    if task.differs.is_empty() {
-                        "it is not there".to_owned()
-                    } else {
-                        task.differs.join(", ")
+                    match task.step {
+                        Step::Create => "it is not there".to_owned(),
+                        Step::Remove => "it is still there".to_owned(),
+                        Step::Update | Step::Leave => task.differs.join(", "),
                     }
                 ),
             )),
@@ -187,14 +189,13 @@ impl<'a> Provisioner<'a> {
     pub async fn unprovision(&self) -> Result<Vec<Artifact>, ProvisionError> {
         let mut tasks = Vec::new();
         // Rules first: a rule without its properties would complain in the instance's log.
-        let mut tables = self.tables(&[]).await?;
-        tables.reverse();
-        for table in tables {
-            for row in self.ours(table, &self.names()?).await? {
+        let every = self.every();
+        for table in TABLES.into_iter().rev() {
+            for row in self.ours(table, &every).await? {
                 tasks.push(removal(table, &row));
             }
         }
-        self.work(tasks).await
+        self.work(tasks, "nothing else is touched").await
     }
 
     /// Artifacts of integrations that nobody here knows: left behind by one that was deleted while
@@ -207,9 +208,10 @@ impl<'a> Provisioner<'a> {
         known: impl Fn(&str) -> bool,
     ) -> Result<Vec<(String, Artifact)>, ProvisionError> {
         let mut found = Vec::new();
-        for table in self.tables(&[]).await? {
+        for table in TABLES {
             let mark = artifacts::mark_column(table);
-            for row in self.rows(table, &format!("{mark}LIKEAuto-managed by Firn")).await? {
+            let query = format!("{mark}LIKEAuto-managed by Firn");
+            for row in self.seen(table, &query, &self.every()).await? {
                 let said = text(&row, mark);
                 let Some(owner) = artifacts::owner(&said) else { continue };
                 if owner != self.integration.id.as_str() && !known(owner) {
@@ -261,23 +263,23 @@ impl<'a> Provisioner<'a> {
         Ok(artifacts::wanted(self.integration, &webhook))
     }
 
-    /// The names of all artifacts, whether they are wanted at present or not.
-    fn names(&self) -> Result<Vec<String>, ProvisionError> {
+    /// All artifacts that there can be, whether they are wanted at present or not; without values.
+    fn every(&self) -> Vec<Wanted> {
         let mut integration = self.integration.clone();
         integration.settings.provision.attachments = true;
         integration.settings.provision.redact_on_save = true;
         integration.settings.provision.resource = true;
         let webhook = Webhook { callback: "", key: &SecretString::from(String::new()) };
-        Ok(artifacts::wanted(&integration, &webhook).into_iter().map(|w| w.name).collect())
+        artifacts::wanted(&integration, &webhook)
     }
 
     async fn tasks(&self) -> Result<Vec<Task>, ProvisionError> {
         let mut wanted = self.wanted()?;
-        let names = self.names()?;
+        let every = self.every();
         let mut tasks = Vec::new();
         let mut too_much = Vec::new();
-        for table in self.tables(&wanted).await? {
-            let mut there = self.ours(table, &names).await?;
+        for table in TABLES {
+            let mut there = self.ours(table, &every).await?;
             if table == "sys_ws_definition" {
                 let own = artifacts::resource_name(&self.integration.id);
                 if let Some(row) = there.iter().find(|row| text(row, "name") == own) {
@@ -305,15 +307,15 @@ impl<'a> Provisioner<'a> {
         Ok(tasks)
     }
 
-    /// Works tasks off, in order.
-    async fn work(&self, tasks: Vec<Task>) -> Result<Vec<Artifact>, ProvisionError> {
+    /// Works tasks off, in order. `else_` is what may be done instead of going on.
+    async fn work(&self, tasks: Vec<Task>, else_: &str) -> Result<Vec<Artifact>, ProvisionError> {
         let mut done = Vec::new();
         let all = tasks.len();
         for task in tasks {
             if let Err(mut failed) = self.stubborn(&task).await {
                 if !done.is_empty() {
                     failed.why = format!(
-                        "{}; {} of {all} artifacts are done: the same command goes on from there, firn integration unprovision undoes it",
+                        "{}; {} of {all} artifacts are done: the same command goes on from there; {else_}",
                         failed.why,
                         done.len(),
                     );
@@ -345,36 +347,17 @@ impl<'a> Provisioner<'a> {
         }
     }
 
-    /// The tables that can hold artifacts. Those of Scripted REST are looked at if a resource is
-    /// wanted, or if the administrator may see them.
-    async fn tables(&self, wanted: &[Wanted]) -> Result<Vec<&'static str>, ProvisionError> {
-        let mut tables = Vec::new();
-        for table in TABLES {
-            let optional = table.starts_with("sys_ws_") && !wanted.iter().any(|w| w.table == table);
-            if optional && self.rows(table, "nameSTARTSWITHFirn - ").await.is_err_and(|e| !e.passes)
-            {
-                continue;
-            }
-            tables.push(table);
-        }
-        Ok(tables)
-    }
-
     /// Where the instance put the resource: a path from the root. `None` if it is not installed.
     ///
     /// # Errors
     /// When it cannot be looked for.
-    pub async fn resource(&self) -> Result<Option<String>, ProvisionError> {
+    pub async fn resource(&self) -> Result<Option<ApiPath>, ProvisionError> {
         if !self.integration.settings.provision.resource {
             return Ok(None);
         }
         let name = artifacts::resource_name(&self.integration.id);
         let rows = self.named("sys_ws_definition", &name).await?;
-        let path = rows.first().map(|row| text(row, "base_uri")).unwrap_or_default();
-        // It becomes part of our own requests' addresses.
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-');
-        let sound = path.starts_with("/api/") && path.bytes().all(plain);
-        Ok(sound.then_some(path))
+        Ok(rows.first().and_then(|row| ApiPath::new(text(row, "base_uri")).ok()))
     }
 
     async fn act(&self, task: &Task, row: Option<&str>) -> Result<(), ProvisionError> {
@@ -404,27 +387,57 @@ impl<'a> Provisioner<'a> {
     }
 
     /// All rows of a table that are this integration's, oldest first.
-    async fn ours(&self, table: &str, names: &[String]) -> Result<Vec<Json>, ProvisionError> {
+    async fn ours(&self, table: &str, every: &[Wanted]) -> Result<Vec<Json>, ProvisionError> {
         let id = self.integration.id.as_str();
         let mark = artifacts::mark_column(table);
-        let query = format!("nameLIKE{id}^OR{mark}LIKEintegration={id}");
-        let rows = self.rows(table, &query).await?;
+        let rows =
+            self.seen(table, &format!("nameLIKE{id}^OR{mark}LIKEintegration={id}"), every).await?;
         // An instance drops what it does not understand of a query: check for ourselves.
         let ours = |row: &Json| {
-            names.contains(&text(row, "name")) || artifacts::owner(&text(row, mark)) == Some(id)
+            every.iter().any(|wanted| wanted.table == table && wanted.name == text(row, "name"))
+                || artifacts::owner(&text(row, mark)) == Some(id)
         };
         Ok(rows.into_iter().filter(ours).collect())
     }
 
+    /// Rows of a table, with every column of artifacts. Where no resource is wanted, who may not see
+    /// those of Scripted REST made none.
+    async fn seen(
+        &self,
+        table: &str,
+        query: &str,
+        every: &[Wanted],
+    ) -> Result<Vec<Json>, ProvisionError> {
+        let optional =
+            table.starts_with("sys_ws_") && !self.integration.settings.provision.resource;
+        let columns: BTreeSet<&str> = every
+            .iter()
+            .filter(|wanted| wanted.table == table)
+            .flat_map(|wanted| wanted.columns.iter().map(|(name, _)| *name))
+            .chain(["sys_id", "name", artifacts::mark_column(table)])
+            .collect();
+        match self.rows(table, query, &columns).await {
+            Err(failed) if optional && !failed.passes => Ok(Vec::new()),
+            rows => rows,
+        }
+    }
+
     async fn named(&self, table: &str, name: &str) -> Result<Vec<Json>, ProvisionError> {
-        let rows = self.rows(table, &format!("name={name}")).await?;
+        let columns = BTreeSet::from(["sys_id", "name", "base_uri"]);
+        let rows = self.rows(table, &format!("name={name}"), &columns).await?;
         Ok(rows.into_iter().filter(|row| text(row, "name") == name).collect())
     }
 
-    async fn rows(&self, table: &str, query: &str) -> Result<Vec<Json>, ProvisionError> {
+    async fn rows(
+        &self,
+        table: &str,
+        query: &str,
+        columns: &BTreeSet<&str>,
+    ) -> Result<Vec<Json>, ProvisionError> {
+        let columns: Vec<&str> = columns.iter().copied().collect();
         let query = [
             ("sysparm_query", format!("{query}^ORDERBYsys_created_on^ORDERBYsys_id")),
-            ("sysparm_fields", artifacts::columns(table).to_owned()),
+            ("sysparm_fields", columns.join(",")),
             ("sysparm_limit", MANY.to_string()),
             ("sysparm_exclude_reference_link", "true".to_owned()),
         ];
