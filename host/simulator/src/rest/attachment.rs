@@ -202,9 +202,10 @@ struct Parts {
 
 /// The parts of a form: `table_name`, `table_sys_id`, and the file last.
 fn parts(request: &Request) -> Option<Parts> {
-    let kind = request.header("content-type")?;
-    let boundary = kind.split(';').find_map(|p| p.trim().strip_prefix("boundary="))?;
-    let mark = format!("--{}", boundary.trim_matches('"')).into_bytes();
+    let boundary = multer::parse_boundary(request.header("content-type")?).ok()?;
+    let body = request.body.clone();
+    let stream = futures_util::stream::once(async { Ok::<_, std::convert::Infallible>(body) });
+    let mut form = multer::Multipart::new(stream, boundary);
     let mut parts = Parts {
         table: String::new(),
         record: String::new(),
@@ -212,36 +213,22 @@ fn parts(request: &Request) -> Option<Parts> {
         kind: "application/octet-stream".to_owned(),
         content: Vec::new(),
     };
-    let find = |hay: &[u8], needle: &[u8]| hay.windows(needle.len()).position(|w| w == needle);
-    let mut rest = request.body.as_slice();
-    rest = &rest[find(rest, &mark)? + mark.len()..];
-    while let Some(end) = find(rest, &mark) {
-        let part = &rest[..end];
-        rest = &rest[end + mark.len()..];
-        let Some(split) = find(part, b"\r\n\r\n") else { continue };
-        let head = String::from_utf8_lossy(&part[..split]).into_owned();
-        let body = part[split + 4..].strip_suffix(b"\r\n").unwrap_or(&part[split + 4..]);
-        let of = |name: &str| {
-            let at = head.find(&format!("{name}=\""))? + name.len() + 2;
-            head[at..].split('"').next().map(str::to_owned)
-        };
-        let text = || String::from_utf8_lossy(body).into_owned();
-        match (of("; name").as_deref(), of("filename")) {
-            (Some("table_name"), None) => parts.table = text(),
-            (Some("table_sys_id"), None) => parts.record = text(),
-            (_, Some(name)) => {
-                parts.name = name;
-                parts.content = body.to_vec();
-                let typed = head.lines().find_map(|line| {
-                    let (name, value) = line.split_once(':')?;
-                    name.trim()
-                        .eq_ignore_ascii_case("content-type")
-                        .then(|| value.trim().to_owned())
-                });
-                parts.kind = typed.unwrap_or(parts.kind);
+    // Requests are worked on where they may block; the whole form is there already.
+    tokio::runtime::Handle::current().block_on(async {
+        while let Some(field) = form.next_field().await.ok()? {
+            match (field.name().unwrap_or_default(), field.file_name()) {
+                ("table_name", None) => parts.table = field.text().await.ok()?,
+                ("table_sys_id", None) => parts.record = field.text().await.ok()?,
+                (_, Some(name)) => {
+                    parts.name = name.to_owned();
+                    if let Some(kind) = field.content_type() {
+                        parts.kind = kind.to_string();
+                    }
+                    parts.content = field.bytes().await.ok()?.to_vec();
+                }
+                _ => {}
             }
-            _ => {}
         }
-    }
-    Some(parts)
+        Some(parts)
+    })
 }
