@@ -502,6 +502,10 @@ pub fn instance_address(text: &str) -> String {
     match text.strip_suffix(".service-now.com") {
         Some(domain) if plain(domain) => format!("https://{text}"),
         None if plain(text) => format!("https://{text}.service-now.com"),
+        // A name of the company's own, without what stands before it in an address.
+        None if !text.contains(':') && text.split(['.', '/']).all(|part| plain(part)) => {
+            format!("https://{text}")
+        }
         _ => text.to_owned(),
     }
 }
@@ -740,4 +744,25 @@ pub struct Fault {
     pub text: String,
     /// What to do.
     pub remedy: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::instance_address;
+
+    #[test]
+    fn an_address_may_be_given_as_people_say_it() {
+        for (given, address) in [
+            ("acme", "https://acme.service-now.com"),
+            ("acme.service-now.com/", "https://acme.service-now.com"),
+            ("desk.acme.example", "https://desk.acme.example"),
+            ("desk.acme.example/instance", "https://desk.acme.example/instance"),
+            ("https://acme.service-now.com/", "https://acme.service-now.com"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("two words", "two words"),
+            ("", ""),
+        ] {
+            assert_eq!(instance_address(given), address, "{given}");
+        }
+    }
 }

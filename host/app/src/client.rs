@@ -54,11 +54,13 @@ impl Client {
     ) -> Result<Json> {
         let response = self.send(method, path, body)?;
         let status = response.status();
-        let answer: Json = response.json().unwrap_or_default();
+        // Firn answers in JSON, or with nothing where there is nothing to say.
+        let text = response.text().context("the answer broke off")?;
         if status.is_success() {
-            return Ok(answer);
+            let answer = if text.is_empty() { Ok(Json::Null) } else { serde_json::from_str(&text) };
+            return answer.map_err(|_| self.foreign(status));
         }
-        Err(refused(status, &answer))
+        Err(self.refused(status, &text))
     }
 
     /// A text that the API answers with.
@@ -69,7 +71,29 @@ impl Client {
         if status.is_success() {
             return Ok(text);
         }
-        Err(refused(status, &serde_json::from_str(&text).unwrap_or_default()))
+        Err(self.refused(status, &text))
+    }
+
+    /// What a problem document says.
+    fn refused(&self, status: reqwest::StatusCode, text: &str) -> anyhow::Error {
+        let problem: Json = serde_json::from_str(text).unwrap_or_default();
+        let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
+        if text("title").is_empty() {
+            return self.foreign(status);
+        }
+        match status.as_u16() {
+            404 => NotFound(format!("{}: {}", text("title"), text("detail"))).into(),
+            401 => anyhow!("{}: {} (--token, FIRN_TOKEN)", text("title"), text("detail")),
+            _ => anyhow!("{}: {}", text("title"), text("detail")),
+        }
+    }
+
+    /// Something else answers there.
+    fn foreign(&self, status: reqwest::StatusCode) -> anyhow::Error {
+        anyhow!(
+            "{} answers with {status}, but not as Firn does; is it Firn's? (--url, FIRN_URL)",
+            self.url
+        )
     }
 
     pub(crate) fn get(&self, path: &str) -> Result<Json> {
@@ -78,16 +102,6 @@ impl Client {
 
     pub(crate) fn post(&self, path: &str, body: &Json) -> Result<Json> {
         self.call(reqwest::Method::POST, path, Some(body))
-    }
-}
-
-/// What a problem document says.
-fn refused(status: reqwest::StatusCode, problem: &Json) -> anyhow::Error {
-    let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
-    match status.as_u16() {
-        404 => NotFound(format!("{}: {}", text("title"), text("detail"))).into(),
-        401 => anyhow!("{}: {} (--token, FIRN_TOKEN)", text("title"), text("detail")),
-        _ => anyhow!("{}: {}", text("title"), text("detail")),
     }
 }
 

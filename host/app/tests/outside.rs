@@ -39,6 +39,20 @@ fn configure(firn: &Firn, simulator: &Simulator, name: &str) -> (bool, String) {
     ])
 }
 
+/// What was forgotten is named by its flag; another server is not taken for Firn.
+#[test]
+fn a_slip_on_the_command_line_is_told_in_its_own_words() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let simulator = simulator(&runtime);
+    let place = tempfile::tempdir().unwrap();
+    let firn = Firn::start(&place.path().join("data"), &[], None);
+    let (done, said) = firn.cli(&["integration", "configure", "--org", "acme", "--name", "a"]);
+    assert!(!done && said.contains("needs --base-url, --username and --password"), "{said}");
+    let elsewhere = ["--url", &simulator.url(), "integration", "list"];
+    let (done, said) = firn.cli(&elsewhere);
+    assert!(!done && said.contains("not as Firn does"), "{said}");
+}
+
 /// Settings from a file: every fault with its place; applied with a difference; versions; rolled
 /// back. Then: explained, recorded and replayed.
 #[test]

@@ -110,8 +110,10 @@ fn connect(firn: &Firn, decision: &str) -> (u16, String) {
         assert!(running.wait().unwrap().success());
         assert!(lines.map(Result::unwrap).any(|line| line.starts_with("connected")));
     } else {
-        running.kill().unwrap();
-        running.wait().unwrap();
+        let ended = running.wait_with_output().unwrap();
+        assert!(!ended.status.success());
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert!(said.contains("snow is not connected") && said.contains("access_denied"), "{said}");
     }
     seen
 }
@@ -142,6 +144,7 @@ fn a_person_consents_in_a_browser_and_firn_works_until_the_consent_ends() {
     assert_eq!((status, said.contains("is connected")), (200, true), "{said}");
     assert_eq!(sign_in(&firn)["state"], "good");
     assert!(sign_in(&firn)["refresh_token_ends"].is_string());
+    assert!(sign_in(&firn)["consent_refused"].is_null());
     event(&firn, "R2", 1, "after the consent");
     settle("no ticket after the consent", || {
         titles(&place).contains(&"after the consent".to_owned())

@@ -398,6 +398,9 @@ fn shown(shared: &Shared, known: &Known) -> Json {
             sign_in["refresh_token_ends"] = json!(rfc3339_text(Millis(granted.refresh_ends)));
         }
     }
+    if let Some(why) = shared.host.refused_consent(&known.integration.id) {
+        sign_in["consent_refused"] = json!(why);
+    }
     if let Some(since) = sign_in["since"].as_i64() {
         sign_in["since"] = json!(rfc3339_text(Millis(since)));
     }

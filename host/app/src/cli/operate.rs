@@ -254,6 +254,9 @@ fn connect(client: &Client, given: &Connect) -> Result<()> {
             );
             return Ok(());
         }
+        if let Some(why) = sign_in["consent_refused"].as_str() {
+            bail!("{} is not connected: {why}", given.one.integration);
+        }
     }
     bail!("nobody consented within {} minutes; run it again", patience.as_secs() / 60)
 }
@@ -285,8 +288,17 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
             body[name] = value;
         }
     };
-    put("name", given.name.map(Json::from));
-    put("base_url", given.base_url.or(given.domain).map(Json::from));
+    let (name, base_url) = (given.name, given.base_url.or(given.domain));
+    let needed = [
+        ("--org", given.org.is_some()),
+        ("--name", name.is_some()),
+        ("--base-url", base_url.is_some()),
+        ("--username and --password, or --client-id", has_credentials),
+    ];
+    let missing: Vec<&str> =
+        needed.iter().filter(|(_, there)| !there).map(|(flag, _)| *flag).collect();
+    put("name", name.map(Json::from));
+    put("base_url", base_url.map(Json::from));
     put("sync_direction", given.direction.map(Json::from));
     put("resource_path", given.resource_path.map(Json::from));
     put("credentials", has_credentials.then_some(credentials));
@@ -311,8 +323,10 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
             Some(&body),
         )?,
         None => {
-            let org = given.org.context("--org says whose integration it is")?;
-            put("organization_id", Some(Json::from(org)));
+            if !missing.is_empty() {
+                bail!("a new integration needs {} too", missing.join(", "));
+            }
+            put("organization_id", given.org.map(Json::from));
             put("integration_type", Some(Json::from(given.kind)));
             put("preset", given.preset.map(Json::from));
             put("provision", Some(Json::from(!given.no_provision)));

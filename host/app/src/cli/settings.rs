@@ -164,12 +164,15 @@ pub(super) fn apply(client: &Client, given: &Apply) -> Result<ExitCode> {
         confirm(&format!("apply this to {}?", cell(&looked["after"]["slug"])))?;
     }
     let done = client.post("/apply", &body("act"))?;
+    let slug = cell(&done["after"]["slug"]);
     eprintln!(
-        "{} is {} (version {}); the next reconcile brings what is there into line: firn integration reconcile {} --dry-run",
-        cell(&done["after"]["slug"]),
+        "{slug} is {} (version {}); next:",
         cell(&done["status"]),
-        cell(&done["after"]["version"]),
-        cell(&done["after"]["slug"]),
+        cell(&done["after"]["version"])
+    );
+    eprintln!("  firn integration provision {slug} --check    what the instance needs for it");
+    eprintln!(
+        "  firn integration reconcile {slug} --dry-run  what is there already, brought into line"
     );
     Ok(ExitCode::SUCCESS)
 }

@@ -126,6 +126,7 @@ impl Host {
             bail!("too many consents are waited for; try again in some minutes");
         }
         let until = Instant::now() + CONSENT;
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).remove(&known.integration.id);
         consents.insert(consent.state.clone(), (known.integration.id.clone(), consent, until));
         Ok(url)
     }
@@ -147,14 +148,14 @@ impl Host {
         let Some((id, consent, _)) = waiting.filter(|(_, _, until)| *until > Instant::now()) else {
             bail!("nobody asked for this, or it took too long; run firn integration connect again");
         };
-        let Some(code) = code else {
-            let error = error.unwrap_or_default();
-            let said: String = error.chars().filter(|c| !c.is_control()).take(100).collect();
-            bail!("the instance sent no code ({said}); run firn integration connect again");
-        };
         // On its own: a code is good once, so that a browser that leaves must not end this half way.
-        let host = Arc::clone(self);
+        let (host, whose) = (Arc::clone(self), id.clone());
         let exchange = self.tokio.spawn(async move {
+            let Some(code) = code else {
+                let error = error.unwrap_or_default();
+                let said: String = error.chars().filter(|c| !c.is_control()).take(100).collect();
+                bail!("the instance sent no code ({said}); run firn integration connect again");
+            };
             let known = host.vault.get(&id).context("the integration is gone")?;
             let granted = host
                 .carrier
@@ -165,6 +166,16 @@ impl Host {
             host.signed_in(&id).await;
             Ok(known.integration.name.clone())
         });
-        exchange.await.context("the exchange broke off")?
+        let done = exchange.await.context("the exchange broke off").flatten();
+        if let Err(why) = &done {
+            let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+            refusals.insert(whose, format!("{why:#}"));
+        }
+        done
+    }
+
+    /// Why the last consent came to nothing, if it did.
+    pub(crate) fn refused_consent(&self, id: &IntegrationId) -> Option<String> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 }

@@ -77,6 +77,8 @@ pub struct Host {
     carrier: Carrier,
     /// Consents that are waited for, by their state.
     consents: Mutex<BTreeMap<String, (IntegrationId, Consent, Instant)>>,
+    /// Why the last consent came to nothing, until the next is asked for.
+    refusals: Mutex<BTreeMap<IntegrationId, String>>,
     public_url: String,
     tokio: tokio::runtime::Handle,
     queues: Vec<Sender<Event>>,
@@ -174,6 +176,7 @@ impl Host {
                 .with_keeper(Arc::new(VaultKeeper(Arc::clone(&vault)))),
             vault,
             consents: Mutex::new(BTreeMap::new()),
+            refusals: Mutex::new(BTreeMap::new()),
             public_url: config.public_url.trim_end_matches('/').to_owned(),
             tokio: tokio::runtime::Handle::current(),
             queues: channels.iter().map(|(sender, _)| sender.clone()).collect(),
