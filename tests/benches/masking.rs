@@ -179,6 +179,12 @@ const UNITS: &[&str] = &[
     "[PHONE] ",
 ];
 
+/// What a call costs whatever the text.
+fn call(criterion: &mut Criterion) {
+    let mut component = InComponent::new();
+    criterion.bench_function("masking nothing in the component", |b| b.iter(|| component.mask("")));
+}
+
 fn adversarial(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("masking what was made to be slow");
     group.sample_size(10);
@@ -196,5 +202,5 @@ fn adversarial(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, speed, adversarial);
+criterion_group!(benches, speed, call, adversarial);
 criterion_main!(benches);

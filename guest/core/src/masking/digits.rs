@@ -1,5 +1,10 @@
 //! Check digits and number ranges.
 
+/// The number that some digits make.
+pub(super) fn number(digits: &[u8], range: std::ops::Range<usize>) -> u32 {
+    digits.get(range).unwrap_or_default().iter().fold(0, |a, d| a * 10 + u32::from(*d))
+}
+
 /// ISO/IEC 7812: payment cards, and much else.
 pub(super) fn luhn(digits: &[u8]) -> bool {
     let sum: u32 = digits
@@ -15,13 +20,15 @@ pub(super) fn luhn(digits: &[u8]) -> bool {
     sum.is_multiple_of(10)
 }
 
+/// Whether a payment card may begin so.
+pub(super) fn may_be_card(digits: &[u8]) -> bool {
+    matches!(digits.first(), Some(2..=6))
+}
+
 /// Issuer and length of a payment card.
 pub(super) fn is_card(digits: &[u8]) -> bool {
     let n = digits.len();
-    if !(12..=19).contains(&n)
-        || !matches!(digits[0], 2..=6)
-        || digits.iter().all(|d| *d == digits[0])
-    {
+    if !(12..=19).contains(&n) || !may_be_card(digits) {
         return false;
     }
     let head = |k: usize| digits[..k].iter().fold(0u32, |a, d| a * 10 + u32::from(*d));
@@ -42,7 +49,7 @@ pub(super) fn is_card(digits: &[u8]) -> bool {
             visa || mastercard || discover || jcb || mir || diners || maestro
         }
     };
-    issuer && luhn(digits)
+    issuer && luhn(digits) && digits.iter().any(|d| *d != digits[0])
 }
 
 /// US routing number: 3-7-1 weights, and a Federal Reserve district.
@@ -73,7 +80,7 @@ pub(super) fn is_nhs(digits: &[u8]) -> bool {
 pub(super) fn is_iban(text: &[u8]) -> bool {
     let Some(country) = text.get(..2) else { return false };
     let country = [country[0].to_ascii_uppercase(), country[1].to_ascii_uppercase()];
-    if !IBANS.iter().any(|(code, length)| code.as_bytes() == country && *length == text.len()) {
+    if iban_length(&country) != Some(text.len()) {
         return false;
     }
     let mut rest = 0u32;
@@ -90,12 +97,28 @@ pub(super) fn is_iban(text: &[u8]) -> bool {
 
 /// The length of an IBAN by its country (SWIFT's registry).
 pub(super) fn iban_length(country: &[u8]) -> Option<usize> {
-    let country = [country.first()?.to_ascii_uppercase(), country.get(1)?.to_ascii_uppercase()];
-    IBANS.iter().find(|(code, _)| code.as_bytes() == country).map(|(_, length)| *length)
+    let letter = |at: usize| country.get(at).filter(|b| b.is_ascii_alphabetic());
+    let length = IBAN_LENGTHS[place(*letter(0)?, *letter(1)?)];
+    (length > 0).then_some(usize::from(length))
 }
 
+/// Where a country is in a table of all pairs of letters.
+const fn place(first: u8, second: u8) -> usize {
+    ((first & 31) as usize) << 5 | (second & 31) as usize
+}
+
+static IBAN_LENGTHS: [u8; 1 << 10] = {
+    let (mut lengths, mut i) = ([0; 1 << 10], 0);
+    while i < IBANS.len() {
+        let code = IBANS[i].0.as_bytes();
+        lengths[place(code[0], code[1])] = IBANS[i].1;
+        i += 1;
+    }
+    lengths
+};
+
 #[rustfmt::skip]
-const IBANS: &[(&str, usize)] = &[
+const IBANS: &[(&str, u8)] = &[
     ("AD", 24), ("AE", 23), ("AL", 28), ("AT", 20), ("AZ", 28), ("BA", 20), ("BE", 16), ("BG", 22),
     ("BH", 22), ("BI", 27), ("BR", 29), ("BY", 28), ("CH", 21), ("CR", 22), ("CY", 28), ("CZ", 24),
     ("DE", 22), ("DJ", 27), ("DK", 18), ("DO", 28), ("EE", 20), ("EG", 29), ("ES", 24), ("FI", 18),

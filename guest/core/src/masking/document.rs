@@ -4,7 +4,7 @@
 use serde::de::IgnoredAny;
 
 use super::fold::{Escapes, Folded};
-use super::scan::{Notes, Scan};
+use super::scan::Notes;
 use super::secrets;
 use super::words::{Hit, Topic};
 
@@ -32,7 +32,8 @@ pub(super) fn segments(text: &str) -> Option<Vec<Segment>> {
 pub(super) fn topic(name: &str) -> Option<Topic> {
     let folded = Folded::new(name, Escapes::Plain);
     let mut notes = Notes::default();
-    let scan = Scan::new(&folded.bytes, None, &mut notes);
+    notes.read(&folded.bytes);
+    let scan = notes.scan(&folded.bytes, None);
     let says = |hit: &&Hit| {
         !matches!(
             hit.topic,

@@ -36,11 +36,13 @@ impl<'t> Folded<'t> {
     pub(super) fn new(text: &'t str, escapes: Escapes) -> Folded<'t> {
         let bytes = text.as_bytes();
         // Most texts are told by a look at many bytes at once.
-        let first = if text.is_ascii() {
-            memchr::memchr3(b'%', b'&', b'\\', bytes)
-        } else {
-            next_special(bytes, 0)
-        };
+        let mut first = next_special(bytes, 0);
+        while let Some(at) = first
+            && bytes[at] < 0x80
+            && escaped(&bytes[at..], escapes).is_none()
+        {
+            first = next_special(bytes, at + 1);
+        }
         let Some(first) = first else {
             return Folded { bytes: Cow::Borrowed(bytes), runs: Vec::new() };
         };
@@ -72,6 +74,11 @@ impl<'t> Folded<'t> {
         Folded { bytes: Cow::Owned(way.folded), runs: way.runs }
     }
 
+    /// Whether the text is searched as it stands.
+    pub(super) fn is_original(&self) -> bool {
+        matches!(self.bytes, Cow::Borrowed(_))
+    }
+
     /// The original byte at which a folded one begins.
     pub(super) fn start(&self, text: &str, at: usize) -> usize {
         text.floor_char_boundary(match self.run(at) {
@@ -97,11 +104,19 @@ impl<'t> Folded<'t> {
 }
 
 fn is_special(b: u8) -> bool {
-    matches!(b, b'%' | b'&' | b'\\' | 0x80..)
+    (b == b'%') | (b == b'&') | (b == b'\\') | (b >= 0x80)
 }
 
 /// The next byte that may have to be folded.
 fn next_special(bytes: &[u8], from: usize) -> Option<usize> {
+    // They come together, or hardly at all: many bytes at a time, without a branch for each.
+    if let Some(more) = bytes[from..].iter().take(8).position(|b| is_special(*b)) {
+        return Some(from + more);
+    }
+    let (many, _) = bytes[from..].as_chunks::<64>();
+    let free =
+        many.iter().take_while(|many| !many.iter().fold(false, |any, b| any | is_special(*b)));
+    let from = from + 64 * free.count();
     bytes[from..].iter().position(|b| is_special(*b)).map(|more| from + more)
 }
 

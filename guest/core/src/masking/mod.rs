@@ -27,10 +27,12 @@ pub use policy::{Masker, NoTokens, Place, Policy, Tokens};
 
 use document::Segment;
 use fold::{Escapes, Folded};
-use scan::{Notes, Scan};
+use scan::Notes;
 
 /// The most bytes that are masked in one text; a longer one is dropped.
 pub const LIMIT: usize = 16 << 20;
+/// The room for a text of up to so many bytes is kept for the next.
+const KEPT: usize = 64 << 10;
 /// What stands for a text that could not be masked.
 pub const DROPPED: &str = "[DROPPED]";
 /// A replacement may bring something together that was apart; so often it is looked for again.
@@ -247,22 +249,34 @@ fn mask_with(text: &str, masker: &Masker) -> Masked {
     if text.len() > LIMIT {
         return dropped(text);
     }
-    let mut finder = Finder::new(masker);
-    finder.find(text);
-    if finder.pieces.is_empty() {
-        return Masked { text: text.to_owned(), spans: Vec::new() };
+    let mut room = ROOM.take().unwrap_or_default();
+    let masked = masked(text, masker, &mut room);
+    // Nothing of a text is kept, and no room that only a long one needs.
+    room.digits.fill(0);
+    if text.len() <= KEPT {
+        ROOM.set(Some(room));
     }
-    let mut pieces = std::mem::take(&mut finder.pieces);
+    masked.unwrap_or_else(|| dropped(text))
+}
+
+/// Nothing if there is no end of what is found.
+fn masked(text: &str, masker: &Masker, room: &mut Room) -> Option<Masked> {
+    let (mut pieces, mut known) = find(text, None, masker, room);
+    if pieces.is_empty() {
+        return Some(Masked { text: text.to_owned(), spans: Vec::new() });
+    }
     let mut masked = render(text, &pieces);
     for _ in 0..ROUNDS {
-        finder.find(&masked);
-        if finder.pieces.is_empty() {
-            return Masked { text: masked, spans: spans(text, &pieces) };
+        let before = known.then_some(Before { text, pieces: &pieces });
+        let (more, _) = find(&masked, before, masker, room);
+        if more.is_empty() {
+            return Some(Masked { text: masked, spans: spans(text, &pieces) });
         }
-        pieces = join(pieces, std::mem::take(&mut finder.pieces));
+        known = false;
+        pieces = join(pieces, more);
         masked = render(text, &pieces);
     }
-    dropped(text)
+    None
 }
 
 /// Every word, mark and prefix that is looked for, for a scan to compare with.
@@ -285,90 +299,104 @@ fn dropped(text: &str) -> Masked {
     Masked { text: instead, spans: vec![span] }
 }
 
-/// Looks through texts; keeps its memory from one to the next.
-struct Finder<'m> {
-    masker: &'m Masker,
+/// Room to work in, kept from text to text.
+#[derive(Default)]
+struct Room {
     notes: Notes,
     found: Vec<Candidate>,
     taken: Vec<bool>,
-    /// Everything that was found in the last text, sorted and disjoint.
-    pieces: Vec<Piece>,
+    digits: Vec<u8>,
 }
 
-impl<'m> Finder<'m> {
-    fn new(masker: &'m Masker) -> Finder<'m> {
-        Finder {
-            masker,
-            notes: Notes::default(),
-            found: Vec::new(),
-            taken: Vec::new(),
-            pieces: Vec::new(),
-        }
-    }
+thread_local! {
+    static ROOM: std::cell::Cell<Option<Box<Room>>> = const { std::cell::Cell::new(None) };
+}
 
-    /// One round.
-    fn find(&mut self, text: &str) {
-        self.pieces.clear();
-        match document::segments(text) {
-            None => {
-                let whole = Segment {
-                    start: 0,
-                    end: text.len(),
-                    key: None,
-                    escapes: Escapes::Plain,
-                    number: false,
-                };
-                self.segment(text, &whole);
-            }
-            Some(segments) => {
-                for one in &segments {
-                    self.segment(text, one);
-                }
-            }
-        }
-    }
+/// A text whose notes are there, and what was put into it to make the one that is looked at now.
+#[derive(Clone, Copy)]
+struct Before<'t> {
+    text: &'t str,
+    pieces: &'t [Piece],
+}
 
-    fn segment(&mut self, text: &str, segment: &Segment) {
-        let part = &text[segment.start..segment.end];
-        let folded = Folded::new(part, segment.escapes);
-        let scan = Scan::new(&folded.bytes, segment.key, &mut self.notes);
-        let found = &mut self.found;
-        found.clear();
-        if !scan.groups.is_empty() || !scan.glued.is_empty() {
-            numbers::find(&scan, found);
+/// One round. Gives what was found, sorted and disjoint, and whether the notes are those of the text
+/// as it stands.
+fn find(
+    text: &str,
+    before: Option<Before<'_>>,
+    masker: &Masker,
+    room: &mut Room,
+) -> (Vec<Piece>, bool) {
+    let mut pieces = Vec::new();
+    if let Some(segments) = document::segments(text) {
+        for one in &segments {
+            let part = &text[one.start..one.end];
+            let folded = Folded::new(part, one.escapes);
+            room.notes.read(&folded.bytes);
+            find_in(part, &folded, one, masker, room, &mut pieces);
         }
-        mail::find(&scan, found);
-        network::find(&scan, found);
-        named::find(&scan, found);
-        secrets::find(&scan, found);
-        self.masker.find_own(&folded.bytes, found);
-        choose(found, &mut self.taken, folded.bytes.len());
-        for candidate in found.iter() {
-            let strategy = self.masker.strategy(candidate.kind);
-            if strategy == MaskStrategy::Keep {
-                continue;
-            }
-            let value = &folded.bytes[candidate.start..candidate.end];
-            let mut instead = instead(self.masker, candidate.kind, strategy, value);
-            let mut start = segment.start + folded.start(part, candidate.start);
-            let mut end = segment.start + folded.end(part, candidate.end);
-            if segment.number {
-                // A number of a JSON document becomes a string.
-                (start, end) = (segment.start, segment.end);
-                instead = format!("\"{instead}\"");
-            }
-            self.pieces.push(Piece {
-                kind: candidate.kind,
-                rule: candidate.rule,
-                reason: candidate.reason,
-                strategy,
-                start,
-                end,
-                instead,
-            });
-            if segment.number {
-                break;
-            }
+        return (pieces, false);
+    }
+    let folded = Folded::new(text, Escapes::Plain);
+    let as_it_is = folded.is_original();
+    match before {
+        Some(before) if as_it_is => {
+            room.notes.follow(before.text.as_bytes(), text.as_bytes(), before.pieces);
+        }
+        _ => room.notes.read(&folded.bytes),
+    }
+    let end = text.len();
+    let whole = Segment { start: 0, end, key: None, escapes: Escapes::Plain, number: false };
+    find_in(text, &folded, &whole, masker, room, &mut pieces);
+    (pieces, as_it_is)
+}
+
+/// What is in one value. Its notes are there.
+fn find_in(
+    part: &str,
+    folded: &Folded<'_>,
+    segment: &Segment,
+    masker: &Masker,
+    room: &mut Room,
+    pieces: &mut Vec<Piece>,
+) {
+    let Room { notes, found, taken, digits } = room;
+    let scan = notes.scan(&folded.bytes, segment.key);
+    found.clear();
+    if !scan.groups.is_empty() || !scan.glued.is_empty() {
+        numbers::find(&scan, digits, found);
+    }
+    mail::find(&scan, found);
+    network::find(&scan, found);
+    named::find(&scan, found);
+    secrets::find(&scan, found);
+    masker.find_own(&folded.bytes, found);
+    choose(found, taken, folded.bytes.len());
+    for candidate in found.iter() {
+        let strategy = masker.strategy(candidate.kind);
+        if strategy == MaskStrategy::Keep {
+            continue;
+        }
+        let value = &folded.bytes[candidate.start..candidate.end];
+        let mut instead = instead(masker, candidate.kind, strategy, value);
+        let mut start = segment.start + folded.start(part, candidate.start);
+        let mut end = segment.start + folded.end(part, candidate.end);
+        if segment.number {
+            // A number of a JSON document becomes a string.
+            (start, end) = (segment.start, segment.end);
+            instead = format!("\"{instead}\"");
+        }
+        pieces.push(Piece {
+            kind: candidate.kind,
+            rule: candidate.rule,
+            reason: candidate.reason,
+            strategy,
+            start,
+            end,
+            instead,
+        });
+        if segment.number {
+            break;
         }
     }
 }
@@ -468,10 +496,11 @@ fn join(old: Vec<Piece>, more: Vec<Piece>) -> Vec<Piece> {
 
 /// Offsets in characters.
 fn spans(text: &str, pieces: &[Piece]) -> Vec<Span> {
+    let ascii = text.is_ascii();
     let mut at = 0;
     let mut characters = 0;
     let mut position = |byte: usize| {
-        characters += text[at..byte].chars().count();
+        characters += if ascii { byte - at } else { text[at..byte].chars().count() };
         at = byte;
         characters
     };
@@ -490,28 +519,32 @@ fn spans(text: &str, pieces: &[Piece]) -> Vec<Span> {
 
 /// As much of a value as its type may keep: never more than half.
 fn partly(kind: Kind, found: &[u8]) -> String {
-    let last = |characters: usize| -> String {
-        let all: Vec<char> =
-            found.iter().filter(|b| b.is_ascii_alphanumeric()).map(|b| char::from(*b)).collect();
-        let kept = characters.min(all.len() / 2);
-        all[all.len() - kept..].iter().collect()
+    let with_last_four = |begins: &str| -> String {
+        let counts = |b: &&u8| b.is_ascii_alphanumeric();
+        let all = found.iter().filter(counts).count();
+        let kept = all / 2;
+        let mut partly = String::with_capacity(begins.len() + 4);
+        partly.push_str(begins);
+        let last = found.iter().filter(counts).skip(all - kept.min(4));
+        partly.extend(last.map(|b| char::from(*b)));
+        partly
     };
     match kind {
-        Kind::Phone => format!("***-***-{}", last(4)),
-        Kind::CreditCard => format!("****-****-****-{}", last(4)),
+        Kind::Phone => with_last_four("***-***-"),
+        Kind::CreditCard => with_last_four("****-****-****-"),
         Kind::UsSsn | Kind::UsItin => "***-**-****".to_owned(),
         Kind::Email => {
             let at = found.iter().position(|b| *b == b'@').unwrap_or(0);
             let first = found.first().filter(|b| at > 1 && b.is_ascii_alphanumeric());
-            let domain = String::from_utf8_lossy(&found[at..]);
-            first.map_or_else(
-                || format!("***{domain}"),
-                |b| format!("{}***{domain}", char::from(*b)),
-            )
+            let mut partly = String::with_capacity(4 + found.len() - at);
+            partly.extend(first.map(|b| char::from(*b)));
+            partly.push_str("***");
+            partly.push_str(&String::from_utf8_lossy(&found[at..]));
+            partly
         }
         Kind::Iban => {
             let country = String::from_utf8_lossy(&found[..2]).to_ascii_uppercase();
-            format!("{country}**-****-{}", last(4))
+            with_last_four(&format!("{country}**-****-"))
         }
         Kind::UrlCredentials => "***".to_owned(),
         _ => format!("[{}]", kind.name()),

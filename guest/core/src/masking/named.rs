@@ -283,28 +283,29 @@ fn passport(scan: &Scan, from: usize, found: &mut Vec<Candidate>) {
             continue;
         }
         let length = bytes[at..].iter().take(40).take_while(|b| wordy(**b)).count();
-        let mut token = bytes[at..at + length].to_vec();
-        let mut end = at + length;
+        let (mut end, mut more) = (at + length, &[][..]);
         // `X 1234567`, `12 34 567890`
-        if token.len() <= 2 && bytes.get(end) == Some(&b' ') {
-            let more = bytes[end + 1..].iter().take(12).take_while(|b| b.is_ascii_digit()).count();
-            if more >= 5 {
-                token.extend(&bytes[end + 1..end + 1 + more]);
-                end += 1 + more;
+        if length <= 2 && bytes.get(end) == Some(&b' ') {
+            let digits =
+                bytes[end + 1..].iter().take(12).take_while(|b| b.is_ascii_digit()).count();
+            if digits >= 5 {
+                more = &bytes[end + 1..end + 1 + digits];
+                end += 1 + digits;
             }
         }
-        let digits = token.iter().filter(|b| b.is_ascii_digit()).count();
-        let upper = token.iter().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
-        let lower = token.iter().all(|b| b.is_ascii_alphanumeric()) && digits >= 6;
+        let token = || bytes[at..at + length].iter().chain(more);
+        let size = length + more.len();
+        if !(6..=10).contains(&size) {
+            at += length.max(1);
+            continue;
+        }
+        let digits = token().filter(|b| b.is_ascii_digit()).count();
+        let upper = token().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
+        let lower = token().all(u8::is_ascii_alphanumeric) && digits >= 6;
         let dated = matches!(bytes.get(end), Some(b'-' | b'/'))
             && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
-        let enough = digits >= 3 || digits >= 2 && upper && token.len() >= 8;
-        if (6..=10).contains(&token.len())
-            && enough
-            && (upper || lower)
-            && !wordy_at(bytes, end)
-            && !dated
-        {
+        let enough = digits >= 3 || digits >= 2 && upper && size >= 8;
+        if enough && (upper || lower) && !wordy_at(bytes, end) && !dated {
             found.push(Candidate {
                 kind: Kind::Passport,
                 rule: "passport.word",

@@ -2,8 +2,10 @@
 //! addresses. A run is a series of groups with little between them; each beginning is tried with
 //! each end that could matter.
 
-use super::digits::{is_card, is_itin, is_nhs, is_routing, is_ssn};
-use super::scan::{Digits, Gap, Group, Scan};
+use std::cell::OnceCell;
+
+use super::digits::{is_card, is_itin, is_nhs, is_routing, is_ssn, may_be_card, number};
+use super::scan::{Gap, Group, Scan};
 use super::words::{Topic, Topics};
 use super::{Candidate, Kind, Reason};
 
@@ -23,9 +25,30 @@ const NOT_A_PHONE: Topics = Topics::of(&[
     Topic::Address,
 ]);
 
-pub(super) fn find(scan: &Scan, found: &mut Vec<Candidate>) {
-    for first in 0..scan.groups.len() {
-        from(scan, first, found);
+/// `digits` is room to work in.
+pub(super) fn find(scan: &Scan, digits: &mut Vec<u8>, found: &mut Vec<Candidate>) {
+    let groups = scan.groups;
+    let spoken = scan.speaks_of(Topics::of(&[Topic::Phone, Topic::Nhs]));
+    let mut first = 0;
+    while first < groups.len() {
+        let (mut end, mut count) = (first + 1, groups[first].len());
+        while end < groups.len() && groups[end].gap != Gap::Far {
+            count += groups[end].len();
+            end += 1;
+        }
+        // Most runs are too short for anything.
+        if count >= FEWEST || end - first >= QUAD {
+            digits.clear();
+            for group in &groups[first..end] {
+                digits.extend(scan.bytes[group.start..group.end].iter().map(|b| b - b'0'));
+            }
+            let mut digits = digits.as_slice();
+            for one in first..end {
+                from(scan, one, digits, spoken, found);
+                digits = &digits[groups[one].len()..];
+            }
+        }
+        first = end;
     }
     glued(scan, found);
 }
@@ -35,17 +58,20 @@ const PIECES: usize = 19;
 /// Fewer digits are no number of anybody's, but for addresses.
 const FEWEST: usize = 7;
 
-fn from(scan: &Scan, first: usize, found: &mut Vec<Candidate>) {
+/// The groups of an address.
+const QUAD: usize = 4;
+
+/// Numbers that begin with a group, whose digits and those after them are given. `spoken`: the text
+/// speaks of what may be in many small groups.
+fn from(scan: &Scan, first: usize, digits: &[u8], spoken: bool, found: &mut Vec<Candidate>) {
     let groups = scan.groups;
-    let Group { start, end, gap } = groups[first];
-    let alone = groups.get(first + 1).is_none_or(|next| next.gap == Gap::Far);
-    if alone && end - start < FEWEST {
-        return;
-    }
+    let Group { start, gap, .. } = groups[first];
     let piece = gap.is_tight();
     let mut plus = false;
-    let mut digits = Digits::default();
+    let mut known = false;
+    let mut n = 0;
     let mut small = true; // No line ended so far.
+    let called = OnceCell::new();
     for last in first..groups.len().min(first + PIECES) {
         let group = groups[last];
         if last > first {
@@ -55,24 +81,37 @@ fn from(scan: &Scan, first: usize, found: &mut Vec<Candidate>) {
                 Gap::Far => break,
             }
         }
-        let were = digits.len();
-        digits.extend(&scan.bytes[group.start..group.end]);
-        let (n, quad) = (digits.len(), last == first + 3);
+        n += group.len();
+        let pieces = last - first + 1;
         // Most of what stands between others of its kind is nothing by itself.
-        if n > 19 || piece && n > 10 && last > first {
+        if n > 19 || piece && (n > 10 && pieces > 1 || pieces > QUAD) {
             break;
         }
-        if n < FEWEST && !quad {
+        let run = Run {
+            scan,
+            groups: &groups[first..=last],
+            digits: &digits[..n],
+            last,
+            plus,
+            piece,
+            called: &called,
+        };
+        if n < FEWEST && !run.is_address() {
             continue;
         }
-        if were < FEWEST {
+        if !known {
             if is_masked_tail(scan, start) || in_identifier(scan, start) {
                 return;
             }
-            plus = has_plus(scan, start);
+            (plus, known) = (has_plus(scan, start), true);
         }
-        let run = Run { scan, groups: &groups[first..=last], digits: &digits, last, plus, piece };
-        if piece && last > first && !quad && n != 10 || run.continues_identifier() {
+        // Of many small groups a card is made, and else only what a word names.
+        if pieces > QUAD && !spoken && !plus {
+            cards(scan, first, last, digits, piece, found);
+            return;
+        }
+        let run = Run { plus, ..run };
+        if piece && !matches!(pieces, 1 | QUAD) && n != 10 || run.continues_identifier() {
             continue;
         }
         run.card(found);
@@ -80,6 +119,37 @@ fn from(scan: &Scan, first: usize, found: &mut Vec<Candidate>) {
             run.national(found);
             run.phone(found);
             run.address(found);
+        }
+    }
+}
+
+/// Payment cards in many groups, which end with the group `from` or a later one.
+fn cards(
+    scan: &Scan,
+    first: usize,
+    from: usize,
+    digits: &[u8],
+    piece: bool,
+    found: &mut Vec<Candidate>,
+) {
+    let groups = scan.groups;
+    if !may_be_card(digits) {
+        return;
+    }
+    let mut n = 0;
+    for last in first..groups.len().min(first + PIECES) {
+        n += groups[last].len();
+        if last > first && groups[last].gap == Gap::Far || n > 19 {
+            return;
+        }
+        if last < from || !is_card(&digits[..n]) {
+            continue;
+        }
+        let (groups, digits) = (&groups[first..=last], &digits[..n]);
+        let called = &OnceCell::new();
+        let run = Run { scan, groups, digits, last, plus: false, piece, called };
+        if !run.continues_identifier() {
+            run.card(found);
         }
     }
 }
@@ -113,12 +183,15 @@ fn in_identifier(scan: &Scan, start: usize) -> bool {
 struct Run<'s, 't> {
     scan: &'s Scan<'t>,
     groups: &'s [Group],
-    digits: &'s Digits,
+    digits: &'s [u8],
     last: usize,
     /// A `+` stands in front.
     plus: bool,
     /// Joined tightly to the group in front.
     piece: bool,
+    /// What the words before it say of a phone number that begins here, and the word after them. The
+    /// same for all that begin here: no word stands within a run.
+    called: &'s OnceCell<(usize, Option<bool>)>,
 }
 
 fn has_plus(scan: &Scan, start: usize) -> bool {
@@ -179,7 +252,7 @@ impl Run<'_, '_> {
         if self.digits.len() < 12 || self.plus || pieces > 1 && self.piece {
             return;
         }
-        if !is_card(self.digits.as_slice()) {
+        if !is_card(self.digits) {
             return;
         }
         // Small change between single digits is no card; groups of one are read out loud.
@@ -195,7 +268,7 @@ impl Run<'_, '_> {
 
     fn national(&self, found: &mut Vec<Candidate>) {
         let n = self.digits.len();
-        let number = |range| self.digits.number(range);
+        let number = |range| number(self.digits, range);
         if n == 9 {
             let (area, group, serial) = (number(0..3), number(3..5), number(5..9));
             let grouped = self.lengths(&[3, 2, 4])
@@ -225,7 +298,7 @@ impl Run<'_, '_> {
                 self.push(found, Kind::UsItin, "itin.range", Reason::Range);
             }
             if bare
-                && is_routing(self.digits.as_slice())
+                && is_routing(self.digits)
                 && self.about(
                     Topics::of(&[Topic::Routing]),
                     Topics::of(&[Topic::Ssn, Topic::Itin, Topic::Phone]),
@@ -234,7 +307,7 @@ impl Run<'_, '_> {
                 self.push(found, Kind::UsBankRouting, "routing.checksum", Reason::Checksum);
             }
         }
-        if n == 10 && is_nhs(self.digits.as_slice()) && !self.plus {
+        if n == 10 && is_nhs(self.digits) && !self.plus {
             let grouped = self.lengths(&[3, 3, 4])
                 && self.separator() == Some(b' ')
                 && !self.about(Topics::of(&[Topic::Phone]), Topics::of(&[Topic::Nhs]));
@@ -272,7 +345,7 @@ impl Run<'_, '_> {
             |rule, reason| found.push(Candidate { kind: Kind::Phone, rule, reason, start, end });
         if plus {
             // What follows is taken in as long as it is written the same way.
-            let north_american = self.digits.as_slice()[0] == 1;
+            let north_american = self.digits[0] == 1;
             let fits = if north_american { n == 11 } else { (8..=15).contains(&n) };
             let glued_plus = start > 0 && super::scan::wordy_before(bytes, start);
             if fits && !glued_plus && self.written_evenly() {
@@ -280,11 +353,19 @@ impl Run<'_, '_> {
             }
             return;
         }
-        let few = self.groups.len() <= 4;
+        let few = self.groups.len() <= QUAD;
+        // Read out digit by digit: as far as that goes on.
+        let single = |group: &Group| group.len() == 1 && group.gap != Gap::Far;
+        if !few
+            && self.groups.last().is_some_and(single)
+            && self.scan.groups.get(self.last + 1).is_some_and(single)
+        {
+            return;
+        }
         if !few && !self.scan.speaks_of(Topics::of(&[Topic::Phone])) || self.is_date() {
             return;
         }
-        let digits = self.digits.as_slice();
+        let digits = self.digits;
         let national = match digits {
             [1, rest @ ..] if n == 11 => rest,
             [0, 0, 1, rest @ ..] if n == 13 => rest,
@@ -314,9 +395,21 @@ impl Run<'_, '_> {
         if self.scan.byte_before(self.start()) == Some(b'/') {
             return;
         }
-        if self.about(Topics::of(&[Topic::Phone]), NOT_A_PHONE) {
+        if self.is_called_phone() {
             push("phone.word", Reason::Word);
         }
+    }
+
+    fn is_called_phone(&self) -> bool {
+        const PHONE: Topics = Topics::of(&[Topic::Phone]);
+        if !self.scan.speaks_of(PHONE) {
+            return false;
+        }
+        let (next, before) = *self.called.get_or_init(|| {
+            let next = self.scan.hit_after(self.start());
+            (next, self.scan.said_before(next, self.start(), PHONE, NOT_A_PHONE))
+        });
+        before.unwrap_or_else(|| self.scan.said_after(next, self.end(), PHONE, NOT_A_PHONE))
     }
 
     /// Whether the last group still belongs to an international number that could end before it:
@@ -330,7 +423,7 @@ impl Run<'_, '_> {
 
     /// A date or a date with a time.
     fn is_date(&self) -> bool {
-        let number = |range| self.digits.number(range);
+        let number = |range| number(self.digits, range);
         let begins = |lengths: &[usize]| {
             self.groups.len() >= lengths.len()
                 && self.groups.iter().zip(lengths).all(|(g, n)| g.len() == *n)
@@ -382,7 +475,7 @@ impl Run<'_, '_> {
     }
 
     fn is_address(&self) -> bool {
-        self.groups.len() == 4
+        self.groups.len() == QUAD
             && self.groups.windows(2).all(|two| self.scan.bytes[two[0].end..two[1].start] == *b".")
             && self.groups.iter().all(|g| g.len() <= 3)
     }
@@ -395,7 +488,7 @@ impl Run<'_, '_> {
         let mut octets = [0u32; 4];
         let mut at = 0;
         for (octet, group) in octets.iter_mut().zip(self.groups) {
-            *octet = self.digits.number(at..at + group.len());
+            *octet = number(self.digits, at..at + group.len());
             at += group.len();
             // Versions have leading zeros, addresses do not.
             if *octet > 255 || (group.len() > 1 && bytes[group.start] == b'0') {
@@ -457,7 +550,7 @@ fn nino(scan: &Scan, found: &mut Vec<Candidate>) {
         let gap = usize::from(matches!(scan.byte_before(group.start), Some(b' ' | b'-')));
         let Some(start) = group.start.checked_sub(2 + gap) else { continue };
         let prefix = [bytes[start], bytes[start + 1]];
-        if super::scan::wordy_before(bytes, start) {
+        if !prefix.iter().all(u8::is_ascii_alphabetic) || super::scan::wordy_before(bytes, start) {
             continue;
         }
         let mut at = group.start;

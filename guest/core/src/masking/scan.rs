@@ -1,6 +1,9 @@
 //! One pass over folded bytes: where words are, where numbers run, where an `@` or a run of colons
 //! is. What the detectors look at; they decide.
 
+use std::ops::Range;
+
+use super::Piece;
 use super::words::{self, Hit, Topic, Topics};
 
 /// Context reaches this many characters back.
@@ -74,13 +77,17 @@ impl Group {
 }
 
 /// What one pass writes down. Kept from text to text, so that its memory is.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Notes {
     hits: Vec<Hit>,
     groups: Vec<Group>,
     glued: Vec<Group>,
     ats: Vec<usize>,
     colons: Vec<usize>,
+    /// The first and the last colon of the token that is being read.
+    token: Option<(usize, usize)>,
+    /// The notes of the text before, while it is followed.
+    before: Option<Box<Notes>>,
 }
 
 /// Everything that is of interest in a text.
@@ -107,95 +114,213 @@ impl Notes {
         self.glued.clear();
         self.ats.clear();
         self.colons.clear();
+        self.token = None;
     }
 
-    fn read(&mut self, bytes: &[u8]) {
+    /// Reads a text.
+    pub(super) fn read(&mut self, bytes: &[u8]) {
         self.clear();
         self.hits.reserve(bytes.len() / 32);
         self.groups.reserve(bytes.len() / 32);
-        let mut at = 0;
-        // The first and the last colon of the token.
-        let mut colons: Option<(usize, usize)> = None;
-        while at < bytes.len() {
-            // Most bytes are letters and what stands between words: they are told by comparing, since
-            // a jump by class would be foreseen wrongly at each word.
-            let byte = bytes[at];
-            if byte.is_ascii_alphabetic() || byte >= 0xC0 {
-                if words::begins_word(bytes, at)
-                    && let Some(hit) = words::at(bytes, at)
-                {
-                    at = hit.end;
-                    self.hits.push(hit);
-                    continue;
+        self.read_on(bytes, 0, bytes.len());
+    }
+
+    /// Reads from one place on, to another or a little further; gives how far.
+    fn read_on(&mut self, bytes: &[u8], from: usize, to: usize) -> usize {
+        let mut base = from;
+        while base < to {
+            let mut places = places(bytes, base, to);
+            let mut at = base;
+            while places != 0 {
+                let place = base + places.trailing_zeros() as usize;
+                at = self.read_at(bytes, place);
+                let passed = at - base;
+                if passed >= BLOCK {
+                    break;
                 }
-                // No word begins at a small letter after a letter.
-                at = past_small_letters(bytes, at + 1);
-                at += usize::from(bytes.get(at) == Some(&b' '));
-                continue;
+                places &= u64::MAX << passed;
+                // A word that ends in a digit may be followed by more.
+                places |= u64::from(bytes.get(at).is_some_and(u8::is_ascii_digit)) << passed;
             }
-            if byte.is_ascii_digit() {
-                let start = at;
-                while at < bytes.len() && bytes[at].is_ascii_digit() {
-                    at += 1;
-                }
-                if wordy_before(bytes, start) || wordy_at(bytes, at) {
-                    self.glued.push(Group { start, end: at, gap: Gap::Far });
+            base = at.max(to.min(base + BLOCK));
+        }
+        base
+    }
+
+    /// Writes down what is at one place; gives where to go on.
+    fn read_at(&mut self, bytes: &[u8], at: usize) -> usize {
+        let byte = bytes[at];
+        if byte.is_ascii_alphabetic() {
+            // Between letters of ASCII it is known that a word begins here.
+            if at > 0 && bytes[at - 1] >= 0x80 && !words::begins_word(bytes, at) {
+                return at + 1;
+            }
+            return self.word_at(bytes, at);
+        }
+        match byte {
+            b'0'..=b'9' => {
+                let (start, end) = (at, past_digits(bytes, at + 1));
+                if wordy_before(bytes, start) || wordy_at(bytes, end) {
+                    self.glued.push(Group { start, end, gap: Gap::Far });
                 } else {
-                    let gap = match self.groups.last() {
-                        Some(last) if start - last.end <= 3 => Gap::of(&bytes[last.end..start]),
-                        _ => Gap::Far,
-                    };
-                    self.groups.push(Group { start, end: at, gap });
+                    let gap = self.gap_before(bytes, start);
+                    self.groups.push(Group { start, end, gap });
                 }
-                continue;
+                return end;
             }
-            match byte {
-                b'@' => self.ats.push(at),
-                b':' => {
-                    match &mut colons {
-                        Some((first, last))
-                            if bytes[*last..at].iter().all(|b| is_address_byte(*b)) =>
-                        {
-                            *last = at;
-                            if self.colons.last() != Some(first) {
-                                self.colons.push(*first);
-                            }
+            b'@' => self.ats.push(at),
+            b':' => {
+                match &mut self.token {
+                    Some((first, last)) if bytes[*last..at].iter().all(|b| is_address_byte(*b)) => {
+                        *last = at;
+                        if self.colons.last() != Some(first) {
+                            self.colons.push(*first);
                         }
-                        _ => colons = Some((at, at)),
                     }
-                    self.hits.extend(words::at(bytes, at));
+                    _ => self.token = Some((at, at)),
                 }
-                b'-' if bytes[at..].starts_with(b"-----") => {
-                    if let Some(hit) = words::at(bytes, at) {
-                        at = hit.end;
-                        self.hits.push(hit);
-                        continue;
-                    }
-                }
-                _ => {}
+                self.hits.extend(words::at(bytes, at));
             }
-            at += 1;
+            b'-' if bytes[at..].starts_with(b"-----") => return self.word_at(bytes, at),
+            0x80.. if words::begins_word(bytes, at) => return self.word_at(bytes, at),
+            _ => {}
+        }
+        at + 1
+    }
+
+    /// A word that may begin here; gives where to go on.
+    #[inline]
+    fn word_at(&mut self, bytes: &[u8], at: usize) -> usize {
+        let Some(hit) = words::at(bytes, at) else { return at + 1 };
+        self.hits.push(hit);
+        hit.end
+    }
+
+    /// What stands between the last group and one that begins here.
+    fn gap_before(&self, bytes: &[u8], start: usize) -> Gap {
+        match self.groups.last() {
+            Some(last) if start - last.end <= 3 => Gap::of(&bytes[last.end..start]),
+            _ => Gap::Far,
+        }
+    }
+
+    /// Makes the notes of a text into those of the text that replacements made of it: only what is
+    /// around them is read again. Both texts are ASCII and searched as they stand.
+    pub(super) fn follow(&mut self, old: &[u8], new: &[u8], pieces: &[Piece]) {
+        let mut before = self.before.take().unwrap_or_default();
+        std::mem::swap(&mut *before, self);
+        self.clear();
+        // Up to where the old text's notes were taken over or replaced, and what is to be added to an
+        // offset there.
+        let (mut done, mut shift) = (0, 0isize);
+        let mut pieces = pieces.iter().peekable();
+        while let Some(first) = pieces.next() {
+            let from = before.resting(old, first.start.saturating_sub(words::SIGHT)).max(done);
+            self.take_over(&before, done..from, shift, new);
+            let mut at = moved(from, shift);
+            let mut piece = first;
+            done = loop {
+                shift += piece.instead.len() as isize - (piece.end - piece.start) as isize;
+                // Past a blank after it, at which both texts are read on as from a beginning.
+                let mut to = moved(piece.end, shift);
+                let resting = loop {
+                    to = to.max(at);
+                    to += memchr::memchr(b' ', &new[to..]).map_or(new.len() - to, |more| more + 1);
+                    at = self.read_on(new, at, to);
+                    let was = moved(at, -shift);
+                    let next = pieces.peek().is_some_and(|next| was > next.start);
+                    if next || at >= new.len() || at == to && before.resting(old, was) == was {
+                        break was;
+                    }
+                };
+                match pieces.next_if(|next| next.start < resting + words::SIGHT) {
+                    Some(next) => piece = next,
+                    None => break resting.min(old.len()),
+                }
+            };
+        }
+        self.take_over(&before, done..old.len(), shift, new);
+        self.before = Some(before);
+    }
+
+    /// The last place up to `at` where a reader comes by with nothing in mind: after a blank that is
+    /// within no word of several.
+    fn resting(&self, bytes: &[u8], at: usize) -> usize {
+        let mut at = at.min(bytes.len());
+        loop {
+            while at > 0 && bytes[at - 1] != b' ' {
+                at -= 1;
+            }
+            let next = self.hits.partition_point(|hit| hit.start < at);
+            match self.hits[..next].last() {
+                Some(hit) if hit.end > at => at = hit.start,
+                _ => return at,
+            }
+        }
+    }
+
+    /// What was noted within a range of the old text.
+    fn take_over(&mut self, old: &Notes, range: Range<usize>, shift: isize, new: &[u8]) {
+        fn within<T>(all: &[T], range: &Range<usize>, start: impl Fn(&T) -> usize) -> Range<usize> {
+            let from = all.partition_point(|one| start(one) < range.start);
+            from..from + all[from..].partition_point(|one| start(one) < range.end)
+        }
+        let hits = &old.hits[within(&old.hits, &range, |hit| hit.start)];
+        self.hits.extend(hits.iter().map(|hit| Hit {
+            start: moved(hit.start, shift),
+            end: moved(hit.end, shift),
+            ..*hit
+        }));
+        let group = |group: &Group| Group {
+            start: moved(group.start, shift),
+            end: moved(group.end, shift),
+            gap: group.gap,
+        };
+        let groups = &old.groups[within(&old.groups, &range, |group| group.start)];
+        if let [first, rest @ ..] = groups {
+            // What stands in front of it may be another.
+            let first = group(first);
+            self.groups.push(Group { gap: self.gap_before(new, first.start), ..first });
+            self.groups.extend(rest.iter().map(group));
+        }
+        let glued = &old.glued[within(&old.glued, &range, |group| group.start)];
+        self.glued.extend(glued.iter().map(group));
+        let ats = &old.ats[within(&old.ats, &range, |at| *at)];
+        self.ats.extend(ats.iter().map(|at| moved(*at, shift)));
+        let colons = &old.colons[within(&old.colons, &range, |at| *at)];
+        self.colons.extend(colons.iter().map(|at| moved(*at, shift)));
+        self.token = None;
+    }
+
+    /// Everything that is noted, as text.
+    #[cfg(test)]
+    pub(super) fn noted(&self) -> String {
+        let Notes { hits, groups, glued, ats, colons, .. } = self;
+        format!("{hits:?} {groups:?} {glued:?} {ats:?} {colons:?}")
+    }
+
+    /// The notes of these bytes as the detectors see them, and what the name of the value says.
+    pub(super) fn scan<'t>(&'t self, bytes: &'t [u8], key: Option<Topic>) -> Scan<'t> {
+        let topics = self.hits.iter().map(|hit| hit.topic).chain(key);
+        Scan {
+            bytes,
+            hits: &self.hits,
+            groups: &self.groups,
+            glued: &self.glued,
+            ats: &self.ats,
+            colons: &self.colons,
+            key,
+            topics: topics.fold(Topics::NONE, Topics::with),
         }
     }
 }
 
-impl<'t> Scan<'t> {
-    pub(super) fn new(bytes: &'t [u8], key: Option<Topic>, notes: &'t mut Notes) -> Scan<'t> {
-        notes.read(bytes);
-        let topics = notes.hits.iter().map(|hit| hit.topic).chain(key);
-        let topics = topics.fold(Topics::NONE, Topics::with);
-        Scan {
-            bytes,
-            hits: &notes.hits,
-            groups: &notes.groups,
-            glued: &notes.glued,
-            ats: &notes.ats,
-            colons: &notes.colons,
-            key,
-            topics,
-        }
-    }
+/// An offset of the one text in the other.
+fn moved(at: usize, shift: isize) -> usize {
+    at.saturating_add_signed(shift)
+}
 
+impl<'t> Scan<'t> {
     /// The topic that a place is about: the nearest word of these or of what speaks against them.
     pub(super) fn is_about(
         &self,
@@ -207,9 +332,26 @@ impl<'t> Scan<'t> {
         if !self.topics.meets(wanted) {
             return false; // Most texts say nothing of it anywhere.
         }
-        let first_after = self.hits.partition_point(|hit| hit.start < end);
+        let next = self.hit_after(end);
+        self.said_before(next, start, wanted, against)
+            .unwrap_or_else(|| self.said_after(next, end, wanted, against))
+    }
+
+    /// The first word that begins at a place or after it.
+    pub(super) fn hit_after(&self, place: usize) -> usize {
+        self.hits.partition_point(|hit| hit.start < place)
+    }
+
+    /// What the words before `next` and the value's own name say of what begins at `start`.
+    pub(super) fn said_before(
+        &self,
+        next: usize,
+        start: usize,
+        wanted: Topics,
+        against: Topics,
+    ) -> Option<bool> {
         let before =
-            self.hits[..first_after].iter().rev().take(16).filter(|hit| hit.end <= start).find_map(
+            self.hits[..next].iter().rev().take(16).filter(|hit| hit.end <= start).find_map(
                 |hit| {
                     let wanted = wanted.has(hit.topic);
                     (wanted || against.has(hit.topic)).then_some((hit, wanted))
@@ -219,17 +361,21 @@ impl<'t> Scan<'t> {
             && self.near(hit.end, start, BEFORE)
             && (self.same_line(hit.end, start) || !self.has_label(start))
         {
-            return wanted;
+            return Some(wanted);
         }
-        if let Some(key) = self.key {
-            if wanted.has(key) {
-                return true;
-            }
-            if against.has(key) {
-                return false;
-            }
-        }
-        let after = self.hits[first_after..].iter().take(8).find_map(|hit| {
+        let key = self.key?;
+        (wanted.has(key) || against.has(key)).then_some(wanted.has(key))
+    }
+
+    /// What the words from `next` on say of what ends at `end`, where nothing before it does.
+    pub(super) fn said_after(
+        &self,
+        next: usize,
+        end: usize,
+        wanted: Topics,
+        against: Topics,
+    ) -> bool {
+        let after = self.hits[next..].iter().take(8).find_map(|hit| {
             let wanted = wanted.has(hit.topic);
             (wanted || against.has(hit.topic)).then_some((hit, wanted))
         });
@@ -298,54 +444,79 @@ impl<'t> Scan<'t> {
     }
 }
 
-/// Up to 20 digits; `len` counts on.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Digits {
-    digits: [u8; 20],
-    len: usize,
+/// So many bytes are looked at together.
+const BLOCK: usize = 64;
+
+/// The places, up to `to`, at which something may have to be written down: a bit for each of the next
+/// bytes. Nothing here depends on what is there, so that many bytes are told at once.
+fn places(bytes: &[u8], base: usize, to: usize) -> u64 {
+    // Each byte follows the one before it; a run of digits that was read is read.
+    let mut window = [0; BLOCK + 1];
+    if let Some(before) = base.checked_sub(1).map(|at| bytes[at]) {
+        window[0] = if before.is_ascii_digit() { 0 } else { before };
+    }
+    let block = &bytes[base..to.min(base + BLOCK)];
+    match block.first_chunk::<BLOCK>() {
+        Some(whole) => window[1..].copy_from_slice(whole),
+        None => window[1..=block.len()].copy_from_slice(block),
+    }
+    let (mut words, mut others) = ([0u8; BLOCK], [0u8; BLOCK]);
+    for at in 0..BLOCK {
+        words[at] = u8::from(begins_word(window[at], window[at + 1]));
+        others[at] = u8::from(is_place(window[at], window[at + 1]));
+    }
+    // Of the words most are none that is looked for. Their places are left out without a branch,
+    // which would be foreseen wrongly at every fifth.
+    let (mut words, mut kept) = (gathered(&words), 0);
+    while words != 0 {
+        let place = words.trailing_zeros();
+        words &= words - 1;
+        kept |= u64::from(words::may_begin(bytes, base + place as usize)) << place;
+    }
+    kept | gathered(&others)
 }
 
-impl Digits {
-    pub(super) fn extend(&mut self, ascii: &[u8]) {
-        for byte in ascii {
-            if let Some(place) = self.digits.get_mut(self.len) {
-                *place = byte - b'0';
-            }
-            self.len += 1;
-        }
-    }
-
-    pub(super) fn as_slice(&self) -> &[u8] {
-        &self.digits[..self.len.min(20)]
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// The number that some of them make.
-    pub(super) fn number(&self, range: std::ops::Range<usize>) -> u32 {
-        self.as_slice().get(range).unwrap_or_default().iter().fold(0, |a, d| a * 10 + u32::from(*d))
-    }
+/// The lowest bits of bytes, side by side.
+fn gathered(told: &[u8; BLOCK]) -> u64 {
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let (eights, _) = told.as_chunks::<8>();
+    let gathered = eights.iter().map(|eight| u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56);
+    gathered.rev().fold(0, |all, eight| all << 8 | eight)
 }
 
-/// The end of a run of small letters, eight at a time: words are short, and a branch for each letter
-/// is foreseen wrongly at the end of each word.
-fn past_small_letters(bytes: &[u8], mut at: usize) -> usize {
+/// Whether a letter of ASCII may begin a word.
+#[inline]
+fn begins_word(before: u8, byte: u8) -> bool {
+    let letter = |b: u8| (b | 0x20).wrapping_sub(b'a') < 26;
+    letter(byte) & !letter(before)
+        | (byte.wrapping_sub(b'A') < 26) & (before.wrapping_sub(b'a') < 26)
+}
+
+/// Whether a number, a sign or a letter beyond ASCII may begin at a byte.
+#[inline]
+fn is_place(before: u8, byte: u8) -> bool {
+    let number = (byte.wrapping_sub(b'0') < 10) & (before.wrapping_sub(b'0') >= 10);
+    number | (byte >= 0xC0) | (byte == b'@') | (byte == b':') | (byte == b'-')
+}
+
+/// The end of a run of digits, eight bytes at a time: a branch for each digit would be foreseen
+/// wrongly at the end of each number.
+fn past_digits(bytes: &[u8], mut at: usize) -> usize {
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let each = |b: u8| u64::from_ne_bytes([b; 8]);
     while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         let eight = u64::from_le_bytes(*eight);
         let low = eight & !HIGH;
-        // The high bit of each byte: at least `a`, and not beyond `z`, and of ASCII.
-        let small = low.wrapping_add(each(0x80 - b'a')) & !low.wrapping_add(each(0x7F - b'z'));
-        let others = !(small & !eight) & HIGH;
+        // The high bit of each byte: below `0`, or beyond `9`, or not of ASCII.
+        let others =
+            (!low.wrapping_add(each(0x80 - b'0')) | low.wrapping_add(each(0x7F - b'9')) | eight)
+                & HIGH;
         if others != 0 {
             return at + others.trailing_zeros() as usize / 8;
         }
         at += 8;
     }
-    while at < bytes.len() && bytes[at].is_ascii_lowercase() {
+    while at < bytes.len() && bytes[at].is_ascii_digit() {
         at += 1;
     }
     at

@@ -355,32 +355,6 @@ enum Said {
 
 /// Past `is`, `was`, `set to`, which may be some words away (`for the portal is`).
 fn verb(bytes: &[u8], from: usize) -> Option<usize> {
-    const VERBS: &[&str] = &[
-        "is",
-        "was",
-        "ist",
-        "est",
-        "es",
-        "é",
-        "è",
-        "to",
-        "are",
-        "lautet",
-        "jest",
-        "är",
-        "er",
-        "je",
-        "là",
-        "это",
-        "είναι",
-        "هي",
-        "هو",
-        "היא",
-        "คือ",
-        "является",
-        "=",
-        ":",
-    ];
     let mut at = from;
     for _ in 0..6 {
         let length = bytes[at..]
@@ -398,14 +372,50 @@ fn verb(bytes: &[u8], from: usize) -> Option<usize> {
             return None;
         }
         let next = at + length + usize::from(bytes.get(at + length) == Some(&b' '));
-        if VERBS.iter().any(|verb| word.eq_ignore_ascii_case(verb.as_bytes()))
-            || word.ends_with(b":")
-        {
+        if is_verb(word) || word.ends_with(b":") {
             return Some(next);
         }
         at = next;
     }
     None
+}
+
+fn is_verb(word: &[u8]) -> bool {
+    // In Latin letters the longest has six.
+    if word.len() > 6 && word[0].is_ascii() {
+        return false;
+    }
+    let mut lower = [0; 16];
+    let Some(lower) = lower.get_mut(..word.len()) else { return false };
+    lower.copy_from_slice(word);
+    lower.make_ascii_lowercase();
+    let Ok(lower) = std::str::from_utf8(lower) else { return false };
+    matches!(
+        lower,
+        "is" | "was"
+            | "ist"
+            | "est"
+            | "es"
+            | "é"
+            | "è"
+            | "to"
+            | "are"
+            | "lautet"
+            | "jest"
+            | "är"
+            | "er"
+            | "je"
+            | "là"
+            | "это"
+            | "είναι"
+            | "هي"
+            | "هو"
+            | "היא"
+            | "คือ"
+            | "является"
+            | "="
+            | ":"
+    )
 }
 
 /// Whether a name's rest makes it another thing's: one of its words does, also within `tokenId`.
@@ -500,7 +510,11 @@ fn ends_field(bytes: &[u8], end: usize) -> bool {
 }
 
 fn is_secret(text: &[u8], said: Said, quoted: bool, token: bool, ends: bool) -> bool {
-    if text.len() < 4 || is_placeholder(text) {
+    looks_secret(text, said, quoted, token, ends) && !is_placeholder(text)
+}
+
+fn looks_secret(text: &[u8], said: Said, quoted: bool, token: bool, ends: bool) -> bool {
+    if text.len() < 4 {
         return false;
     }
     let digits = text.iter().filter(|b| b.is_ascii_digit()).count();

@@ -291,6 +291,21 @@ proptest! {
         }
     }
 
+    /// What is read again around replacements is all that has to be.
+    #[test]
+    fn notes_that_follow_are_those_that_are_read(texts in prop::collection::vec(pieces(), 1..6)) {
+        let text: String =
+            texts.join(" ").chars().filter(|c| c.is_ascii() && !"%&\\".contains(*c)).collect();
+        let mut room = Room::default();
+        let (found, _) = find(&text, None, &Masker::default(), &mut room);
+        let masked = render(&text, &found);
+        room.notes.read(text.as_bytes());
+        room.notes.follow(text.as_bytes(), masked.as_bytes(), &found);
+        let mut notes = Notes::default();
+        notes.read(masked.as_bytes());
+        prop_assert_eq!(room.notes.noted(), notes.noted(), "{} became {}", text, masked);
+    }
+
     #[test]
     fn json_stays_json(values in prop::collection::vec((pieces(), pieces(), any::<u64>()), 0..4)) {
         let document = serde_json::json!(values.iter().map(|(key, value, number)| {

@@ -280,9 +280,31 @@ struct Table {
     heads: [u32; COUNT],
     /// Where each bucket begins; where the next one begins, it ends.
     buckets: [u16; BUCKETS + 1],
+    /// Which beginnings of four bytes, three and two some pattern of more, three and two bytes has:
+    /// most words of a text are told by these bits.
+    filters: [[u64; FILTER / 64]; 3],
+    /// By the first two bytes of a word: which bytes may be the third of a pattern, a bit each. Of
+    /// each byte the lower five bits.
+    thirds: [u32; 1 << 10],
 }
 
+/// How far ahead of where it begins a word is looked at, in ASCII: to its end, to the end of a
+/// placeholder that it is in, and a little more.
+pub(super) const SIGHT: usize = {
+    let (mut longest, mut i) = (0, 0);
+    while i < COUNT {
+        let text = TABLE.patterns[i].text;
+        if text.is_ascii() && text.len() > longest {
+            longest = text.len();
+        }
+        i += 1;
+    }
+    longest + PLACEHOLDER + 4
+};
+
 const BUCKETS: usize = 2_048;
+/// The bits of a filter; one in forty is set.
+const FILTER: usize = 1 << 15;
 
 /// The first bytes of a word as a number. Letters lose their case by this bit; what else it
 /// changes, it changes on both sides.
@@ -294,6 +316,13 @@ const fn head(bytes: [u8; 4]) -> u32 {
 const fn bucket(head: u32, length: u32) -> usize {
     let key = head & (u32::MAX >> (32 - 8 * length));
     (key.wrapping_mul(0x9E37_79B1) >> 21) as usize
+}
+
+/// The bit of a filter for the first `length` bytes of a word.
+#[inline]
+const fn bit(head: u32, length: u32) -> usize {
+    let key = head & (u32::MAX >> (32 - 8 * length));
+    (key.wrapping_mul(0x9E37_79B1) >> 17) as usize
 }
 
 /// The first four bytes of a pattern; 0 where a shorter one has none.
@@ -384,29 +413,85 @@ const fn table() -> Table {
         heads[i] = head_of(patterns[i].text);
         i += 1;
     }
-    Table { patterns, heads, buckets }
+    let mut thirds = [0; 1 << 10];
+    i = 0;
+    while i < COUNT {
+        let head = head_of(all[i].text);
+        // What is of two bytes goes on with anything.
+        thirds[first_two(head)] |= if all[i].text.len() == 2 { u32::MAX } else { 1 << third(head) };
+        i += 1;
+    }
+    let mut filters = [[0; FILTER / 64]; 3];
+    i = 0;
+    while i < COUNT {
+        let length = if all[i].text.len() > 4 { 4 } else { all[i].text.len() as u32 };
+        let bit = bit(head_of(all[i].text), length);
+        filters[4 - length as usize][bit / 64] |= 1 << (bit % 64);
+        i += 1;
+    }
+    Table { patterns, heads, buckets, filters, thirds }
+}
+
+const fn first_two(head: u32) -> usize {
+    (head & 31 | head >> 3 & 31 << 5) as usize
+}
+
+const fn third(head: u32) -> u32 {
+    head >> 16 & 31
+}
+
+impl Table {
+    /// Whether a pattern may begin so, by three bytes.
+    #[inline]
+    fn begins(&self, head: u32) -> bool {
+        self.thirds[first_two(head)] >> third(head) & 1 != 0
+    }
+
+    /// Whether a pattern of this length, or of more if it is four, may begin so.
+    #[inline]
+    fn may_begin(&self, head: u32, length: u32) -> bool {
+        let bit = bit(head, length);
+        self.filters[4 - length as usize][bit / 64] >> (bit % 64) & 1 != 0
+    }
 }
 
 pub(super) fn all() -> impl Iterator<Item = &'static [u8]> {
     TABLE.patterns.iter().map(|pattern| pattern.text)
 }
 
-/// The longest word that begins here, where `begins_word`.
+/// The first bytes of a text.
 #[inline]
+fn head_at(bytes: &[u8], start: usize) -> u32 {
+    let rest = &bytes[start..];
+    match rest.first_chunk::<4>() {
+        Some(four) => head(*four),
+        None => {
+            let mut four = [0; 4];
+            four[..rest.len()].copy_from_slice(rest);
+            head(four)
+        }
+    }
+}
+
+/// Whether a word may begin here, by its first three bytes: most are told by them.
+#[inline]
+pub(super) fn may_begin(bytes: &[u8], start: usize) -> bool {
+    TABLE.begins(head_at(bytes, start))
+}
+
+/// The longest word that begins here, where `begins_word`.
 pub(super) fn at(bytes: &[u8], start: usize) -> Option<Hit> {
-    let head = match bytes[start..] {
-        [a, b, c, d, ..] => head([a, b, c, d]),
-        [a, b, c] => head([a, b, c, 0]),
-        [a, b] => head([a, b, 0, 0]),
-        _ => return None,
-    };
-    if let Some(hit) = among(bucket(head, 3), head, bytes, start) {
+    let head = head_at(bytes, start);
+    if TABLE.may_begin(head, 4) | TABLE.may_begin(head, 3)
+        && let Some(hit) = among(bucket(head, 3), head, bytes, start)
+    {
         return Some(hit);
     }
     // A word of two letters ends after them, but for a plural.
     match bytes.get(start + 2) {
         Some(b'a'..=b'r' | b't'..=b'z') => None,
-        _ => among(bucket(head, 2), head, bytes, start),
+        _ if TABLE.may_begin(head, 2) => among(bucket(head, 2), head, bytes, start),
+        _ => None,
     }
 }
 
@@ -424,7 +509,9 @@ fn among(bucket: usize, head: u32, bytes: &[u8], start: usize) -> Option<Hit> {
 fn is_there(index: usize, bytes: &[u8], start: usize) -> Option<Hit> {
     let pattern = &TABLE.patterns[index];
     let end = start + pattern.text.len();
-    if !bytes.get(start..end)?.eq_ignore_ascii_case(pattern.text) {
+    let text = bytes.get(start..end)?;
+    // From its end: that it begins so is known.
+    if !text.iter().zip(pattern.text).rev().all(|(b, p)| b.to_ascii_lowercase() == *p) {
         return None;
     }
     let free = match pattern.topic {
@@ -440,14 +527,17 @@ fn is_there(index: usize, bytes: &[u8], start: usize) -> Option<Hit> {
     })
 }
 
+/// The most letters before or after a word within a placeholder.
+const PLACEHOLDER: usize = 20;
+
 /// Within `[PASSPORT]` or `[PASSPORT:...]`, which masking left: it says nothing about what follows.
 fn is_placeholder(bytes: &[u8], start: usize, end: usize) -> bool {
     if !bytes[start].is_ascii_uppercase() {
         return false;
     }
     let ours = |b: &&u8| b.is_ascii_uppercase() || **b == b'_';
-    let before = bytes[..start].iter().rev().take(20).take_while(ours).count();
-    let after = bytes[end..].iter().take(20).take_while(ours).count();
+    let before = bytes[..start].iter().rev().take(PLACEHOLDER).take_while(ours).count();
+    let after = bytes[end..].iter().take(PLACEHOLDER).take_while(ours).count();
     start > before
         && bytes[start - before - 1] == b'['
         && matches!(bytes.get(end + after), Some(b']' | b':'))
@@ -487,7 +577,8 @@ mod tests {
 
     fn topics(text: &str) -> Vec<Topic> {
         let mut notes = super::super::scan::Notes::default();
-        let scan = super::super::scan::Scan::new(text.as_bytes(), None, &mut notes);
+        notes.read(text.as_bytes());
+        let scan = notes.scan(text.as_bytes(), None);
         scan.hits.iter().map(|hit| hit.topic).collect()
     }
 
