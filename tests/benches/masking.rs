@@ -149,6 +149,10 @@ fn speed(criterion: &mut Criterion) {
 /// Units that make a masker look again and again when they are repeated.
 const UNITS: &[&str] = &[
     "1 ",
+    "4 ",
+    "4 1 ",
+    "phone 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 ",
+    "secret token ",
     "1.",
     "1-",
     ":",

@@ -503,7 +503,7 @@ pub fn instance_address(text: &str) -> String {
         Some(domain) if plain(domain) => format!("https://{text}"),
         None if plain(text) => format!("https://{text}.service-now.com"),
         // A name of the company's own, without what stands before it in an address.
-        None if !text.contains(':') && text.split(['.', '/']).all(|part| plain(part)) => {
+        None if !text.contains(':') && text.split(['.', '/']).all(plain) => {
             format!("https://{text}")
         }
         _ => text.to_owned(),

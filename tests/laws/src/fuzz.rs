@@ -145,7 +145,7 @@ pub fn maskers() -> Vec<Masker> {
 /// The law that does not hold.
 pub fn run(run: u64, corpus: &[&str], maskers: &[Masker]) -> Result<(), Broken> {
     let text = text(run, corpus);
-    let which = if run % 2 == 0 { 0 } else { (run / 2) as usize % maskers.len() };
+    let which = if run.is_multiple_of(2) { 0 } else { (run / 2) as usize % maskers.len() };
     let checked = catch_unwind(AssertUnwindSafe(|| laws(&text, &maskers[which], which == DROPS)));
     let what = match checked {
         Ok(Ok(())) => return Ok(()),
