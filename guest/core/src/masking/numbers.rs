@@ -84,7 +84,7 @@ fn from(scan: &Scan, first: usize, digits: &[u8], spoken: bool, found: &mut Vec<
         n += group.len();
         let pieces = last - first + 1;
         // Most of what stands between others of its kind is nothing by itself.
-        if n > 19 || piece && (n > 10 && pieces > 1 || pieces > QUAD) {
+        if n > 19 || piece && (n > 10 && pieces > 1 || pieces > QUAD && !spoken) {
             break;
         }
         let run = Run {
@@ -354,12 +354,7 @@ impl Run<'_, '_> {
             return;
         }
         let few = self.groups.len() <= QUAD;
-        // Read out digit by digit: as far as that goes on.
-        let single = |group: &Group| group.len() == 1 && group.gap != Gap::Far;
-        if !few
-            && self.groups.last().is_some_and(single)
-            && self.scan.groups.get(self.last + 1).is_some_and(single)
-        {
+        if !few && n < 15 && self.is_read_on() {
             return;
         }
         if !few && !self.scan.speaks_of(Topics::of(&[Topic::Phone])) || self.is_date() {
@@ -398,6 +393,18 @@ impl Run<'_, '_> {
         if self.is_called_phone() {
             push("phone.word", Reason::Word);
         }
+    }
+
+    /// Whether a number that is read out digit by digit goes on: it is then found with its next digit.
+    /// Nothing may come in between for which the longer one is none.
+    fn is_read_on(&self) -> bool {
+        let single = |group: &Group| group.len() == 1 && matches!(group.gap, Gap::Small(_));
+        let mut after = self.scan.groups[self.last + 1..].iter();
+        self.groups.last().is_some_and(|last| last.len() == 1)
+            && after.next().is_some_and(|next| {
+                single(next) && !matches!(self.scan.byte(next.end), Some(b'%' | b'-'))
+            })
+            && !after.next().is_some_and(|next| next.gap.is_tight())
     }
 
     fn is_called_phone(&self) -> bool {

@@ -229,7 +229,7 @@ impl Notes {
                     at = self.read_on(new, at, to);
                     let was = moved(at, -shift);
                     let next = pieces.peek().is_some_and(|next| was > next.start);
-                    if next || at >= new.len() || at == to && before.resting(old, was) == was {
+                    if next || at >= new.len() || at == to && before.rests(was) {
                         break was;
                     }
                 };
@@ -251,12 +251,21 @@ impl Notes {
             while at > 0 && bytes[at - 1] != b' ' {
                 at -= 1;
             }
-            let next = self.hits.partition_point(|hit| hit.start < at);
-            match self.hits[..next].last() {
+            match self.last_hit(at) {
                 Some(hit) if hit.end > at => at = hit.start,
                 _ => return at,
             }
         }
+    }
+
+    /// Whether that place is this one, which is after a blank.
+    fn rests(&self, at: usize) -> bool {
+        self.last_hit(at).is_none_or(|hit| hit.end <= at)
+    }
+
+    /// The last word that begins before a place.
+    fn last_hit(&self, at: usize) -> Option<&Hit> {
+        self.hits[..self.hits.partition_point(|hit| hit.start < at)].last()
     }
 
     /// What was noted within a range of the old text.

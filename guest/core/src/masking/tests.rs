@@ -26,6 +26,31 @@ fn personal_data_is_masked() {
 }
 
 #[test]
+fn numbers_in_many_small_groups_are_found_whatever_follows() {
+    for text in ["nhs 2. 94 34 76 59 19", "nhs 1-94 34 76 59 19"] {
+        let masked = mask(text);
+        assert!(masked.spans.iter().any(|s| s.kind == Kind::UkNhs), "{text}: {}", masked.text);
+    }
+    let singles = |n: usize| vec!["5"; n].join(" ");
+    let mut texts = vec![
+        "phone 5 5 5 0 1 3 2\n1 of 2".to_owned(),
+        "call 415 555 0 1 3 2\n2 tickets".to_owned(),
+        "call 5 5 5 0 1 3 2 5%".to_owned(),
+        "call 5 5 5 0 1 3 2 5-a1".to_owned(),
+        "call 5 5 5 0 1 3 2 4-1234567890".to_owned(),
+    ];
+    texts.extend((7..90).map(|n| format!("call {}", singles(n))));
+    for text in texts {
+        let masked = mask(&text);
+        assert!(masked.spans.iter().any(|s| s.kind == Kind::Phone), "{text}: {}", masked.text);
+    }
+    // As many as there may be: all of it is told, and it stays JSON.
+    let text = format!("{{\"phone\":\"{}\"}}", vec!["0"; 140].join(" "));
+    let masked = mask(&text).text;
+    assert!(masked.starts_with("{\"phone\":\"***") && masked.ends_with("\"}"), "{masked}");
+}
+
+#[test]
 fn what_only_looks_like_it_survives() {
     for text in [
         "a1b2c3d4e5f60718293a4b5c6d7e8f90",
