@@ -237,3 +237,6 @@ pub fn mask_shape(rules: &Rules, shape: &Shape) -> Shape {
     };
     Shape(shape.0.iter().map(|(a, v)| (a.clone(), mask(v))).collect())
 }
+
+#[cfg(test)]
+mod tests;
