@@ -51,7 +51,7 @@ pub enum Reading {
 const UNREACHABLE: u32 = 6;
 
 /// The pause after a sign-in that was not accepted: no hammering, the account could be locked.
-const SIGN_IN_PAUSE: u64 = 60_000;
+pub const SIGN_IN_PAUSE: u64 = 60_000;
 
 /// Puts the answer to exchange `number` into the link. The answer to another exchange than the one
 /// under way came too late and says nothing that will not be looked up anyway.

@@ -27,4 +27,5 @@ pub mod preset;
 #[cfg(test)]
 mod sample;
 pub mod settings;
+pub mod sweep;
 pub mod wire;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use firn_model::{
     ChoicePair, CorrelationPolicy, Direction, Environment, FieldName, FieldSettings, Filters,
-    JournalPolicy, Kind, Lifecycle, MaskingPolicy, Owner, Preset, ProvisionPolicy, Settings,
+    JournalPolicy, Kind, Lifecycle, MaskingPolicy, Owner, PollingPolicy, Preset, ProvisionPolicy, Settings,
     Strategy, TableName, TicketType, Value, WebhookPolicy,
 };
 use serde_json::json;
@@ -96,6 +96,7 @@ fn base(preset: Preset, fields: Vec<(&str, FieldSettings)>) -> Settings {
         journal: JournalPolicy::default(),
         correlation: CorrelationPolicy::default(),
         webhook: WebhookPolicy::default(),
+        polling: PollingPolicy::default(),
         environment: Environment::default(),
         provision: ProvisionPolicy::default(),
         filters: Filters::default(),

@@ -5,6 +5,7 @@
 //! does not understand of a query). Platform: the published contract.
 
 mod platform;
+pub mod poll;
 mod servicenow;
 
 pub(crate) use platform::comment as platform_comment;

@@ -13,6 +13,7 @@ mod operate;
 mod reconcile;
 mod rows;
 mod session;
+mod sweep;
 mod work;
 
 use firn_model::{CommitError, Event, Problem, Reply, Report};

@@ -1,6 +1,6 @@
 //! Which rows there are, and under which keys.
 
-use firn_model::{ConflictId, IntegrationId, Key, LinkId, TenantId};
+use firn_model::{ConflictId, IntegrationId, Key, LinkId, Stream, TenantId};
 
 pub(crate) fn integration(tenant: &TenantId, id: &IntegrationId) -> Key {
     Key::new(tenant, &["integration", id.as_str()])
@@ -61,6 +61,10 @@ pub(crate) fn audit(
 
 pub(crate) fn version(tenant: &TenantId, id: &IntegrationId, version: u64) -> Key {
     Key::new(tenant, &["version", id.as_str(), &format!("{version:08}")])
+}
+
+pub(crate) fn sweep(tenant: &TenantId, id: &IntegrationId, stream: &Stream) -> Key {
+    Key::new(tenant, &["sweep", id.as_str(), &stream.to_string()])
 }
 
 pub(crate) fn run(tenant: &TenantId, id: &IntegrationId, run: &str) -> Key {

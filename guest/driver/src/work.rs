@@ -7,12 +7,13 @@ use firn_core::settings::{Gate, Rules};
 use firn_core::wire;
 use firn_model::{
     Answer, CommitError, Delivery, DeliveryState, Draft, ExternalRecord, InboundKind,
-    IntegrationId, Key, LinkId, Observation, PlatformId, Presence, Preset, Side, SysId, TableName,
+    IntegrationId, Key, Link, LinkId, Observation, ObservedRecord, PlatformId, Presence, Preset,
+    Side, SysId, TableName, TenantId,
 };
 use serde_json::json;
 
 use crate::session::{Session, read_ticket};
-use crate::{Doors, admit, reconcile, rows};
+use crate::{Doors, admit, reconcile, rows, sweep};
 
 /// How long deliveries are kept: 7 days. In milliseconds.
 pub(crate) const RETENTION: u64 = 7 * 24 * 3_600_000;
@@ -36,6 +37,7 @@ pub(crate) fn due<D: Doors>(session: &mut Session<'_, D>, key: &Key) -> Result<(
         },
         "delivery" => delivery(session, &rules, key),
         "check" => reconcile::check_due(session, &rules, key),
+        "sweep" => sweep::due(session, &rules, key),
         _ => Ok(()),
     }
 }
@@ -90,24 +92,14 @@ fn webhook<D: Doors>(
         // or none, is not ours; one whose key is not shown may turn out to be.
         let column = &rules.settings().correlation.column;
         let age = session.now.since(delivery.received);
-        match observation.record.attributes.get(column).filter(|v| !v.is_empty()) {
-            Some(value) => {
-                let index = rows::by_key(&key.tenant, rules.id(), &value.to_text());
-                if let Some(id) = session.get::<LinkId>(&index)? {
-                    // Ours, whatever happens: it is found by its key, or it was taken apart.
-                    let link = session.link(&key.tenant, rules.id(), &id)?;
-                    let making = link.is_some_and(|l| l.is_making_its_ticket());
-                    return Ok((!making).then(|| "its link looks for it itself".to_owned()));
-                }
-            }
-            None if age <= UNKNOWN_TICKET_PATIENCE
-                && !observation.record.attributes.contains_key(column) =>
-            {
-                return Ok(None);
-            }
-            None => {}
+        if let Some(link) = by_shown_key(session, rules, &key.tenant, &observation.record)? {
+            return Ok((!link.is_making_its_ticket()).then(|| LOOKS_ITSELF.to_owned()));
         }
-        return mirror(session, rules, key, observation).map(Some);
+        let hidden = !observation.record.attributes.contains_key(column);
+        if hidden && age <= UNKNOWN_TICKET_PATIENCE {
+            return Ok(None);
+        }
+        return mirror(session, rules, &key.tenant, observation).map(Some);
     }
     let mut observed = Vec::new();
     for id in links {
@@ -119,12 +111,31 @@ fn webhook<D: Doors>(
     Ok(Some(format!("observed by {}", observed.join(", "))))
 }
 
-/// A ticket that we did not make: the `mirror` filter decides whether the platform gets a record
-/// of it. The record has the ticket's `sys_id` as its id.
-fn mirror<D: Doors>(
+const LOOKS_ITSELF: &str = "its link looks for it itself";
+
+/// The link of the key that a ticket shows. The ticket is ours then, whatever happens: the link finds
+/// it by its key, or it was taken apart.
+pub(crate) fn by_shown_key<D: Doors>(
     session: &mut Session<'_, D>,
     rules: &Rules,
-    key: &Key,
+    tenant: &TenantId,
+    seen: &ObservedRecord,
+) -> Result<Option<Link>, CommitError> {
+    let column = &rules.settings().correlation.column;
+    let Some(value) = seen.attributes.get(column).filter(|v| !v.is_empty()) else {
+        return Ok(None);
+    };
+    let index = rows::by_key(tenant, rules.id(), &value.to_text());
+    let Some(id) = session.get::<LinkId>(&index)? else { return Ok(None) };
+    session.link(tenant, rules.id(), &id)
+}
+
+/// A ticket that we did not make: the `mirror` filter decides whether the platform gets a record
+/// of it. The record has the ticket's `sys_id` as its id.
+pub(crate) fn mirror<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    tenant: &TenantId,
     observation: Observation,
 ) -> Result<String, CommitError> {
     let class = observation.record.class.clone().and_then(|c| TableName::new(c).ok());
@@ -144,14 +155,14 @@ fn mirror<D: Doors>(
         Ok(false) => return Ok("not a ticket of ours".to_owned()),
         Err(why) => {
             let why = format!("filters.mirror cannot be evaluated on a ticket: {why}");
-            session.filter_failed(&key.tenant, rules.id(), why.clone())?;
+            session.filter_failed(tenant, rules.id(), why.clone())?;
             return Ok(why);
         }
     }
-    if session.current(&key.tenant, rules.id(), &record)?.is_some() {
+    if session.current(tenant, rules.id(), &record)?.is_some() {
         return Ok("its pair was taken apart, or looks for it itself".to_owned());
     }
-    let mut link = admit::new_link(session, &key.tenant, rules, &record, 1, table.clone())?;
+    let mut link = admit::new_link(session, tenant, rules, &record, 1, table.clone())?;
     link.origin = Side::External;
     link.external =
         Some(ExternalRecord { table, sys_id, number: seen.number.clone(), adopted: true });
@@ -159,8 +170,8 @@ fn mirror<D: Doors>(
     link.external_side.look = true;
     link.external_side.look_journal = true;
     let id = link.id.clone();
-    session.join(&key.tenant, &mut link)?;
-    session.advance(&key.tenant, rules, link, &[Input::Seen(observation)])?;
+    session.join(tenant, &mut link)?;
+    session.advance(tenant, rules, link, &[Input::Seen(observation)])?;
     Ok(format!("mirrored as {id}"))
 }
 
@@ -212,6 +223,9 @@ pub(crate) fn answer<D: Doors>(
     let Some(rules) = session.rules(&answer.tenant, &answer.integration)? else { return Ok(()) };
     if key.path.starts_with("check/") {
         return reconcile::check_answered(session, &rules, &key, side, number, answer);
+    }
+    if key.path.starts_with("sweep/") {
+        return sweep::answered(session, &rules, &key, number, answer);
     }
     let Some(link) = session.link_at(&key)? else { return Ok(()) };
     // The answer to an exchange that was given up says nothing that is not looked up anyway.

@@ -19,6 +19,7 @@ mod plan;
 mod revision;
 mod row;
 mod settings;
+mod sweep;
 mod time;
 mod value;
 
@@ -50,9 +51,10 @@ pub use settings::{
     Backfill, ChoicePair, ClosedPolicy, CorrelationMode, CorrelationPolicy, Direction,
     DuplicatePolicy, Environment, Fault, FieldSettings, Filters, GonePolicy, Guard, Integration,
     JournalPolicy, Kind, Level, Lifecycle, MaskPattern, MaskRule, MaskStrategy, MaskWords,
-    MaskingPolicy, OffOwner, Owner, Permit, PlatformContract, Precision, Preset, ProvisionPolicy,
-    RESOURCE, Settings, Sink, Strategy, TextFormat, TicketType, WebhookPolicy, instance_address,
+    MaskingPolicy, OffOwner, Owner, Permit, PlatformContract, Polling, PollingPolicy, Precision,
+    Preset, ProvisionPolicy, PullBy, RESOURCE, Settings, Sink, Strategy, TextFormat, TicketType, WebhookPolicy, instance_address,
 };
+pub use sweep::{Pace, Place, Stream, Sweep, Walk};
 pub use time::{
     Millis, TimeError, http_date_text, parse_http_date, parse_rfc3339, parse_servicenow,
     rfc3339_text, servicenow_text,

@@ -133,6 +133,10 @@ pub enum FindingKind {
     TemplateFailed,
     /// A ticket is shared by several links.
     SharedTicket,
+    /// Changes at the instance are found that no webhook told of.
+    WebhooksMissing,
+    /// The instance does not let a table be polled.
+    PollingRefused,
 }
 
 /// Something a person should see.

@@ -455,6 +455,59 @@ impl Default for WebhookPolicy {
     }
 }
 
+/// Whether the instance is asked for what is new, besides what its webhooks tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Polling {
+    /// Now and then, to make sure; more often while webhooks do not arrive.
+    #[default]
+    Behind,
+    /// It is the only way: there are no webhooks.
+    Alone,
+    /// Never. What no webhook tells of is found by the next reconcile only.
+    Off,
+}
+
+/// By which time tickets are pulled (seed 001's "Pull Record By").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum PullBy {
+    /// When they last changed: new ones and changes.
+    #[default]
+    Updated,
+    /// When they were made: new ones only.
+    Created,
+}
+
+/// How the instance is polled. It never sends a webhook twice, and for imports none at all: what is
+/// lost on the way is found by polling.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct PollingPolicy {
+    /// Whether, and how.
+    pub mode: Polling,
+    /// Milliseconds between two sweeps while webhooks arrive.
+    pub interval: u64,
+    /// Milliseconds between two sweeps while they do not, or if there are none.
+    pub interval_alone: u64,
+    /// By which time tickets are pulled.
+    pub pull_by: PullBy,
+}
+
+impl Default for PollingPolicy {
+    fn default() -> Self {
+        PollingPolicy {
+            mode: Polling::default(),
+            interval: 60_000,
+            interval_alone: 10_000,
+            pull_by: PullBy::default(),
+        }
+    }
+}
+
 /// What is installed on the instance besides the rules that send webhooks.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -704,6 +757,9 @@ pub struct Settings {
     pub correlation: CorrelationPolicy,
     /// What a webhook must carry.
     pub webhook: WebhookPolicy,
+    /// How the instance is polled.
+    #[serde(default)]
+    pub polling: PollingPolicy,
     /// What the instance is for.
     #[serde(default)]
     pub environment: Environment,

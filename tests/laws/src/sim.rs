@@ -9,6 +9,7 @@
 
 mod check;
 mod platform;
+mod query;
 mod scenario;
 mod servicenow;
 mod world;
@@ -76,6 +77,9 @@ pub const MUST_BE_MET: &[&str] = &[
     "finding: shared-ticket",
     "finding: duplicate-ticket",
     "outcome: moved",
+    "finding: webhooks-missing",
+    "sweep: a ticket read",
+    "sweep: caught up",
     "reconcile",
 ];
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use firn_model::{
     Attribute, ChoicePair, Direction, Fault, FieldName, FieldSettings, Guard, Integration, Kind,
-    Level, MaskStrategy, OffOwner, Owner, Permit, Precision, Settings, Sink, TableName, TextFormat,
-    Value,
+    Level, MaskStrategy, OffOwner, Owner, Permit, Polling, Precision, Settings, Sink, TableName,
+    TextFormat, Value,
 };
 use serde_json::Value as Json;
 
@@ -220,6 +220,25 @@ fn numbers(checker: &mut Checker, settings: &Settings) {
             "webhook",
             "no way of signing is on, so no webhook could ever be taken",
             "set webhook.standard = true",
+        );
+    }
+    let polling = &settings.polling;
+    for (name, interval) in
+        [("interval", polling.interval), ("interval_alone", polling.interval_alone)]
+    {
+        if !(1_000..=86_400_000).contains(&interval) {
+            checker.error(
+                format!("polling.{name}"),
+                format!("{interval} ms is no time between two sweeps"),
+                "use 1000 (a second) to 86400000 (a day) milliseconds",
+            );
+        }
+    }
+    if polling.mode == Polling::Off {
+        checker.warn(
+            "polling.mode",
+            "the instance never sends a webhook twice: what is lost is found by a reconcile only",
+            "use \"behind\"",
         );
     }
     let mid = settings.provision.mid_server.as_deref();

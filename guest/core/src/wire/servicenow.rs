@@ -13,7 +13,7 @@ use super::{Parts, malformed};
 use crate::land::{Found, Reading};
 use crate::settings::Rules;
 
-fn pair(name: &str, value: impl Into<String>) -> (String, String) {
+pub(super) fn pair(name: &str, value: impl Into<String>) -> (String, String) {
     (name.to_owned(), value.into())
 }
 
@@ -22,7 +22,7 @@ const FOUND: &str =
     "sys_id,sys_class_name,number,active,sys_created_by,sys_updated_by,sys_mod_count";
 
 /// Raw values, no links, and only the columns that are wanted.
-fn shape(rules: &Rules, table: &TableName) -> Vec<(String, String)> {
+pub(super) fn shape(rules: &Rules, table: &TableName) -> Vec<(String, String)> {
     vec![
         pair("sysparm_fields", rules.columns(table).join(",")),
         pair("sysparm_display_value", "false"),

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::{not_found, note};
 use crate::session::Session;
-use crate::{Doors, rows};
+use crate::{Doors, rows, sweep};
 
 /// Creates an integration, or changes what is given of it.
 pub(super) fn configure<D: Doors>(
@@ -95,6 +95,9 @@ fn store<D: Doors>(
         integration: integration.clone(),
     };
     session.put(&rows::version(tenant, &integration.id, version.version), &version, None)?;
+    if let Ok(rules) = settings::compile(integration.clone()) {
+        sweep::watch(session, tenant, &rules)?;
+    }
     note(session, tenant, &integration.id, None, event, by)?;
     Ok(integration)
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use firn_core::settings::{Rules, compile_with};
 use firn_core::{mapping, plan};
 use firn_model::{
-    Attribute, Audit, Ended, Finding, FindingKind, JournalText, Link, Mirror, Role, Shape, Side,
-    Tombstone, Value, Why,
+    Attribute, Audit, Ended, Entry, EntryOrigin, Finding, FindingKind, JournalText, Link, Mirror,
+    Polling, Revision, Role, Shape, Side, Tombstone, Value, Why,
 };
 
-use super::servicenow::US;
+use super::servicenow::{JournalRow, US};
 use super::world::{SimTokens, Violation, World};
 
 pub(crate) fn check(world: &mut World) -> Result<(), Violation> {
@@ -26,6 +26,51 @@ pub(crate) fn check(world: &mut World) -> Result<(), Violation> {
         return Err(world.violation(format!("quiet: {writes} writes for {} edits", world.edits)));
     }
     Ok(())
+}
+
+/// Sweeps have seen everything, whatever became of the webhooks: each link knows its ticket as it is,
+/// every entry of its journal, and that it is gone.
+pub(crate) fn caught_up(world: &World) -> Result<(), Violation> {
+    let settings = &world.site().integration.settings;
+    if settings.polling.mode == Polling::Off {
+        return Ok(());
+    }
+    let servicenow = &world.site().servicenow;
+    for link in world.rows::<Link>("link") {
+        let (Some(external), None, None) = (&link.external, &link.tombstone, &link.successor) else {
+            continue;
+        };
+        let missed = |what: &str| {
+            Err(world.violation(format!("swept: {} was missed of {}", what, link.platform_id)))
+        };
+        let Some(ticket) = servicenow.tickets.get(external.sys_id.as_str()) else {
+            let class = servicenow.deleted.iter().find(|d| d.ticket == external.sys_id.as_str());
+            let polled = class.is_some_and(|d| is_polled(world, &d.class));
+            if polled && !servicenow.quirks.deletions_hidden {
+                return missed("the deletion");
+            }
+            continue;
+        };
+        let known = match link.external_side.revision {
+            Some(Revision::External { mod_count, .. }) => mod_count,
+            _ => None,
+        };
+        if is_polled(world, &ticket.class) && known != Some(ticket.mod_count) {
+            return missed(&format!("change {} (known: {known:?})", ticket.mod_count));
+        }
+        let foreign = |row: &&JournalRow| row.ticket == external.sys_id.as_str() && row.author != US;
+        for row in servicenow.journal.iter().filter(foreign) {
+            let known = |e: &Entry| matches!(&e.origin, EntryOrigin::External(id) if *id == row.sys_id);
+            if !servicenow.quirks.journal_hidden && !link.entries.iter().any(known) {
+                return missed(&format!("the entry {}", row.sys_id));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_polled(world: &World, class: &str) -> bool {
+    world.site().integration.settings.tickets.iter().any(|t| t.table.as_str() == class)
 }
 
 fn check_site(world: &mut World) -> Result<(), Violation> {
@@ -97,7 +142,7 @@ fn pair(world: &World, rules: &Rules, findings: &[Finding], record: &str) -> Res
         Some(Tombstone { why: Ended::Gone(Side::External), .. }) => {
             let ticket = link.external.as_ref().map(|e| e.sys_id.to_string()).unwrap_or_default();
             return match (
-                world.site().servicenow.deleted.iter().any(|(id, _)| *id == ticket),
+                world.site().servicenow.deleted.iter().any(|deleted| deleted.ticket == ticket),
                 told(FindingKind::RecordGone),
             ) {
                 (true, true) => Ok(()),
@@ -117,7 +162,7 @@ fn pair(world: &World, rules: &Rules, findings: &[Finding], record: &str) -> Res
         // It was made, and deleted before anybody could look: a dead letter, and a person decides.
         let deleted_unseen = link.external_side.halted
             && told(FindingKind::Refused)
-            && world.site().servicenow.deleted.iter().any(|(_, key)| key == record);
+            && world.site().servicenow.deleted.iter().any(|deleted| deleted.key == record);
         return match attached_to_nothing || deleted_unseen {
             true => Ok(()),
             false => Err(world.violation(format!("{record} never got its ticket"))),
@@ -442,6 +487,7 @@ fn count(world: &mut World, audit: &[Audit], findings: &[Finding]) {
             FindingKind::Reclassed => "finding: reclassed",
             FindingKind::DuplicateTicket => "finding: duplicate-ticket",
             FindingKind::SharedTicket => "finding: shared-ticket",
+            FindingKind::WebhooksMissing => "finding: webhooks-missing",
             _ => continue,
         };
         *world.coverage.entry(what).or_default() += 1;

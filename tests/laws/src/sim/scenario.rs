@@ -35,6 +35,9 @@ impl Scenario {
                 document[key] = value;
             }
         }
+        if document.get("polling").is_none() {
+            document["polling"] = json!({ "mode": "off" });
+        }
         if document["correlation"]["transaction_limit"].is_null() {
             document["correlation"]["transaction_limit"] = json!(4_000);
         }
@@ -175,7 +178,8 @@ impl Scenario {
     /// An administrator deletes a ticket. No webhook tells of it.
     pub fn admin_deletes(&mut self, ticket: &str) {
         let id = self.sys_id(ticket);
-        self.world.site_mut().servicenow.delete(&id);
+        let now = self.world.now;
+        self.world.site_mut().servicenow.delete(&id, now);
     }
 
     /// An administrator makes a ticket another kind of ticket.

@@ -9,6 +9,8 @@ use firn_model::{
 };
 use serde_json::{Value as Json, json};
 
+use super::query;
+
 #[derive(Clone)]
 pub(crate) struct Ticket {
     pub(crate) class: String,
@@ -18,7 +20,18 @@ pub(crate) struct Ticket {
     pub(crate) touched: bool,
     pub(crate) columns: BTreeMap<String, String>,
     pub(crate) mod_count: u32,
+    pub(crate) created: Millis,
     pub(crate) updated: Millis,
+}
+
+/// A row of `sys_audit_delete`.
+#[derive(Clone)]
+pub(crate) struct Deleted {
+    pub(crate) ticket: String,
+    pub(crate) class: String,
+    /// The key that it had.
+    pub(crate) key: String,
+    pub(crate) at: Millis,
 }
 
 #[derive(Clone)]
@@ -29,6 +42,20 @@ pub(crate) struct JournalRow {
     pub(crate) value: String,
     pub(crate) author: String,
     pub(crate) at: Millis,
+}
+
+impl Deleted {
+    fn show(&self) -> Json {
+        json!({ "sys_id": self.ticket, "documentkey": self.ticket, "tablename": self.class,
+            "sys_created_on": servicenow_text(self.at) })
+    }
+}
+
+impl JournalRow {
+    fn show(&self) -> Json {
+        json!({ "sys_id": self.sys_id, "element_id": self.ticket, "element": self.element,
+            "value": self.value, "sys_created_by": self.author, "sys_created_on": servicenow_text(self.at) })
+    }
 }
 
 /// A value of a user that a write of ours replaced.
@@ -84,8 +111,7 @@ pub(crate) const CLASSES: [&str; 3] = ["incident", "problem", "change_request"];
 pub(crate) struct ServiceNow {
     pub(crate) quirks: Quirks,
     pub(crate) rules: Vec<Rule>,
-    /// Deleted tickets and the keys that they had: `sys_audit_delete`.
-    pub(crate) deleted: Vec<(String, String)>,
+    pub(crate) deleted: Vec<Deleted>,
     /// Tickets that the user may not read any more.
     pub(crate) hidden: Vec<String>,
     pub(crate) tickets: BTreeMap<String, Ticket>,
@@ -170,6 +196,7 @@ impl ServiceNow {
             touched: by != US,
             columns,
             mod_count: 0,
+            created: self.clock(now),
             updated: self.clock(now),
         };
         self.tickets.insert(id.clone(), ticket);
@@ -182,10 +209,12 @@ impl ServiceNow {
     }
 
     /// An administrator deletes a ticket; no webhook tells of it.
-    pub(crate) fn delete(&mut self, id: &str) {
+    pub(crate) fn delete(&mut self, id: &str, now: Millis) {
+        let at = self.clock(now);
         if let Some(ticket) = self.tickets.remove(id) {
             let key = ticket.columns.get("correlation_id").cloned().unwrap_or_default();
-            self.deleted.push((id.to_owned(), key));
+            let class = ticket.class;
+            self.deleted.push(Deleted { ticket: id.to_owned(), class, key, at });
             self.journal.retain(|row| row.ticket != id);
         }
     }
@@ -342,7 +371,7 @@ impl ServiceNow {
     fn show(&self, id: &str) -> Json {
         let ticket = &self.tickets[id];
         let mut row = json!({ "sys_id": id, "sys_class_name": ticket.class,
-            "sys_mod_count": ticket.mod_count.to_string(), "sys_updated_on": servicenow_text(ticket.updated) });
+            "sys_mod_count": ticket.mod_count.to_string(), "sys_updated_on": servicenow_text(ticket.updated), "sys_created_on": servicenow_text(ticket.created) });
         for (column, value) in &ticket.columns {
             row[column] = json!(value);
         }
@@ -358,6 +387,35 @@ impl ServiceNow {
         let name = GROUPS.iter().find(|(id, _)| *id == group).map_or("", |(_, name)| name);
         row["assignment_group.name"] = json!(name);
         row
+    }
+
+    /// Serves a request of a sweep.
+    fn poll(&self, request: &HttpRequest, table: &str, date: &str) -> HttpResponse {
+        let (rows, hidden): (Vec<Json>, bool) = match table {
+            "sys_journal_field" => (
+                self.journal.iter().map(JournalRow::show).collect(),
+                self.quirks.journal_hidden,
+            ),
+            "sys_audit_delete" => {
+                (self.deleted.iter().map(Deleted::show).collect(), self.quirks.deletions_hidden)
+            }
+            class => {
+                let of = self.tickets.iter().filter(|(_, ticket)| ticket.class == class);
+                (of.map(|(id, _)| self.show(id)).collect(), false)
+            }
+        };
+        let shown = |row: &Json| {
+            let id = row["sys_id"].as_str().unwrap_or_default();
+            !hidden && !self.hidden.iter().any(|h| h == id)
+        };
+        let (body, total) = query::answer(request, rows, shown);
+        let headers = [
+            ("content-type", "application/json".to_owned()),
+            ("date", date.to_owned()),
+            ("x-total-count", total.to_string()),
+        ];
+        let headers = headers.into_iter().map(|(n, v)| (n.to_owned(), v)).collect();
+        HttpResponse { status: 200, headers, body: body.to_string() }
     }
 
     /// Serves a request.
@@ -402,6 +460,11 @@ impl ServiceNow {
             .collect();
         let parts: Vec<&str> =
             request.path.trim_start_matches("/api/now/table/").split('/').collect();
+        if query::is_poll(request)
+            && let [table] = parts.as_slice()
+        {
+            return (self.poll(request, table, &date), Vec::new());
+        }
         match (request.method, parts.as_slice()) {
             (Method::Get, ["task"]) => {
                 let wanted = query("sysparm_query").split('^').next().unwrap_or_default();
@@ -435,8 +498,8 @@ impl ServiceNow {
                 let rows: Vec<Json> = self
                     .deleted
                     .iter()
-                    .filter(|(id, _)| *id == wanted)
-                    .map(|(id, _)| json!({ "sys_id": id, "documentkey": id, "tablename": "incident" }))
+                    .filter(|deleted| deleted.ticket == wanted)
+                    .map(Deleted::show)
                     .collect();
                 (answer(200, json!({ "result": rows })), Vec::new())
             }
@@ -485,8 +548,7 @@ impl ServiceNow {
                     .journal
                     .iter()
                     .filter(|r| query("sysparm_query").starts_with(&format!("element_id={}", r.ticket)))
-                    .map(|r| json!({ "sys_id": r.sys_id, "element_id": r.ticket, "element": r.element,
-                        "value": r.value, "sys_created_by": r.author, "sys_created_on": servicenow_text(r.at) }))
+                    .map(JournalRow::show)
                     .collect();
                 (answer(200, json!({ "result": rows })), Vec::new())
             }

@@ -13,8 +13,8 @@ use firn_driver::{Clock, Engine, Http, Log, Scheme, Secrets, Signature, Storage,
 use firn_model::{
     Answer, AnswerBody, Change, CommitError, Configure, CorrelationMode, Event, HttpRequest,
     HttpResponse, Inbound, InboundKind, Integration, IntegrationId, Key, Link, MaskStrategy,
-    Method, Millis, OffOwner, Operation, Owner, PlatformContract, PlatformId, Preset, Remote,
-    Report, Row, Strategy, TableName, TenantId, TicketType,
+    Method, Millis, OffOwner, Operation, Owner, PlatformContract, PlatformId, Polling, Preset,
+    Remote, Report, Row, Strategy, Sweep, TableName, TenantId, TicketType,
 };
 use firn_storage::{Memory, Store};
 
@@ -189,6 +189,10 @@ pub(crate) struct World {
     unacknowledged: BTreeMap<u64, (usize, String)>,
     pub(crate) coverage: Coverage,
     faults: bool,
+    /// Of a hundred webhooks so many are lost.
+    webhooks_lost: u32,
+    /// When something happened last that is no sweep's.
+    stirred: Millis,
     pub(crate) edits: u64,
     pub(crate) fired: u64,
     tokens: u64,
@@ -225,9 +229,12 @@ impl World {
         for site in sites.iter_mut().filter(|_| seed % 8 == 7) {
             site.integration.settings.masking.strategy = MaskStrategy::Token;
         }
+        let webhooks_lost = [0, 15, 15, 15, 50, 100][rng.usize(0..6)];
         World {
             seed,
             verbose,
+            webhooks_lost,
+            stirred: start,
             rng,
             now: start,
             engine: Engine::new(Doors(Rc::clone(&shared))),
@@ -342,7 +349,13 @@ impl World {
             self.one_ticket_per_key()?;
         }
         self.faults = false;
+        self.stirred = self.now; // The last edit may be a moment old.
         self.until_quiet()?;
+        for at in 0..self.sites.len() {
+            self.at = at;
+            super::check::caught_up(&self)?;
+        }
+        self.met("sweep: caught up");
         for _ in 0..2 {
             for at in 0..self.sites.len() {
                 self.at = at;
@@ -489,6 +502,14 @@ impl World {
         self.say(|| {
             format!("handle {}", batch.iter().map(describe).collect::<Vec<_>>().join(", "))
         });
+        let sweeps = |event: &Event| match event {
+            Event::Due(key) => is_sweep(&key.path),
+            Event::Answer(answer) => is_sweep(&answer.ticket),
+            Event::Inbound(_) | Event::Operate { .. } => false,
+        };
+        if !batch.iter().all(sweeps) {
+            self.stirred = self.now;
+        }
         let planned = self.shared.dies.get();
         self.shared.batch.replace(batch.clone());
         let mut reports = self.engine.handle(&batch);
@@ -675,6 +696,9 @@ impl World {
                     self.edit_ticket(&id);
                 }
             }
+            if is_sweep(&request.ticket) && request.query.iter().any(|(_, v)| v.starts_with("sys_idIN")) {
+                self.met("sweep: a ticket read");
+            }
             let (response, changed) = self.sites[self.at].servicenow.serve(request, self.now);
             for changed in changed {
                 self.tell(changed);
@@ -734,7 +758,7 @@ impl World {
             Changed::Journal(row) => Some(ServiceNow::journal_webhook(row)),
         };
         let Some(body) = body else { return };
-        if self.chance(15) {
+        if self.chance(self.webhooks_lost) {
             self.met("fault: webhook lost");
             return;
         }
@@ -792,12 +816,33 @@ impl World {
         Ok(())
     }
 
+    /// Whether nothing is left to happen but sweeps, which never end, and each has seen everything.
+    fn only_sweeps(&self, horizon: Millis) -> bool {
+        let queued = self.queue.values().all(|(_, message)| match message {
+            Message::Request { request, .. } => is_sweep(&request.ticket),
+            Message::Response { ticket, .. } | Message::Timeout { ticket } => is_sweep(ticket),
+            Message::Webhook { .. } | Message::Event { .. } => false,
+        });
+        let due = self.shared.store.due(horizon, u32::MAX).unwrap_or_default();
+        let caught_up = |site: &Site| {
+            let prefix = format!("sweep/{}/", site.integration.id);
+            let rows = self.shared.store.scan(&site.integration.tenant, &prefix, None, u32::MAX);
+            rows.unwrap_or_default().iter().all(|row| {
+                let sweep: Result<Sweep, _> = serde_json::from_str(&row.value);
+                sweep.is_ok_and(|sweep| sweep.caught_up > Some(self.stirred))
+            })
+        };
+        queued
+            && due.iter().all(|(key, _)| is_sweep(&key.path))
+            && self.sites.iter().all(caught_up)
+    }
+
     /// Lets everything arrive and everything due happen, until nothing is left to do.
     pub(crate) fn until_quiet(&mut self) -> Result<(), Violation> {
         let horizon = self.now.plus(3_600_000);
         for _ in 0..20_000 {
             let Some(next) = self.next() else { return Ok(()) };
-            if next > horizon {
+            if next > horizon || self.only_sweeps(horizon) {
                 return Ok(());
             }
             self.advance();
@@ -832,6 +877,10 @@ impl World {
         );
         self.rows::<Link>("link").into_iter().find(|link| link.id == id)
     }
+}
+
+fn is_sweep(path: &str) -> bool {
+    path.starts_with("sweep/")
 }
 
 fn describe(event: &Event) -> String {
@@ -891,6 +940,13 @@ fn integration(rng: &mut fastrand::Rng, n: usize, tenant: &str) -> Integration {
         [Strategy::LastWriteWins, Strategy::OwnershipPriority, Strategy::ManualReview]
             [rng.usize(0..3)];
     settings.journal.work_notes_to_platform = rng.bool();
+    settings.polling.interval = 20_000;
+    settings.polling.interval_alone = 5_000;
+    settings.polling.mode = match rng.u32(0..8) {
+        0 => Polling::Off,
+        1 => Polling::Alone,
+        _ => Polling::Behind,
+    };
     if rng.bool() {
         settings.tickets.push(TicketType {
             table: TableName::new("problem").unwrap_or_else(|_| unreachable!()),

@@ -174,7 +174,8 @@ impl World {
         let Some(id) = self.a_ticket() else { return };
         self.met("upheaval: ticket deleted");
         self.say(|| format!("administrator: deletes {id}"));
-        self.site_mut().servicenow.delete(&id);
+        let now = self.now;
+        self.site_mut().servicenow.delete(&id, now);
     }
 
     fn delete_record(&mut self) {

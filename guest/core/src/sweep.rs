@@ -1,0 +1,152 @@
+//! Sweeps: how a cursor walks over what is new at an instance, so that no row is left out.
+//!
+//! Rows are asked for in order of (second, `sys_id`), page by page from a key and never by offset:
+//! offsets move while rows change. Each walk begins again some time before the newest row that was
+//! seen, because rows are stamped before they are committed. Only what was seen moves the mark.
+
+use firn_model::{Millis, Pace, Place, Polling, Stream, Sweep, SysId, Walk};
+
+use crate::settings::Rules;
+
+/// Rows of one page.
+pub const PAGE: u32 = 200;
+
+/// Tickets that one request reads. Their ids stay within an address of 2 kB.
+pub const MERGED: usize = 40;
+
+/// After so many milliseconds a webhook should have brought what is new.
+pub const GRACE: u64 = 10_000;
+
+/// How long webhooks that do not arrive are first left untried, and at most. In milliseconds.
+const TRIAL: (u64, u64) = (600_000, 7_200_000);
+
+/// What is polled of an integration's instance.
+#[must_use]
+pub fn streams(rules: &Rules) -> Vec<Stream> {
+    if rules.settings().polling.mode == Polling::Off {
+        return Vec::new();
+    }
+    let records = rules.tables().cloned().map(Stream::Records);
+    records.chain([Stream::Journal, Stream::Deletions]).collect()
+}
+
+/// One row of a page: its instant by their clock, and its id.
+pub type At = (Millis, SysId);
+
+/// What an answer shows of its place in the order.
+#[derive(Debug, Clone, Copy)]
+pub struct Page<'r> {
+    /// Its rows.
+    pub rows: &'r [At],
+    /// How many it has: those that do not show when they changed, too.
+    pub count: usize,
+    /// How many rows there are from the walk's place on, if the instance tells. Those that the user may
+    /// not see are among them.
+    pub total: Option<u64>,
+    /// Their clock when they answered, if they tell.
+    pub theirs: Option<Millis>,
+    /// Ours then.
+    pub ours: Millis,
+}
+
+/// The instance does not answer in the order that was asked for: no cursor can walk there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutOfOrder;
+
+impl std::fmt::Display for OutOfOrder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the instance does not answer in the order that was asked for")
+    }
+}
+
+/// Begins a walk.
+#[must_use]
+pub fn begin(sweep: &Sweep, overlap: u64, now: Millis) -> Walk {
+    let back = i64::try_from(overlap).unwrap_or(i64::MAX);
+    let before = |at: Millis| whole_second(Millis(at.0.saturating_sub(back)));
+    let place = match sweep.mark {
+        None => Place::Ours(before(sweep.since)),
+        Some(mark) => Place::From(before(mark)),
+    };
+    Walk { began: now, place, skip: 0, first: None, latest: None, over: false, wanted: Vec::new(), missed: 0, timely: 0 }
+}
+
+fn whole_second(at: Millis) -> Millis {
+    Millis(at.0.div_euclid(1_000) * 1_000)
+}
+
+/// Takes a page into a walk, and says whether it was the last.
+///
+/// # Errors
+/// If the page does not lead on.
+pub fn turn(walk: &mut Walk, page: Page<'_>) -> Result<bool, OutOfOrder> {
+    let Page { rows: page, count, total, theirs, ours } = page;
+    if let Place::Ours(at) = walk.place {
+        let ahead = theirs.map_or(0, |theirs| theirs.since(ours));
+        walk.place = Place::From(whole_second(Millis(at.0.saturating_add(ahead))));
+        return Ok(false);
+    }
+    let before = |row: &At| match &walk.place {
+        Place::Ours(_) => false,
+        Place::From(at) => row.0 < *at,
+        Place::Within(at, id) => row.0 != *at || row.1 <= *id,
+        Place::After(at) => row.0 <= *at,
+    };
+    if page.iter().any(before) || !page.is_sorted() {
+        return Err(OutOfOrder);
+    }
+    walk.first = walk.first.or(Some(theirs.unwrap_or(ours)));
+    walk.latest = walk.latest.max(page.last().map(|(at, _)| *at));
+    let shown = u64::from(walk.skip).saturating_add(u64::from(PAGE));
+    let more = count >= PAGE as usize || total.is_some_and(|total| total > shown);
+    match (&walk.place, page.last()) {
+        (_, Some((at, id))) if more => {
+            walk.place = Place::Within(*at, id.clone());
+            walk.skip = 0;
+        }
+        (_, None) if more => walk.skip = walk.skip.saturating_add(PAGE),
+        (Place::Within(at, _), _) => {
+            walk.place = Place::After(*at);
+            walk.skip = 0;
+        }
+        (Place::Ours(_) | Place::From(_) | Place::After(_), _) => return Ok(true),
+    }
+    Ok(false)
+}
+
+/// A walk is over: what was seen moves the mark. Not beyond the instant at which it began to read: what
+/// was committed since, behind the page that was read, is for the next. That also keeps a row from the
+/// future (an import may make one) from taking the mark along.
+pub fn end(sweep: &mut Sweep, walk: &Walk, now: Millis) {
+    let seen = walk.latest.zip(walk.first).map(|(latest, first)| latest.min(first));
+    sweep.mark = sweep.mark.max(seen);
+    sweep.caught_up = Some(walk.began);
+    sweep.pace = pace(sweep.pace, walk, now);
+}
+
+/// How often the stream is swept after a walk: more often if it found what no webhook had told of,
+/// until a trial shows that webhooks arrive again.
+fn pace(pace: Pace, walk: &Walk, now: Millis) -> Pace {
+    let alone = |wait: u64| {
+        let waited = wait.min(TRIAL.1);
+        Pace::Alone { trial: now.plus(waited), waited }
+    };
+    match pace {
+        Pace::Behind if walk.missed > 0 => alone(TRIAL.0),
+        Pace::Trial { waited } if walk.missed > 0 => alone(waited.saturating_mul(2)),
+        Pace::Trial { .. } if walk.timely > 0 => Pace::Behind,
+        Pace::Alone { trial, waited } if trial <= now => Pace::Trial { waited },
+        pace => pace,
+    }
+}
+
+/// When the next walk begins after one that is over.
+#[must_use]
+pub fn next(rules: &Rules, pace: Pace, now: Millis) -> Millis {
+    let policy = &rules.settings().polling;
+    let alone = policy.mode == Polling::Alone || matches!(pace, Pace::Alone { .. });
+    now.plus(if alone { policy.interval_alone } else { policy.interval })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,400 @@
+//! Sweeps: asks the instance for what is new, table by table, and gives it to the links like any other
+//! observation. Webhooks may all be lost: what they would have told is seen here.
+//!
+//! One row for each table, due when its next walk begins. A walk asks for page after page; tickets of
+//! which more must be read are read together.
+
+use firn_core::plan::Input;
+use firn_core::settings::Rules;
+use firn_core::sweep::{self as cursor, GRACE, MERGED, Page};
+use firn_core::wire::poll::{self, News, Polled};
+use firn_core::{identity, land, observe, wire};
+use firn_model::{
+    Answer, CommitError, EntryOrigin, Finding, FindingKind, Key, Link, LinkId, Millis, Mirror,
+    Observation, ObservationSource, ObservedRecord, Order, Outcome, Pace, Place, Polling, Side, Sweep,
+    SysId, TenantId, Walk,
+};
+
+use crate::session::{Session, ticket};
+use crate::{Doors, rows, work};
+
+/// After a refusal the table is tried again then. In milliseconds.
+const REFUSED: u64 = 600_000;
+
+/// While an integration is paused it is looked at again so often. In milliseconds.
+const PAUSED: u64 = 5_000;
+
+/// Lets every table that is to be polled be so, from now on.
+pub(crate) fn watch<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    rules: &Rules,
+) -> Result<(), CommitError> {
+    for stream in cursor::streams(rules) {
+        let key = rows::sweep(tenant, rules.id(), &stream);
+        let known = session.get::<Sweep>(&key)?;
+        let now = session.now;
+        let sweep = known.unwrap_or_else(|| Sweep::new(rules.id().clone(), stream, now));
+        session.put(&key, &sweep, Some(now))?;
+    }
+    Ok(())
+}
+
+/// A walk begins, or its last request was lost and is made again.
+pub(crate) fn due<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+) -> Result<(), CommitError> {
+    let Some(mut sweep) = session.get::<Sweep>(key)? else { return Ok(()) };
+    if !cursor::streams(rules).contains(&sweep.stream) {
+        session.delete(key); // It is not polled any more.
+        return Ok(());
+    }
+    if !rules.integration().enabled {
+        let later = session.now.plus(PAUSED);
+        return session.put(key, &sweep, Some(later));
+    }
+    let lost = sweep.asked.take().is_some();
+    if lost {
+        return failed(session, rules, key, sweep, &Outcome::NotSent("no answer in time".to_owned()));
+    }
+    let walk = sweep.walk.take().unwrap_or_else(|| {
+        cursor::begin(&sweep, rules.settings().correlation.transaction_limit, session.now)
+    });
+    ask(session, rules, key, sweep, walk)
+}
+
+fn ask<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    mut sweep: Sweep,
+    walk: Walk,
+) -> Result<(), CommitError> {
+    sweep.number += 1;
+    sweep.asked = Some(session.now);
+    let name = ticket(key, Side::External, sweep.number);
+    let request = poll::request(rules, &key.tenant, &sweep, &walk, name);
+    let deadline = session.now.plus(request.queue + request.timeout + 1_000);
+    session.submit(request);
+    sweep.walk = Some(walk);
+    session.put(key, &sweep, Some(deadline))
+}
+
+/// A request is over.
+pub(crate) fn answered<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    number: u64,
+    answer: &Answer,
+) -> Result<(), CommitError> {
+    let Some(mut sweep) = session.get::<Sweep>(key)? else { return Ok(()) };
+    let current = sweep.number == number;
+    let (Some(asked), true) = (sweep.asked, current) else { return Ok(()) };
+    let Some(mut walk) = sweep.walk.take() else { return Ok(()) };
+    sweep.asked = None;
+    let polled = match poll::reading(rules, &sweep, &walk, answer, session.now) {
+        Ok(polled) => polled,
+        Err(outcome) => {
+            sweep.walk = Some(walk);
+            return failed(session, rules, key, sweep, &outcome);
+        }
+    };
+    sweep.failures = 0;
+    sweep.trouble = None;
+    let over = match polled {
+        Polled::Tickets(tickets) => {
+            let told = wire::clock(asked, answer, session.now);
+            let told = told.map(|clock| Input::Told { side: Side::External, clock });
+            read(session, rules, &key.tenant, &mut walk, tickets, told.as_ref())?;
+            walk.over
+        }
+        Polled::Page { rows, count, total, theirs } => {
+            // The first answer only tells their clock.
+            let looked = matches!(walk.place, Place::Ours(_));
+            let places: Vec<cursor::At> = rows.iter().map(|(at, _)| at.clone()).collect();
+            let page = Page { rows: &places, count, total, theirs, ours: session.now };
+            let over = match cursor::turn(&mut walk, page) {
+                Ok(over) => over,
+                Err(why) => return astray(session, rules, key, sweep, &why.to_string()),
+            };
+            let shows_nothing = count > 0 && rows.is_empty();
+            if shows_nothing {
+                let why = "its rows do not show when they changed";
+                return astray(session, rules, key, sweep, why);
+            }
+            if !looked {
+                for (at, news) in rows {
+                    take(session, rules, &key.tenant, &sweep, &mut walk, (at.0, theirs), news)?;
+                }
+            }
+            over
+        }
+    };
+    walk.over = over;
+    if !over || !walk.wanted.is_empty() {
+        return ask(session, rules, key, sweep, walk);
+    }
+    let before = sweep.pace;
+    cursor::end(&mut sweep, &walk, session.now);
+    if rules.settings().polling.mode == Polling::Alone {
+        sweep.pace = Pace::Behind;
+    }
+    tell_of_pace(session, rules, key, &sweep, before)?;
+    let next = cursor::next(rules, sweep.pace, session.now);
+    session.put(key, &sweep, Some(next))
+}
+
+/// What one row says, for the links on its ticket.
+fn take<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    tenant: &TenantId,
+    sweep: &Sweep,
+    walk: &mut Walk,
+    (at, theirs): (Millis, Option<Millis>),
+    news: News,
+) -> Result<(), CommitError> {
+    let fresh = sweep.mark.is_some_and(|mark| at > mark);
+    let ripe = theirs.is_some_and(|theirs| theirs.since(at) >= GRACE.cast_signed());
+    let count = |walk: &mut Walk, is_news: bool| match (is_news, fresh && ripe) {
+        (true, true) => walk.missed += 1,
+        (false, true) => walk.timely += 1,
+        _ => {}
+    };
+    match news {
+        News::Ticket(record) => {
+            let links = session.on_ticket(tenant, rules.id(), &record.id)?;
+            if links.is_empty() {
+                return unknown(session, rules, tenant, *record);
+            }
+            if poll::shows_all(rules) {
+                let is_news = observed(session, rules, tenant, &links, &record, None)?;
+                count(walk, is_news);
+                return Ok(());
+            }
+            let mut is_news = false;
+            for id in &links {
+                let Some(link) = session.link(tenant, rules.id(), id)? else { continue };
+                is_news |= link.tombstone.is_none() && tells_more(&record, &link);
+            }
+            count(walk, is_news);
+            if is_news && let Ok(id) = SysId::new(record.id) {
+                walk.wanted.push(id);
+            }
+        }
+        News::Entry { id, of } => {
+            let mut links = Vec::new();
+            for link in session.on_ticket(tenant, rules.id(), of.as_str())? {
+                links.extend(session.link(tenant, rules.id(), &link)?);
+            }
+            // What one of them wrote is no news to the others.
+            if links.iter().any(|link| wrote(link, &id)) {
+                return Ok(());
+            }
+            let foreign = EntryOrigin::External(id.into());
+            links.retain(|link| !link.entries.iter().any(|entry| entry.origin == foreign));
+            count(walk, !links.is_empty());
+            for mut link in links {
+                link.external_side.look_journal = true;
+                session.advance(tenant, rules, link, &[])?;
+            }
+        }
+        News::Deleted(of) => {
+            for link in session.on_ticket(tenant, rules.id(), of.as_str())? {
+                let Some(mut link) = session.link(tenant, rules.id(), &link)? else { continue };
+                // Its own read proves it.
+                link.external_side.look = true;
+                session.advance(tenant, rules, link, &[])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a ticket's revision and class tell of something that a link has not seen.
+fn tells_more(record: &ObservedRecord, link: &Link) -> bool {
+    let class = record.class.as_deref().is_some_and(|class| class != link.table.as_str());
+    let known = link.external_side.revision;
+    class
+        || match (record.revision, known) {
+            (Some(seen), Some(known)) => {
+                matches!(seen.order(&known), Order::Newer | Order::Unordered)
+            }
+            _ => true,
+        }
+}
+
+/// Whether a row of the journal mirrors an entry of a link's platform.
+fn wrote(link: &Link, row: &SysId) -> bool {
+    let mirrors =
+        |mirror: &Mirror| matches!(mirror, Mirror::Mirrored(Some(id)) if id == row.as_str());
+    link.entries.iter().any(|entry| mirrors(&entry.mirror))
+}
+
+/// A ticket without a link: perhaps one that the platform is to be told of.
+fn unknown<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    tenant: &TenantId,
+    record: ObservedRecord,
+) -> Result<(), CommitError> {
+    let ours = work::by_shown_key(session, rules, tenant, &record)?.is_some();
+    if ours || !poll::shows_all(rules) {
+        return Ok(());
+    }
+    work::mirror(session, rules, tenant, observation(record)).map(|_| ())
+}
+
+fn observation(record: ObservedRecord) -> Observation {
+    let source = ObservationSource::Read;
+    Observation { side: Side::External, source, record, entries: Vec::new() }
+}
+
+/// Tickets that were read together. One that is not among them is read by itself, which tells why.
+fn read<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    tenant: &TenantId,
+    walk: &mut Walk,
+    tickets: Vec<ObservedRecord>,
+    told: Option<&Input>,
+) -> Result<(), CommitError> {
+    let mut tickets = poll::by_id(tickets);
+    let asked: Vec<SysId> = walk.wanted.drain(..walk.wanted.len().min(MERGED)).collect();
+    for id in asked {
+        let links = session.on_ticket(tenant, rules.id(), id.as_str())?;
+        match tickets.remove(id.as_str()) {
+            Some(record) => {
+                observed(session, rules, tenant, &links, &record, told)?;
+            }
+            None => {
+                for link in links {
+                    if let Some(mut link) = session.link(tenant, rules.id(), &link)? {
+                        link.external_side.look = true;
+                        session.advance(tenant, rules, link, &[])?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives a whole ticket to its links, and says whether any of them learns something.
+fn observed<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    tenant: &TenantId,
+    links: &[LinkId],
+    record: &ObservedRecord,
+    told: Option<&Input>,
+) -> Result<bool, CommitError> {
+    let seen = observation(record.clone());
+    let mut news = false;
+    for id in links {
+        let Some(link) = session.link(tenant, rules.id(), id)? else { continue };
+        // Seen again within the overlap: nothing is written for that.
+        let mut after = link.clone();
+        observe::observe(rules, &mut after, &Default::default(), &seen, session.now);
+        if after == link {
+            continue;
+        }
+        news |= link.tombstone.is_none();
+        let inputs: Vec<Input> =
+            told.cloned().into_iter().chain([Input::Seen(seen.clone())]).collect();
+        session.advance(tenant, rules, link, &inputs)?;
+    }
+    Ok(news)
+}
+
+/// A request came to nothing: the walk goes on where it was, later.
+fn failed<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    mut sweep: Sweep,
+    outcome: &Outcome,
+) -> Result<(), CommitError> {
+    sweep.failures = sweep.failures.saturating_add(1);
+    sweep.trouble = Some(outcome.to_string());
+    let pause = match outcome {
+        Outcome::Refused(_) | Outcome::Gone | Outcome::Deleted => {
+            refused(session, rules, key, &sweep, &outcome.to_string())?;
+            REFUSED
+        }
+        Outcome::SignInFailed => land::SIGN_IN_PAUSE,
+        _ => land::backoff(&key.path, sweep.failures),
+    };
+    let due = outcome.not_before(session.now).unwrap_or(session.now.plus(pause));
+    session.put(key, &sweep, Some(due))
+}
+
+/// The instance's answers cannot be walked over: somebody has to see to it.
+fn astray<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    mut sweep: Sweep,
+    why: &str,
+) -> Result<(), CommitError> {
+    sweep.walk = None;
+    sweep.trouble = Some(why.to_owned());
+    refused(session, rules, key, &sweep, why)?;
+    let due = session.now.plus(REFUSED);
+    session.put(key, &sweep, Some(due))
+}
+
+fn refused<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    sweep: &Sweep,
+    why: &str,
+) -> Result<(), CommitError> {
+    let text = format!(
+        "{} cannot be polled ({why}): changes there that no webhook tells of are found by a reconcile only; give the integration user the right to read it, and try `firn integration test`",
+        sweep.stream
+    );
+    find(session, rules, key, FindingKind::PollingRefused, text)
+}
+
+fn find<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    kind: FindingKind,
+    text: String,
+) -> Result<(), CommitError> {
+    let integration = rules.id().clone();
+    let at = session.now;
+    session.find(&key.tenant, &Finding { kind, integration, link: None, field: None, text, at })
+}
+
+/// Tells when webhooks do not arrive, and takes that back when they do.
+fn tell_of_pace<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    sweep: &Sweep,
+    before: Pace,
+) -> Result<(), CommitError> {
+    let text = format!(
+        "changes of {} are found by polling that no webhook told of; it is polled every {} s until webhooks arrive again: `firn integration test` says what keeps them away",
+        sweep.stream,
+        rules.settings().polling.interval_alone.div_ceil(1_000),
+    );
+    match (before, sweep.pace) {
+        (Pace::Behind, Pace::Alone { .. }) => {
+            find(session, rules, key, FindingKind::WebhooksMissing, text)
+        }
+        (Pace::Trial { .. }, Pace::Behind) => {
+            let name = format!("webhooks-missing.{}", identity::short(&["finding", &text]));
+            session.delete(&rows::finding(&key.tenant, rules.id(), &name));
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
