@@ -13,7 +13,7 @@ use firn_model::{
 use serde_json::json;
 
 use crate::session::Session;
-use crate::{Doors, reconcile, rows};
+use crate::{Doors, reconcile, rows, sweep};
 
 pub(crate) fn operate<D: Doors>(
     session: &mut Session<'_, D>,
@@ -60,6 +60,14 @@ pub(crate) fn operate<D: Doors>(
         }
         Operation::Reconcile { integration, mode } => {
             reconcile::start(session, request, tenant, integration, *mode, by)
+        }
+        Operation::Poll { integration } => {
+            let Some(rules) = session.rules(tenant, integration)? else {
+                return not_found(session, request, "integration", integration.as_str());
+            };
+            let polled = sweep::watch(session, tenant, &rules)?;
+            session.reply(request, 202, &json!({ "status": "polling", "tables": polled }));
+            Ok(())
         }
         Operation::SignedIn { integration } => {
             links::signed_in(session, request, tenant, integration)

@@ -24,20 +24,25 @@ const REFUSED: u64 = 600_000;
 /// While an integration is paused it is looked at again so often. In milliseconds.
 const PAUSED: u64 = 5_000;
 
-/// Lets every table that is to be polled be so, from now on.
+/// Lets every table that is to be polled be so, from now on. Gives their names.
 pub(crate) fn watch<D: Doors>(
     session: &mut Session<'_, D>,
     tenant: &TenantId,
     rules: &Rules,
-) -> Result<(), CommitError> {
+) -> Result<Vec<String>, CommitError> {
+    let mut tables = Vec::new();
     for stream in cursor::streams(rules) {
+        tables.push(stream.to_string());
         let key = rows::sweep(tenant, rules.id(), &stream);
         let known = session.get::<Sweep>(&key)?;
         let now = session.now;
         let sweep = known.unwrap_or_else(|| Sweep::new(rules.id().clone(), stream, now));
-        session.put(&key, &sweep, Some(now))?;
+        // A request under way comes back, or is overdue soon.
+        if sweep.asked.is_none() {
+            session.put(&key, &sweep, Some(now))?;
+        }
     }
-    Ok(())
+    Ok(tables)
 }
 
 /// A walk begins, or its last request was lost and is made again.
@@ -48,8 +53,8 @@ pub(crate) fn due<D: Doors>(
 ) -> Result<(), CommitError> {
     let Some(mut sweep) = session.get::<Sweep>(key)? else { return Ok(()) };
     if !cursor::streams(rules).contains(&sweep.stream) {
-        session.delete(key); // It is not polled any more.
-        return Ok(());
+        // Not polled any more. If it is again one day, it goes on from where it was.
+        return session.rest(key);
     }
     if !rules.integration().enabled {
         let later = session.now.plus(PAUSED);
@@ -157,7 +162,8 @@ fn take<D: Doors>(
     (at, theirs): (Millis, Option<Millis>),
     news: News,
 ) -> Result<(), CommitError> {
-    let fresh = sweep.mark.is_some_and(|mark| at > mark);
+    // Not there when the walk before this one ended.
+    let fresh = sweep.mark.map_or(sweep.caught_up.is_some(), |mark| at > mark);
     let ripe = theirs.is_some_and(|theirs| theirs.since(at) >= GRACE.cast_signed());
     let count = |walk: &mut Walk, is_news: bool| match (is_news, fresh && ripe) {
         (true, true) => walk.missed += 1,

@@ -167,6 +167,11 @@ pub enum Operation {
         /// Only look, or mend.
         mode: RunMode,
     },
+    /// Asks the instance for what is new, now: after a start, or because somebody cannot wait.
+    Poll {
+        /// The integration.
+        integration: IntegrationId,
+    },
     /// Somebody gave other credentials or consented anew: what waits for a sign-in goes on at once.
     SignedIn {
         /// The integration.

@@ -116,6 +116,8 @@ enum Integration {
     Pause(One),
     /// Go on.
     Resume(One),
+    /// Ask the instance for what is new, now, besides what its webhooks tell.
+    Poll(One),
     /// Ask everything of the instance that has to be right: sign-in, rights, columns, choices, clocks,
     /// webhooks. Each finding with its remedy. Exit 1 if anything is broken.
     Test(instance::Test),

@@ -3,157 +3,16 @@
 //! columns and tickets behind our back is told, never taken for an edit.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
+mod common;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use firn::api::{Shared, router};
-use firn::{Host, HostConfig, Listening, SamplePlatform, listen};
-use firn_remote::{Addresses, Egress};
-use firn_simulator::{Access, Faults, Permit, Quirks, RequestFault, Simulator, Trouble};
+use common::pair::{PATIENCE, Pair, Place};
+use firn_simulator::{Access, Faults, Permit, Quirks, RequestFault, Trouble};
 use serde_json::{Value as Json, json};
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Place {
-    _directory: tempfile::TempDir,
-    _host: Arc<Host>,
-    _server: Listening,
-    url: String,
-    http: reqwest::Client,
-}
-
-impl Place {
-    async fn new() -> Arc<Place> {
-        let directory = tempfile::tempdir().unwrap();
-        let any = ([127, 0, 0, 1], 0).into();
-        let reserved = listen(any, axum::Router::new()).await.unwrap();
-        let address = reserved.address;
-        reserved.stop().await;
-        let host = Host::open(&HostConfig {
-            data: directory.path().join("data"),
-            cache: concat!(env!("CARGO_TARGET_TMPDIR"), "/components").into(),
-            workers: 2,
-            addresses: Addresses { loopback: true, hosts: Vec::new() },
-            egress: Egress::default(),
-            public_url: format!("http://{address}"),
-            record: None,
-        })
-        .unwrap();
-        let shared = Shared { host: Arc::clone(&host), token: None, exec_secrets: false };
-        let server = listen(address, router(shared)).await.unwrap();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let url = format!("http://{address}/api/v1");
-        Arc::new(Place { _directory: directory, _host: host, _server: server, url, http })
-    }
-
-    async fn get(&self, path: &str) -> Json {
-        self.http.get(format!("{}{path}", self.url)).send().await.unwrap().json().await.unwrap()
-    }
-
-    async fn post(&self, path: &str, body: Json) -> (u16, Json) {
-        let answer =
-            self.http.post(format!("{}{path}", self.url)).json(&body).send().await.unwrap();
-        (answer.status().as_u16(), answer.json().await.unwrap_or_default())
-    }
-}
-
-/// An instance, a platform, and the integration between them.
-struct Pair {
-    place: Arc<Place>,
-    simulator: Simulator,
-    platform: SamplePlatform,
-    _listening: Listening,
-    slug: String,
-}
-
 impl Pair {
-    async fn new(place: &Arc<Place>, slug: &str, settings: Json) -> Pair {
-        let any = ([127, 0, 0, 1], 0).into();
-        let simulator = Simulator::start(any, 1, Faults::default()).await.unwrap();
-        let platform = SamplePlatform::default();
-        let listening = listen(any, platform.router()).await.unwrap();
-        let base = format!("http://{}", listening.address);
-        let mut all =
-            json!({ "correlation": { "transaction_limit": 2000 }, "request_timeout": 5000 });
-        all.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
-        let body = json!({
-            "organization_id": "acme", "name": slug, "slug": slug, "base_url": simulator.url(),
-            "credentials": { "username": "integration", "password": "integration",
-                "admin_username": "admin", "admin_password": "admin" },
-            "platform": { "callback_url": format!("{base}/callback"), "read_url": format!("{base}/records/{{id}}") },
-            "settings": all, "provision": true,
-        });
-        let (status, answer) = place.post("/integrations", body).await;
-        assert!(status == 201 && answer["provision_failed"].is_null(), "{slug}: {answer}");
-        platform.connect(format!("{}/integrations/{slug}/events", place.url));
-        let (place, slug) = (Arc::clone(place), slug.to_owned());
-        Pair { place, simulator, platform, _listening: listening, slug }
-    }
-
-    async fn agent(&self, id: &str, body: Json) {
-        let url = format!("{}/api/now/table/incident/{id}", self.simulator.url());
-        let sent = self.place.http.patch(url).basic_auth("ann.lee", Some("ann.lee")).json(&body);
-        let answer = sent.send().await.unwrap();
-        assert!(answer.status().is_success(), "{}: {}", self.slug, answer.text().await.unwrap());
-    }
-
-    /// How many changes were sent, by the Table API or the resource.
-    fn patches(&self) -> u64 {
-        let requests = self.simulator.requests();
-        requests.iter().filter(|(what, _)| what.starts_with("PATCH ")).map(|(_, n)| n).sum()
-    }
-
-    fn ticket(&self) -> Option<firn_simulator::Record> {
-        self.simulator.rows("incident").into_iter().next()
-    }
-
-    fn column(&self, name: &str) -> String {
-        self.ticket().and_then(|t| t.get(name).cloned()).unwrap_or_default()
-    }
-
-    fn field(&self, id: &str, name: &str) -> Json {
-        self.platform.record(id).and_then(|r| r.fields.get(name).cloned()).unwrap_or_default()
-    }
-
-    async fn until(&self, what: &str, so: impl Fn() -> bool) {
-        let end = Instant::now() + PATIENCE;
-        while !so() {
-            if Instant::now() > end {
-                let of = |what: &str| format!("/integrations/{}/{what}", self.slug);
-                let links = self.place.get(&of("links")).await;
-                let findings = self.place.get(&of("findings")).await;
-                let status = self.place.get(&of("sync-status")).await;
-                panic!(
-                    "{}: {what}\nticket {:?}\nlinks {links:#}\nfindings {findings:#}\n{status:#}\nlog {:?}",
-                    self.slug,
-                    self.ticket(),
-                    self.simulator.rows("syslog"),
-                );
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    async fn settled(&self) {
-        let end = Instant::now() + PATIENCE;
-        let mut quiet = 0;
-        while quiet < 4 {
-            let status = self.place.get(&format!("/integrations/{}/sync-status", self.slug)).await;
-            quiet = if status["backlog"] == 0 { quiet + 1 } else { 0 };
-            if Instant::now() > end {
-                let of = |what: &str| format!("/integrations/{}/{what}", self.slug);
-                let links = self.place.get(&of("links")).await;
-                let findings = self.place.get(&of("findings")).await;
-                let dead = self.place.get(&of("dlq")).await;
-                panic!(
-                    "{} does not settle: {status}\n{links:#}\n{findings:#}\n{dead:#}",
-                    self.slug
-                );
-            }
-            tokio::time::sleep(Duration::from_millis(60)).await;
-        }
-    }
-
     /// A business rule of the instance's own, before a ticket is saved.
     async fn rule(&self, action: &str, script: &str) -> String {
         let columns = [
@@ -166,20 +25,6 @@ impl Pair {
         self.simulator.create("sys_script", &columns).await.unwrap()
     }
 
-    /// Waits for a finding.
-    async fn told(&self, kind: &str) {
-        let end = Instant::now() + PATIENCE;
-        while !self.findings().await.iter().any(|told| told == kind) {
-            assert!(
-                Instant::now() < end,
-                "{}: {kind} is not told: {:?}",
-                self.slug,
-                self.findings().await
-            );
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
     /// A rule of the instance aborts our write: it is told, and the ticket stays as it is.
     async fn an_edit_is_refused(&self) {
         let before = self.column("short_description");
@@ -189,12 +34,6 @@ impl Pair {
         self.platform.edit("incident", "i1", json!({ "title": "forbidden" }));
         self.told("refused").await;
         assert_eq!(self.column("short_description"), before);
-    }
-
-    async fn findings(&self) -> Vec<String> {
-        let answer = self.place.get(&format!("/integrations/{}/findings", self.slug)).await;
-        let kinds = answer["findings"].as_array().unwrap().iter();
-        kinds.map(|f| f["kind"].as_str().unwrap().to_owned()).collect()
     }
 }
 

@@ -296,7 +296,7 @@ async fn exchange(request: reqwest::RequestBuilder) -> AnswerBody {
         Err(e) => return AnswerBody::Lost(format!("the connection broke: {}", cause(e))),
     };
     let status = response.status().as_u16();
-    let headers = ["content-type", "retry-after", "date"]
+    let headers = ["content-type", "retry-after", "date", "x-total-count"]
         .into_iter()
         .filter_map(|name| {
             let value = response.headers().get(name)?.to_str().ok()?;

@@ -170,6 +170,21 @@ impl Simulator {
         Ok(row.get("sys_id").cloned().unwrap_or_default())
     }
 
+    /// Puts a row into a table, as an import does that runs no business rules. Columns of the system's own
+    /// (`sys_id`, `sys_updated_on`) are taken as they are given.
+    ///
+    /// # Errors
+    /// Why the instance refuses it.
+    pub fn import(&self, table: &str, columns: &[(&str, &str)]) -> Result<(), String> {
+        let set: Record = columns.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let mut instance = self.lock();
+        instance.tables.insert(table, &set, "import").map_err(|why| format!("{why:?}"))?;
+        if let Some(sys_id) = set.get("sys_id") {
+            instance.tables.set_system(table, sys_id, &set);
+        }
+        Ok(())
+    }
+
     /// Copies everything of another instance over this one, as a clone does: its rules, properties
     /// and registrations come along, and still point to where they pointed.
     pub fn clone_over(&self, from: &Simulator) {

@@ -82,6 +82,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/integrations/{integration}/test", post(instance::test))
         .route("/api/v1/integrations/{integration}/unprovision", post(instance::unprovision))
         .route("/api/v1/integrations/{integration}/sync-status", get(records::status))
+        .route("/api/v1/integrations/{integration}/poll", post(records::poll))
         .route(
             "/api/v1/integrations/{integration}/links",
             get(records::links).post(records::attach),

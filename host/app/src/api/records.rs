@@ -10,8 +10,8 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use firn_model::{
     Audit, Conflict, ConflictId, ConflictState, DeadLetter, Delivery, DeliveryState, Ended,
-    Finding, Link, Mirror, Operation, PlatformId, Quarantined, Resolution, Run, RunMode, Side,
-    SysId, TableName, TicketName, Value, Verb,
+    Finding, Link, Mirror, Operation, Pace, PlatformId, Quarantined, Resolution, Run, RunMode, Side,
+    Sweep, SysId, TableName, TicketName, Value, Verb, rfc3339_text,
 };
 use firn_remote::SignInState;
 use serde::Deserialize;
@@ -115,6 +115,7 @@ pub(crate) async fn status(
         let conflicts: Vec<Conflict> = rows(&shared, known, "conflict")?;
         let findings: Vec<Finding> = rows(&shared, known, "finding")?;
         let dead: Vec<DeadLetter> = rows(&shared, known, "dead")?;
+        let sweeps: Vec<Sweep> = rows(&shared, known, "sweep")?;
         let waiting = deliveries.iter().filter(|d| d.state == DeliveryState::Received).count();
         let backlog = links.iter().filter(|l| !settled(l)).count() + waiting;
         Ok(ok(json!({
@@ -123,7 +124,30 @@ pub(crate) async fn status(
             "deliveries_waiting": waiting, "dead_letters": dead.len(),
             "open_conflicts": conflicts.iter().filter(|c| c.state == ConflictState::Open).count(),
             "findings": findings.len(), "sign_in": sign_in(&shared, known),
+            "caught_up_at": caught_up(&sweeps),
+            "polling": sweeps.iter().map(polled).collect::<Vec<_>>(),
         })))
+    })
+}
+
+/// Up to when everything that happened at the instance has been seen, whatever its webhooks told:
+/// that of the table that is furthest behind.
+fn caught_up(sweeps: &[Sweep]) -> Json {
+    match sweeps.iter().map(|sweep| sweep.caught_up).min() {
+        Some(Some(at)) => json!(rfc3339_text(at)),
+        _ => Json::Null,
+    }
+}
+
+fn polled(sweep: &Sweep) -> Json {
+    let webhooks = match sweep.pace {
+        Pace::Behind => "arrive",
+        Pace::Alone { .. } => "do not arrive",
+        Pace::Trial { .. } => "are given time to arrive",
+    };
+    json!({
+        "table": sweep.stream.to_string(), "caught_up_at": sweep.caught_up.map(rfc3339_text),
+        "webhooks": webhooks, "trouble": sweep.trouble,
     })
 }
 
@@ -222,6 +246,11 @@ pub(crate) async fn resync(
 ) -> Response {
     let Some(link) = link_id(&id) else { return not_found("link", &id) };
     operate(&shared, &reference, |integration| Operation::Resync { integration, link }).await
+}
+
+/// Asks the instance for what is new, now.
+pub(crate) async fn poll(State(shared): State<Shared>, Path(reference): Path<String>) -> Response {
+    operate(&shared, &reference, |integration| Operation::Poll { integration }).await
 }
 
 async fn operate(

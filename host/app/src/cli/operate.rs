@@ -177,6 +177,15 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitC
         }
         Integration::Pause(one) => enable(client, &one, false)?,
         Integration::Resume(one) => enable(client, &one, true)?,
+        Integration::Poll(one) => {
+            let answer = client.post(&format!("{}/poll", at(&one)), &json!({}))?;
+            let tables: Vec<&str> =
+                answer["tables"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+            match tables.as_slice() {
+                [] => say!("{} is not polled: its settings say polling.mode = \"off\"", one.integration),
+                tables => say!("{} are asked for what is new", tables.join(", ")),
+            }
+        }
         Integration::Provision(given) => return super::instance::provision(client, &given),
         Integration::Unprovision(given) => super::instance::unprovision(client, &given)?,
         Integration::Test(given) => return super::instance::test(client, &given),
@@ -184,8 +193,13 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitC
         Integration::SyncStatus(one) => {
             let answer = client.get(&format!("{}/sync-status", at(&one)))?;
             for (name, value) in answer.as_object().into_iter().flatten() {
-                say!("{:<20} {}", name.replace('_', " "), cell(value));
+                if name != "polling" {
+                    say!("{:<20} {}", name.replace('_', " "), cell(value));
+                }
             }
+            say!("");
+            let columns = ["table", "caught_up_at", "webhooks", "trouble"];
+            table(&answer["polling"], &columns, Format::Table);
         }
         Integration::Links(named) => {
             let answer = client.get(&format!("{}/links", at(&named.one)))?;

@@ -217,6 +217,15 @@ impl Host {
                 .spawn(move || schedule(&weak))?,
         );
         *host.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
+        // What happened while nobody was there is asked for at once.
+        for known in host.vault.all() {
+            let Integration { tenant, id: integration, .. } = known.integration.clone();
+            let operation = Operation::Poll { integration };
+            drop(host.ask(|request| {
+                let by = "the host".to_owned();
+                Event::Operate { request, tenant, operation, by }
+            }));
+        }
         let weak = Arc::downgrade(&host);
         host.tokio.spawn(async move {
             while let Some(host) = weak.upgrade() {

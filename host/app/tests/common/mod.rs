@@ -1,6 +1,8 @@
 //! The real binary, started and asked, for the tests that look at Firn from outside.
 #![allow(dead_code)] // No test needs all of it.
 
+pub(crate) mod pair;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -164,20 +164,52 @@ pub(super) async fn conflicts(stage: &Stage, teller: &mut Teller) {
     stage.patch(side, json!({ "settings": { "strategy": "last-write-wins", "fields": { "title": { "owner": "platform" } } } })).await;
 }
 
-/// (e) A webhook that never came.
+/// (e) All webhooks are lost. The instance is polled once a minute anyway; here nobody waits for that.
+pub(super) async fn unheard(stage: &Stage, teller: &mut Teller) {
+    teller.chapter("e. Webhooks are lost, and polling finds what they would have told (seed 000)");
+    let id = "inc-300";
+    incident(stage, id).await;
+    lose_webhooks(stage);
+    stage.agent(id, json!({ "assigned_to": stage.user("ann.lee") })).await;
+    stage.agent(id, json!({ "comments": "We see it too." })).await;
+    let path = format!("/integrations/{}/poll", stage.incidents.id);
+    let (status, asked) = stage.post(&path, "{}".to_owned()).await;
+    let tables = asked["tables"].as_array().map_or(0, Vec::len);
+    teller.expect(
+        "the instance is asked for what is new",
+        status == 202 && tables == 3,
+        asked["tables"].to_string(),
+    );
+    let carried = stage.until(|| field(stage, id, "assigned_to") == "ann.lee@example.com").await;
+    teller.expect("the edit is found", carried, field(stage, id, "assigned_to").to_string());
+    let says = || -> Vec<String> {
+        let record = stage.incidents.platform.record(id);
+        record.map(|r| r.comments.into_iter().map(|c| c.text).collect()).unwrap_or_default()
+    };
+    let said = stage.until(|| says().iter().any(|text| text == "We see it too.")).await;
+    teller.expect("and the comment", said, format!("{:?}", says()));
+    stage.settled(&stage.incidents).await;
+    let status = stage.of(&stage.incidents, "sync-status").await;
+    teller.expect(
+        "and it is told up to when everything was seen",
+        status["caught_up_at"].is_string(),
+        status["caught_up_at"].to_string(),
+    );
+    stage.simulator.set_faults(Faults::default());
+}
+
+/// (f) A webhook that never came.
 pub(super) async fn missed(stage: &Stage, teller: &mut Teller) {
-    teller.chapter("e. Webhooks are lost, and reconcile finds what was missed (seed 004)");
+    teller.chapter("f. Nobody polls either, and reconcile finds what was missed (seed 004)");
     let id = "inc-301";
     incident(stage, id).await;
-    stage.simulator.set_faults(Faults {
-        outbound: OutboundFaults { lost: 100, ..OutboundFaults::default() },
-        ..Faults::default()
-    });
+    polling(stage, "off").await;
+    lose_webhooks(stage);
     stage.agent(id, json!({ "assigned_to": stage.user("bob.ray") })).await;
     tokio::time::sleep(Duration::from_millis(800)).await;
     let unseen = field(stage, id, "assigned_to") == Json::Null;
     teller.expect(
-        "with webhooks off the edit is missed",
+        "with webhooks lost and polling off the edit is missed",
         unseen,
         field(stage, id, "assigned_to").to_string(),
     );
@@ -199,4 +231,14 @@ pub(super) async fn missed(stage: &Stage, teller: &mut Teller) {
     let healed = stage.until(|| field(stage, id, "assigned_to") == "bob.ray@example.com").await;
     teller.expect("auto-heal mends it", healed, field(stage, id, "assigned_to").to_string());
     stage.simulator.set_faults(Faults::default());
+    polling(stage, "behind").await;
+}
+
+fn lose_webhooks(stage: &Stage) {
+    let outbound = OutboundFaults { lost: 100, ..OutboundFaults::default() };
+    stage.simulator.set_faults(Faults { outbound, ..Faults::default() });
+}
+
+async fn polling(stage: &Stage, mode: &str) {
+    stage.patch(&stage.incidents, json!({ "settings": { "polling": { "mode": mode } } })).await;
 }

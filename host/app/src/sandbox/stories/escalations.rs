@@ -186,9 +186,9 @@ pub(super) async fn conversation(stage: &Stage, teller: &mut Teller) {
     teller.expect("no comment comes back as an echo", echoes == (1, 1), format!("{echoes:?}"));
 }
 
-/// (f) ServiceNow is overloaded for a while.
+/// (g) ServiceNow is overloaded for a while.
 pub(super) async fn outage(stage: &Stage, teller: &mut Teller) {
-    teller.chapter("f. ServiceNow answers 503, then 429 (seed 002)");
+    teller.chapter("g. ServiceNow answers 503, then 429 (seed 002)");
     let calls = 10;
     let trouble = |times, code, retry_after| RequestFault {
         method: None,
@@ -227,9 +227,9 @@ pub(super) async fn outage(stage: &Stage, teller: &mut Teller) {
     stage.simulator.set_faults(Faults::default());
 }
 
-/// (g) The ticket is made, and its answer is lost.
+/// (h) The ticket is made, and its answer is lost.
 pub(super) async fn lost_answer(stage: &Stage, teller: &mut Teller) {
-    teller.chapter("g. The answer to a create is lost after the commit");
+    teller.chapter("h. The answer to a create is lost after the commit");
     let key = "lost-1";
     stage.simulator.set_faults(Faults {
         requests: vec![fault("POST", "/table/incident", Some(1), Trouble::DropAfterCommit)],
@@ -251,7 +251,7 @@ pub(super) async fn lost_answer(stage: &Stage, teller: &mut Teller) {
 
 /// What is wrong is refused clearly.
 pub(super) async fn wrong(stage: &Stage, teller: &mut Teller) {
-    teller.chapter("h. Bad requests get clear answers");
+    teller.chapter("i. Bad requests get clear answers");
     let escalations = format!("/integrations/{}/escalations", stage.genesys.id);
     let (status, body) = stage.post(&escalations, "{\"callId\": ".to_owned()).await;
     teller.expect(

@@ -31,6 +31,7 @@ pub(crate) async fn tell(stage: &Stage, teller: &mut Teller) {
     escalations::conversation(stage, teller).await;
     edits::both_ways(stage, teller).await;
     edits::conflicts(stage, teller).await;
+    edits::unheard(stage, teller).await;
     edits::missed(stage, teller).await;
     escalations::outage(stage, teller).await;
     escalations::lost_answer(stage, teller).await;

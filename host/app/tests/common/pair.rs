@@ -1,0 +1,174 @@
+//! An instance (the simulator with the rules that Firn installs), a sample platform, and the host
+//! between them, all in this process.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use firn::api::{Shared, router};
+use firn::{Host, HostConfig, Listening, SamplePlatform, listen};
+use firn_remote::{Addresses, Egress};
+use firn_simulator::{Faults, Simulator};
+use serde_json::{Value as Json, json};
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Place {
+    _directory: tempfile::TempDir,
+    _host: Arc<Host>,
+    _server: Listening,
+    pub(crate) url: String,
+    pub(crate) http: reqwest::Client,
+}
+
+impl Place {
+    pub(crate) async fn new() -> Arc<Place> {
+        let directory = tempfile::tempdir().unwrap();
+        let any = ([127, 0, 0, 1], 0).into();
+        let reserved = listen(any, axum::Router::new()).await.unwrap();
+        let address = reserved.address;
+        reserved.stop().await;
+        let host = Host::open(&HostConfig {
+            data: directory.path().join("data"),
+            cache: concat!(env!("CARGO_TARGET_TMPDIR"), "/components").into(),
+            workers: 2,
+            addresses: Addresses { loopback: true, hosts: Vec::new() },
+            egress: Egress::default(),
+            public_url: format!("http://{address}"),
+            record: None,
+        })
+        .unwrap();
+        let shared = Shared { host: Arc::clone(&host), token: None, exec_secrets: false };
+        let server = listen(address, router(shared)).await.unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("http://{address}/api/v1");
+        Arc::new(Place { _directory: directory, _host: host, _server: server, url, http })
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Json {
+        self.http.get(format!("{}{path}", self.url)).send().await.unwrap().json().await.unwrap()
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Json) -> (u16, Json) {
+        let answer =
+            self.http.post(format!("{}{path}", self.url)).json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap_or_default())
+    }
+}
+
+/// An instance, a platform, and the integration between them.
+pub(crate) struct Pair {
+    pub(crate) place: Arc<Place>,
+    pub(crate) simulator: Simulator,
+    pub(crate) platform: SamplePlatform,
+    _listening: Listening,
+    pub(crate) slug: String,
+}
+
+impl Pair {
+    pub(crate) async fn new(place: &Arc<Place>, slug: &str, settings: Json) -> Pair {
+        let any = ([127, 0, 0, 1], 0).into();
+        let simulator = Simulator::start(any, 1, Faults::default()).await.unwrap();
+        let platform = SamplePlatform::default();
+        let listening = listen(any, platform.router()).await.unwrap();
+        let base = format!("http://{}", listening.address);
+        let mut all =
+            json!({ "correlation": { "transaction_limit": 2000 }, "request_timeout": 5000 });
+        all.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        let body = json!({
+            "organization_id": "acme", "name": slug, "slug": slug, "base_url": simulator.url(),
+            "credentials": { "username": "integration", "password": "integration",
+                "admin_username": "admin", "admin_password": "admin" },
+            "platform": { "callback_url": format!("{base}/callback"), "read_url": format!("{base}/records/{{id}}") },
+            "settings": all, "provision": true,
+        });
+        let (status, answer) = place.post("/integrations", body).await;
+        assert!(status == 201 && answer["provision_failed"].is_null(), "{slug}: {answer}");
+        platform.connect(format!("{}/integrations/{slug}/events", place.url));
+        let (place, slug) = (Arc::clone(place), slug.to_owned());
+        Pair { place, simulator, platform, _listening: listening, slug }
+    }
+
+    pub(crate) async fn agent(&self, id: &str, body: Json) {
+        let url = format!("{}/api/now/table/incident/{id}", self.simulator.url());
+        let sent = self.place.http.patch(url).basic_auth("ann.lee", Some("ann.lee")).json(&body);
+        let answer = sent.send().await.unwrap();
+        assert!(answer.status().is_success(), "{}: {}", self.slug, answer.text().await.unwrap());
+    }
+
+    /// How many changes were sent, by the Table API or the resource.
+    pub(crate) fn patches(&self) -> u64 {
+        let requests = self.simulator.requests();
+        requests.iter().filter(|(what, _)| what.starts_with("PATCH ")).map(|(_, n)| n).sum()
+    }
+
+    pub(crate) fn ticket(&self) -> Option<firn_simulator::Record> {
+        self.simulator.rows("incident").into_iter().next()
+    }
+
+    pub(crate) fn column(&self, name: &str) -> String {
+        self.ticket().and_then(|t| t.get(name).cloned()).unwrap_or_default()
+    }
+
+    pub(crate) fn field(&self, id: &str, name: &str) -> Json {
+        self.platform.record(id).and_then(|r| r.fields.get(name).cloned()).unwrap_or_default()
+    }
+
+    pub(crate) async fn until(&self, what: &str, so: impl Fn() -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !so() {
+            if Instant::now() > end {
+                let of = |what: &str| format!("/integrations/{}/{what}", self.slug);
+                let links = self.place.get(&of("links")).await;
+                let findings = self.place.get(&of("findings")).await;
+                let status = self.place.get(&of("sync-status")).await;
+                panic!(
+                    "{}: {what}\nticket {:?}\nlinks {links:#}\nfindings {findings:#}\n{status:#}\nlog {:?}",
+                    self.slug,
+                    self.ticket(),
+                    self.simulator.rows("syslog"),
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub(crate) async fn settled(&self) {
+        let end = Instant::now() + PATIENCE;
+        let mut quiet = 0;
+        while quiet < 4 {
+            let status = self.place.get(&format!("/integrations/{}/sync-status", self.slug)).await;
+            quiet = if status["backlog"] == 0 { quiet + 1 } else { 0 };
+            if Instant::now() > end {
+                let of = |what: &str| format!("/integrations/{}/{what}", self.slug);
+                let links = self.place.get(&of("links")).await;
+                let findings = self.place.get(&of("findings")).await;
+                let dead = self.place.get(&of("dlq")).await;
+                panic!(
+                    "{} does not settle: {status}\n{links:#}\n{findings:#}\n{dead:#}",
+                    self.slug
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+    }
+
+    /// Waits for a finding.
+    pub(crate) async fn told(&self, kind: &str) {
+        let end = Instant::now() + PATIENCE;
+        while !self.findings().await.iter().any(|told| told == kind) {
+            assert!(
+                Instant::now() < end,
+                "{}: {kind} is not told: {:?}",
+                self.slug,
+                self.findings().await
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    pub(crate) async fn findings(&self) -> Vec<String> {
+        let answer = self.place.get(&format!("/integrations/{}/findings", self.slug)).await;
+        let kinds = answer["findings"].as_array().unwrap().iter();
+        kinds.map(|f| f["kind"].as_str().unwrap().to_owned()).collect()
+    }
+}
