@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use firn_model::{
     ChoicePair, CorrelationPolicy, Direction, Environment, FieldName, FieldSettings, Filters,
-    JournalPolicy, Kind, Lifecycle, MaskingPolicy, Owner, PollingPolicy, Preset, ProvisionPolicy, Settings,
-    Strategy, TableName, TicketType, Value, WebhookPolicy,
+    JournalPolicy, Kind, Lifecycle, MaskingPolicy, Owner, PollingPolicy, Preset, ProvisionPolicy,
+    Settings, Strategy, TableName, TicketType, Value, WebhookPolicy,
 };
 use serde_json::json;
 

@@ -68,7 +68,17 @@ pub fn begin(sweep: &Sweep, overlap: u64, now: Millis) -> Walk {
         None => Place::Ours(before(sweep.since)),
         Some(mark) => Place::From(before(mark)),
     };
-    Walk { began: now, place, skip: 0, first: None, latest: None, over: false, wanted: Vec::new(), missed: 0, timely: 0 }
+    Walk {
+        began: now,
+        place,
+        skip: 0,
+        first: None,
+        latest: None,
+        over: false,
+        wanted: Vec::new(),
+        missed: 0,
+        timely: 0,
+    }
 }
 
 fn whole_second(at: Millis) -> Millis {

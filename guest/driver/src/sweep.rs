@@ -11,8 +11,8 @@ use firn_core::wire::poll::{self, News, Polled};
 use firn_core::{identity, land, observe, wire};
 use firn_model::{
     Answer, CommitError, EntryOrigin, Finding, FindingKind, Key, Link, LinkId, Millis, Mirror,
-    Observation, ObservationSource, ObservedRecord, Order, Outcome, Pace, Place, Polling, Side, Sweep,
-    SysId, TenantId, Walk,
+    Observation, ObservationSource, ObservedRecord, Order, Outcome, Pace, Place, Polling, Side,
+    Sweep, SysId, TenantId, Walk,
 };
 
 use crate::session::{Session, ticket};
@@ -62,7 +62,13 @@ pub(crate) fn due<D: Doors>(
     }
     let lost = sweep.asked.take().is_some();
     if lost {
-        return failed(session, rules, key, sweep, &Outcome::NotSent("no answer in time".to_owned()));
+        return failed(
+            session,
+            rules,
+            key,
+            sweep,
+            &Outcome::NotSent("no answer in time".to_owned()),
+        );
     }
     let walk = sweep.walk.take().unwrap_or_else(|| {
         cursor::begin(&sweep, rules.settings().correlation.transaction_limit, session.now)

@@ -52,7 +52,8 @@ pub use settings::{
     DuplicatePolicy, Environment, Fault, FieldSettings, Filters, GonePolicy, Guard, Integration,
     JournalPolicy, Kind, Level, Lifecycle, MaskPattern, MaskRule, MaskStrategy, MaskWords,
     MaskingPolicy, OffOwner, Owner, Permit, PlatformContract, Polling, PollingPolicy, Precision,
-    Preset, ProvisionPolicy, PullBy, RESOURCE, Settings, Sink, Strategy, TextFormat, TicketType, WebhookPolicy, instance_address,
+    Preset, ProvisionPolicy, PullBy, RESOURCE, Settings, Sink, Strategy, TextFormat, TicketType,
+    WebhookPolicy, instance_address,
 };
 pub use sweep::{Pace, Place, Stream, Sweep, Walk};
 pub use time::{

@@ -70,6 +70,17 @@ fn one_side_moved() {
     assert_eq!(verdict(&adopted, &external_edit, NOW), carry(Side::Platform, Why::Carried));
 }
 
+/// The base may be two values that do not mean the same: what was sent, and what a rule made of it.
+#[test]
+fn sides_that_come_to_agree_have_moved_together_whichever_of_them_moved() {
+    let shape = |side, text: &str| seen(side, text, 0).shape;
+    let base = Base { platform: shape(Side::Platform, "a"), external: shape(Side::External, "b") };
+    for now in ["a", "b"] {
+        let (platform, external) = (shape(Side::Platform, now), shape(Side::External, now));
+        assert_eq!(moved(&title(Owner::Shared), &base, &platform, &external), Moved::Together);
+    }
+}
+
 #[test]
 fn a_second_restore_within_the_hour_is_kept_instead() {
     let mut edit = state("a", ("a", 0), ("b", 50_000));

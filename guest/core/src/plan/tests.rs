@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use firn_model::{
     Base, Clock, Ended, ExchangeKind, ExternalRecord, FieldName, FieldState, FindingKind, Flight,
-    Ghost, Link, Millis, Parked, ParkedWhy, Phase, Plan, Revision, Seen, Shape, Side, Step, SysId,
-    Tombstone, Translated, Value, Verb, Write,
+    Ghost, Link, Millis, Parked, ParkedWhy, Phase, Plan, Revision, Role, Seen, Shape, Side, Step,
+    SysId, Tombstone, Translated, Value, Verb, Write,
 };
 use serde_json::json;
 
@@ -318,4 +318,149 @@ fn an_edit_of_what_is_left_is_told_and_goes_nowhere() {
         assert_eq!(told(&plan).contains(&FindingKind::UnseenEdit), is_told, "{gone} gone");
         assert_eq!(written(&plan, gone.other()), [""; 0]);
     }
+}
+
+// ---- parked fields -------------------------------------------------------------------------------
+
+fn parked(state: FieldState, why: ParkedWhy, then: (Option<&str>, Option<&str>)) -> FieldState {
+    let shape_of = |side, value: Option<&str>| value.map(|value| shape("title", side, value));
+    let (platform, external) = (shape_of(Side::Platform, then.0), shape_of(Side::External, then.1));
+    FieldState { parked: Some(Parked { why, platform, external }), ..state }
+}
+
+#[test]
+fn a_parked_field_is_looked_at_again_when_a_side_shows_it_for_the_first_time() {
+    for (then, written_to) in [
+        ((Some("ours"), Some("base")), vec![]),
+        ((None, Some("base")), vec!["title"]),
+        ((Some("ours"), None), vec!["title"]),
+    ] {
+        let state = parked(title("ours", "base"), ParkedWhy::Reference, then);
+        let plan = planned(pair("title", state));
+        assert_eq!(written(&plan, Side::External), written_to, "{then:?}");
+    }
+}
+
+fn owned(owner: &str) -> Rules {
+    sample::rules_of(&json!({ "preset": "incidents", "fields": { "title": { "owner": owner } },
+        "platform": { "callback_url": "https://p.example/callback", "read_url": "https://p.example/{id}" } }))
+}
+
+#[test]
+fn what_was_kept_is_overwritten_by_the_owners_next_change_alone() {
+    for (owner, platform, external, to) in [
+        ("platform", "ours", "kept", None),
+        ("platform", "ours", "kept, later", None),
+        ("platform", "ours, later", "kept", Some(Side::External)),
+        ("external", "ours", "kept", None),
+        ("external", "ours, later", "kept", None),
+        ("external", "ours", "kept, later", Some(Side::Platform)),
+    ] {
+        let then = (Some("ours"), Some("kept"));
+        let state = parked(title(platform, external), ParkedWhy::Kept, then);
+        let plan = advance(&owned(owner), pair("title", state), &[], NOW);
+        for side in Side::BOTH {
+            let wanted = if to == Some(side) { vec!["title"] } else { vec![] };
+            assert_eq!(written(&plan, side), wanted, "{owner}: {platform} / {external}");
+        }
+        let still = plan.link.fields[&name("title")].parked.is_some();
+        assert!(still, "until both agree");
+    }
+}
+
+// ---- decisions -----------------------------------------------------------------------------------
+
+#[test]
+fn a_decision_holds_only_while_both_sides_are_as_they_were_seen() {
+    for (platform, external, holds) in [
+        ("ours", "theirs", true),
+        ("chosen", "theirs", true),
+        ("ours", "chosen", true),
+        ("ours, later", "theirs", false),
+        ("ours", "theirs, later", false),
+    ] {
+        let mut state = title(platform, external);
+        state.decision = Some(firn_model::Decision {
+            platform: shape("title", Side::Platform, "chosen"),
+            seen: (
+                Some(shape("title", Side::Platform, "ours")),
+                Some(shape("title", Side::External, "theirs")),
+            ),
+            by: "ann".to_owned(),
+            cause: firn_model::Cause::Conflict,
+        });
+        let plan = planned(pair("title", state));
+        let kept = plan.link.fields[&name("title")].decision.is_some();
+        assert_eq!(kept, holds, "{platform} / {external}");
+    }
+}
+
+// ---- who may write -------------------------------------------------------------------------------
+
+#[test]
+fn a_link_that_shares_its_ticket_only_brings_the_status_home() {
+    let shared = |of: &str, state: FieldState| {
+        let mut link = pair(of, state);
+        link.role = Role::Secondary;
+        planned(link)
+    };
+    let status = field("status", ("open", "1"), "open", "7");
+    let rules = sample::rules_of(&json!({ "preset": "incidents",
+        "fields": { "status": { "owner": "external" } },
+        "platform": { "callback_url": "https://p.example/callback", "read_url": "https://p.example/{id}" } }));
+    let mut link = pair("status", status.clone());
+    link.role = Role::Secondary;
+    let plan = advance(&rules, link, &[], NOW);
+    assert_eq!(written(&plan, Side::Platform), ["status"]);
+    // Neither its status to the ticket, nor anything else anywhere.
+    let plan = shared("status", field("status", ("open", "1"), "closed", "1"));
+    assert_eq!(written(&plan, Side::External), [""; 0]);
+    for state in [title("ours", "base"), title("base", "theirs")] {
+        let plan = shared("title", state);
+        assert_eq!(written(&plan, Side::External), [""; 0]);
+        assert_eq!(written(&plan, Side::Platform), [""; 0]);
+    }
+}
+
+#[test]
+fn a_link_that_another_has_taken_over_from_writes_no_fields() {
+    let mut link = pair("title", title("ours", "base"));
+    link.successor = Some(link.id.clone());
+    assert_eq!(written(&planned(link), Side::External), [""; 0]);
+}
+
+#[test]
+fn a_side_that_may_not_be_written_is_not() {
+    let rules = sample::rules_of(&json!({ "preset": "incidents", "direction": "to-platform",
+        "fields": { "title": { "owner": "shared" } },
+        "platform": { "callback_url": "https://p.example/callback", "read_url": "https://p.example/{id}" } }));
+    assert!(!rules.may_write(Side::External), "from ServiceNow only");
+    let plan = advance(&rules, pair("title", title("ours", "base")), &[], NOW);
+    assert_eq!(written(&plan, Side::External), [""; 0]);
+}
+
+// ---- conflicts -----------------------------------------------------------------------------------
+
+#[test]
+fn each_conflict_has_an_id_of_its_own_and_shows_no_personal_data() {
+    let rules = sample::rules_of(&json!({ "preset": "incidents",
+        "fields": { "title": { "owner": "shared", "strategy": "manual-review" } } }));
+    let card = "card 4111 1111 1111 1111";
+    let first = advance(&rules, pair("title", title(card, card)), &[], NOW);
+    assert!(first.conflicts.is_empty(), "both made the same change");
+    let before = pair("title", title(card, "theirs 5500005555555559"));
+    let sequence = before.sequence;
+    let plan = advance(&rules, before, &[], NOW);
+    let [conflict] = plan.conflicts.as_slice() else { panic!("{:?}", plan.conflicts) };
+    let told = format!("{conflict:?}");
+    assert!(!told.contains("4111 1111") && !told.contains("55000055"), "{told}");
+    assert!(told.contains("1111") && told.contains("5559"), "what it is about can be told: {told}");
+    assert_eq!(plan.link.sequence, sequence + 1);
+    // It is over, and the next one begins.
+    let mut link = plan.link;
+    if let Some(state) = link.fields.get_mut(&name("title")) {
+        state.parked = None;
+    }
+    let next = advance(&rules, link, &[], NOW);
+    assert_ne!(next.conflicts[0].id, conflict.id);
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use firn_model::{
-    Answer, AnswerBody, HttpRequest, Method, Millis, ObservedRecord, Outcome, PullBy, Remote, Sweep,
-    SysId, TableName, TenantId, Uncertainty, parse_http_date, parse_servicenow, servicenow_text,
+    Answer, AnswerBody, HttpRequest, Method, Millis, ObservedRecord, Outcome, PullBy, Remote,
+    Sweep, SysId, TableName, TenantId, Uncertainty, parse_http_date, parse_servicenow,
+    servicenow_text,
 };
 use firn_model::{Place, Stream, Walk};
 use serde_json::Value as Json;
@@ -96,11 +97,7 @@ pub fn request(
     }
 }
 
-fn page<'s>(
-    rules: &Rules,
-    stream: &'s Stream,
-    walk: &Walk,
-) -> (&'s str, Vec<(String, String)>) {
+fn page<'s>(rules: &Rules, stream: &'s Stream, walk: &Walk) -> (&'s str, Vec<(String, String)>) {
     let time = time(rules, stream);
     let (table, only, columns) = match stream {
         Stream::Records(table) => {
@@ -110,7 +107,9 @@ fn page<'s>(
                 all.join(",")
             } else {
                 let key = &rules.settings().correlation.column;
-                format!("sys_id,sys_class_name,number,{key},sys_mod_count,sys_updated_on,sys_created_on")
+                format!(
+                    "sys_id,sys_class_name,number,{key},sys_mod_count,sys_updated_on,sys_created_on"
+                )
             };
             (table.as_str(), None, columns)
         }
@@ -131,11 +130,9 @@ fn page<'s>(
         Place::From(at) => {
             (Some(format!("{time}>={}", text(at))), format!("ORDERBY{time}^ORDERBYsys_id"), PAGE)
         }
-        Place::Within(at, id) => (
-            Some(format!("{time}={}^sys_id>{id}", text(at))),
-            "ORDERBYsys_id".to_owned(),
-            PAGE,
-        ),
+        Place::Within(at, id) => {
+            (Some(format!("{time}={}^sys_id>{id}", text(at))), "ORDERBYsys_id".to_owned(), PAGE)
+        }
         Place::After(at) => {
             (Some(format!("{time}>{}", text(at))), format!("ORDERBY{time}^ORDERBYsys_id"), PAGE)
         }

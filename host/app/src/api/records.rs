@@ -10,8 +10,8 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use firn_model::{
     Audit, Conflict, ConflictId, ConflictState, DeadLetter, Delivery, DeliveryState, Ended,
-    Finding, Link, Mirror, Operation, Pace, PlatformId, Quarantined, Resolution, Run, RunMode, Side,
-    Sweep, SysId, TableName, TicketName, Value, Verb, rfc3339_text,
+    Finding, Link, Mirror, Operation, Pace, PlatformId, Quarantined, Resolution, Run, RunMode,
+    Side, Sweep, SysId, TableName, TicketName, Value, Verb, rfc3339_text,
 };
 use firn_remote::SignInState;
 use serde::Deserialize;

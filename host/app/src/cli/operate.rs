@@ -179,10 +179,17 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitC
         Integration::Resume(one) => enable(client, &one, true)?,
         Integration::Poll(one) => {
             let answer = client.post(&format!("{}/poll", at(&one)), &json!({}))?;
-            let tables: Vec<&str> =
-                answer["tables"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+            let tables: Vec<&str> = answer["tables"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Json::as_str)
+                .collect();
             match tables.as_slice() {
-                [] => say!("{} is not polled: its settings say polling.mode = \"off\"", one.integration),
+                [] => say!(
+                    "{} is not polled: its settings say polling.mode = \"off\"",
+                    one.integration
+                ),
                 tables => say!("{} are asked for what is new", tables.join(", ")),
             }
         }

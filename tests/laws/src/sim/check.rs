@@ -37,7 +37,8 @@ pub(crate) fn caught_up(world: &World) -> Result<(), Violation> {
     }
     let servicenow = &world.site().servicenow;
     for link in world.rows::<Link>("link") {
-        let (Some(external), None, None) = (&link.external, &link.tombstone, &link.successor) else {
+        let (Some(external), None, None) = (&link.external, &link.tombstone, &link.successor)
+        else {
             continue;
         };
         let missed = |what: &str| {
@@ -58,9 +59,11 @@ pub(crate) fn caught_up(world: &World) -> Result<(), Violation> {
         if is_polled(world, &ticket.class) && known != Some(ticket.mod_count) {
             return missed(&format!("change {} (known: {known:?})", ticket.mod_count));
         }
-        let foreign = |row: &&JournalRow| row.ticket == external.sys_id.as_str() && row.author != US;
+        let foreign =
+            |row: &&JournalRow| row.ticket == external.sys_id.as_str() && row.author != US;
         for row in servicenow.journal.iter().filter(foreign) {
-            let known = |e: &Entry| matches!(&e.origin, EntryOrigin::External(id) if *id == row.sys_id);
+            let known =
+                |e: &Entry| matches!(&e.origin, EntryOrigin::External(id) if *id == row.sys_id);
             if !servicenow.quirks.journal_hidden && !link.entries.iter().any(known) {
                 return missed(&format!("the entry {}", row.sys_id));
             }

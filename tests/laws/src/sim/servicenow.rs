@@ -392,10 +392,9 @@ impl ServiceNow {
     /// Serves a request of a sweep.
     fn poll(&self, request: &HttpRequest, table: &str, date: &str) -> HttpResponse {
         let (rows, hidden): (Vec<Json>, bool) = match table {
-            "sys_journal_field" => (
-                self.journal.iter().map(JournalRow::show).collect(),
-                self.quirks.journal_hidden,
-            ),
+            "sys_journal_field" => {
+                (self.journal.iter().map(JournalRow::show).collect(), self.quirks.journal_hidden)
+            }
             "sys_audit_delete" => {
                 (self.deleted.iter().map(Deleted::show).collect(), self.quirks.deletions_hidden)
             }
@@ -547,7 +546,9 @@ impl ServiceNow {
                 let rows: Vec<Json> = self
                     .journal
                     .iter()
-                    .filter(|r| query("sysparm_query").starts_with(&format!("element_id={}", r.ticket)))
+                    .filter(|r| {
+                        query("sysparm_query").starts_with(&format!("element_id={}", r.ticket))
+                    })
                     .map(JournalRow::show)
                     .collect();
                 (answer(200, json!({ "result": rows })), Vec::new())

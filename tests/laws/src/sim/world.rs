@@ -696,7 +696,9 @@ impl World {
                     self.edit_ticket(&id);
                 }
             }
-            if is_sweep(&request.ticket) && request.query.iter().any(|(_, v)| v.starts_with("sys_idIN")) {
+            if is_sweep(&request.ticket)
+                && request.query.iter().any(|(_, v)| v.starts_with("sys_idIN"))
+            {
                 self.met("sweep: a ticket read");
             }
             let (response, changed) = self.sites[self.at].servicenow.serve(request, self.now);
@@ -832,9 +834,7 @@ impl World {
                 sweep.is_ok_and(|sweep| sweep.caught_up > Some(self.stirred))
             })
         };
-        queued
-            && due.iter().all(|(key, _)| is_sweep(&key.path))
-            && self.sites.iter().all(caught_up)
+        queued && due.iter().all(|(key, _)| is_sweep(&key.path)) && self.sites.iter().all(caught_up)
     }
 
     /// Lets everything arrive and everything due happen, until nothing is left to do.
