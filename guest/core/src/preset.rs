@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use firn_model::{
     ChoicePair, CorrelationPolicy, Direction, Environment, FieldName, FieldSettings, Filters,
     JournalPolicy, Kind, Lifecycle, MaskingPolicy, Owner, PollingPolicy, Preset, ProvisionPolicy,
-    Settings, Strategy, TableName, TicketType, Value, WebhookPolicy,
+    ReconcilePolicy, Settings, Strategy, TableName, TicketType, Value, WebhookPolicy,
 };
 use serde_json::json;
 
@@ -97,6 +97,7 @@ fn base(preset: Preset, fields: Vec<(&str, FieldSettings)>) -> Settings {
         correlation: CorrelationPolicy::default(),
         webhook: WebhookPolicy::default(),
         polling: PollingPolicy::default(),
+        reconcile: ReconcilePolicy::default(),
         environment: Environment::default(),
         provision: ProvisionPolicy::default(),
         filters: Filters::default(),

@@ -61,6 +61,16 @@ pub(crate) fn operate<D: Doors>(
         Operation::Reconcile { integration, mode } => {
             reconcile::start(session, request, tenant, integration, *mode, by)
         }
+        Operation::Schedule { integration, interval, mode, enabled } => {
+            let timing = reconcile::Timing { interval: *interval, mode: *mode, enabled: *enabled };
+            reconcile::schedule(session, request, tenant, integration, timing, by)
+        }
+        Operation::StopRun { integration, run } => {
+            reconcile::stop(session, request, tenant, integration, run, by)
+        }
+        Operation::ConfirmRun { integration, run } => {
+            reconcile::confirm(session, request, tenant, integration, run, by)
+        }
         Operation::Poll { integration } => {
             let Some(rules) = session.rules(tenant, integration)? else {
                 return not_found(session, request, "integration", integration.as_str());
@@ -78,7 +88,7 @@ pub(crate) fn operate<D: Doors>(
     }
 }
 
-fn not_found<D: Doors>(
+pub(crate) fn not_found<D: Doors>(
     session: &mut Session<'_, D>,
     request: u64,
     what: &str,
@@ -89,7 +99,7 @@ fn not_found<D: Doors>(
     Ok(())
 }
 
-fn note<D: Doors>(
+pub(crate) fn note<D: Doors>(
     session: &mut Session<'_, D>,
     tenant: &TenantId,
     integration: &IntegrationId,

@@ -7,13 +7,14 @@ use firn_core::plan::{self, Input};
 use firn_core::settings::{FieldMapping, Rules};
 use firn_core::{explain, identity, observe, wire};
 use firn_model::{
-    Answer, Check, CheckState, CommitError, Exchange, ExchangeKind, FieldDrift, IntegrationId, Key,
-    Link, LinkId, Millis, Problem, Role, Run, RunMode, RunState, Side, TenantId,
+    Answer, Check, CheckState, CommitError, Exchange, ExchangeKind, FieldDrift, Finding,
+    FindingKind, IntegrationId, Key, Link, LinkId, Millis, Problem, Role, Run, RunMode, RunState,
+    Schedule, Side, TenantId,
 };
 use serde_json::json;
 
 use crate::session::{Session, ticket};
-use crate::{Doors, rows, work};
+use crate::{Doors, operate, rows, work};
 
 /// How often a read is tried before the check gives up.
 const ATTEMPTS: u32 = 5;
@@ -26,14 +27,34 @@ pub(crate) fn start<D: Doors>(
     mode: RunMode,
     by: &str,
 ) -> Result<(), CommitError> {
-    if session.rules(tenant, integration)?.is_none() {
-        let detail = format!("there is no integration {integration}");
-        session.problem(
-            request,
-            &Problem::new(404, "unknown-integration", "Unknown integration", detail),
-        );
-        return Ok(());
-    }
+    let Some(rules) = session.rules(tenant, integration)? else {
+        return unknown(session, request, integration);
+    };
+    let run = begin(session, tenant, &rules, mode, by)?;
+    session.reply(request, 202, &json!(run));
+    Ok(())
+}
+
+fn unknown<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    integration: &IntegrationId,
+) -> Result<(), CommitError> {
+    let detail = format!("there is no integration {integration}");
+    let problem = Problem::new(404, "unknown-integration", "Unknown integration", detail);
+    session.problem(request, &problem);
+    Ok(())
+}
+
+/// Begins a run: a check for each link.
+fn begin<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    rules: &Rules,
+    mode: RunMode,
+    by: &str,
+) -> Result<Run, CommitError> {
+    let integration = rules.id();
     let now = session.now;
     let links = session.all(tenant, &format!("link/{integration}/"))?;
     let links: Vec<Link> = links
@@ -57,6 +78,8 @@ pub(crate) fn start<D: Doors>(
         checked: 0,
         drifted: 0,
         failed: 0,
+        healed: 0,
+        left: 0,
         drifts: Vec::new(),
     };
     session.put(&rows::run(tenant, integration, &id), &run, None)?;
@@ -76,8 +99,199 @@ pub(crate) fn start<D: Doors>(
         };
         session.put(&rows::check(tenant, integration, &id, &link.id), &check, Some(now))?;
     }
-    session.reply(request, 202, &json!(run));
+    Ok(run)
+}
+
+/// What becomes of a run's drift: it is mended, or a person is asked, or left for a later run.
+pub(crate) fn run_due<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+) -> Result<(), CommitError> {
+    let Some(mut run) = session.get::<Run>(key)? else { return Ok(()) };
+    let checks = session.all(&key.tenant, &format!("check/{}/{}/", rules.id(), run.id))?;
+    match run.state {
+        RunState::Healing => {
+            let most = rules.settings().reconcile.most;
+            for row in checks {
+                if run.healed >= most {
+                    run.left += 1;
+                } else if let Some(check) = session.get::<Check>(&row.key)? {
+                    heal(session, rules, &key.tenant, &check.link)?;
+                    run.healed += 1;
+                }
+                session.delete(&row.key);
+            }
+            run.state = RunState::Finished;
+            run.finished = Some(session.now);
+        }
+        RunState::Stopped => checks.iter().for_each(|row| session.delete(&row.key)),
+        RunState::Running | RunState::Asks | RunState::Finished => {}
+    }
+    session.put(key, &run, None)
+}
+
+/// So few links that drifted are mended without asking, whatever share of all they are.
+const FEW: u64 = 10;
+
+/// Every link was looked at.
+fn all_looked_at<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    tenant: &TenantId,
+    run: &mut Run,
+) -> Result<Option<Millis>, CommitError> {
+    let drifted = run.drifted > 0;
+    if run.mode == RunMode::DryRun || !drifted {
+        run.state = RunState::Finished;
+        run.finished = Some(session.now);
+        return Ok(None);
+    }
+    let limit = u64::from(rules.settings().reconcile.ask_above);
+    let much = run.drifted.saturating_mul(100) > run.links.saturating_mul(limit);
+    if !much || run.drifted < FEW {
+        run.state = RunState::Healing;
+        return Ok(Some(session.now));
+    }
+    run.state = RunState::Asks;
+    let text = format!(
+        "{} of {} links drifted, more than a run mends unasked: look at {} (firn integration reconcile history), then confirm or stop it",
+        run.drifted, run.links, run.id
+    );
+    let (kind, integration, at) = (FindingKind::MuchDrift, run.integration.clone(), session.now);
+    session.find(tenant, &Finding { kind, integration, link: None, field: None, text, at })?;
+    Ok(None)
+}
+
+/// Ends a run.
+pub(crate) fn stop<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    integration: &IntegrationId,
+    id: &str,
+    by: &str,
+) -> Result<(), CommitError> {
+    let done = |run: &mut Run, now| {
+        run.finished = Some(now);
+        run.state = RunState::Stopped;
+    };
+    let may = |state: RunState| !state.is_over();
+    change(session, request, (tenant, integration, id), "run-stopped", by, may, done)
+}
+
+/// Lets a run go on that asked.
+pub(crate) fn confirm<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    integration: &IntegrationId,
+    id: &str,
+    by: &str,
+) -> Result<(), CommitError> {
+    let may = |state| state == RunState::Asks;
+    let done = |run: &mut Run, _| run.state = RunState::Healing;
+    change(session, request, (tenant, integration, id), "run-confirmed", by, may, done)
+}
+
+fn change<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    (tenant, integration, id): (&TenantId, &IntegrationId, &str),
+    event: &str,
+    by: &str,
+    may: impl FnOnce(RunState) -> bool,
+    done: impl FnOnce(&mut Run, Millis),
+) -> Result<(), CommitError> {
+    let key = rows::run(tenant, integration, id);
+    let Some(mut run) = session.get::<Run>(&key)? else {
+        return operate::not_found(session, request, "run", id);
+    };
+    if !may(run.state) {
+        let state = serde_json::to_value(run.state).unwrap_or_default();
+        let detail = format!("{id} is {}", state.as_str().unwrap_or_default());
+        let problem = Problem::new(409, "run-is-elsewhere", "Not in this state", detail);
+        session.problem(request, &problem);
+        return Ok(());
+    }
+    let now = session.now;
+    done(&mut run, now);
+    session.put(&key, &run, Some(now))?;
+    operate::note(session, tenant, integration, None, event, by)?;
+    for row in session.all(tenant, &format!("finding/{integration}/much-drift."))? {
+        session.delete(&row.key);
+    }
+    session.reply(request, 200, &json!(run));
     Ok(())
+}
+
+// ---- by themselves -----------------------------------------------------------------------------
+
+/// How often runs begin by themselves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timing {
+    /// Milliseconds from one to the next.
+    pub(crate) interval: u64,
+    /// Only look, or mend.
+    pub(crate) mode: RunMode,
+    /// Whether at all.
+    pub(crate) enabled: bool,
+}
+
+/// The shortest time from one run to the next: a minute. In milliseconds.
+const SHORTEST: u64 = 60_000;
+
+/// Lets runs begin by themselves, or no more.
+pub(crate) fn schedule<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    integration: &IntegrationId,
+    timing: Timing,
+    by: &str,
+) -> Result<(), CommitError> {
+    if session.rules(tenant, integration)?.is_none() {
+        return unknown(session, request, integration);
+    }
+    if timing.interval < SHORTEST {
+        let detail = "a minute is the shortest time from one run to the next";
+        let problem = Problem::new(422, "interval-too-short", "The interval is too short", detail);
+        session.problem(request, &problem);
+        return Ok(());
+    }
+    let key = rows::schedule(tenant, integration);
+    let last = session.get::<Schedule>(&key)?.and_then(|known| known.last);
+    let Timing { interval, mode, enabled } = timing;
+    let next = enabled.then(|| session.now.plus(interval));
+    let (integration, by) = (integration.clone(), by.to_owned());
+    let schedule = Schedule { integration, interval, mode, enabled, by, next, last };
+    session.put(&key, &schedule, next)?;
+    let event = if enabled { "reconcile-scheduled" } else { "reconcile-unscheduled" };
+    operate::note(session, tenant, &schedule.integration, None, event, &schedule.by)?;
+    session.reply(request, 200, &json!(schedule));
+    Ok(())
+}
+
+/// The next run begins, unless the last is still at it.
+pub(crate) fn schedule_due<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+) -> Result<(), CommitError> {
+    let Some(mut schedule) = session.get::<Schedule>(key)? else { return Ok(()) };
+    if !schedule.enabled {
+        return session.rest(key);
+    }
+    let last = match &schedule.last {
+        Some(id) => session.get::<Run>(&rows::run(&key.tenant, rules.id(), id))?,
+        None => None,
+    };
+    if rules.integration().enabled && last.is_none_or(|run| run.state.is_over()) {
+        let run = begin(session, &key.tenant, rules, schedule.mode, "the schedule")?;
+        schedule.last = Some(run.id);
+    }
+    schedule.next = Some(session.now.plus(schedule.interval));
+    session.put(key, &schedule, schedule.next)
 }
 
 fn asks(state: &CheckState) -> Option<(Side, ExchangeKind)> {
@@ -85,7 +299,7 @@ fn asks(state: &CheckState) -> Option<(Side, ExchangeKind)> {
         CheckState::ReadingExternal => Some((Side::External, ExchangeKind::Read)),
         CheckState::ReadingJournal => Some((Side::External, ExchangeKind::Journal)),
         CheckState::ReadingPlatform => Some((Side::Platform, ExchangeKind::Read)),
-        CheckState::Done | CheckState::Failed(_) => None,
+        CheckState::Done | CheckState::Drifted | CheckState::Failed(_) => None,
     }
 }
 
@@ -100,6 +314,11 @@ pub(crate) fn check_due<D: Doors>(
         session.delete(key);
         return Ok(());
     };
+    let run = session.get::<Run>(&rows::run(&key.tenant, rules.id(), &check.run))?;
+    if run.is_none_or(|run| run.state.is_over()) {
+        session.delete(key); // It was stopped.
+        return Ok(());
+    }
     if check.attempts >= ATTEMPTS {
         check.state = CheckState::Failed("no answer after several tries".to_owned());
         return finish(session, rules, key, check, &link);
@@ -212,9 +431,10 @@ fn finish<D: Doors>(
         if drifted || failed {
             run.drifts.push(check.clone());
         }
-        if run.checked >= run.links {
-            run.state = RunState::Finished;
-            run.finished = Some(session.now);
+        let over = run.state.is_over();
+        let mut due = None;
+        if run.checked >= run.links && run.state == RunState::Running {
+            due = all_looked_at(session, rules, &key.tenant, &mut run)?;
         }
         if run.mode == RunMode::AutoHeal && failed {
             // The ordinary read tells a person what is the matter, or that it is over.
@@ -223,31 +443,41 @@ fn finish<D: Doors>(
                 session.advance(&key.tenant, rules, link, &[])?;
             }
         }
-        if run.mode == RunMode::AutoHeal && !failed {
+        if run.mode == RunMode::AutoHeal && !failed && !drifted && !over {
             let told = clocks.into_iter().map(|(side, clock)| Input::Told { side, clock });
             let inputs: Vec<Input> = told.chain(seen.into_iter().map(Input::Seen)).collect();
-            heal(session, rules, &key.tenant, &check.link, &inputs)?;
+            if let Some(mut link) = session.link(&key.tenant, rules.id(), &check.link)? {
+                link.external_side.look_twins |= link.resent;
+                session.advance(&key.tenant, rules, link, &inputs)?;
+            }
         }
-        session.put(&run_key, &run, None)?;
+        session.put(&run_key, &run, due)?;
+        if run.mode == RunMode::AutoHeal && drifted && !failed && !over {
+            // It waits until all were looked at: too many may have drifted.
+            check.state = CheckState::Drifted;
+            return session.put(key, &check, None);
+        }
     }
     session.delete(key);
     Ok(())
 }
 
+/// Lets both sides of a link be read again: what is found then may be newer than what the check saw, and
+/// `plan` decides on that.
 fn heal<D: Doors>(
     session: &mut Session<'_, D>,
     rules: &Rules,
     tenant: &TenantId,
     id: &LinkId,
-    inputs: &[Input],
 ) -> Result<(), CommitError> {
-    match session.link(tenant, rules.id(), id)? {
-        Some(mut link) => {
-            link.external_side.look_twins |= link.resent;
-            session.advance(tenant, rules, link, inputs)
-        }
-        None => Ok(()),
+    let Some(mut link) = session.link(tenant, rules.id(), id)? else { return Ok(()) };
+    link.external_side.look_twins |= link.resent;
+    for side in Side::BOTH.into_iter().filter(|side| rules.may_read(*side)) {
+        let state = link.side_mut(side);
+        state.look = true;
+        state.look_journal = side == Side::External;
     }
+    session.advance(tenant, rules, link, &[])
 }
 
 /// A field that both sides do not agree on, and what would become of it.

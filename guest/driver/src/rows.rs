@@ -71,6 +71,10 @@ pub(crate) fn run(tenant: &TenantId, id: &IntegrationId, run: &str) -> Key {
     Key::new(tenant, &["run", id.as_str(), run])
 }
 
+pub(crate) fn schedule(tenant: &TenantId, id: &IntegrationId) -> Key {
+    Key::new(tenant, &["schedule", id.as_str()])
+}
+
 pub(crate) fn check(tenant: &TenantId, id: &IntegrationId, run: &str, link: &LinkId) -> Key {
     Key::new(tenant, &["check", id.as_str(), run, link.as_str()])
 }

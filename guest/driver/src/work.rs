@@ -37,6 +37,8 @@ pub(crate) fn due<D: Doors>(session: &mut Session<'_, D>, key: &Key) -> Result<(
         },
         "delivery" => delivery(session, &rules, key),
         "check" => reconcile::check_due(session, &rules, key),
+        "run" => reconcile::run_due(session, &rules, key),
+        "schedule" => reconcile::schedule_due(session, &rules, key),
         "sweep" => sweep::due(session, &rules, key),
         _ => Ok(()),
     }

@@ -42,7 +42,7 @@ pub use link::{
 pub use observation::{EntrySeen, Observation, ObservationSource, ObservedRecord, Presence};
 pub use operator::{
     Check, CheckState, Configure, FieldDrift, Intent, Operation, Resolution, Run, RunMode,
-    RunState, TicketName, Version,
+    RunState, Schedule, TicketName, Version,
 };
 pub use plan::{Audit, DeadLetter, Finding, FindingKind, Plan, Step, Why, Written};
 pub use revision::{Order, Revision};
@@ -52,8 +52,8 @@ pub use settings::{
     DuplicatePolicy, Environment, Fault, FieldSettings, Filters, GonePolicy, Guard, Integration,
     JournalPolicy, Kind, Level, Lifecycle, MaskPattern, MaskRule, MaskStrategy, MaskWords,
     MaskingPolicy, OffOwner, Owner, Permit, PlatformContract, Polling, PollingPolicy, Precision,
-    Preset, ProvisionPolicy, PullBy, RESOURCE, Settings, Sink, Strategy, TextFormat, TicketType,
-    WebhookPolicy, instance_address,
+    Preset, ProvisionPolicy, PullBy, RESOURCE, ReconcilePolicy, Settings, Sink, Strategy,
+    TextFormat, TicketType, WebhookPolicy, instance_address,
 };
 pub use sweep::{Pace, Place, Stream, Sweep, Walk};
 pub use time::{

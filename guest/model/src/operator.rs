@@ -167,6 +167,31 @@ pub enum Operation {
         /// Only look, or mend.
         mode: RunMode,
     },
+    /// Compares all links again and again.
+    Schedule {
+        /// The integration.
+        integration: IntegrationId,
+        /// Milliseconds from one run to the next.
+        interval: u64,
+        /// Only look, or mend.
+        mode: RunMode,
+        /// Whether it runs at all.
+        enabled: bool,
+    },
+    /// Ends a run: what it has begun comes to its end, nothing more is begun.
+    StopRun {
+        /// The integration.
+        integration: IntegrationId,
+        /// The run.
+        run: String,
+    },
+    /// Lets a run that found more drift than it mends unasked go on.
+    ConfirmRun {
+        /// The integration.
+        integration: IntegrationId,
+        /// The run.
+        run: String,
+    },
     /// Asks the instance for what is new, now: after a start, or because somebody cannot wait.
     Poll {
         /// The integration.
@@ -192,8 +217,41 @@ pub enum Operation {
 pub enum RunState {
     /// Links are still being looked at.
     Running,
-    /// Every link was looked at.
+    /// More links drifted than are mended unasked: a person confirms or stops it.
+    Asks,
+    /// What drifted is being mended.
+    Healing,
+    /// A person stopped it.
+    Stopped,
+    /// Every link was looked at, and what drifted is in the hands of `plan`.
     Finished,
+}
+
+impl RunState {
+    /// Whether nothing more will come of the run.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        matches!(self, RunState::Stopped | RunState::Finished)
+    }
+}
+
+/// When an integration's links are compared by themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// The integration.
+    pub integration: IntegrationId,
+    /// Milliseconds from one run to the next.
+    pub interval: u64,
+    /// Only look, or mend.
+    pub mode: RunMode,
+    /// Whether it runs at all.
+    pub enabled: bool,
+    /// Who set it.
+    pub by: String,
+    /// When the next run begins.
+    pub next: Option<Millis>,
+    /// The last run.
+    pub last: Option<String>,
 }
 
 /// A reconcile run.
@@ -222,6 +280,12 @@ pub struct Run {
     /// Links that could not be looked at.
     #[serde(default)]
     pub failed: u64,
+    /// Links that drifted and were handed to `plan`.
+    #[serde(default)]
+    pub healed: u64,
+    /// Links that drifted and are left for a later run: there is a limit to one.
+    #[serde(default)]
+    pub left: u64,
     /// What was found, link by link; only links with something to say.
     pub drifts: Vec<Check>,
 }
@@ -238,6 +302,8 @@ pub enum CheckState {
     ReadingPlatform,
     /// Done.
     Done,
+    /// Done, and what drifted waits to be mended.
+    Drifted,
     /// A side could not be read; why.
     Failed(String),
 }

@@ -135,6 +135,8 @@ pub enum FindingKind {
     SharedTicket,
     /// Changes at the instance are found that no webhook told of.
     WebhooksMissing,
+    /// A reconcile run found so much drift that it asks before it mends.
+    MuchDrift,
     /// The instance does not let a table be polled.
     PollingRefused,
 }

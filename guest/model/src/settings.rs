@@ -508,6 +508,24 @@ impl Default for PollingPolicy {
     }
 }
 
+/// How far a reconcile run goes by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct ReconcilePolicy {
+    /// A run that is to mend asks a person first if more than this percentage of the links drifted (and
+    /// ten at least): something is wrong then that mending would not mend.
+    pub ask_above: u32,
+    /// The most links that one run mends; the rest is left for the next.
+    pub most: u64,
+}
+
+impl Default for ReconcilePolicy {
+    fn default() -> Self {
+        ReconcilePolicy { ask_above: 20, most: 1_000 }
+    }
+}
+
 /// What is installed on the instance besides the rules that send webhooks.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -760,6 +778,9 @@ pub struct Settings {
     /// How the instance is polled.
     #[serde(default)]
     pub polling: PollingPolicy,
+    /// How far a reconcile run goes by itself.
+    #[serde(default)]
+    pub reconcile: ReconcilePolicy,
     /// What the instance is for.
     #[serde(default)]
     pub environment: Environment,

@@ -283,6 +283,32 @@ struct Reconcile {
 enum ReconcileHistory {
     /// List earlier runs.
     History(Named),
+    /// Let runs begin by themselves; without --every tell when they do.
+    Schedule {
+        #[command(flatten)]
+        one: One,
+        /// From one run to the next: 30m, 1h, 1d.
+        #[arg(long, conflicts_with = "off")]
+        every: Option<String>,
+        /// Mend what drifted.
+        #[arg(long, requires = "every")]
+        auto_heal: bool,
+        /// No more.
+        #[arg(long)]
+        off: bool,
+    },
+    /// End a run: nothing more is begun.
+    Stop(RunOf),
+    /// Let a run mend that found more drift than it mends unasked.
+    Confirm(RunOf),
+}
+
+#[derive(Args)]
+struct RunOf {
+    #[command(flatten)]
+    one: One,
+    /// The run, as `reconcile history` lists it.
+    run: String,
 }
 
 #[derive(Subcommand)]

@@ -234,6 +234,20 @@ fn numbers(checker: &mut Checker, settings: &Settings) {
             );
         }
     }
+    if settings.reconcile.ask_above > 100 {
+        checker.error(
+            "reconcile.ask_above",
+            format!("{} % of the links cannot drift", settings.reconcile.ask_above),
+            "use 0 (always ask) to 100 (never)",
+        );
+    }
+    if settings.reconcile.most == 0 {
+        checker.error(
+            "reconcile.most",
+            "a run that may mend nothing mends nothing",
+            "use 1 or more, or a dry run",
+        );
+    }
     if polling.mode == Polling::Off {
         checker.warn(
             "polling.mode",

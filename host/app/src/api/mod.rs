@@ -107,7 +107,16 @@ pub fn router(shared: Shared) -> Router {
             "/api/v1/integrations/{integration}/reconcile",
             get(records::runs).post(records::reconcile),
         )
+        .route(
+            "/api/v1/integrations/{integration}/reconcile/schedule",
+            get(records::scheduled).post(records::schedule),
+        )
         .route("/api/v1/integrations/{integration}/reconcile/{run}", get(records::run))
+        .route("/api/v1/integrations/{integration}/reconcile/{run}/stop", post(records::stop_run))
+        .route(
+            "/api/v1/integrations/{integration}/reconcile/{run}/confirm",
+            post(records::confirm_run),
+        )
         .layer(axum::middleware::from_fn_with_state(shared.clone(), signed_in));
     open.merge(guarded).fallback(nothing_here).with_state(shared)
 }

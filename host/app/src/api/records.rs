@@ -11,7 +11,7 @@ use axum::response::Response;
 use firn_model::{
     Audit, Conflict, ConflictId, ConflictState, DeadLetter, Delivery, DeliveryState, Ended,
     Finding, Link, Mirror, Operation, Pace, PlatformId, Quarantined, Resolution, Run, RunMode,
-    Side, Sweep, SysId, TableName, TicketName, Value, Verb, rfc3339_text,
+    Schedule, Side, Sweep, SysId, TableName, TicketName, Value, Verb, rfc3339_text,
 };
 use firn_remote::SignInState;
 use serde::Deserialize;
@@ -416,6 +416,78 @@ pub(crate) async fn reconcile(
     };
     let mode = mode.unwrap_or(RunMode::DryRun);
     operate(&shared, &reference, |integration| Operation::Reconcile { integration, mode }).await
+}
+
+/// The body of `POST …/reconcile/schedule` (seed 004).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Timing {
+    /// `1h`, `30m`, `1d 12h`.
+    interval: String,
+    /// Whether what drifted is mended.
+    #[serde(default)]
+    auto_heal: bool,
+    /// Whether it runs at all.
+    #[serde(default = "yes")]
+    enabled: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Lets runs begin by themselves.
+pub(crate) async fn schedule(
+    State(shared): State<Shared>,
+    Path(reference): Path<String>,
+    headers: HeaderMap,
+    raw: Body,
+) -> Response {
+    let Timing { interval, auto_heal, enabled } = match json(&headers, raw).await {
+        Ok(given) => given,
+        Err(response) => return response,
+    };
+    let parsed = interval.parse::<jiff::SignedDuration>().ok();
+    let Some(interval) = parsed.and_then(|d| u64::try_from(d.as_millis()).ok()) else {
+        let detail = format!("{interval:?} is no time: write 30m, 1h or 1d");
+        return problem(422, "bad-interval", "Not an interval", detail);
+    };
+    let mode = if auto_heal { RunMode::AutoHeal } else { RunMode::DryRun };
+    operate(&shared, &reference, |integration| Operation::Schedule {
+        integration,
+        interval,
+        mode,
+        enabled,
+    })
+    .await
+}
+
+pub(crate) async fn scheduled(
+    State(shared): State<Shared>,
+    Path(reference): Path<String>,
+) -> Response {
+    with(&shared, &reference, |known| {
+        let id = known.integration.id.as_str();
+        let schedule: Option<Schedule> =
+            shared.host.row(&known.integration.tenant, &["schedule", id])?;
+        Ok(ok(json!({ "schedule": schedule })))
+    })
+}
+
+/// Ends a run.
+pub(crate) async fn stop_run(
+    State(shared): State<Shared>,
+    Path((reference, run)): Path<(String, String)>,
+) -> Response {
+    operate(&shared, &reference, |integration| Operation::StopRun { integration, run }).await
+}
+
+/// Lets a run mend that found more drift than it mends unasked.
+pub(crate) async fn confirm_run(
+    State(shared): State<Shared>,
+    Path((reference, run)): Path<(String, String)>,
+) -> Response {
+    operate(&shared, &reference, |integration| Operation::ConfirmRun { integration, run }).await
 }
 
 pub(crate) async fn runs(State(shared): State<Shared>, Path(reference): Path<String>) -> Response {

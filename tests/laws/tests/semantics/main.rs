@@ -6,10 +6,11 @@ mod creation;
 mod journal;
 mod life;
 mod merge;
+mod repair;
 mod told;
 
 use firn_laws::sim::Scenario;
-use firn_model::{Ended, FindingKind, Mirror, Role, RunMode, Why};
+use firn_model::{Ended, FindingKind, IntegrationId, Mirror, Role, RunMode, Why};
 use serde_json::{Value as Json, json};
 
 fn incidents(more: Json) -> Scenario {

@@ -1,0 +1,154 @@
+//! Reconcile runs: what they mend by themselves, when they ask, how they end, when they begin.
+
+use firn_model::Operation;
+
+use super::*;
+
+/// So many pairs, of which some drifted while nobody heard of it.
+fn drifted(settings: Json, pairs: usize, drifted: usize) -> Scenario {
+    let mut world = incidents(settings);
+    for n in 0..pairs {
+        world.platform_edits(&format!("R{n}"), &[("title", "t")]);
+    }
+    world.deaf = true;
+    for n in 0..drifted {
+        world.agent_edits(&format!("R{n}"), "short_description", "changed unheard");
+    }
+    world.deaf = false;
+    world
+}
+
+/// How many tickets still have what nobody heard of.
+fn left(world: &Scenario, pairs: usize) -> usize {
+    let title = |n: &usize| world.column(&format!("R{n}"), "short_description");
+    (0..pairs).filter(|n| title(n) == "changed unheard").count()
+}
+
+fn run_of(world: &Scenario) -> Json {
+    world.rows("run").pop().unwrap()
+}
+
+fn id_of(run: &Json) -> String {
+    run["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_run_mends_what_drifted() {
+    let mut world = drifted(json!({}), 6, 2);
+    let run = world.reconcile(RunMode::AutoHeal);
+    assert_eq!(
+        (&run["drifted"], &run["healed"], &run["state"]),
+        (&json!(2), &json!(2), &json!("finished"))
+    );
+    assert_eq!(left(&world, 6), 0);
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let mut world = drifted(json!({}), 6, 2);
+    let writes = world.writes();
+    let run = world.reconcile(RunMode::DryRun);
+    assert_eq!((&run["drifted"], &run["healed"]), (&json!(2), &json!(0)));
+    assert_eq!(world.writes(), writes);
+    assert_eq!(left(&world, 6), 2);
+}
+
+/// More than 20 % drift: something is wrong that mending would not mend.
+#[test]
+fn a_run_that_finds_much_drift_asks_first() {
+    let mut world = drifted(json!({}), 20, 12);
+    let writes = world.writes();
+    let run = world.reconcile(RunMode::AutoHeal);
+    assert_eq!(run["state"], "asks");
+    assert_eq!(world.writes(), writes, "nothing is mended unasked");
+    let told = world.findings(FindingKind::MuchDrift);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].text.starts_with("12 of 20 links drifted"), "{}", told[0].text);
+    let (integration, id) = (world.id(), id_of(&run));
+    let (status, _) =
+        world.operate(Operation::ConfirmRun { integration: integration.clone(), run: id.clone() });
+    assert_eq!(status, 200);
+    assert_eq!(left(&world, 20), 0);
+    assert_eq!(
+        (&run_of(&world)["state"], &run_of(&world)["healed"]),
+        (&json!("finished"), &json!(12))
+    );
+    assert!(world.findings(FindingKind::MuchDrift).is_empty(), "it is answered");
+    // Once is enough.
+    let (status, problem) = world.operate(Operation::ConfirmRun { integration, run: id });
+    assert_eq!(status, 409, "{problem}");
+}
+
+#[test]
+fn a_run_that_asks_can_be_stopped() {
+    let mut world = drifted(json!({}), 20, 12);
+    let run = world.reconcile(RunMode::AutoHeal);
+    let writes = world.writes();
+    let stop = Operation::StopRun { integration: world.id(), run: id_of(&run) };
+    assert_eq!(world.operate(stop.clone()).0, 200);
+    world.pass(3_600_000);
+    assert_eq!((world.writes(), left(&world, 20)), (writes, 12));
+    assert_eq!(run_of(&world)["state"], "stopped");
+    assert!(world.rows("check").is_empty(), "nothing of it is left");
+    assert_eq!(world.operate(stop).0, 409);
+}
+
+#[test]
+fn a_run_mends_no_more_than_it_may() {
+    let mut world = drifted(json!({ "reconcile": { "most": 2 } }), 9, 5);
+    let run = world.reconcile(RunMode::AutoHeal);
+    assert_eq!((&run["healed"], &run["left"]), (&json!(2), &json!(3)));
+    assert_eq!(left(&world, 9), 3);
+    world.reconcile(RunMode::AutoHeal);
+    world.reconcile(RunMode::AutoHeal);
+    assert_eq!(left(&world, 9), 0);
+}
+
+/// What the run saw may be old when it is mended: an edit since is not overwritten.
+#[test]
+fn an_edit_after_the_check_is_no_drift_to_be_mended_away() {
+    let mut world = drifted(json!({ "fields": { "title": { "owner": "external" } } }), 20, 12);
+    let run = world.reconcile(RunMode::AutoHeal);
+    assert_eq!(run["state"], "asks");
+    world.agent_edits("R0", "short_description", "newer");
+    assert_eq!(world.field("R0", "title"), "newer");
+    let confirm = Operation::ConfirmRun { integration: world.id(), run: id_of(&run) };
+    world.operate(confirm);
+    assert_eq!(world.field("R0", "title"), "newer");
+    assert_eq!(world.field("R1", "title"), "changed unheard");
+}
+
+fn an_hour(world: &mut Scenario) {
+    for _ in 0..61 {
+        world.pass(60_000);
+    }
+}
+
+#[test]
+fn runs_begin_by_themselves_when_they_are_scheduled() {
+    let mut world = drifted(json!({}), 6, 1);
+    let schedule = |enabled| Operation::Schedule {
+        integration: IntegrationId::new("int-1").unwrap(),
+        interval: 3_600_000,
+        mode: RunMode::AutoHeal,
+        enabled,
+    };
+    assert_eq!(world.operate(schedule(true)).0, 200);
+    assert!(world.rows("run").is_empty(), "an hour from now");
+    an_hour(&mut world);
+    assert_eq!((world.rows("run").len(), left(&world, 6)), (1, 0));
+    assert_eq!(run_of(&world)["by"], "the schedule");
+    an_hour(&mut world);
+    assert_eq!(world.rows("run").len(), 2);
+    assert_eq!(world.operate(schedule(false)).0, 200);
+    an_hour(&mut world);
+    an_hour(&mut world);
+    assert_eq!(world.rows("run").len(), 2);
+    let often = Operation::Schedule {
+        integration: world.id(),
+        interval: 1_000,
+        mode: RunMode::DryRun,
+        enabled: true,
+    };
+    assert_eq!(world.operate(often).0, 422);
+}
