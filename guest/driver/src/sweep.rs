@@ -106,16 +106,15 @@ pub(crate) fn answered<D: Doors>(
     let (Some(asked), true) = (sweep.asked, current) else { return Ok(()) };
     let Some(mut walk) = sweep.walk.take() else { return Ok(()) };
     sweep.asked = None;
-    let polled = match poll::reading(rules, &sweep, &walk, answer, session.now) {
-        Ok(polled) => polled,
-        Err(outcome) => {
+    let polled = poll::reading(rules, &sweep, &walk, answer, session.now);
+    if !matches!(polled, Polled::Failed(_)) {
+        (sweep.failures, sweep.trouble) = (0, None);
+    }
+    let over = match polled {
+        Polled::Failed(outcome) => {
             sweep.walk = Some(walk);
             return failed(session, rules, key, sweep, &outcome);
         }
-    };
-    sweep.failures = 0;
-    sweep.trouble = None;
-    let over = match polled {
         Polled::Tickets(tickets) => {
             let told = wire::clock(asked, answer, session.now);
             let told = told.map(|clock| Input::Told { side: Side::External, clock });

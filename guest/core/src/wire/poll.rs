@@ -47,6 +47,8 @@ pub enum Polled {
     },
     /// Tickets that were asked for; those that are not among them could not be read.
     Tickets(Vec<ObservedRecord>),
+    /// It came to nothing.
+    Failed(Outcome),
 }
 
 /// Whether pages show whole tickets: some may be none of ours yet, and a filter must see them.
@@ -152,39 +154,31 @@ fn page<'s>(rules: &Rules, stream: &'s Stream, walk: &Walk) -> (&'s str, Vec<(St
 }
 
 /// Decodes the answer to a walk's last request.
-///
-/// # Errors
-/// What came of it instead.
-pub fn reading(
-    rules: &Rules,
-    sweep: &Sweep,
-    walk: &Walk,
-    answer: &Answer,
-    now: Millis,
-) -> Result<Polled, Outcome> {
+#[must_use]
+pub fn reading(rules: &Rules, sweep: &Sweep, walk: &Walk, answer: &Answer, now: Millis) -> Polled {
+    let unknown = |why: &str| Polled::Failed(Outcome::Unknown(Uncertainty::Open, why.to_owned()));
     let response = match &answer.body {
         AnswerBody::Response(response) => response,
-        AnswerBody::NotSent(why) => return Err(Outcome::NotSent(why.clone())),
-        AnswerBody::Lost(why) => return Err(Outcome::Unknown(Uncertainty::Open, why.clone())),
+        AnswerBody::NotSent(why) => return Polled::Failed(Outcome::NotSent(why.clone())),
+        AnswerBody::Lost(why) => return unknown(why),
     };
     if let Some(outcome) = failure(response, now) {
-        return Err(outcome);
+        return Polled::Failed(outcome);
     }
     let json: Option<Json> = serde_json::from_str(&response.body).ok();
-    let rows = json.as_ref().and_then(|json| json["result"].as_array()).ok_or_else(|| {
-        let why = "an answer with status 200 that is no list of rows";
-        Outcome::Unknown(Uncertainty::Open, why.to_owned())
-    })?;
+    let Some(rows) = json.as_ref().and_then(|json| json["result"].as_array()) else {
+        return unknown("an answer with status 200 that is no list of rows");
+    };
     if matches!(sweep.stream, Stream::Records(_)) && !walk.wanted.is_empty() {
         let read = |row: &Json| servicenow::record(rules, row.as_object()?);
-        return Ok(Polled::Tickets(rows.iter().filter_map(read).collect()));
+        return Polled::Tickets(rows.iter().filter_map(read).collect());
     }
-    Ok(Polled::Page {
+    Polled::Page {
         count: rows.len(),
         rows: rows.iter().filter_map(|row| news(rules, &sweep.stream, row)).collect(),
         total: response.header("x-total-count").and_then(|n| n.trim().parse().ok()),
         theirs: response.header("date").and_then(|text| parse_http_date(text).ok()),
-    })
+    }
 }
 
 fn news(rules: &Rules, stream: &Stream, row: &Json) -> Option<(At, News)> {
