@@ -71,6 +71,7 @@ pub fn begin(sweep: &Sweep, overlap: u64, now: Millis) -> Walk {
     Walk {
         began: now,
         place,
+        hidden: false,
         skip: 0,
         first: None,
         latest: None,
@@ -114,7 +115,10 @@ pub fn turn(walk: &mut Walk, page: Page<'_>) -> Result<bool, OutOfOrder> {
             walk.place = Place::Within(*at, id.clone());
             walk.skip = 0;
         }
-        (_, None) if more => walk.skip = walk.skip.saturating_add(PAGE),
+        (_, None) if more => {
+            walk.skip = walk.skip.saturating_add(PAGE);
+            walk.hidden = true;
+        }
         (Place::Within(at, _), _) => {
             walk.place = Place::After(*at);
             walk.skip = 0;
@@ -129,6 +133,8 @@ pub fn turn(walk: &mut Walk, page: Page<'_>) -> Result<bool, OutOfOrder> {
 /// future (an import may make one) from taking the mark along.
 pub fn end(sweep: &mut Sweep, walk: &Walk, now: Millis) {
     let seen = walk.latest.zip(walk.first).map(|(latest, first)| latest.min(first));
+    // Pages full of rows that may not be seen would be walked over again each time, more each time.
+    let seen = if walk.hidden { walk.first } else { seen };
     sweep.mark = sweep.mark.max(seen);
     sweep.caught_up = Some(walk.began);
     sweep.pace = pace(sweep.pace, walk, now);

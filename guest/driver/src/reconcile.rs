@@ -110,26 +110,39 @@ pub(crate) fn run_due<D: Doors>(
 ) -> Result<(), CommitError> {
     let Some(mut run) = session.get::<Run>(key)? else { return Ok(()) };
     let checks = session.all(&key.tenant, &format!("check/{}/{}/", rules.id(), run.id))?;
+    let mut due = None;
     match run.state {
         RunState::Healing => {
             let most = rules.settings().reconcile.most;
-            for row in checks {
-                if run.healed >= most {
-                    run.left += 1;
-                } else if let Some(check) = session.get::<Check>(&row.key)? {
+            let room = usize::try_from(most.saturating_sub(run.healed)).unwrap_or(SLICE);
+            let (now, later) = checks.split_at(checks.len().min(room).min(SLICE));
+            for row in now {
+                if let Some(check) = session.get::<Check>(&row.key)? {
                     heal(session, rules, &key.tenant, &check.link)?;
                     run.healed += 1;
                 }
                 session.delete(&row.key);
             }
-            run.state = RunState::Finished;
-            run.finished = Some(session.now);
+            if later.is_empty() || run.healed >= most {
+                run.left = later.len() as u64;
+                later.iter().for_each(|row| session.delete(&row.key));
+                run.state = RunState::Finished;
+                run.finished = Some(session.now);
+            } else {
+                due = Some(session.now);
+            }
         }
         RunState::Stopped => checks.iter().for_each(|row| session.delete(&row.key)),
         RunState::Running | RunState::Asks | RunState::Finished => {}
     }
-    session.put(key, &run, None)
+    session.put(key, &run, due)
 }
+
+/// So many links are mended in one commit: others change them too, and a run can be stopped in between.
+const SLICE: usize = 20;
+
+/// What is shown of a run's drift, link by link; the rest is counted.
+const SHOWN: usize = 200;
 
 /// So few links that drifted are mended without asking, whatever share of all they are.
 const FEW: u64 = 10;
@@ -149,7 +162,7 @@ fn all_looked_at<D: Doors>(
     }
     let limit = u64::from(rules.settings().reconcile.ask_above);
     let much = run.drifted.saturating_mul(100) > run.links.saturating_mul(limit);
-    if !much || run.drifted < FEW {
+    if !much || run.drifted < FEW && limit > 0 {
         run.state = RunState::Healing;
         return Ok(Some(session.now));
     }
@@ -219,7 +232,9 @@ fn change<D: Doors>(
     session.put(&key, &run, Some(now))?;
     operate::note(session, tenant, integration, None, event, by)?;
     for row in session.all(tenant, &format!("finding/{integration}/much-drift."))? {
-        session.delete(&row.key);
+        if row.value.contains(id) {
+            session.delete(&row.key);
+        }
     }
     session.reply(request, 200, &json!(run));
     Ok(())
@@ -428,11 +443,11 @@ fn finish<D: Doors>(
         if failed {
             run.failed += 1;
         }
-        if drifted || failed {
+        if (drifted || failed) && run.drifts.len() < SHOWN {
             run.drifts.push(check.clone());
         }
         let over = run.state.is_over();
-        let mut due = None;
+        let mut due = over.then_some(session.now);
         if run.checked >= run.links && run.state == RunState::Running {
             due = all_looked_at(session, rules, &key.tenant, &mut run)?;
         }

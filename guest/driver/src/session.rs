@@ -178,10 +178,10 @@ impl<'a, D: Doors> Session<'a, D> {
     ) -> Result<Option<Rc<Rules>>, CommitError> {
         let key = rows::integration(tenant, id);
         let slot = self.slot(&key)?;
-        let (Some(version), Some(put), false) = (slot.read, slot.now.clone(), slot.changed) else {
-            return Ok(None);
-        };
-        if let Some((known, rules)) = self.known.rules.get(&key)
+        let Some(put) = slot.now.clone() else { return Ok(None) };
+        // As this batch has changed it: what comes after that in the batch goes by the new settings.
+        let version = slot.read.filter(|_| !slot.changed);
+        if let (Some(version), Some((known, rules))) = (version, self.known.rules.get(&key))
             && *known == version
         {
             return Ok(Some(Rc::clone(rules)));
@@ -191,7 +191,9 @@ impl<'a, D: Doors> Session<'a, D> {
         let rules = settings::compile_with(integration, tokens).map(Rc::new).map_err(|_| {
             CommitError::Failed(format!("{}: stored settings are not sound", key.path))
         })?;
-        self.known.rules.insert(key, (version, Rc::clone(&rules)));
+        if let Some(version) = version {
+            self.known.rules.insert(key, (version, Rc::clone(&rules)));
+        }
         Ok(Some(rules))
     }
 

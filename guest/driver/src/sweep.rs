@@ -8,7 +8,7 @@ use firn_core::plan::Input;
 use firn_core::settings::Rules;
 use firn_core::sweep::{self as cursor, GRACE, MERGED, Page};
 use firn_core::wire::poll::{self, News, Polled};
-use firn_core::{identity, land, observe, wire};
+use firn_core::{land, observe, wire};
 use firn_model::{
     Answer, CommitError, EntryOrigin, Finding, FindingKind, Key, Link, LinkId, Millis, Mirror,
     Observation, ObservationSource, ObservedRecord, Order, Outcome, Pace, Place, Polling, Side,
@@ -38,7 +38,11 @@ pub(crate) fn watch<D: Doors>(
         let now = session.now;
         let sweep = known.unwrap_or_else(|| Sweep::new(rules.id().clone(), stream, now));
         // A request under way comes back, or is overdue soon.
-        if sweep.asked.is_none() {
+        let patience = wire::QUEUE + rules.settings().request_timeout + 1_000;
+        let under_way = sweep
+            .asked
+            .is_some_and(|at| now.since(at) < i64::try_from(patience).unwrap_or(i64::MAX));
+        if !under_way {
             session.put(&key, &sweep, Some(now))?;
         }
     }
@@ -53,8 +57,7 @@ pub(crate) fn due<D: Doors>(
 ) -> Result<(), CommitError> {
     let Some(mut sweep) = session.get::<Sweep>(key)? else { return Ok(()) };
     if !cursor::streams(rules).contains(&sweep.stream) {
-        // Not polled any more. If it is again one day, it goes on from where it was.
-        return session.rest(key);
+        return rest(session, key, sweep);
     }
     if !rules.integration().enabled {
         let later = session.now.plus(PAUSED);
@@ -76,6 +79,16 @@ pub(crate) fn due<D: Doors>(
     ask(session, rules, key, sweep, walk)
 }
 
+/// Not polled any more. If it is again one day, it goes on from where it was.
+fn rest<D: Doors>(
+    session: &mut Session<'_, D>,
+    key: &Key,
+    mut sweep: Sweep,
+) -> Result<(), CommitError> {
+    sweep.asked = None;
+    session.put(key, &sweep, None)
+}
+
 fn ask<D: Doors>(
     session: &mut Session<'_, D>,
     rules: &Rules,
@@ -83,6 +96,15 @@ fn ask<D: Doors>(
     mut sweep: Sweep,
     walk: Walk,
 ) -> Result<(), CommitError> {
+    if !cursor::streams(rules).contains(&sweep.stream) {
+        sweep.walk = Some(walk);
+        return rest(session, key, sweep);
+    }
+    if !rules.integration().enabled {
+        sweep.walk = Some(walk);
+        let later = session.now.plus(PAUSED);
+        return session.put(key, &sweep, Some(later));
+    }
     sweep.number += 1;
     sweep.asked = Some(session.now);
     let name = ticket(key, Side::External, sweep.number);
@@ -108,6 +130,9 @@ pub(crate) fn answered<D: Doors>(
     sweep.asked = None;
     let polled = poll::reading(rules, &sweep, &walk, answer, session.now);
     if !matches!(polled, Polled::Failed(_)) {
+        if sweep.trouble.is_some() {
+            forget(session, rules, key, "polling-refused", &sweep)?;
+        }
         (sweep.failures, sweep.trouble) = (0, None);
     }
     let over = match polled {
@@ -179,7 +204,12 @@ fn take<D: Doors>(
         News::Ticket(record) => {
             let links = session.on_ticket(tenant, rules.id(), &record.id)?;
             if links.is_empty() {
-                return unknown(session, rules, tenant, *record);
+                // Our own insert may be seen before its answer, and not show its key.
+                let shown = record.attributes.contains_key(&rules.settings().correlation.column);
+                return match shown || ripe {
+                    true => unknown(session, rules, tenant, *record),
+                    false => Ok(()),
+                };
             }
             if poll::shows_all(rules) {
                 let is_news = observed(session, rules, tenant, &links, &record, None)?;
@@ -201,8 +231,8 @@ fn take<D: Doors>(
             for link in session.on_ticket(tenant, rules.id(), of.as_str())? {
                 links.extend(session.link(tenant, rules.id(), &link)?);
             }
-            // What one of them wrote is no news to the others.
-            if links.iter().any(|link| wrote(link, &id)) {
+            // What one of them wrote is no news to the others; most entries are on no ticket of ours.
+            if links.is_empty() || links.iter().any(|link| wrote(link, &id)) {
                 return Ok(());
             }
             let foreign = EntryOrigin::External(id.into());
@@ -384,6 +414,23 @@ fn find<D: Doors>(
     session.find(&key.tenant, &Finding { kind, integration, link: None, field: None, text, at })
 }
 
+/// Takes back what was told of a stream.
+fn forget<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    kind: &str,
+    sweep: &Sweep,
+) -> Result<(), CommitError> {
+    let about = format!("{} ", sweep.stream);
+    for row in session.all(&key.tenant, &format!("finding/{}/{kind}.", rules.id()))? {
+        if row.value.contains(&about) {
+            session.delete(&row.key);
+        }
+    }
+    Ok(())
+}
+
 /// Tells when webhooks do not arrive, and takes that back when they do.
 fn tell_of_pace<D: Doors>(
     session: &mut Session<'_, D>,
@@ -401,10 +448,8 @@ fn tell_of_pace<D: Doors>(
         (Pace::Behind, Pace::Alone { .. }) => {
             find(session, rules, key, FindingKind::WebhooksMissing, text)
         }
-        (Pace::Trial { .. }, Pace::Behind) => {
-            let name = format!("webhooks-missing.{}", identity::short(&["finding", &text]));
-            session.delete(&rows::finding(&key.tenant, rules.id(), &name));
-            Ok(())
+        (Pace::Trial { .. } | Pace::Alone { .. }, Pace::Behind) => {
+            forget(session, rules, key, "webhooks-missing", sweep)
         }
         _ => Ok(()),
     }

@@ -286,7 +286,7 @@ pub struct Run {
     /// Links that drifted and are left for a later run: there is a limit to one.
     #[serde(default)]
     pub left: u64,
-    /// What was found, link by link; only links with something to say.
+    /// What was found, link by link; only links with something to say, and the first 200 of them.
     pub drifts: Vec<Check>,
 }
 

@@ -49,6 +49,9 @@ pub struct Walk {
     pub began: Millis,
     /// Where it goes on.
     pub place: Place,
+    /// Whether there were more rows than a page that the user may not see.
+    #[serde(default)]
+    pub hidden: bool,
     /// Rows from there that are skipped: they were asked for, and the user may not see them.
     #[serde(default)]
     pub skip: u32,

@@ -176,3 +176,33 @@ fn who_joins_later_is_not_told_what_an_earlier_record_said() {
         world.mirrored_to_platform("B").into_iter().map(|(text, _)| text).collect();
     assert_eq!(said, ["from the desk"]);
 }
+
+/// Settings that were changed in one batch with work that was due were taken for an integration that is gone:
+/// the work rested for ever, although its webhook had been answered 202.
+#[test]
+fn work_that_is_due_beside_a_change_of_the_settings_is_done() {
+    let mut world = incidents();
+    world.platform_edits("A", &[("title", "t")]);
+    let ticket = world.ticket_of("A");
+    world.deaf = true;
+    world.agent_edits("A", "assigned_to", "0000000000000000000000000000a001");
+    let told = json!({ "sys_id": ticket, "number": "INC0000001", "table": "incident", "action": "update",
+        "sys_mod_count": "1", "current": { "short_description": "t", "description": "d", "state": "1",
+            "impact": "3", "urgency": "3", "priority": "5", "correlation_id": "A",
+            "assigned_to": "0000000000000000000000000000a001", "sys_updated_on": "2026-04-29 14:40:00" } });
+    let change = firn_model::Configure {
+        id: world.id(),
+        create: false,
+        slug: None,
+        name: Some("another name".to_owned()),
+        base_url: None,
+        platform: None,
+        enabled: None,
+        preset: None,
+        settings: serde_json::Value::Null,
+    };
+    let operation = firn_model::Operation::Configure { integration: Box::new(change) };
+    let (status, reply) = world.webhook_beside(told, operation);
+    assert_eq!(status, 200, "{reply}");
+    assert_eq!(world.field("A", "assigned_to"), "ann@example.com");
+}

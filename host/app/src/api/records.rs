@@ -10,8 +10,9 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use firn_model::{
     Audit, Conflict, ConflictId, ConflictState, DeadLetter, Delivery, DeliveryState, Ended,
-    Finding, Link, Mirror, Operation, Pace, PlatformId, Quarantined, Resolution, Run, RunMode,
-    Schedule, Side, Sweep, SysId, TableName, TicketName, Value, Verb, rfc3339_text,
+    Finding, Link, Mirror, Operation, Pace, PlatformId, Polling, Quarantined, Resolution, Run,
+    RunMode, Schedule, Settings, Side, Stream, Sweep, SysId, TableName, TicketName, Value, Verb,
+    rfc3339_text,
 };
 use firn_remote::SignInState;
 use serde::Deserialize;
@@ -115,7 +116,9 @@ pub(crate) async fn status(
         let conflicts: Vec<Conflict> = rows(&shared, known, "conflict")?;
         let findings: Vec<Finding> = rows(&shared, known, "finding")?;
         let dead: Vec<DeadLetter> = rows(&shared, known, "dead")?;
-        let sweeps: Vec<Sweep> = rows(&shared, known, "sweep")?;
+        let mut sweeps: Vec<Sweep> = rows(&shared, known, "sweep")?;
+        sweeps.retain(|sweep| is_polled(&known.integration.settings, &sweep.stream));
+        let alone = known.integration.settings.polling.mode == Polling::Alone;
         let waiting = deliveries.iter().filter(|d| d.state == DeliveryState::Received).count();
         let backlog = links.iter().filter(|l| !settled(l)).count() + waiting;
         Ok(ok(json!({
@@ -125,7 +128,7 @@ pub(crate) async fn status(
             "open_conflicts": conflicts.iter().filter(|c| c.state == ConflictState::Open).count(),
             "findings": findings.len(), "sign_in": sign_in(&shared, known),
             "caught_up_at": caught_up(&sweeps),
-            "polling": sweeps.iter().map(polled).collect::<Vec<_>>(),
+            "polling": sweeps.iter().map(|sweep| polled(sweep, alone)).collect::<Vec<_>>(),
         })))
     })
 }
@@ -139,8 +142,18 @@ fn caught_up(sweeps: &[Sweep]) -> Json {
     }
 }
 
-fn polled(sweep: &Sweep) -> Json {
+/// Whether a table is polled by the present settings: it may have been once.
+fn is_polled(settings: &Settings, stream: &Stream) -> bool {
+    let takes = match stream {
+        Stream::Records(table) => settings.tickets.iter().any(|ticket| ticket.table == *table),
+        Stream::Journal | Stream::Deletions => true,
+    };
+    takes && settings.polling.mode != Polling::Off
+}
+
+fn polled(sweep: &Sweep, alone: bool) -> Json {
     let webhooks = match sweep.pace {
+        _ if alone => "are not expected",
         Pace::Behind => "arrive",
         Pace::Alone { .. } => "do not arrive",
         Pace::Trial { .. } => "are given time to arrive",
@@ -447,7 +460,8 @@ pub(crate) async fn schedule(
         Ok(given) => given,
         Err(response) => return response,
     };
-    let parsed = interval.parse::<jiff::SignedDuration>().ok();
+    let days = jiff::SpanRelativeTo::days_are_24_hours();
+    let parsed = interval.parse::<jiff::Span>().ok().and_then(|span| span.to_duration(days).ok());
     let Some(interval) = parsed.and_then(|d| u64::try_from(d.as_millis()).ok()) else {
         let detail = format!("{interval:?} is no time: write 30m, 1h or 1d");
         return problem(422, "bad-interval", "Not an interval", detail);

@@ -262,6 +262,14 @@ impl Scenario {
         reply
     }
 
+    /// A webhook, and an operator's request that is handled in one batch with what the webhook led to.
+    pub fn webhook_beside(&mut self, body: Json, operation: Operation) -> (u16, Json) {
+        self.world.send_webhook(body.to_string());
+        let reply = self.world.operate_beside_work(operation);
+        self.settle();
+        reply
+    }
+
     /// An escalation.
     pub fn escalate(&mut self, body: Json) -> (u16, Json) {
         let reply = self.world.escalate(body.to_string());

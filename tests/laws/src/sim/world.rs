@@ -555,15 +555,29 @@ impl World {
     }
 
     fn operate(&mut self, operation: Operation) {
+        let event = self.operation(operation);
+        self.shared.now.set(self.now);
+        self.handle(vec![event]);
+    }
+
+    /// An operator's request, in one batch with everything that is due.
+    pub(crate) fn operate_beside_work(&mut self, operation: Operation) -> (u16, serde_json::Value) {
+        let event = self.operation(operation);
+        self.shared.now.set(self.now);
+        let due = self.shared.store.due(self.now, u32::MAX).unwrap_or_default();
+        let due = due.into_iter().map(|(key, _)| Event::Due(key));
+        self.handle(std::iter::once(event).chain(due).collect());
+        self.last_reply()
+    }
+
+    fn operation(&mut self, operation: Operation) -> Event {
         self.requests += 1;
-        let event = Event::Operate {
+        Event::Operate {
             request: self.requests,
             tenant: self.sites[self.at].integration.tenant.clone(),
             operation,
             by: "operator".to_owned(),
-        };
-        self.shared.now.set(self.now);
-        self.handle(vec![event]);
+        }
     }
 
     fn post(&mut self, delay: u64, message: Message) {
