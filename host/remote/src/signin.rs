@@ -128,6 +128,9 @@ struct Held {
     began: bool,
     /// What was granted and could not be kept yet: without it the sign-in is lost.
     unkept: Option<Granted>,
+    /// What was granted last. Whoever asks may have been waiting since before that, with what stood then:
+    /// an instance that changes its refresh token takes the old one no more.
+    latest: Option<Granted>,
     /// The instance gave no token for reasons of its own: it is not asked again before.
     rest: Option<Instant>,
 }
@@ -317,14 +320,16 @@ impl SignIn {
                 form.add("assertion", &assertion);
             }
             Credentials::AuthorizationCode { client_id, client_secret, refresh_token_ends } => {
-                let Some(granted) = who.granted else {
+                let Some(consented) = who.granted else {
                     return Err(SignInError::Refused(
                         "nobody has consented yet; run: firn integration connect".to_owned(),
                     ));
                 };
+                let granted = &held.latest.clone().unwrap_or_else(|| consented.clone());
                 if let Some(unkept) = held.unkept.clone() {
                     self.keep(who, granted, &unkept)?;
                     held.unkept = None;
+                    held.latest = Some(unkept.clone());
                     if let Some(left) = unkept.left() {
                         return Ok((unkept.access, left));
                     }
@@ -349,6 +354,7 @@ impl SignIn {
                     let new = answer.granted(who.base, client_id, ends, Some(granted));
                     held.unkept = Some(new.clone());
                     self.keep(who, granted, &new)?;
+                    held.latest = Some(new.clone());
                     held.unkept = None;
                 }
                 return Ok((answer.access, answer.life));
