@@ -190,7 +190,7 @@ impl World {
         let (Ok(id), Ok(tenant)) = (id, tenant) else { unreachable!() };
         let document = json!({
             "preset": "incidents", "base_url": "https://example.service-now.com",
-            "request_timeout": TIMEOUT,
+            "request_timeout": TIMEOUT, "polling": { "mode": "off" },
             "correlation": { "mode": if protocol.unique { "unique" } else { "plain" },
                 "transaction_limit": LIMIT } });
         let applied = settings::apply(None, &id, &tenant, &document);
