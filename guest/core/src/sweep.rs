@@ -2,9 +2,10 @@
 //!
 //! Rows are asked for in order of (second, `sys_id`), page by page from a key and never by offset:
 //! offsets move while rows change. Each walk begins again some time before the newest row that was
-//! seen, because rows are stamped before they are committed. Only what was seen moves the mark.
+//! seen, because rows are stamped before they are committed. Only what was seen moves the mark (and
+//! whole pages that may not be seen: see [`end`]).
 
-use firn_model::{Millis, Pace, Place, Polling, Stream, Sweep, SysId, Walk};
+use firn_model::{Millis, Pace, Place, Polling, Sweep, SysId, Walk};
 
 use crate::settings::Rules;
 
@@ -19,16 +20,6 @@ pub const GRACE: u64 = 10_000;
 
 /// How long webhooks that do not arrive are first left untried, and at most. In milliseconds.
 const TRIAL: (u64, u64) = (600_000, 7_200_000);
-
-/// What is polled of an integration's instance.
-#[must_use]
-pub fn streams(rules: &Rules) -> Vec<Stream> {
-    if rules.settings().polling.mode == Polling::Off {
-        return Vec::new();
-    }
-    let records = rules.tables().cloned().map(Stream::Records);
-    records.chain([Stream::Journal, Stream::Deletions]).collect()
-}
 
 /// One row of a page: its instant by their clock, and its id.
 pub type At = (Millis, SysId);

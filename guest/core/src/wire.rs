@@ -38,19 +38,7 @@ pub fn request(
         Side::External => servicenow::request(rules, link, exchange)?,
         Side::Platform => platform::request(rules, link, exchange)?,
     };
-    Some(HttpRequest {
-        ticket,
-        tenant: tenant.clone(),
-        integration: link.integration.clone(),
-        remote: parts.remote,
-        method: parts.method,
-        path: parts.path,
-        query: parts.query,
-        headers: vec![("accept".to_owned(), "application/json".to_owned())],
-        body: parts.body,
-        queue: QUEUE,
-        timeout: rules.settings().request_timeout,
-    })
+    Some(parts.into_request(rules, tenant, ticket))
 }
 
 /// What differs from request to request.
@@ -60,6 +48,24 @@ struct Parts {
     path: String,
     query: Vec<(String, String)>,
     body: Option<String>,
+}
+
+impl Parts {
+    fn into_request(self, rules: &Rules, tenant: &TenantId, ticket: String) -> HttpRequest {
+        HttpRequest {
+            ticket,
+            tenant: tenant.clone(),
+            integration: rules.id().clone(),
+            remote: self.remote,
+            method: self.method,
+            path: self.path,
+            query: self.query,
+            headers: vec![("accept".to_owned(), "application/json".to_owned())],
+            body: self.body,
+            queue: QUEUE,
+            timeout: rules.settings().request_timeout,
+        }
+    }
 }
 
 /// Decodes an answer to an exchange of a link.

@@ -75,8 +75,9 @@ pub(crate) fn operate<D: Doors>(
             let Some(rules) = session.rules(tenant, integration)? else {
                 return not_found(session, request, "integration", integration.as_str());
             };
-            let polled = sweep::watch(session, tenant, &rules)?;
-            session.reply(request, 202, &json!({ "status": "polling", "tables": polled }));
+            let tables = sweep::watch(session, tenant, &rules)?;
+            let status = if rules.integration().enabled { "polling" } else { "paused" };
+            session.reply(request, 202, &json!({ "status": status, "tables": tables }));
             Ok(())
         }
         Operation::SignedIn { integration } => {

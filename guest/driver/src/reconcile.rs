@@ -1,5 +1,6 @@
-//! Reconcile: looks at both sides of every link with no event to ask for it. A dry run compares
-//! and reports; auto-heal gives what it saw to the plan, like any other observation.
+//! Reconcile: looks at both sides of every link with no event to ask for it. A dry run compares and
+//! reports. Auto-heal has what drifted read again, for the plan to decide on like any other observation:
+//! once all were looked at, so that it can ask first if much has drifted.
 
 use firn_core::journal::Neighbours;
 use firn_core::merge::{self, Moved, Verdict};
@@ -28,21 +29,10 @@ pub(crate) fn start<D: Doors>(
     by: &str,
 ) -> Result<(), CommitError> {
     let Some(rules) = session.rules(tenant, integration)? else {
-        return unknown(session, request, integration);
+        return operate::not_found(session, request, "integration", integration.as_str());
     };
     let run = begin(session, tenant, &rules, mode, by)?;
     session.reply(request, 202, &json!(run));
-    Ok(())
-}
-
-fn unknown<D: Doors>(
-    session: &mut Session<'_, D>,
-    request: u64,
-    integration: &IntegrationId,
-) -> Result<(), CommitError> {
-    let detail = format!("there is no integration {integration}");
-    let problem = Problem::new(404, "unknown-integration", "Unknown integration", detail);
-    session.problem(request, &problem);
     Ok(())
 }
 
@@ -266,7 +256,7 @@ pub(crate) fn schedule<D: Doors>(
     by: &str,
 ) -> Result<(), CommitError> {
     if session.rules(tenant, integration)?.is_none() {
-        return unknown(session, request, integration);
+        return operate::not_found(session, request, "integration", integration.as_str());
     }
     if timing.interval < SHORTEST {
         let detail = "a minute is the shortest time from one run to the next";

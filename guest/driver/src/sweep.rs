@@ -4,6 +4,8 @@
 //! One row for each table, due when its next walk begins. A walk asks for page after page; tickets of
 //! which more must be read are read together.
 
+use std::collections::BTreeMap;
+
 use firn_core::plan::Input;
 use firn_core::settings::Rules;
 use firn_core::sweep::{self as cursor, GRACE, MERGED, Page};
@@ -31,7 +33,7 @@ pub(crate) fn watch<D: Doors>(
     rules: &Rules,
 ) -> Result<Vec<String>, CommitError> {
     let mut tables = Vec::new();
-    for stream in cursor::streams(rules) {
+    for stream in rules.settings().streams() {
         tables.push(stream.to_string());
         let key = rows::sweep(tenant, rules.id(), &stream);
         let known = session.get::<Sweep>(&key)?;
@@ -56,22 +58,9 @@ pub(crate) fn due<D: Doors>(
     key: &Key,
 ) -> Result<(), CommitError> {
     let Some(mut sweep) = session.get::<Sweep>(key)? else { return Ok(()) };
-    if !cursor::streams(rules).contains(&sweep.stream) {
-        return rest(session, key, sweep);
-    }
-    if !rules.integration().enabled {
-        let later = session.now.plus(PAUSED);
-        return session.put(key, &sweep, Some(later));
-    }
-    let lost = sweep.asked.take().is_some();
-    if lost {
-        return failed(
-            session,
-            rules,
-            key,
-            sweep,
-            &Outcome::NotSent("no answer in time".to_owned()),
-        );
+    if sweep.asked.take().is_some() {
+        let lost = Outcome::NotSent("no answer in time".to_owned());
+        return failed(session, rules, key, sweep, &lost);
     }
     let walk = sweep.walk.take().unwrap_or_else(|| {
         cursor::begin(&sweep, rules.settings().correlation.transaction_limit, session.now)
@@ -79,16 +68,7 @@ pub(crate) fn due<D: Doors>(
     ask(session, rules, key, sweep, walk)
 }
 
-/// Not polled any more. If it is again one day, it goes on from where it was.
-fn rest<D: Doors>(
-    session: &mut Session<'_, D>,
-    key: &Key,
-    mut sweep: Sweep,
-) -> Result<(), CommitError> {
-    sweep.asked = None;
-    session.put(key, &sweep, None)
-}
-
+/// Makes a walk's next request, if the table is to be polled now.
 fn ask<D: Doors>(
     session: &mut Session<'_, D>,
     rules: &Rules,
@@ -96,14 +76,12 @@ fn ask<D: Doors>(
     mut sweep: Sweep,
     walk: Walk,
 ) -> Result<(), CommitError> {
-    if !cursor::streams(rules).contains(&sweep.stream) {
+    let polled = rules.settings().streams().contains(&sweep.stream);
+    if !polled || !rules.integration().enabled {
+        // It goes on from there when it is polled again, or the integration is resumed.
         sweep.walk = Some(walk);
-        return rest(session, key, sweep);
-    }
-    if !rules.integration().enabled {
-        sweep.walk = Some(walk);
-        let later = session.now.plus(PAUSED);
-        return session.put(key, &sweep, Some(later));
+        let later = polled.then(|| session.now.plus(PAUSED));
+        return session.put(key, &sweep, later);
     }
     sweep.number += 1;
     sweep.asked = Some(session.now);
@@ -211,18 +189,24 @@ fn take<D: Doors>(
                     false => Ok(()),
                 };
             }
-            if poll::shows_all(rules) {
-                let is_news = observed(session, rules, tenant, &links, &record, None)?;
-                count(walk, is_news);
-                return Ok(());
-            }
+            let whole = poll::shows_all(rules);
             let mut is_news = false;
-            for id in &links {
-                let Some(link) = session.link(tenant, rules.id(), id)? else { continue };
-                is_news |= link.tombstone.is_none() && tells_more(&record, &link);
+            if whole {
+                is_news = observed(session, rules, tenant, &links, &record, None)?;
+            } else {
+                for id in &links {
+                    let Some(link) = session.link(tenant, rules.id(), id)? else { continue };
+                    is_news |= link.tombstone.is_none() && tells_more(&record, &link);
+                }
             }
-            count(walk, is_news);
-            if is_news && let Ok(id) = SysId::new(record.id) {
+            // What we changed ourselves says nothing about webhooks.
+            if is_news || !poll::by_us(rules, &record) {
+                count(walk, is_news);
+            }
+            if is_news
+                && !whole
+                && let Ok(id) = SysId::new(record.id)
+            {
                 walk.wanted.push(id);
             }
         }
@@ -303,7 +287,8 @@ fn read<D: Doors>(
     tickets: Vec<ObservedRecord>,
     told: Option<&Input>,
 ) -> Result<(), CommitError> {
-    let mut tickets = poll::by_id(tickets);
+    let mut tickets: BTreeMap<String, ObservedRecord> =
+        tickets.into_iter().map(|ticket| (ticket.id.clone(), ticket)).collect();
     let asked: Vec<SysId> = walk.wanted.drain(..walk.wanted.len().min(MERGED)).collect();
     for id in asked {
         let links = session.on_ticket(tenant, rules.id(), id.as_str())?;
@@ -396,7 +381,7 @@ fn refused<D: Doors>(
     why: &str,
 ) -> Result<(), CommitError> {
     let text = format!(
-        "{} cannot be polled ({why}): changes there that no webhook tells of are found by a reconcile only; give the integration user the right to read it, and try `firn integration test`",
+        "{}: it cannot be polled ({why}), so that changes that no webhook tells of are found by a reconcile only; give the integration user the right to read it, and try `firn integration test`",
         sweep.stream
     );
     find(session, rules, key, FindingKind::PollingRefused, text)
@@ -414,7 +399,7 @@ fn find<D: Doors>(
     session.find(&key.tenant, &Finding { kind, integration, link: None, field: None, text, at })
 }
 
-/// Takes back what was told of a stream.
+/// Takes back what was told of a stream: what is told begins with its table.
 fn forget<D: Doors>(
     session: &mut Session<'_, D>,
     rules: &Rules,
@@ -422,9 +407,10 @@ fn forget<D: Doors>(
     kind: &str,
     sweep: &Sweep,
 ) -> Result<(), CommitError> {
-    let about = format!("{} ", sweep.stream);
+    let about = format!("{}: ", sweep.stream);
     for row in session.all(&key.tenant, &format!("finding/{}/{kind}.", rules.id()))? {
-        if row.value.contains(&about) {
+        let told = session.get::<Finding>(&row.key)?;
+        if told.is_some_and(|finding| finding.text.starts_with(&about)) {
             session.delete(&row.key);
         }
     }
@@ -440,7 +426,7 @@ fn tell_of_pace<D: Doors>(
     before: Pace,
 ) -> Result<(), CommitError> {
     let text = format!(
-        "changes of {} are found by polling that no webhook told of; it is polled every {} s until webhooks arrive again: `firn integration test` says what keeps them away",
+        "{}: changes are found by polling that no webhook told of; it is polled every {} s until webhooks arrive again: `firn integration test` says what keeps them away",
         sweep.stream,
         rules.settings().polling.interval_alone.div_ceil(1_000),
     );

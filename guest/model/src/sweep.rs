@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IntegrationId, Millis, SysId, TableName};
+use crate::{IntegrationId, Millis, Polling, Settings, SysId, TableName};
 
 /// What is polled. Each has a cursor of its own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -24,6 +24,18 @@ impl std::fmt::Display for Stream {
             Stream::Journal => "sys_journal_field",
             Stream::Deletions => "sys_audit_delete",
         })
+    }
+}
+
+impl Settings {
+    /// What is polled of an integration's instance.
+    #[must_use]
+    pub fn streams(&self) -> Vec<Stream> {
+        if self.polling.mode == Polling::Off {
+            return Vec::new();
+        }
+        let records = self.tickets.iter().map(|ticket| Stream::Records(ticket.table.clone()));
+        records.chain([Stream::Journal, Stream::Deletions]).collect()
     }
 }
 
@@ -105,8 +117,8 @@ pub struct Sweep {
     pub stream: Stream,
     /// Since when it is polled, by our clock.
     pub since: Millis,
-    /// The newest instant of any row seen, by the instance's clock. It moves only to what was seen,
-    /// never to "now". Nothing before the first walk has ended.
+    /// The newest instant of any row seen, by the instance's clock, and no later than the last walk began
+    /// to read. Nothing before a row was seen.
     pub mark: Option<Millis>,
     /// The walk under way.
     pub walk: Option<Walk>,

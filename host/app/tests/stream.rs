@@ -5,7 +5,6 @@
 mod common;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use common::pair::{Pair, Place};
 use firn_simulator::{Faults, OutboundFaults};
@@ -129,21 +128,23 @@ async fn a_ticket_that_is_opened_unheard_is_mirrored() {
     pair.until("it is mirrored", || pair.field(&id, "title") == "Opened at the desk").await;
 }
 
-/// Webhooks that do not arrive are told, and polling is quicker meanwhile.
+/// Seed 004's schedule, as its curl line sends it.
 #[tokio::test(flavor = "multi_thread")]
-async fn webhooks_that_do_not_arrive_are_told() {
+async fn runs_are_scheduled_as_the_seed_sends_it() {
     let place = Place::new().await;
-    let settings = json!({ "fields": { "description": { "owner": "external" } },
-        "polling": { "interval": 3_600_000, "interval_alone": 1_000 } });
-    let pair = losing(&place, "silent", 100, settings).await;
-    let id = pair.opened("i1").await;
-    pair.agent(&id, json!({ "description": "unheard" })).await;
-    // By then a webhook would have come.
-    tokio::time::sleep(Duration::from_secs(12)).await;
-    assert_eq!(place.post("/integrations/silent/poll", json!({})).await.0, 202);
-    pair.told("webhooks-missing").await;
-    let status = pair.status().await;
-    let polling = status["polling"].as_array().unwrap();
-    let incidents = polling.iter().find(|p| p["table"] == "incident").unwrap();
-    assert_eq!(incidents["webhooks"], "do not arrive", "{status}");
+    let pair = losing(&place, "hourly", 0, json!({})).await;
+    let path = format!("/integrations/{}/reconcile/schedule", pair.slug);
+    let body = json!({ "interval": "1h", "auto_heal": true, "enabled": true });
+    let (status, schedule) = place.post(&path, body).await;
+    assert_eq!((status, &schedule["interval"]), (200, &json!(3_600_000)), "{schedule}");
+    assert_eq!(place.get(&path).await["schedule"], schedule);
+    for (interval, status) in
+        [("1d", 200), ("1d 12h", 200), ("30m", 200), ("10s", 422), ("soon", 422)]
+    {
+        let (answered, told) = place.post(&path, json!({ "interval": interval })).await;
+        assert_eq!(answered, status, "{interval}: {told}");
+    }
+    let (status, _) = place.post(&path, json!({ "interval": "1h", "enabled": false })).await;
+    assert_eq!(status, 200);
+    assert!(place.get(&path).await["schedule"]["next"].is_null());
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use firn_model::IntegrationId;
+use firn_model::{IntegrationId, Stream};
 use proptest::prelude::*;
 
 use super::*;
@@ -187,6 +187,22 @@ fn a_walk_ends_when_all_that_is_left_may_not_be_seen() {
     let mut poller = Poller { sweep: start(), seen: BTreeMap::new(), walks: 0 };
     poller.walk_to_the_end(&instance, START);
     assert_eq!(poller.seen.len(), 1, "the one behind all the others");
+}
+
+/// The journal of a user who may not read it: an empty list, and a total that grows.
+#[test]
+fn pages_that_may_not_be_seen_are_walked_over_once() {
+    let mut instance = Instance { tells_total: true, ..Instance::default() };
+    for n in 0..1_000 {
+        instance.change(n, START, 0, true);
+    }
+    let mut poller = Poller { sweep: start(), seen: BTreeMap::new(), walks: 0 };
+    let later = START.plus(2 * LATE);
+    poller.walk_to_the_end(&instance, later);
+    assert_eq!(poller.sweep.mark, Some(later), "what was committed until then was walked over");
+    instance.change(1_000, later.plus(1_000), 0, false);
+    poller.ask(&instance, later.plus(2_000));
+    assert!(poller.seen.contains_key(&id(1_000)), "by the first request of the next walk");
 }
 
 #[test]

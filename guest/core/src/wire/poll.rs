@@ -1,17 +1,14 @@
 //! The wire of polling: pages of a stream, and several tickets in one request.
 
-use std::collections::BTreeMap;
-
 use firn_model::{
-    Answer, AnswerBody, HttpRequest, Method, Millis, ObservedRecord, Outcome, PullBy, Remote,
-    Sweep, SysId, TableName, TenantId, Uncertainty, parse_http_date, parse_servicenow,
-    servicenow_text,
+    Answer, AnswerBody, HttpRequest, Method, Millis, ObservedRecord, Outcome, Place, PullBy,
+    Remote, Stream, Sweep, SysId, TableName, TenantId, Uncertainty, Walk, parse_http_date,
+    parse_servicenow, servicenow_text,
 };
-use firn_model::{Place, Stream, Walk};
 use serde_json::Value as Json;
 
 use super::servicenow::{self, pair};
-use super::{QUEUE, failure};
+use super::{Parts, failure};
 use crate::settings::{Gate, Rules};
 use crate::sweep::{At, MERGED, PAGE};
 
@@ -51,6 +48,16 @@ pub enum Polled {
     Failed(Outcome),
 }
 
+/// Who changed a ticket last, by user name.
+const UPDATED_BY: &str = "sys_updated_by";
+
+/// Whether a ticket was last changed by the user as which Firn signs in: no webhook need tell of that.
+#[must_use]
+pub fn by_us(rules: &Rules, ticket: &ObservedRecord) -> bool {
+    let by = ticket.attributes.iter().find(|(column, _)| column.as_str() == UPDATED_BY);
+    by.is_some_and(|(_, user)| user.to_text() == rules.settings().external_user)
+}
+
 /// Whether pages show whole tickets: some may be none of ours yet, and a filter must see them.
 #[must_use]
 pub fn shows_all(rules: &Rules) -> bool {
@@ -74,83 +81,65 @@ pub fn request(
     walk: &Walk,
     ticket: String,
 ) -> HttpRequest {
-    let (table, query) = match &sweep.stream {
+    let query = match &sweep.stream {
         Stream::Records(table) if !walk.wanted.is_empty() => {
             let ids: Vec<&str> = walk.wanted.iter().take(MERGED).map(SysId::as_str).collect();
-            let mut query = vec![pair("sysparm_query", format!("sys_idIN{}", ids.join(",")))];
+            let mut query = servicenow::shape(rules, table);
+            query.push(pair("sysparm_query", format!("sys_idIN{}", ids.join(","))));
             query.push(pair("sysparm_limit", MERGED.to_string()));
-            query.extend(servicenow::shape(rules, table));
-            (table.as_str(), query)
+            query
         }
         stream => page(rules, stream, walk),
     };
-    HttpRequest {
-        ticket,
-        tenant: tenant.clone(),
-        integration: sweep.integration.clone(),
+    let parts = Parts {
         remote: Remote::Servicenow,
         method: Method::Get,
-        path: format!("/api/now/table/{table}"),
+        path: format!("/api/now/table/{}", sweep.stream),
         query,
-        headers: vec![("accept".to_owned(), "application/json".to_owned())],
         body: None,
-        queue: QUEUE,
-        timeout: rules.settings().request_timeout,
-    }
+    };
+    parts.into_request(rules, tenant, ticket)
 }
 
-fn page<'s>(rules: &Rules, stream: &'s Stream, walk: &Walk) -> (&'s str, Vec<(String, String)>) {
+fn page(rules: &Rules, stream: &Stream, walk: &Walk) -> Vec<(String, String)> {
     let time = time(rules, stream);
-    let (table, only, columns) = match stream {
+    let (only, columns) = match stream {
         Stream::Records(table) => {
             let columns = if shows_all(rules) {
-                let mut all = rules.columns(table);
-                all.push("sys_created_on".to_owned());
-                all.join(",")
+                rules.columns(table).join(",")
             } else {
                 let key = &rules.settings().correlation.column;
-                format!(
-                    "sys_id,sys_class_name,number,{key},sys_mod_count,sys_updated_on,sys_created_on"
-                )
+                format!("sys_id,sys_class_name,number,{key},sys_mod_count,sys_updated_on")
             };
-            (table.as_str(), None, columns)
+            (None, format!("{columns},sys_created_on,{UPDATED_BY}"))
         }
         Stream::Journal => (
-            "sys_journal_field",
             Some("elementINcomments,work_notes".to_owned()),
             "sys_id,element_id,sys_created_on".to_owned(),
         ),
         Stream::Deletions => {
             let tables: Vec<&str> = rules.tables().map(TableName::as_str).collect();
             let only = format!("tablenameIN{}", tables.join(","));
-            ("sys_audit_delete", Some(only), "sys_id,documentkey,sys_created_on".to_owned())
+            (Some(only), "sys_id,documentkey,sys_created_on".to_owned())
         }
     };
     let text = |at: &Millis| servicenow_text(*at);
-    let (place, order, limit) = match &walk.place {
-        Place::Ours(_) => (None, format!("ORDERBYDESC{time}"), 1),
-        Place::From(at) => {
-            (Some(format!("{time}>={}", text(at))), format!("ORDERBY{time}^ORDERBYsys_id"), PAGE)
-        }
-        Place::Within(at, id) => {
-            (Some(format!("{time}={}^sys_id>{id}", text(at))), "ORDERBYsys_id".to_owned(), PAGE)
-        }
-        Place::After(at) => {
-            (Some(format!("{time}>{}", text(at))), format!("ORDERBY{time}^ORDERBYsys_id"), PAGE)
-        }
+    let in_order = format!("ORDERBY{time}^ORDERBYsys_id");
+    let (place, limit) = match &walk.place {
+        // Any row will do: their clock is in the answer's head.
+        Place::Ours(_) => (format!("ORDERBYDESC{time}"), 1),
+        Place::From(at) => (format!("{time}>={}^{in_order}", text(at)), PAGE),
+        Place::Within(at, id) => (format!("{time}={}^sys_id>{id}^ORDERBYsys_id", text(at)), PAGE),
+        Place::After(at) => (format!("{time}>{}^{in_order}", text(at)), PAGE),
     };
-    let query: Vec<String> = only.into_iter().chain(place).chain([order]).collect();
-    let mut parts = vec![
-        pair("sysparm_query", query.join("^")),
-        pair("sysparm_limit", limit.to_string()),
-        pair("sysparm_fields", columns),
-        pair("sysparm_display_value", "false"),
-        pair("sysparm_exclude_reference_link", "true"),
-    ];
+    let query: Vec<String> = only.into_iter().chain([place]).collect();
+    let mut parts = servicenow::raw(columns);
+    parts.push(pair("sysparm_query", query.join("^")));
+    parts.push(pair("sysparm_limit", limit.to_string()));
     if walk.skip > 0 {
         parts.push(pair("sysparm_offset", walk.skip.to_string()));
     }
-    (table, parts)
+    parts
 }
 
 /// Decodes the answer to a walk's last request.
@@ -190,10 +179,4 @@ fn news(rules: &Rules, stream: &Stream, row: &Json) -> Option<(At, News)> {
         Stream::Deletions => News::Deleted(id("documentkey")?),
     };
     Some(((at, id("sys_id")?), news))
-}
-
-/// Tickets by id, of an answer.
-#[must_use]
-pub fn by_id(tickets: Vec<ObservedRecord>) -> BTreeMap<String, ObservedRecord> {
-    tickets.into_iter().map(|ticket| (ticket.id.clone(), ticket)).collect()
 }

@@ -21,10 +21,15 @@ pub(super) fn pair(name: &str, value: impl Into<String>) -> (String, String) {
 const FOUND: &str =
     "sys_id,sys_class_name,number,active,sys_created_by,sys_updated_by,sys_mod_count";
 
-/// Raw values, no links, and only the columns that are wanted.
+/// What is mapped of a ticket.
 pub(super) fn shape(rules: &Rules, table: &TableName) -> Vec<(String, String)> {
+    raw(rules.columns(table).join(","))
+}
+
+/// Raw values, no links, and only the columns that are wanted.
+pub(super) fn raw(columns: impl Into<String>) -> Vec<(String, String)> {
     vec![
-        pair("sysparm_fields", rules.columns(table).join(",")),
+        pair("sysparm_fields", columns),
         pair("sysparm_display_value", "false"),
         pair("sysparm_exclude_reference_link", "true"),
     ]

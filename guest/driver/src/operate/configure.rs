@@ -95,7 +95,7 @@ fn store<D: Doors>(
         integration: integration.clone(),
     };
     session.put(&rows::version(tenant, &integration.id, version.version), &version, None)?;
-    if let Ok(rules) = settings::compile(integration.clone()) {
+    if let Some(rules) = session.rules(tenant, &integration.id)? {
         sweep::watch(session, tenant, &rules)?;
     }
     note(session, tenant, &integration.id, None, event, by)?;

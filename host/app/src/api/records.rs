@@ -11,8 +11,7 @@ use axum::response::Response;
 use firn_model::{
     Audit, Conflict, ConflictId, ConflictState, DeadLetter, Delivery, DeliveryState, Ended,
     Finding, Link, Mirror, Operation, Pace, PlatformId, Polling, Quarantined, Resolution, Run,
-    RunMode, Schedule, Settings, Side, Stream, Sweep, SysId, TableName, TicketName, Value, Verb,
-    rfc3339_text,
+    RunMode, Schedule, Side, Sweep, SysId, TableName, TicketName, Value, Verb, rfc3339_text,
 };
 use firn_remote::SignInState;
 use serde::Deserialize;
@@ -117,7 +116,9 @@ pub(crate) async fn status(
         let findings: Vec<Finding> = rows(&shared, known, "finding")?;
         let dead: Vec<DeadLetter> = rows(&shared, known, "dead")?;
         let mut sweeps: Vec<Sweep> = rows(&shared, known, "sweep")?;
-        sweeps.retain(|sweep| is_polled(&known.integration.settings, &sweep.stream));
+        // A table may have been polled once.
+        let streams = known.integration.settings.streams();
+        sweeps.retain(|sweep| streams.contains(&sweep.stream));
         let alone = known.integration.settings.polling.mode == Polling::Alone;
         let waiting = deliveries.iter().filter(|d| d.state == DeliveryState::Received).count();
         let backlog = links.iter().filter(|l| !settled(l)).count() + waiting;
@@ -142,15 +143,7 @@ fn caught_up(sweeps: &[Sweep]) -> Json {
     }
 }
 
-/// Whether a table is polled by the present settings: it may have been once.
-fn is_polled(settings: &Settings, stream: &Stream) -> bool {
-    let takes = match stream {
-        Stream::Records(table) => settings.tickets.iter().any(|ticket| ticket.table == *table),
-        Stream::Journal | Stream::Deletions => true,
-    };
-    takes && settings.polling.mode != Polling::Off
-}
-
+/// How the polling of a table stands.
 fn polled(sweep: &Sweep, alone: bool) -> Json {
     let webhooks = match sweep.pace {
         _ if alone => "are not expected",

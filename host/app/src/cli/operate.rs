@@ -190,6 +190,13 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitC
                     "{} is not polled: its settings say polling.mode = \"off\"",
                     one.integration
                 ),
+                tables if answer["status"] == "paused" => {
+                    say!(
+                        "{} is paused: {} are asked when it is resumed",
+                        one.integration,
+                        tables.join(", ")
+                    );
+                }
                 tables => say!("{} are asked for what is new", tables.join(", ")),
             }
         }
@@ -204,9 +211,11 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitC
                     say!("{:<20} {}", name.replace('_', " "), cell(value));
                 }
             }
-            say!("");
-            let columns = ["table", "caught_up_at", "webhooks", "trouble"];
-            table(&answer["polling"], &columns, Format::Table);
+            if answer["polling"].as_array().is_some_and(|streams| !streams.is_empty()) {
+                say!("");
+                let columns = ["table", "caught_up_at", "webhooks", "trouble"];
+                table(&answer["polling"], &columns, Format::Table);
+            }
         }
         Integration::Links(named) => {
             let answer = client.get(&format!("{}/links", at(&named.one)))?;

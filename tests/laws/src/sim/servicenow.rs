@@ -371,7 +371,8 @@ impl ServiceNow {
     fn show(&self, id: &str) -> Json {
         let ticket = &self.tickets[id];
         let mut row = json!({ "sys_id": id, "sys_class_name": ticket.class,
-            "sys_mod_count": ticket.mod_count.to_string(), "sys_updated_on": servicenow_text(ticket.updated), "sys_created_on": servicenow_text(ticket.created) });
+            "sys_mod_count": ticket.mod_count.to_string(), "sys_updated_on": servicenow_text(ticket.updated), "sys_created_on": servicenow_text(ticket.created),
+            "sys_updated_by": ticket.updated_by });
         for (column, value) in &ticket.columns {
             row[column] = json!(value);
         }

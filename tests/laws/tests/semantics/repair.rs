@@ -1,4 +1,5 @@
-//! Reconcile runs: what they mend by themselves, when they ask, how they end, when they begin.
+//! What is found without webhooks. Reconcile runs: what they mend by themselves, when they ask, how they end,
+//! when they begin.
 
 use firn_model::Operation;
 
@@ -151,4 +152,79 @@ fn runs_begin_by_themselves_when_they_are_scheduled() {
         enabled: true,
     };
     assert_eq!(world.operate(often).0, 422);
+}
+
+// ---- polling -----------------------------------------------------------------------------------
+
+fn polled() -> Scenario {
+    let mut world = incidents(json!({ "polling": { "mode": "behind" },
+        "fields": { "title": { "owner": "external" } } }));
+    world.platform_edits("A", &[("title", "t")]);
+    world
+}
+
+/// An agent edits, and no webhook tells of it.
+fn unheard(world: &mut Scenario, text: &str) {
+    world.deaf = true;
+    world.agent_edits("A", "short_description", text);
+    world.deaf = false;
+}
+
+#[test]
+fn webhooks_that_do_not_arrive_are_told_until_they_do() {
+    let mut world = polled();
+    let missing = |world: &Scenario| world.findings(FindingKind::WebhooksMissing).len();
+    for n in 0..12 {
+        unheard(&mut world, &format!("unheard {n}"));
+        world.pass(15_000);
+    }
+    assert_eq!(world.field("A", "title"), "unheard 11");
+    assert_eq!(missing(&world), 1, "told once");
+    // The first trial: what we write ourselves, heard or not, is no sign of webhooks.
+    for n in 0..50 {
+        world.deaf = true;
+        world.platform_edits("A", &[("description", &format!("ours {n}"))]);
+        world.deaf = false;
+        world.pass(15_000);
+    }
+    assert_eq!(missing(&world), 1, "nothing was heard");
+    // They arrive again, and the next trial shows it.
+    for n in 0..200 {
+        world.agent_edits("A", "short_description", &format!("heard {n}"));
+        world.pass(15_000);
+    }
+    assert_eq!(missing(&world), 0, "they are heard again");
+}
+
+#[test]
+fn what_is_polled_alone_is_no_finding() {
+    let mut world = incidents(json!({ "polling": { "mode": "alone" },
+        "fields": { "title": { "owner": "external" } } }));
+    world.platform_edits("A", &[("title", "t")]);
+    for n in 0..20 {
+        unheard(&mut world, &format!("unheard {n}"));
+        world.pass(15_000);
+    }
+    assert_eq!(world.field("A", "title"), "unheard 19");
+    assert!(world.findings(FindingKind::WebhooksMissing).is_empty());
+}
+
+/// Polling that was off goes on from where it was.
+#[test]
+fn what_happened_while_polling_was_off_is_found_when_it_is_on_again() {
+    let mut world = polled();
+    let polling = |mode: &str| {
+        let settings = json!({ "polling": { "mode": mode } });
+        let configure = json!({ "id": "int-1", "create": false, "settings": settings });
+        Operation::Configure { integration: Box::new(serde_json::from_value(configure).unwrap()) }
+    };
+    world.pass(120_000);
+    assert_eq!(world.operate(polling("off")).0, 200);
+    unheard(&mut world, "while it was off");
+    for _ in 0..20 {
+        world.pass(60_000);
+    }
+    assert_eq!(world.field("A", "title"), "t");
+    assert_eq!(world.operate(polling("behind")).0, 200);
+    assert_eq!(world.field("A", "title"), "while it was off");
 }
