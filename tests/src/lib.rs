@@ -2,3 +2,4 @@
 //! (`cargo crash`), the components beside the driver. Proofs that need no host are in `laws/`.
 
 pub mod golden;
+pub mod process;

@@ -125,6 +125,11 @@ impl Landing<'_> {
         let seed = self.link.id.as_str().to_owned();
         let now = self.now;
         let state = self.link.side_mut(self.side);
+        if let Outcome::Busy(_) = outcome {
+            // Its turn comes; nothing is wrong.
+            state.not_before = outcome.not_before(now);
+            return;
+        }
         state.failures = state.failures.saturating_add(1);
         let pause = match outcome {
             Outcome::SignInFailed => SIGN_IN_PAUSE,
@@ -135,22 +140,31 @@ impl Landing<'_> {
         state.not_before = Some(outcome.not_before(now).unwrap_or(now.plus(pause)));
         if state.failures == UNREACHABLE && *outcome != Outcome::SignInFailed {
             let text = format!(
-                "the {} side was not reached {UNREACHABLE} times in a row (last: {outcome}); work waits and is tried again",
+                "the {} side was not reached {UNREACHABLE} times in a row; work waits and is tried again",
                 self.side
             );
-            self.finding(FindingKind::Unreachable, None, text);
-            return;
+            self.finding_of_all(FindingKind::Unreachable, text);
         }
         if *outcome == Outcome::SignInFailed {
             let text = format!(
                 "the {} side does not accept our sign-in; check the credentials. Work waits and is tried once a minute",
                 self.side
             );
-            // One for the integration, however many links wait.
-            let (integration, at) = (self.link.integration.clone(), self.now);
-            let (kind, link, field) = (FindingKind::SignInFailed, None, None);
-            self.effects.findings.push(Finding { kind, integration, link, field, text, at });
+            self.finding_of_all(FindingKind::SignInFailed, text);
         }
+    }
+
+    /// One for the integration, however many links wait.
+    fn finding_of_all(&mut self, kind: FindingKind, text: String) {
+        let (integration, at) = (self.link.integration.clone(), self.now);
+        self.effects.findings.push(Finding {
+            kind,
+            integration,
+            link: None,
+            field: None,
+            text,
+            at,
+        });
     }
 
     fn flight(&mut self) -> Option<&mut Flight> {

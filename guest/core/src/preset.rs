@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use firn_model::{
     ChoicePair, CorrelationPolicy, Direction, Environment, FieldName, FieldSettings, Filters,
-    JournalPolicy, Kind, Lifecycle, MaskingPolicy, Owner, PollingPolicy, Preset, ProvisionPolicy,
-    ReconcilePolicy, Settings, Strategy, TableName, TicketType, Value, WebhookPolicy,
+    JournalPolicy, Kind, Lifecycle, Limits, MaskingPolicy, Owner, PollingPolicy, Preset,
+    ProvisionPolicy, ReconcilePolicy, Settings, Strategy, TableName, TicketType, Value,
+    WebhookPolicy,
 };
 use serde_json::json;
 
@@ -97,6 +98,7 @@ fn base(preset: Preset, fields: Vec<(&str, FieldSettings)>) -> Settings {
         correlation: CorrelationPolicy::default(),
         webhook: WebhookPolicy::default(),
         polling: PollingPolicy::default(),
+        limits: Limits::default(),
         reconcile: ReconcilePolicy::default(),
         environment: Environment::default(),
         provision: ProvisionPolicy::default(),

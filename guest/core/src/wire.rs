@@ -15,7 +15,7 @@ pub(crate) use servicenow::{count as servicenow_count, seen_entry as servicenow_
 
 use firn_model::{
     Answer, AnswerBody, Clock, Exchange, HttpRequest, HttpResponse, Link, Millis, Outcome, Refusal,
-    Side, TenantId, Uncertainty, parse_http_date,
+    Side, TenantId, Uncertainty, Urgency, parse_http_date,
 };
 
 use crate::land::Reading;
@@ -38,7 +38,9 @@ pub fn request(
         Side::External => servicenow::request(rules, link, exchange)?,
         Side::Platform => platform::request(rules, link, exchange)?,
     };
-    Some(parts.into_request(rules, tenant, ticket))
+    let waited_for = side == Side::External && link.is_making_its_ticket();
+    let urgency = if waited_for { Urgency::First } else { Urgency::Usual };
+    Some(parts.into_request(rules, tenant, ticket, urgency))
 }
 
 /// What differs from request to request.
@@ -51,7 +53,13 @@ struct Parts {
 }
 
 impl Parts {
-    fn into_request(self, rules: &Rules, tenant: &TenantId, ticket: String) -> HttpRequest {
+    fn into_request(
+        self,
+        rules: &Rules,
+        tenant: &TenantId,
+        ticket: String,
+        urgency: Urgency,
+    ) -> HttpRequest {
         HttpRequest {
             ticket,
             tenant: tenant.clone(),
@@ -62,6 +70,7 @@ impl Parts {
             query: self.query,
             headers: vec![("accept".to_owned(), "application/json".to_owned())],
             body: self.body,
+            urgency,
             queue: QUEUE,
             timeout: rules.settings().request_timeout,
         }
@@ -78,12 +87,9 @@ pub fn reading(
     answer: &Answer,
     now: Millis,
 ) -> Reading {
-    let response = match &answer.body {
-        AnswerBody::Response(response) => response,
-        AnswerBody::NotSent(why) => return Reading::Outcome(Outcome::NotSent(why.clone())),
-        AnswerBody::Lost(why) => {
-            return Reading::Outcome(Outcome::Unknown(Uncertainty::Open, why.clone()));
-        }
+    let response = match answered(answer) {
+        Ok(response) => response,
+        Err(outcome) => return Reading::Outcome(outcome),
     };
     if let Some(outcome) = failure(response, now) {
         // "Not as expected", with the record as it is.
@@ -102,9 +108,20 @@ pub fn reading(
     }
 }
 
+/// The response, if there is one.
+fn answered(answer: &Answer) -> Result<&HttpResponse, Outcome> {
+    match &answer.body {
+        AnswerBody::Response(response) => Ok(response),
+        AnswerBody::NotSent(why) => Err(Outcome::NotSent(why.clone())),
+        AnswerBody::Busy(ms) => Err(Outcome::Busy(*ms)),
+        AnswerBody::Silent(ms) => Err(Outcome::Silent(*ms)),
+        AnswerBody::Lost(why) => Err(Outcome::Unknown(Uncertainty::Open, why.clone())),
+    }
+}
+
 /// What a status other than 2xx means.
 fn failure(response: &HttpResponse, now: Millis) -> Option<Outcome> {
-    let after = || retry_after(response, now);
+    let after = || response.retry_after(now);
     let message = || said(&response.body);
     Some(match response.status {
         200..=299 => return None,
@@ -121,18 +138,6 @@ fn failure(response: &HttpResponse, now: Millis) -> Option<Outcome> {
         status @ 400..=499 => Outcome::Refused(Refusal { status, message: message() }),
         _ => Outcome::Unknown(Uncertainty::Open, message()),
     })
-}
-
-/// `Retry-After` as milliseconds: seconds or an HTTP date. Garbage counts as absent.
-fn retry_after(response: &HttpResponse, now: Millis) -> Option<u64> {
-    let text = response.header("retry-after")?.trim();
-    if let Ok(seconds) = text.parse::<i64>() {
-        return Some(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000));
-    }
-    // Relative to their own clock, if they tell it: ours may differ.
-    let here = response.header("date").and_then(|d| parse_http_date(d).ok()).unwrap_or(now);
-    let then = parse_http_date(text).ok()?;
-    Some(u64::try_from(then.since(here)).unwrap_or(0))
 }
 
 /// What a failed answer says, in a line that can be shown: ServiceNow's message and detail.

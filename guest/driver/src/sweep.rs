@@ -344,6 +344,10 @@ fn failed<D: Doors>(
     mut sweep: Sweep,
     outcome: &Outcome,
 ) -> Result<(), CommitError> {
+    if let Outcome::Busy(_) = outcome {
+        // Its turn comes; nothing is wrong.
+        return session.put(key, &sweep, outcome.not_before(session.now));
+    }
     sweep.failures = sweep.failures.saturating_add(1);
     sweep.trouble = Some(outcome.to_string());
     let pause = match outcome {

@@ -127,6 +127,10 @@ pub enum Outcome {
     Unknown(Uncertainty, String),
     /// Never left: certainly not done.
     NotSent(String),
+    /// Never left: the side's budget has no room for it before so many milliseconds.
+    Busy(u64),
+    /// Never left: the side has not answered lately, and is left alone for so many milliseconds.
+    Silent(u64),
 }
 
 impl Outcome {
@@ -135,7 +139,9 @@ impl Outcome {
     pub fn not_before(&self, now: Millis) -> Option<Millis> {
         match self {
             // An hour is the longest that a rate rule can ask for (it counts per hour).
-            Outcome::Throttled { after: Some(ms) } => Some(now.plus((*ms).min(3_600_000))),
+            Outcome::Throttled { after: Some(ms) } | Outcome::Busy(ms) | Outcome::Silent(ms) => {
+                Some(now.plus((*ms).min(3_600_000)))
+            }
             _ => None,
         }
     }
@@ -155,6 +161,10 @@ impl std::fmt::Display for Outcome {
             }
             Outcome::Unknown(_, why) => f.write_str(why),
             Outcome::NotSent(why) => f.write_str(why),
+            Outcome::Busy(_) => f.write_str("it waits for its turn in the side's budget"),
+            Outcome::Silent(_) => {
+                f.write_str("the side does not answer, and is left alone for a while")
+            }
         }
     }
 }

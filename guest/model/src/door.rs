@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IntegrationId, Key, LinkId, Operation, SysId, TenantId};
+use crate::{IntegrationId, Key, LinkId, Millis, Operation, SysId, TenantId, parse_http_date};
 
 /// Which way in a request took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +80,17 @@ pub enum Method {
     Patch,
 }
 
+/// Which requests have their turn first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Urgency {
+    /// Somebody waits for a ticket.
+    First,
+    /// Everything else.
+    #[default]
+    Usual,
+}
+
 /// A request for the host to carry. Credentials are added there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpRequest {
@@ -101,6 +112,9 @@ pub struct HttpRequest {
     pub headers: Vec<(String, String)>,
     /// A JSON body.
     pub body: Option<String>,
+    /// Whether its turn comes before others'.
+    #[serde(default)]
+    pub urgency: Urgency,
     /// Milliseconds that it may wait for its turn; after that it must not leave at all.
     pub queue: u64,
     /// Milliseconds after leaving at which it counts as lost.
@@ -124,6 +138,20 @@ impl HttpResponse {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
+
+    /// `Retry-After` (RFC 9110, section 10.2.3) in milliseconds from now: seconds or an HTTP date. Less than
+    /// nothing counts as nothing, garbage as absent.
+    #[must_use]
+    pub fn retry_after(&self, now: Millis) -> Option<u64> {
+        let text = self.header("retry-after")?.trim();
+        if let Ok(seconds) = text.parse::<i64>() {
+            return Some(u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000));
+        }
+        // Relative to their own clock, if they tell it: ours may differ.
+        let here = self.header("date").and_then(|d| parse_http_date(d).ok()).unwrap_or(now);
+        let then = parse_http_date(text).ok()?;
+        Some(u64::try_from(then.since(here)).unwrap_or(0))
+    }
 }
 
 /// How a submitted request ended.
@@ -133,6 +161,10 @@ pub enum AnswerBody {
     Response(HttpResponse),
     /// It certainly never left.
     NotSent(String),
+    /// It never left: the side's budget has no room for it before so many milliseconds.
+    Busy(u64),
+    /// It never left: the side has not answered lately, and is left alone for so many milliseconds.
+    Silent(u64),
     /// It may have arrived; no response did.
     Lost(String),
 }

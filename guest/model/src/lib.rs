@@ -27,7 +27,7 @@ pub use command::{Expectation, Outcome, Refusal, Translated, Uncertainty, Verb, 
 pub use delivery::{Delivery, DeliveryState, Problem, Quarantined};
 pub use door::{
     Answer, AnswerBody, Event, HttpRequest, HttpResponse, Inbound, InboundKind, Method, Notice,
-    Remote, Reply, Report,
+    Remote, Reply, Report, Urgency,
 };
 pub use id::{
     Attribute, ConflictId, CorrelationKey, FieldName, IntegrationId, InvalidId, LinkId, PlatformId,
@@ -50,7 +50,7 @@ pub use row::{Change, CommitError, Expect, Key, Put, Row};
 pub use settings::{
     Backfill, ChoicePair, ClosedPolicy, CorrelationMode, CorrelationPolicy, Direction,
     DuplicatePolicy, Environment, Fault, FieldSettings, Filters, GonePolicy, Guard, Integration,
-    JournalPolicy, Kind, Level, Lifecycle, MaskPattern, MaskRule, MaskStrategy, MaskWords,
+    JournalPolicy, Kind, Level, Lifecycle, Limits, MaskPattern, MaskRule, MaskStrategy, MaskWords,
     MaskingPolicy, OffOwner, Owner, Permit, PlatformContract, Polling, PollingPolicy, Precision,
     Preset, ProvisionPolicy, PullBy, RESOURCE, ReconcilePolicy, Settings, Sink, Strategy,
     TextFormat, TicketType, WebhookPolicy, instance_address,

@@ -508,6 +508,26 @@ impl Default for PollingPolicy {
     }
 }
 
+/// How much is asked of the instance. Several integrations on one instance share it: the lowest holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Requests a second (seed 002 names 50).
+    pub requests_per_second: u32,
+    /// Requests under way at once.
+    pub at_once: u32,
+    /// Requests an hour, if there is such a limit. Those that the instance names in its answers are kept
+    /// besides.
+    pub requests_per_hour: Option<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { requests_per_second: 50, at_once: 4, requests_per_hour: None }
+    }
+}
+
 /// How far a reconcile run goes by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -778,6 +798,9 @@ pub struct Settings {
     /// How the instance is polled.
     #[serde(default)]
     pub polling: PollingPolicy,
+    /// How much is asked of the instance.
+    #[serde(default)]
+    pub limits: Limits,
     /// How far a reconcile run goes by itself.
     #[serde(default)]
     pub reconcile: ReconcilePolicy,

@@ -30,6 +30,7 @@ impl Known {
             base_url: self.integration.base_url.clone(),
             platform: self.integration.platform.clone(),
             secrets: self.secrets.clone(),
+            limits: self.integration.settings.limits,
             granted: self
                 .secrets
                 .credentials

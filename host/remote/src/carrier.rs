@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use firn_model::{
-    AnswerBody, HttpRequest, HttpResponse, IntegrationId, Method, PlatformContract, RESOURCE,
-    Remote,
+    AnswerBody, HttpRequest, HttpResponse, IntegrationId, Limits, Method, Millis, PlatformContract,
+    RESOURCE, Remote,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
@@ -34,6 +34,26 @@ pub struct Target {
     pub secrets: Secrets,
     /// What a person consented to, if that is how it signs in.
     pub granted: Option<Granted>,
+    /// How much is asked of the instance.
+    pub limits: Limits,
+}
+
+/// What is read of an answer's head.
+const HEADERS: [&str; 6] = [
+    "content-type",
+    "retry-after",
+    "date",
+    "x-total-count",
+    "x-ratelimit-limit",
+    "x-ratelimit-reset",
+];
+
+/// What became of a request that had its turn.
+enum Asked {
+    /// What the instance did.
+    Instance(AnswerBody),
+    /// It was not asked, for a reason of ours.
+    Nobody(AnswerBody),
 }
 
 /// Carries requests for all integrations.
@@ -41,7 +61,13 @@ pub struct Carrier {
     client: reqwest::Client,
     addresses: Addresses,
     signin: SignIn,
-    budgets: Mutex<BTreeMap<String, Arc<Budget>>>,
+    budgets: Mutex<BTreeMap<String, Shared>>,
+}
+
+/// The budget of an instance, and what each of its integrations allows.
+struct Shared {
+    limits: BTreeMap<IntegrationId, Limits>,
+    budget: Arc<Budget>,
 }
 
 impl Carrier {
@@ -134,40 +160,75 @@ impl Carrier {
         &self.addresses
     }
 
-    fn budget(&self, base_url: &str) -> Arc<Budget> {
+    /// The budget of an instance: the lowest limits of its integrations hold.
+    pub(crate) fn budget(&self, target: &Target) -> Arc<Budget> {
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(budgets.entry(base_url.to_owned()).or_default())
+        let shared = budgets.entry(target.base_url.clone()).or_insert_with(|| Shared {
+            limits: BTreeMap::new(),
+            budget: Budget::new(target.limits),
+        });
+        shared.limits.insert(target.integration.clone(), target.limits);
+        shared.agree();
+        Arc::clone(&shared.budget)
+    }
+
+    /// An integration is gone: what it allowed holds no more.
+    pub fn forget(&self, integration: &IntegrationId) {
+        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        for shared in budgets.values_mut() {
+            shared.limits.remove(integration);
+            shared.agree();
+        }
     }
 
     /// Carries a request. Returns within its queue time and its timeout.
     pub async fn carry(&self, target: &Target, request: &HttpRequest) -> AnswerBody {
-        let timeout = Duration::from_millis(request.timeout);
         let url = match self.url(target, request) {
             Ok(url) => url,
             Err(why) => return AnswerBody::NotSent(why),
         };
         if request.remote != Remote::Servicenow {
             let headers = platform_headers(target, request);
+            let timeout = Duration::from_millis(request.timeout);
             return self.send(request, url, &headers, Instant::now() + timeout).await;
         }
-        let budget = self.budget(&target.base_url);
-        let queue = Instant::now() + Duration::from_millis(request.queue);
-        let Some(_turn) = budget.turn(queue).await else {
-            return AnswerBody::NotSent("the instance's budget had no room in time".to_owned());
-        };
-        let end = Instant::now() + timeout;
         let base = match self.addresses.check(&target.base_url) {
             Ok(base) => base,
             Err(why) => return AnswerBody::NotSent(why.to_string()),
         };
-        let who = who(target, &base);
+        let budget = self.budget(target);
+        let queue = Duration::from_millis(request.queue);
+        let _turn = match budget.turn(&target.integration, request.urgency, queue).await {
+            Ok(turn) => turn,
+            Err(later) => return later,
+        };
+        let answer = self.ask_instance(target, request, url, &base).await;
+        match &answer {
+            Asked::Instance(answer) => budget.told(answer, now()),
+            Asked::Nobody(_) => budget.unused(),
+        }
+        let (Asked::Instance(answer) | Asked::Nobody(answer)) = answer;
+        answer
+    }
+
+    /// One request to an instance, signed in.
+    async fn ask_instance(
+        &self,
+        target: &Target,
+        request: &HttpRequest,
+        url: Url,
+        base: &Url,
+    ) -> Asked {
+        let end = Instant::now() + Duration::from_millis(request.timeout);
+        let who = who(target, base);
         let first = match self.signin.header(&self.client, &who, None).await {
             Ok(header) => header,
-            Err(SignInError::Refused(why)) => return not_signed_in(&why),
-            Err(SignInError::Failed(why)) => return AnswerBody::NotSent(why),
+            Err(SignInError::Refused(why)) => return Asked::Nobody(not_signed_in(&why)),
+            Err(SignInError::Failed(why)) => return Asked::Instance(AnswerBody::NotSent(why)),
         };
         if Instant::now() >= end {
-            return AnswerBody::NotSent("signing in took too long".to_owned());
+            let why = "signing in took too long".to_owned();
+            return Asked::Instance(AnswerBody::NotSent(why));
         }
         let mut answer = self.send(request, url.clone(), &[authorization(&first)], end).await;
         // A token may have ended on the way: once more with a new one, if there is a new one.
@@ -185,10 +246,10 @@ impl Carrier {
             && matches!(response.status, 400 | 404)
             && response.body.contains("does not represent any resource")
         {
-            return AnswerBody::NotSent(
+            return Asked::Nobody(AnswerBody::NotSent(
                 "the Scripted REST resource is not where it was; run: firn integration provision"
                     .to_owned(),
-            );
+            ));
         }
         if let AnswerBody::Response(response) = &answer {
             // An instance that is down or busy says nothing about who asks.
@@ -198,14 +259,7 @@ impl Carrier {
                 _ => self.signin.told(&who, true),
             }
         }
-        if let AnswerBody::Response(response) = &answer
-            && matches!(response.status, 429 | 503)
-            && let Some(seconds) =
-                response.header("retry-after").and_then(|v| v.trim().parse::<u64>().ok())
-        {
-            budget.pause(Duration::from_secs(seconds));
-        }
-        answer
+        Asked::Instance(answer)
     }
 
     fn url(&self, target: &Target, request: &HttpRequest) -> Result<Url, String> {
@@ -272,6 +326,27 @@ impl Carrier {
     }
 }
 
+impl Shared {
+    fn agree(&mut self) {
+        let lowest = self.limits.values().copied().reduce(|a, b| Limits {
+            requests_per_second: a.requests_per_second.min(b.requests_per_second),
+            at_once: a.at_once.min(b.at_once),
+            requests_per_hour: match (a.requests_per_hour, b.requests_per_hour) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            },
+        });
+        if let Some(lowest) = lowest.filter(|lowest| *lowest != self.budget.limits()) {
+            self.budget = self.budget.with(lowest);
+        }
+    }
+}
+
+fn now() -> Millis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Millis(i64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(i64::MAX))
+}
+
 fn who<'a>(target: &'a Target, base: &'a Url) -> Who<'a> {
     Who {
         base,
@@ -296,7 +371,7 @@ async fn exchange(request: reqwest::RequestBuilder) -> AnswerBody {
         Err(e) => return AnswerBody::Lost(format!("the connection broke: {}", cause(e))),
     };
     let status = response.status().as_u16();
-    let headers = ["content-type", "retry-after", "date", "x-total-count"]
+    let headers = HEADERS
         .into_iter()
         .filter_map(|name| {
             let value = response.headers().get(name)?.to_str().ok()?;

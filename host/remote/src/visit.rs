@@ -1,13 +1,17 @@
 //! One request to an instance on a person's behalf: checks, provisioning, the doctor. Everyday work
-//! goes through the carrier, which keeps the instance's budget; here somebody waits for the answer.
+//! goes through the carrier; here somebody waits for the answer. The instance's budget is kept all the
+//! same, as soon as it has one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use firn_model::IntegrationId;
 use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value as Json;
 use url::Url;
 
+use crate::budget::Budget;
 use crate::signin::{SignIn, SignInError, Who};
 use crate::{Carrier, Credentials, Target, carrier};
 
@@ -19,6 +23,8 @@ pub(crate) struct Visit<'a> {
     pub(crate) client: &'a reqwest::Client,
     pub(crate) signin: &'a SignIn,
     pub(crate) who: Who<'a>,
+    /// Whose turns in which budget it takes.
+    pub(crate) turns: Option<(Arc<Budget>, &'a IntegrationId)>,
 }
 
 /// What an instance answered.
@@ -78,7 +84,8 @@ impl<'a> Visit<'a> {
             credentials: &target.secrets.credentials,
             granted: target.granted.as_ref(),
         };
-        Visit { client: carrier.client(), signin: carrier.signin(), who }
+        let turns = Some((carrier.budget(target), &target.integration));
+        Visit { client: carrier.client(), signin: carrier.signin(), who, turns }
     }
 
     /// As its administrator, if it has one.
@@ -88,7 +95,8 @@ impl<'a> Visit<'a> {
         target: &'a Target,
     ) -> Option<Visit<'a>> {
         let admin = target.secrets.admin.as_ref()?;
-        Some(Visit::with(carrier, base, admin))
+        let turns = Some((carrier.budget(target), &target.integration));
+        Some(Visit { turns, ..Visit::with(carrier, base, admin) })
     }
 
     /// With credentials of nobody in particular.
@@ -98,7 +106,7 @@ impl<'a> Visit<'a> {
         credentials: &'a Credentials,
     ) -> Visit<'a> {
         let who = Who { base, integration: None, credentials, granted: None };
-        Visit { client: carrier.client(), signin: carrier.signin(), who }
+        Visit { client: carrier.client(), signin: carrier.signin(), who, turns: None }
     }
 
     /// One request: `path` from the root, `body` as JSON.
@@ -150,6 +158,14 @@ impl<'a> Visit<'a> {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
+        let _turn = match &self.turns {
+            Some((budget, integration)) => Some(
+                budget.turn_of_person(integration, PATIENCE).await.map_err(|_| {
+                    silent("the instance asks to be left alone, or its budget is used up; try again later".to_owned())
+                })?,
+            ),
+            None => None,
+        };
         let mut response = request.send().await.map_err(|e| silent(carrier::cause(e)))?;
         let status = response.status().as_u16();
         let mut headers: Vec<(String, String)> = Vec::new();

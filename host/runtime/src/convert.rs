@@ -63,6 +63,10 @@ pub(crate) fn request(request: types::HttpRequest) -> Result<model::HttpRequest,
         query: request.query,
         headers: request.headers,
         body: request.body,
+        urgency: match request.urgency {
+            types::Urgency::First => model::Urgency::First,
+            types::Urgency::Usual => model::Urgency::Usual,
+        },
         queue: request.queue,
         timeout: request.timeout,
     })
@@ -104,6 +108,8 @@ pub(crate) fn event(event: &model::Event) -> types::Event {
                     })
                 }
                 model::AnswerBody::NotSent(why) => types::Ending::NotSent(why.clone()),
+                model::AnswerBody::Busy(ms) => types::Ending::Busy(*ms),
+                model::AnswerBody::Silent(ms) => types::Ending::Silent(*ms),
                 model::AnswerBody::Lost(why) => types::Ending::Lost(why.clone()),
             },
         }),

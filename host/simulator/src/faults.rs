@@ -85,6 +85,16 @@ pub struct OutboundFaults {
     pub late_ms: u64,
 }
 
+/// How much an instance takes: what is beyond it is answered 429, as when its semaphores are exhausted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pace {
+    /// Requests within any second.
+    pub per_second: u32,
+    /// Requests under way at once.
+    pub at_once: u32,
+}
+
 /// All faults.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -93,6 +103,8 @@ pub struct Faults {
     pub requests: Vec<RequestFault>,
     /// Outbound calls of business rules.
     pub outbound: OutboundFaults,
+    /// How much it takes.
+    pub pace: Option<Pace>,
 }
 
 impl Faults {

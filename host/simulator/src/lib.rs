@@ -7,11 +7,12 @@
 //! `tables` holds records, `schema` what a stock instance knows of them; `session` is a user's write
 //! with everything that hangs on it, `script` runs business rules and Scripted REST; `query` reads
 //! encoded queries, `view` gives records the shape that was asked for, `rest` holds the APIs; `signin`
-//! the users and tokens, `access` who may do what, `rates` how often. `faults` is what goes wrong, and
-//! `quirks` what nobody is sure of.
+//! the users and tokens, `access` who may do what, `rates` how often. `faults` is what goes wrong,
+//! `quirks` what nobody is sure of, and `meter` what came in.
 
 mod access;
 mod faults;
+mod meter;
 mod query;
 mod quirks;
 mod rates;
@@ -25,7 +26,8 @@ mod tables;
 mod view;
 
 pub use access::{Access, Permit};
-pub use faults::{Faults, OutboundFaults, RequestFault, Trouble};
+pub use faults::{Faults, OutboundFaults, Pace, RequestFault, Trouble};
+pub use meter::Meter;
 pub use quirks::Quirks;
 pub use serve::{Simulator, SimulatorError};
 pub use tables::Record;

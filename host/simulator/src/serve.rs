@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 
 use crate::access::Access;
 use crate::faults::{Faults, Trouble};
+use crate::meter::{Meter, Metering};
 use crate::quirks::Quirks;
 use crate::rates::Rates;
 use crate::rest::{self, Body as Content, Request};
@@ -47,7 +48,7 @@ pub(crate) struct Instance {
     pub(crate) import_gate: Arc<Mutex<()>>,
     faults: Faults,
     rng: fastrand::Rng,
-    requests: BTreeMap<String, u64>,
+    metering: Metering,
 }
 
 impl Instance {
@@ -64,7 +65,7 @@ impl Instance {
             import_gate: Arc::default(),
             faults,
             rng: fastrand::Rng::with_seed(seed),
-            requests: BTreeMap::new(),
+            metering: Metering::default(),
         }
     }
 
@@ -236,7 +237,13 @@ impl Simulator {
     /// How many requests came in, by method and table: `PATCH incident`.
     #[must_use]
     pub fn requests(&self) -> BTreeMap<String, u64> {
-        self.lock().requests.clone()
+        self.lock().metering.meter.requests.clone()
+    }
+
+    /// How many requests came in, and how fast.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.lock().metering.meter.clone()
     }
 }
 
@@ -361,17 +368,13 @@ async fn handle(shared: Shared, request: HttpRequest<hyper::body::Incoming>) -> 
     if path == "/oauth_auth.do" {
         return Ok(consent(&shared, parts.method == "POST", parts.uri.query(), &body));
     }
-    let header = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok());
-    let method = header("x-http-method-override").map_or(parts.method.as_str(), |m| m).to_owned();
+    let _measured = match begins(&shared, &parts) {
+        Ok(measured) => measured,
+        Err(refused) => return Ok(refused),
+    };
+    let method = method(&parts);
     let trouble = {
         let mut instance = lock(&shared.instance);
-        let table = path
-            .trim_start_matches("/api/now/")
-            .trim_start_matches("table/")
-            .split('/')
-            .next()
-            .unwrap_or("");
-        *instance.requests.entry(format!("{method} {table}")).or_default() += 1;
         let Instance { faults, rng, .. } = &mut *instance;
         faults.strike(&method, &path, rng)
     };
@@ -464,6 +467,41 @@ async fn handle(shared: Shared, request: HttpRequest<hyper::body::Incoming>) -> 
         }
     }
     Ok(answer)
+}
+
+/// The method that is meant.
+fn method(parts: &axum::http::request::Parts) -> String {
+    let instead = parts.headers.get("x-http-method-override").and_then(|v| v.to_str().ok());
+    instead.map_or(parts.method.as_str(), |method| method).to_owned()
+}
+
+/// A request of an interface, until it is answered.
+struct Measured(Shared);
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        lock(&self.0.instance).metering.ends();
+    }
+}
+
+/// Counts a request of an interface; refuses it if it comes too fast.
+fn begins(
+    shared: &Shared,
+    parts: &axum::http::request::Parts,
+) -> Result<Option<Measured>, HttpResponse<Body>> {
+    let path = parts.uri.path();
+    let table = path.trim_start_matches("/api/now/").trim_start_matches("table/").split('/').next();
+    let within = {
+        let mut instance = lock(&shared.instance);
+        let Instance { metering, faults, .. } = &mut *instance;
+        metering.count(format!("{} {}", method(parts), table.unwrap_or_default()));
+        if !path.starts_with("/api/") {
+            return Ok(None);
+        }
+        metering.begins(faults.pace)
+    };
+    let measured = Measured(shared.clone());
+    if within { Ok(Some(measured)) } else { Err(refusal(429, None)) }
 }
 
 /// Does a request, and sends what rules called for.

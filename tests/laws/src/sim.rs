@@ -37,6 +37,8 @@ pub const MUST_BE_MET: &[&str] = &[
     "fault: commit beyond the limit",
     "fault: unusable answer",
     "fault: connection refused",
+    "fault: no turn in the budget",
+    "fault: left alone",
     "fault: 503",
     "fault: 500 after commit",
     "fault: 429",

@@ -4,15 +4,14 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Parser;
 use firn::SamplePlatform;
 use firn_simulator::{Faults, Record, Simulator};
+use firn_tests::process::{Client, Firn, TOKEN, binary, free_port, integration, settle};
 use serde_json::{Value as Json, json};
 
 /// Kills the real binary in a loop and checks both sides afterwards.
@@ -25,8 +24,6 @@ struct Arguments {
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
-
-const TOKEN: &str = "crash-test-token";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -52,76 +49,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// The binary, freshly built beside this one.
-fn binary() -> Result<PathBuf> {
-    let here = std::env::current_exe()?;
-    let built = here.with_file_name("firn");
-    let status = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
-        .args(["build", "--quiet", "--release", "--package", "firn", "--bin", "firn"])
-        .status()?;
-    if !status.success() || !built.exists() {
-        bail!("{} was not built", built.display());
-    }
-    Ok(built)
-}
-
-struct Firn {
-    child: Child,
-}
-
-impl Firn {
-    fn start(binary: &Path, data: &Path, listen: SocketAddr) -> Result<Firn> {
-        let child = Command::new(binary)
-            .args(["serve", "--allow-loopback", "--listen", &listen.to_string(), "--data"])
-            .arg(data)
-            .env("FIRN_TOKEN", TOKEN)
-            .env("FIRN_LOG", "error")
-            .stdout(Stdio::null())
-            .spawn()?;
-        Ok(Firn { child })
-    }
-
-    /// `kill -9`.
-    fn kill(mut self) -> Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
-    }
-}
-
-impl Drop for Firn {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-struct Client {
-    http: reqwest::Client,
-    url: String,
-}
-
-impl Client {
-    async fn ready(&self) -> Result<()> {
-        let end = Instant::now() + Duration::from_secs(30);
-        while Instant::now() < end {
-            if self.http.get(format!("{}/healthz", self.url)).send().await.is_ok() {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        bail!("firn does not come up")
-    }
-
-    async fn call(&self, method: reqwest::Method, path: &str, body: &Json) -> Option<(u16, Json)> {
-        let request =
-            self.http.request(method, format!("{}/api/v1{path}", self.url)).bearer_auth(TOKEN);
-        let response = request.header("prefer", "wait=0").json(body).send().await.ok()?;
-        let status = response.status().as_u16();
-        Some((status, response.json().await.unwrap_or_default()))
-    }
-}
-
 /// What was acknowledged, and so must be there in the end.
 #[derive(Default)]
 struct Promised {
@@ -130,6 +57,13 @@ struct Promised {
     agent_comments: Vec<(String, String)>,
     /// Comments of the platform's users by record.
     user_comments: Vec<(String, String)>,
+}
+
+/// How long it may take to come to rest.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+fn settings() -> Json {
+    json!({ "request_timeout": 1000, "correlation": { "transaction_limit": 1500 } })
 }
 
 async fn run(arguments: &Arguments) -> Result<Vec<String>> {
@@ -141,15 +75,12 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
     let platform = SamplePlatform::default();
     let platform_server = firn::listen(([127, 0, 0, 1], 0).into(), platform.router()).await?;
     let listen = free_port()?;
-    let client = Client {
-        http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?,
-        url: format!("http://{listen}"),
-    };
+    let client = Client::new(listen)?;
     let mut firn = Firn::start(&binary, directory.path(), listen)?;
     client.ready().await?;
-    let calls = integration(&client, &simulator, "genesys", None).await?;
+    let calls = integration(&client, &simulator, "genesys", None, settings()).await?;
     let base = format!("http://{}", platform_server.address);
-    let incidents = integration(&client, &simulator, "incidents", Some(&base)).await?;
+    let incidents = integration(&client, &simulator, "incidents", Some(&base), settings()).await?;
     platform.connect_with(
         format!("{}/api/v1/integrations/{incidents}/events", client.url),
         Some(TOKEN.to_owned()),
@@ -177,7 +108,7 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
         arguments.cycles,
         began.elapsed().as_secs_f64()
     );
-    settle(&client, &[&calls, &incidents]).await?;
+    settle(&client, &[&calls, &incidents], PATIENCE).await?;
     // What webhooks missed while the process was dead, reconcile finds.
     for id in [&calls, &incidents] {
         let started = client
@@ -198,7 +129,7 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
-    settle(&client, &[&calls, &incidents]).await?;
+    settle(&client, &[&calls, &incidents], PATIENCE).await?;
     let faults = check(&simulator, &platform, &promised);
     println!(
         "{} calls, {} comments of agents and {} of users were promised; {} tickets are there; {} faults",
@@ -210,32 +141,6 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
     );
     firn.kill()?;
     Ok(faults)
-}
-
-fn free_port() -> Result<SocketAddr> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
-}
-
-async fn integration(
-    client: &Client,
-    simulator: &Simulator,
-    preset: &str,
-    platform: Option<&str>,
-) -> Result<String> {
-    let mut body = json!({
-        "organization_id": "crash", "name": preset, "preset": preset, "base_url": simulator.url(), "provision": true,
-        "credentials": { "username": "integration", "password": "integration", "admin_username": "admin", "admin_password": "admin" },
-        "settings": { "request_timeout": 1000, "correlation": { "transaction_limit": 1500 } },
-    });
-    if let Some(base) = platform {
-        body["platform"] = json!({ "callback_url": format!("{base}/callback"), "read_url": format!("{base}/records/{{id}}") });
-    }
-    let (status, answer) =
-        client.call(reqwest::Method::POST, "/integrations", &body).await.context("no answer")?;
-    if status != 201 || !answer["provisioned"].is_array() {
-        bail!("the integration {preset} was not made: {answer}");
-    }
-    Ok(answer["id"].as_str().unwrap_or_default().to_owned())
 }
 
 /// As much as fits into a life: calls, platform edits and comments, agents' comments.
@@ -295,30 +200,6 @@ fn ticket(simulator: &Simulator, key: &str) -> Option<String> {
         .iter()
         .find(|r| text(r, "correlation_id") == key)
         .map(|r| text(r, "sys_id"))
-}
-
-async fn settle(client: &Client, integrations: &[&str]) -> Result<()> {
-    let end = Instant::now() + Duration::from_secs(180);
-    let mut quiet = 0;
-    while Instant::now() < end {
-        let mut backlog = 0;
-        for id in integrations {
-            let status = client
-                .call(
-                    reqwest::Method::GET,
-                    &format!("/integrations/{id}/sync-status"),
-                    &json!(null),
-                )
-                .await;
-            backlog += status.and_then(|(_, s)| s["backlog"].as_u64()).unwrap_or(1);
-        }
-        quiet = if backlog == 0 { quiet + 1 } else { 0 };
-        if quiet >= 5 {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    bail!("it does not come to rest")
 }
 
 fn check(simulator: &Simulator, platform: &SamplePlatform, promised: &Promised) -> Vec<String> {

@@ -97,6 +97,10 @@ impl Http for Doors {
             query: request.query,
             headers: request.headers,
             body: request.body,
+            urgency: match request.urgency {
+                model::Urgency::First => types::Urgency::First,
+                model::Urgency::Usual => types::Urgency::Usual,
+            },
             queue: request.queue,
             timeout: request.timeout,
         });
@@ -234,6 +238,8 @@ fn event_in(event: types::Event) -> Result<model::Event, Option<types::Report>> 
                     })
                 }
                 types::Ending::NotSent(why) => model::AnswerBody::NotSent(why),
+                types::Ending::Busy(ms) => model::AnswerBody::Busy(ms),
+                types::Ending::Silent(ms) => model::AnswerBody::Silent(ms),
                 types::Ending::Lost(why) => model::AnswerBody::Lost(why),
             },
         }),

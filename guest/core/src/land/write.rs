@@ -44,7 +44,11 @@ impl Landing<'_> {
             Outcome::Gone => self.lost(),
             Outcome::Deleted => self.deleted(),
             // Certainly not done. Time has passed since the check, so check again.
-            Outcome::Throttled { .. } | Outcome::SignInFailed | Outcome::NotSent(_) => {
+            Outcome::Throttled { .. }
+            | Outcome::SignInFailed
+            | Outcome::NotSent(_)
+            | Outcome::Busy(_)
+            | Outcome::Silent(_) => {
                 self.back_off(&outcome);
                 self.phase(if external { Phase::Checking } else { Phase::Sending });
             }

@@ -234,6 +234,25 @@ fn numbers(checker: &mut Checker, settings: &Settings) {
             );
         }
     }
+    let limits = &settings.limits;
+    let ranges = [
+        ("requests_per_second", limits.requests_per_second, 1..=1_000),
+        ("at_once", limits.at_once, 1..=64),
+        ("requests_per_hour", limits.requests_per_hour.unwrap_or(u32::MAX), 100..=u32::MAX),
+    ];
+    for (name, given, range) in ranges {
+        if !range.contains(&given) {
+            let most = match range.end() {
+                &u32::MAX => String::new(),
+                most => format!(" to {most}"),
+            };
+            checker.error(
+                format!("limits.{name}"),
+                format!("nothing could be kept in step with {given}"),
+                format!("use {}{most}", range.start()),
+            );
+        }
+    }
     if settings.reconcile.ask_above > 100 {
         checker.error(
             "reconcile.ask_above",

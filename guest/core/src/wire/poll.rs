@@ -1,14 +1,14 @@
 //! The wire of polling: pages of a stream, and several tickets in one request.
 
 use firn_model::{
-    Answer, AnswerBody, HttpRequest, Method, Millis, ObservedRecord, Outcome, Place, PullBy,
-    Remote, Stream, Sweep, SysId, TableName, TenantId, Uncertainty, Walk, parse_http_date,
+    Answer, HttpRequest, Method, Millis, ObservedRecord, Outcome, Place, PullBy, Remote, Stream,
+    Sweep, SysId, TableName, TenantId, Uncertainty, Urgency, Walk, parse_http_date,
     parse_servicenow, servicenow_text,
 };
 use serde_json::Value as Json;
 
 use super::servicenow::{self, pair};
-use super::{Parts, failure};
+use super::{Parts, answered, failure};
 use crate::settings::{Gate, Rules};
 use crate::sweep::{At, MERGED, PAGE};
 
@@ -98,7 +98,7 @@ pub fn request(
         query,
         body: None,
     };
-    parts.into_request(rules, tenant, ticket)
+    parts.into_request(rules, tenant, ticket, Urgency::Usual)
 }
 
 fn page(rules: &Rules, stream: &Stream, walk: &Walk) -> Vec<(String, String)> {
@@ -146,10 +146,9 @@ fn page(rules: &Rules, stream: &Stream, walk: &Walk) -> Vec<(String, String)> {
 #[must_use]
 pub fn reading(rules: &Rules, sweep: &Sweep, walk: &Walk, answer: &Answer, now: Millis) -> Polled {
     let unknown = |why: &str| Polled::Failed(Outcome::Unknown(Uncertainty::Open, why.to_owned()));
-    let response = match &answer.body {
-        AnswerBody::Response(response) => response,
-        AnswerBody::NotSent(why) => return Polled::Failed(Outcome::NotSent(why.clone())),
-        AnswerBody::Lost(why) => return unknown(why),
+    let response = match answered(answer) {
+        Ok(response) => response,
+        Err(outcome) => return Polled::Failed(outcome),
     };
     if let Some(outcome) = failure(response, now) {
         return Polled::Failed(outcome);

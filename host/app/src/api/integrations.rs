@@ -578,6 +578,7 @@ pub(crate) async fn delete(
             }
         }
     }
+    shared.host.forget_limits(&known.integration.id);
     match shared.host.vault().forget(&known) {
         Ok(()) => {
             ok(json!({ "status": "deleted", "id": known.integration.id, "removed": removed }))

@@ -426,6 +426,11 @@ impl Host {
         self.vault.keep(integration, secrets)
     }
 
+    /// An integration is gone, and what it allowed of its instance's budget.
+    pub(crate) fn forget_limits(&self, id: &IntegrationId) {
+        self.carrier.forget(id);
+    }
+
     fn carrier_addresses(&self) -> &Addresses {
         self.carrier.allowed()
     }

@@ -653,7 +653,14 @@ impl World {
         let mut answer_lost = false;
         if self.chance(14) {
             let (what, answer) = match self.rng.u32(0..7) {
-                0 => ("fault: connection refused", Some(AnswerBody::NotSent("refused".to_owned()))),
+                0 => match self.now.0 % 4 {
+                    0 => ("fault: no turn in the budget", Some(AnswerBody::Busy(1_500))),
+                    1 => ("fault: left alone", Some(AnswerBody::Silent(2_500))),
+                    _ => (
+                        "fault: connection refused",
+                        Some(AnswerBody::NotSent("refused".to_owned())),
+                    ),
+                },
                 1 => ("fault: 503", Some(refuse(503, &[]))),
                 2 => {
                     let waits = ["2", "-5", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", ""];

@@ -1,0 +1,187 @@
+//! The real program as a process of its own, and a client of it: for what kills it or floods it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use firn_simulator::Simulator;
+use serde_json::{Value as Json, json};
+
+/// What the API asks of its callers.
+pub const TOKEN: &str = "token-of-a-test";
+
+/// The program, freshly built beside this one.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn binary() -> Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    let built = here.with_file_name("firn");
+    let status = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
+        .args(["build", "--quiet", "--release", "--package", "firn", "--bin", "firn"])
+        .status()?;
+    if !status.success() || !built.exists() {
+        bail!("{} was not built", built.display());
+    }
+    Ok(built)
+}
+
+/// The running program.
+pub struct Firn {
+    child: Child,
+}
+
+impl Firn {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(binary: &Path, data: &Path, listen: SocketAddr) -> Result<Firn> {
+        let child = Command::new(binary)
+            .args(["serve", "--allow-loopback", "--listen", &listen.to_string(), "--data"])
+            .arg(data)
+            .env("FIRN_TOKEN", TOKEN)
+            .env("FIRN_LOG", "error")
+            .stdout(Stdio::null())
+            .spawn()?;
+        Ok(Firn { child })
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Errors
+    /// When it is not there any more.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Firn {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A client of its API.
+#[derive(Clone)]
+pub struct Client {
+    /// The connection pool.
+    pub http: reqwest::Client,
+    /// Where it listens.
+    pub url: String,
+}
+
+impl Client {
+    /// A client of what listens there.
+    ///
+    /// # Errors
+    /// When there is no TLS.
+    pub fn new(listen: SocketAddr) -> Result<Client> {
+        let http =
+            reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
+        Ok(Client { http, url: format!("http://{listen}") })
+    }
+
+    /// Waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not within half a minute.
+    pub async fn ready(&self) -> Result<()> {
+        let end = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < end {
+            if self.http.get(format!("{}/healthz", self.url)).send().await.is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        bail!("firn does not come up")
+    }
+
+    /// One call; nothing if there is no answer.
+    pub async fn call(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: &Json,
+    ) -> Option<(u16, Json)> {
+        let request =
+            self.http.request(method, format!("{}/api/v1{path}", self.url)).bearer_auth(TOKEN);
+        let response = request.header("prefer", "wait=0").json(body).send().await.ok()?;
+        let status = response.status().as_u16();
+        Some((status, response.json().await.unwrap_or_default()))
+    }
+}
+
+/// An address that nobody listens on.
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> Result<SocketAddr> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
+}
+
+/// Makes an integration with everything installed on its instance. Gives its id.
+///
+/// # Errors
+/// When it is not made.
+pub async fn integration(
+    client: &Client,
+    simulator: &Simulator,
+    preset: &str,
+    platform: Option<&str>,
+    settings: Json,
+) -> Result<String> {
+    let mut body = json!({
+        "organization_id": "test", "name": preset, "preset": preset, "base_url": simulator.url(), "provision": true,
+        "credentials": { "username": "integration", "password": "integration", "admin_username": "admin", "admin_password": "admin" },
+        "settings": settings,
+    });
+    if let Some(base) = platform {
+        body["platform"] = json!({ "callback_url": format!("{base}/callback"), "read_url": format!("{base}/records/{{id}}") });
+    }
+    let (status, answer) =
+        client.call(reqwest::Method::POST, "/integrations", &body).await.context("no answer")?;
+    if status != 201 || !answer["provisioned"].is_array() {
+        bail!("the integration {preset} was not made: {answer}");
+    }
+    Ok(answer["id"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Waits until nothing is left to do.
+///
+/// # Errors
+/// When that does not come within `patience`.
+pub async fn settle(client: &Client, integrations: &[&str], patience: Duration) -> Result<()> {
+    let end = Instant::now() + patience;
+    let mut quiet = 0;
+    while Instant::now() < end {
+        let mut backlog = 0;
+        for id in integrations {
+            let status = client
+                .call(
+                    reqwest::Method::GET,
+                    &format!("/integrations/{id}/sync-status"),
+                    &json!(null),
+                )
+                .await;
+            backlog += status.and_then(|(_, s)| s["backlog"].as_u64()).unwrap_or(1);
+        }
+        quiet = if backlog == 0 { quiet + 1 } else { 0 };
+        if quiet >= 5 {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    bail!("it does not come to rest")
+}
