@@ -183,6 +183,7 @@ fn configure(preset: Preset, settings: serde_json::Value) -> Event {
         platform: Some(PlatformContract {
             callback_url: Some("https://p.example/c".to_owned()),
             read_url: None,
+            findings_url: None,
         }),
         enabled: None,
         preset: Some(preset),

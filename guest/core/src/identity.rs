@@ -1,14 +1,15 @@
 //! Idempotency: what makes two things the same thing.
 
 use firn_model::{
-    ConflictId, CorrelationKey, FieldName, IntegrationId, Link, LinkId, PlatformId, SysId,
+    ConflictId, CorrelationKey, FieldName, IntegrationId, Link, LinkId, PlatformId, SysId, Verb,
+    Write,
 };
 use sha2::{Digest, Sha256};
 
 /// Hexadecimal SHA-256 over parts, each preceded by its length, so that `ab`+`c` is not `a`+`bc`.
 #[must_use]
 pub fn digest(parts: &[&str]) -> String {
-    use std::fmt::Write;
+    use std::fmt::Write as _;
     let mut hasher = Sha256::new();
     for part in parts {
         hasher.update((part.len() as u64).to_be_bytes());
@@ -77,6 +78,19 @@ pub fn conflict_id(link: &Link, field: &FieldName) -> ConflictId {
 pub fn next_key(link: &mut Link) -> String {
     link.sequence += 1;
     format!("{}-{}", link.id, link.sequence)
+}
+
+/// The id of a dead letter: one for each thing that is to be done on a side of a link.
+#[must_use]
+pub fn dead_letter(link: &LinkId, write: &Write) -> String {
+    let what = match &write.verb {
+        Verb::Create { key, .. } => key.to_string(),
+        Verb::Update { set, .. } => set.keys().map(FieldName::as_str).collect::<Vec<_>>().join(","),
+        Verb::Append { entry, .. } => serde_json::to_string(entry).unwrap_or_default(),
+        Verb::Retire { twin, .. } => twin.sys_id.to_string(),
+    };
+    let side = write.side.to_string();
+    format!("entry-{}", &short(&["dead", link.as_str(), &side, &what])[..10])
 }
 
 /// The `sys_id` of a ticket that the instance's resource makes: it follows from the link's key, so that

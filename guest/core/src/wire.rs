@@ -77,6 +77,24 @@ impl Parts {
     }
 }
 
+/// A message to the address for findings.
+#[must_use]
+pub fn alert(
+    rules: &Rules,
+    tenant: &TenantId,
+    ticket: String,
+    body: &serde_json::Value,
+) -> HttpRequest {
+    let parts = Parts {
+        remote: firn_model::Remote::PlatformFindings,
+        method: firn_model::Method::Post,
+        path: String::new(),
+        query: Vec::new(),
+        body: Some(body.to_string()),
+    };
+    parts.into_request(rules, tenant, ticket, Urgency::Usual)
+}
+
 /// Decodes an answer to an exchange of a link.
 #[must_use]
 pub fn reading(

@@ -8,6 +8,8 @@
 //! observation into link, plan) -> commit -> request -> answer -> `work` again, until settled.
 
 mod admit;
+mod alert;
+mod dead;
 mod doors;
 mod operate;
 mod reconcile;

@@ -6,14 +6,14 @@ mod links;
 
 use firn_core::{mapping, plan};
 use firn_model::{
-    Audit, Cause, CommitError, Conflict, ConflictId, ConflictState, DeadLetter, Decision,
-    IntegrationId, LinkId, Mirror, Operation, Parked, ParkedWhy, Problem, Resolution, Shape, Side,
-    TenantId, Verb,
+    Audit, Cause, CommitError, Conflict, ConflictId, ConflictState, Decision, IntegrationId,
+    LinkId, Operation, Parked, ParkedWhy, Problem, Resolution, Shape, Side, TenantId,
 };
 use serde_json::json;
 
+use crate::dead::Fate;
 use crate::session::Session;
-use crate::{Doors, reconcile, rows, sweep};
+use crate::{Doors, dead, reconcile, rows, sweep};
 
 pub(crate) fn operate<D: Doors>(
     session: &mut Session<'_, D>,
@@ -45,18 +45,20 @@ pub(crate) fn operate<D: Doors>(
         Operation::Resolve { integration, conflict, resolution } => {
             resolve(session, request, tenant, integration, conflict, resolution, by)
         }
+        Operation::ShowDead { integration, id } => {
+            dead::show(session, request, tenant, integration, id)
+        }
         Operation::RetryDead { integration, id } => {
-            retry(session, request, tenant, integration, id, by)
+            dead::decide(session, request, tenant, integration, id, Fate::Retried, by)
         }
         Operation::DiscardDead { integration, id } => {
-            let key = rows::dead(tenant, integration, id);
-            let Some(letter) = session.get::<DeadLetter>(&key)? else {
-                return not_found(session, request, "dead letter", id);
-            };
-            session.delete(&key);
-            note(session, tenant, integration, Some(&letter.link), "dead-letter-discarded", by)?;
-            session.reply(request, 200, &json!({ "status": "discarded", "id": id }));
-            Ok(())
+            dead::decide(session, request, tenant, integration, id, Fate::Discarded, by)
+        }
+        Operation::RetryAllDead { integration, filter } => {
+            dead::decide_all(session, request, tenant, integration, filter, Fate::Retried, by)
+        }
+        Operation::DiscardAllDead { integration, filter } => {
+            dead::decide_all(session, request, tenant, integration, filter, Fate::Discarded, by)
         }
         Operation::Reconcile { integration, mode } => {
             reconcile::start(session, request, tenant, integration, *mode, by)
@@ -197,49 +199,5 @@ fn resolve<D: Doors>(
     note(session, tenant, integration, Some(&conflict.link), "conflict-resolved", by)?;
     session.advance(tenant, &rules, link, &[])?;
     session.reply(request, 200, &json!(conflict));
-    Ok(())
-}
-
-/// Tries a dead letter again: what it was about is no longer left alone, and the plan makes a new
-/// write of it if one is still needed.
-fn retry<D: Doors>(
-    session: &mut Session<'_, D>,
-    request: u64,
-    tenant: &TenantId,
-    integration: &IntegrationId,
-    id: &str,
-    by: &str,
-) -> Result<(), CommitError> {
-    let key = rows::dead(tenant, integration, id);
-    let Some(letter) = session.get::<DeadLetter>(&key)? else {
-        return not_found(session, request, "dead letter", id);
-    };
-    let (Some(rules), Some(mut link)) =
-        (session.rules(tenant, integration)?, session.link(tenant, integration, &letter.link)?)
-    else {
-        return not_found(session, request, "link", letter.link.as_str());
-    };
-    match &letter.write.verb {
-        Verb::Create { .. } => link.external_side.halted = false,
-        Verb::Retire { .. } => link.external_side.look_twins = true,
-        Verb::Append { entry, .. } => {
-            for known in link.entries.iter_mut().filter(|e| e.origin == *entry) {
-                if known.mirror == Mirror::Parked {
-                    known.mirror = Mirror::Pending;
-                }
-            }
-        }
-        Verb::Update { set, .. } => {
-            for name in set.keys() {
-                if let Some(state) = link.fields.get_mut(name) {
-                    state.parked = None;
-                }
-            }
-        }
-    }
-    session.delete(&key);
-    note(session, tenant, integration, Some(&letter.link), "dead-letter-retried", by)?;
-    session.advance(tenant, &rules, link, &[])?;
-    session.reply(request, 202, &json!({ "status": "retrying", "id": id }));
     Ok(())
 }

@@ -45,6 +45,11 @@ pub(crate) fn finding(tenant: &TenantId, id: &IntegrationId, name: &str) -> Key 
     Key::new(tenant, &["finding", id.as_str(), name])
 }
 
+/// A finding that is to be told.
+pub(crate) fn alert(tenant: &TenantId, id: &IntegrationId, finding: &str) -> Key {
+    Key::new(tenant, &["alert", id.as_str(), finding])
+}
+
 pub(crate) fn dead(tenant: &TenantId, id: &IntegrationId, name: &str) -> Key {
     Key::new(tenant, &["dead", id.as_str(), name])
 }

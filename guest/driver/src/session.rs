@@ -16,7 +16,7 @@ use firn_model::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Doors, rows};
+use crate::{Doors, alert, dead, rows};
 
 struct Slot {
     /// The version that was read; 0 if there was no row; `None` if it was never read.
@@ -457,7 +457,7 @@ impl<'a, D: Doors> Session<'a, D> {
             self.find(tenant, &finding)?;
         }
         for letter in dead {
-            self.put(&rows::dead(tenant, id, &letter.id), &letter, None)?;
+            dead::bury(self, tenant, letter)?;
         }
         for line in audit {
             self.audit(tenant, &line)?;
@@ -491,7 +491,11 @@ impl<'a, D: Doors> Session<'a, D> {
         };
         let name = format!("{}.{about}", kind.trim_matches('"'));
         self.doors.line(&format!("finding {name}: {}", finding.text));
-        self.put(&rows::finding(tenant, &finding.integration, &name), finding, None)
+        let key = rows::finding(tenant, &finding.integration, &name);
+        if !self.exists(&key)? {
+            alert::raise(self, tenant, &name, finding)?;
+        }
+        self.put(&key, finding, None)
     }
 
     /// Tells that a filter of the settings could not be evaluated. Names no value.

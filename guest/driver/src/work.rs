@@ -13,7 +13,7 @@ use firn_model::{
 use serde_json::json;
 
 use crate::session::{Session, read_ticket};
-use crate::{Doors, admit, reconcile, rows, sweep};
+use crate::{Doors, admit, alert, dead, reconcile, rows, sweep};
 
 /// How long deliveries are kept: 7 days. In milliseconds.
 pub(crate) const RETENTION: u64 = 7 * 24 * 3_600_000;
@@ -40,6 +40,8 @@ pub(crate) fn due<D: Doors>(session: &mut Session<'_, D>, key: &Key) -> Result<(
         "run" => reconcile::run_due(session, &rules, key),
         "schedule" => reconcile::schedule_due(session, &rules, key),
         "sweep" => sweep::due(session, &rules, key),
+        "dead" => dead::due(session, key),
+        "alert" => alert::due(session, &rules, key),
         _ => Ok(()),
     }
 }
@@ -225,6 +227,9 @@ pub(crate) fn answer<D: Doors>(
     let Some(rules) = session.rules(&answer.tenant, &answer.integration)? else { return Ok(()) };
     if key.path.starts_with("check/") {
         return reconcile::check_answered(session, &rules, &key, side, number, answer);
+    }
+    if key.path.starts_with("alert/") {
+        return alert::answered(session, &key, number, answer);
     }
     if key.path.starts_with("sweep/") {
         return sweep::answered(session, &rules, &key, number, answer);

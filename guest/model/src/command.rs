@@ -68,6 +68,20 @@ pub enum Verb {
     },
 }
 
+impl Verb {
+    /// Whether it does what another did. Of a comment: the same words of the same entry, whatever stood
+    /// there before.
+    #[must_use]
+    pub fn is_again(&self, other: &Verb) -> bool {
+        match (self, other) {
+            (Verb::Append { entry, text, .. }, Verb::Append { entry: other, text: words, .. }) => {
+                entry == other && text == words
+            }
+            _ => self == other,
+        }
+    }
+}
+
 /// One write to one side.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Write {

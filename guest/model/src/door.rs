@@ -66,6 +66,8 @@ pub enum Remote {
     PlatformCallback,
     /// The platform's read URL; `path` is the id that replaces `{id}`.
     PlatformRead,
+    /// Where findings are told.
+    PlatformFindings,
 }
 
 /// An HTTP method.

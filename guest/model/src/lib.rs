@@ -8,6 +8,7 @@
 //! *base*, *plan*, *command*, *outcome*, *finding*.
 
 mod command;
+mod dead;
 mod delivery;
 mod door;
 mod id;
@@ -24,6 +25,7 @@ mod time;
 mod value;
 
 pub use command::{Expectation, Outcome, Refusal, Translated, Uncertainty, Verb, Write};
+pub use dead::{DeadEvent, DeadFilter, DeadHappening, DeadLetter, DeadState, DeadWork};
 pub use delivery::{Delivery, DeliveryState, Problem, Quarantined};
 pub use door::{
     Answer, AnswerBody, Event, HttpRequest, HttpResponse, Inbound, InboundKind, Method, Notice,
@@ -44,7 +46,7 @@ pub use operator::{
     Check, CheckState, Configure, FieldDrift, Intent, Operation, Resolution, Run, RunMode,
     RunState, Schedule, TicketName, Version,
 };
-pub use plan::{Audit, DeadLetter, Finding, FindingKind, Plan, Step, Why, Written};
+pub use plan::{Alert, Audit, Finding, FindingKind, Plan, Step, Why, Written};
 pub use revision::{Order, Revision};
 pub use row::{Change, CommitError, Expect, Key, Put, Row};
 pub use settings::{

@@ -468,6 +468,9 @@ pub struct SideState {
     pub clock: Option<Clock>,
     /// Creating the record was refused: nothing more until somebody retries the dead letter.
     pub halted: bool,
+    /// Writes of dead letters that somebody retries: the same again goes under the same key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retried: Vec<Write>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // Serde calls it so.

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Clock, ConflictId, FieldName, Integration, IntegrationId, LinkId, Millis, Observation,
-    PlatformContract, PlatformId, Preset, Shape, Side, SysId, TableName, Value,
+    Clock, ConflictId, DeadFilter, FieldName, Integration, IntegrationId, LinkId, Millis,
+    Observation, PlatformContract, PlatformId, Preset, Shape, Side, SysId, TableName, Value,
 };
 
 /// How a conflict is resolved.
@@ -146,6 +146,13 @@ pub enum Operation {
         /// The choice.
         resolution: Resolution,
     },
+    /// Shows a dead letter with everything that is known of it; what it would write is masked.
+    ShowDead {
+        /// The integration.
+        integration: IntegrationId,
+        /// The dead letter.
+        id: String,
+    },
     /// Tries a dead letter again.
     RetryDead {
         /// The integration.
@@ -159,6 +166,20 @@ pub enum Operation {
         integration: IntegrationId,
         /// The dead letter.
         id: String,
+    },
+    /// Tries dead letters again, a number of them at once; says how many are left.
+    RetryAllDead {
+        /// The integration.
+        integration: IntegrationId,
+        /// Which.
+        filter: DeadFilter,
+    },
+    /// Throws dead letters away, a number of them at once; says how many are left.
+    DiscardAllDead {
+        /// The integration.
+        integration: IntegrationId,
+        /// Which.
+        filter: DeadFilter,
     },
     /// Compares all links with both sides.
     Reconcile {

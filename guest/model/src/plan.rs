@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Conflict, Exchange, FieldName, IntegrationId, Link, LinkId, Millis, Notice, Shape, Side, Write,
+    Conflict, DeadLetter, Exchange, FieldName, IntegrationId, Link, LinkId, Millis, Notice, Shape,
+    Side,
 };
 
 /// Why a field is written. Each write carries its reasons into the audit.
@@ -158,21 +159,17 @@ pub struct Finding {
     pub at: Millis,
 }
 
-/// Work that failed for good.
+/// A finding that is told to the platform's `findings_url`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadLetter {
-    /// Its id.
-    pub id: String,
-    /// The integration.
-    pub integration: IntegrationId,
-    /// The link.
-    pub link: LinkId,
-    /// The write.
-    pub write: Write,
-    /// What the other side said.
-    pub reason: String,
-    /// When.
-    pub at: Millis,
+pub struct Alert {
+    /// The finding.
+    pub finding: Finding,
+    /// Since when it is told.
+    pub raised: Millis,
+    /// How often that failed.
+    pub tries: u32,
+    /// The request under way.
+    pub sent: Option<u64>,
 }
 
 /// What is to be stored and done.

@@ -41,6 +41,8 @@ pub struct PlatformContract {
     pub callback_url: Option<String>,
     /// Where a record can be read, with `{id}` for its id. Without it the platform is push-only.
     pub read_url: Option<String>,
+    /// Where findings are posted as they are raised (`finding.raised`), for tools that call somebody.
+    pub findings_url: Option<String>,
 }
 
 /// Which of the seeds' ways of working an integration starts from.

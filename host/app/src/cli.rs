@@ -2,6 +2,7 @@
 //! This file: what can be said. What it does: `cli/server.rs` and `cli/operate.rs`.
 #![allow(clippy::print_stderr)]
 
+mod dead;
 mod instance;
 mod mask;
 mod operate;
@@ -135,12 +136,14 @@ enum Integration {
     Findings(Named),
     /// Compare all links with both sides, and mend them if wanted.
     Reconcile(Reconcile),
-    /// List dead letters.
-    Dlq(Named),
-    /// Try a dead letter again.
-    DlqRetry(Entry),
-    /// Throw a dead letter away.
-    DlqDiscard(Entry),
+    /// List dead letters: writes that were refused for good.
+    Dlq(dead::List),
+    /// Show a dead letter: what it would write (masked), and what became of it so far.
+    DlqShow(dead::One),
+    /// Try a dead letter again, or all that are meant.
+    DlqRetry(dead::Several),
+    /// Throw a dead letter away, or all that are meant.
+    DlqDiscard(dead::Discard),
     /// Which side a field belongs to.
     #[command(subcommand)]
     FieldOwnership(FieldOwnership),
@@ -214,6 +217,9 @@ struct Configure {
     /// Where the platform's records can be read, with {id}.
     #[arg(long)]
     read_url: Option<String>,
+    /// Where findings are posted as they are raised, for tools that call somebody.
+    #[arg(long)]
+    findings_url: Option<String>,
     /// last-write-wins, ownership-priority or manual-review.
     #[arg(long)]
     conflict_strategy: Option<String>,
@@ -254,14 +260,6 @@ struct Named {
     one: One,
     #[command(flatten)]
     listing: Listing,
-}
-
-#[derive(Args)]
-struct Entry {
-    #[command(flatten)]
-    one: One,
-    /// The dead letter.
-    entry: String,
 }
 
 #[derive(Args)]

@@ -357,6 +357,9 @@ fn seed_004s_command_lines_work() {
     must(&["integration", "links", "prod-snow", "--format", "table"], "none");
     must(&["integration", "links", "prod-snow", "--format", "json"], "[]");
     must(&["integration", "dlq", "prod-snow"], "none");
+    must(&["integration", "dlq", "prod-snow", "--all", "--work", "update"], "none");
+    must(&["integration", "dlq-retry", "prod-snow", "--reason", "403"], "0 are tried again");
+    must(&["integration", "dlq-discard", "prod-snow", "--all", "--yes"], "0 are discarded");
     must(&["integration", "pause", "prod-snow"], "paused");
     must(&["integration", "resume", "prod-snow"], "running");
     must(&["integration", "list"], "prod-snow");
@@ -386,6 +389,8 @@ fn seed_004s_command_lines_work() {
     for (arguments, part) in [
         (vec!["integration", "get", "nobody"], "there is no integration nobody"),
         (vec!["integration", "dlq-retry", "nobody", "entry-1"], "there is no integration"),
+        (vec!["integration", "dlq-retry", "nobody"], "name a dead letter, or say which"),
+        (vec!["integration", "dlq", "nobody", "--older-than", "soon"], "is no time"),
         (
             vec!["conflict", "resolve", "conflict-123", "--use-platform"],
             "there is no conflict conflict-123",

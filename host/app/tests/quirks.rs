@@ -386,7 +386,7 @@ async fn fault_27_deleted_hidden_and_closed_tickets_are_told_apart() {
     let dead = || async {
         let dead = pair.place.get("/integrations/gone/dlq").await;
         let entries = dead["entries"].as_array().unwrap();
-        entries.iter().find(|entry| entry["what"] == "create").map(|entry| entry["id"].clone())
+        entries.iter().find(|entry| entry["work"] == "create").map(|entry| entry["id"].clone())
     };
     let end = Instant::now() + PATIENCE;
     let entry = loop {

@@ -278,6 +278,7 @@ impl Carrier {
                 }
             }
             Remote::PlatformCallback => target.platform.callback_url.clone().ok_or_else(missing)?,
+            Remote::PlatformFindings => target.platform.findings_url.clone().ok_or_else(missing)?,
             Remote::PlatformRead => {
                 let template = target.platform.read_url.as_ref().ok_or_else(missing)?;
                 let id: String =
@@ -418,7 +419,12 @@ fn platform_headers(target: &Target, request: &HttpRequest) -> Vec<(String, Secr
     let (Some(secret), Some(body)) = (&target.secrets.callback, &request.body) else {
         return Vec::new();
     };
-    let id = request.ticket.replace(['/', '#', '.'], "-");
+    let name = match request.remote {
+        // The same message keeps its id however often it is sent.
+        Remote::PlatformFindings => request.ticket.rsplit_once('#').map_or("", |(name, _)| name),
+        _ => request.ticket.as_str(),
+    };
+    let id = name.replace(['/', '#', '.'], "-");
     let now =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let timestamp = now.as_secs().to_string();

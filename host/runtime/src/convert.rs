@@ -53,6 +53,7 @@ pub(crate) fn request(request: types::HttpRequest) -> Result<model::HttpRequest,
             types::Remote::Servicenow => model::Remote::Servicenow,
             types::Remote::PlatformCallback => model::Remote::PlatformCallback,
             types::Remote::PlatformRead => model::Remote::PlatformRead,
+            types::Remote::PlatformFindings => model::Remote::PlatformFindings,
         },
         method: match request.method {
             types::Method::Get => model::Method::Get,

@@ -368,10 +368,10 @@ async fn handle(shared: Shared, request: HttpRequest<hyper::body::Incoming>) -> 
     if path == "/oauth_auth.do" {
         return Ok(consent(&shared, parts.method == "POST", parts.uri.query(), &body));
     }
-    let _measured = match begins(&shared, &parts) {
-        Ok(measured) => measured,
-        Err(refused) => return Ok(refused),
-    };
+    let (within, _measured) = begins(&shared, &parts);
+    if !within {
+        return Ok(refusal(429, None));
+    }
     let method = method(&parts);
     let trouble = {
         let mut instance = lock(&shared.instance);
@@ -484,11 +484,8 @@ impl Drop for Measured {
     }
 }
 
-/// Counts a request of an interface; refuses it if it comes too fast.
-fn begins(
-    shared: &Shared,
-    parts: &axum::http::request::Parts,
-) -> Result<Option<Measured>, HttpResponse<Body>> {
+/// Counts a request. Says whether it is within the pace.
+fn begins(shared: &Shared, parts: &axum::http::request::Parts) -> (bool, Option<Measured>) {
     let path = parts.uri.path();
     let table = path.trim_start_matches("/api/now/").trim_start_matches("table/").split('/').next();
     let within = {
@@ -496,12 +493,11 @@ fn begins(
         let Instance { metering, faults, .. } = &mut *instance;
         metering.count(format!("{} {}", method(parts), table.unwrap_or_default()));
         if !path.starts_with("/api/") {
-            return Ok(None);
+            return (true, None);
         }
         metering.begins(faults.pace)
     };
-    let measured = Measured(shared.clone());
-    if within { Ok(Some(measured)) } else { Err(refusal(429, None)) }
+    (within, Some(Measured(shared.clone())))
 }
 
 /// Does a request, and sends what rules called for.

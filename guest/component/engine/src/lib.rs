@@ -87,6 +87,7 @@ impl Http for Doors {
                 model::Remote::Servicenow => types::Remote::Servicenow,
                 model::Remote::PlatformCallback => types::Remote::PlatformCallback,
                 model::Remote::PlatformRead => types::Remote::PlatformRead,
+                model::Remote::PlatformFindings => types::Remote::PlatformFindings,
             },
             method: match request.method {
                 model::Method::Get => types::Method::Get,

@@ -1,9 +1,9 @@
 //! What became of a write: applied, not as expected, refused, or nobody knows.
 
 use firn_model::{
-    Base, DeadLetter, FieldName, FindingKind, Millis, Mirror, ObservationSource, ObservedRecord,
-    Outcome, Parked, ParkedWhy, Phase, Refusal, Revision, Side, SysId, Translated, Uncertainty,
-    Verb, Why, Write,
+    Base, DeadLetter, DeadState, FieldName, FindingKind, Millis, Mirror, ObservationSource,
+    ObservedRecord, Outcome, Parked, ParkedWhy, Phase, Refusal, Revision, Side, SysId, Translated,
+    Uncertainty, Verb, Why, Write,
 };
 
 use super::{Landing, changes_between, overwritten_text};
@@ -279,12 +279,14 @@ impl Landing<'_> {
         );
         self.finding(FindingKind::Refused, about.as_ref(), text);
         self.effects.dead.push(DeadLetter {
-            id: format!("entry-{}", &identity::short(&["dead", &write.key])[..10]),
+            id: identity::dead_letter(&self.link.id, &write),
             integration: self.link.integration.clone(),
             link: self.link.id.clone(),
             write,
             reason,
             at: self.now,
+            state: DeadState::default(),
+            history: Vec::new(),
         });
     }
 }

@@ -179,7 +179,13 @@ impl Planner<'_> {
         expect: Expectation,
         reasons: Vec<Written>,
     ) -> ExchangeKind {
-        let key = identity::next_key(&mut self.link);
+        let retried = &mut self.link.side_mut(side).retried;
+        let again = retried.iter().position(|write| write.verb.is_again(&verb));
+        // A dead letter that is retried goes under its key: if it was done after all, this is no second time.
+        let key = match again {
+            Some(index) => retried.swap_remove(index).key,
+            None => identity::next_key(&mut self.link),
+        };
         // The platform compares `expect` itself; ServiceNow cannot, so look just before.
         // (A twin was just found to be there and open.)
         let phase = match (side, &verb) {

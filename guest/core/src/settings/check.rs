@@ -313,6 +313,7 @@ fn addresses(checker: &mut Checker, integration: &Integration) {
         ("base_url", (!integration.base_url.is_empty()).then_some(&integration.base_url)),
         ("platform.callback_url", integration.platform.callback_url.as_ref()),
         ("platform.read_url", integration.platform.read_url.as_ref()),
+        ("platform.findings_url", integration.platform.findings_url.as_ref()),
     ] {
         let Some(url) = url else { continue };
         let plain = url.strip_prefix("https://").or(url.strip_prefix("http://"));

@@ -3,6 +3,7 @@
 #![allow(clippy::result_large_err)] // A refusal is a response; it is made once and sent.
 
 mod apply;
+mod dead;
 mod inbound;
 mod instance;
 mod integrations;
@@ -97,9 +98,12 @@ pub fn router(shared: Shared) -> Router {
             "/api/v1/integrations/{integration}/conflicts/{conflict}/resolve",
             post(records::resolve),
         )
-        .route("/api/v1/integrations/{integration}/dlq", get(records::dead))
-        .route("/api/v1/integrations/{integration}/dlq/{entry}/retry", post(records::retry))
-        .route("/api/v1/integrations/{integration}/dlq/{entry}/discard", post(records::discard))
+        .route("/api/v1/integrations/{integration}/dlq", get(dead::list))
+        .route("/api/v1/integrations/{integration}/dlq/retry", post(dead::retry_all))
+        .route("/api/v1/integrations/{integration}/dlq/discard", post(dead::discard_all))
+        .route("/api/v1/integrations/{integration}/dlq/{entry}", get(dead::show))
+        .route("/api/v1/integrations/{integration}/dlq/{entry}/retry", post(dead::retry))
+        .route("/api/v1/integrations/{integration}/dlq/{entry}/discard", post(dead::discard))
         .route("/api/v1/integrations/{integration}/findings", get(records::findings))
         .route("/api/v1/integrations/{integration}/quarantine", get(records::quarantine))
         .route("/api/v1/integrations/{integration}/audit", get(records::audit))

@@ -9,9 +9,9 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use firn_model::{
-    Audit, Conflict, ConflictId, ConflictState, DeadLetter, Delivery, DeliveryState, Ended,
-    Finding, Link, Mirror, Operation, Pace, PlatformId, Polling, Quarantined, Resolution, Run,
-    RunMode, Schedule, Side, Sweep, SysId, TableName, TicketName, Value, Verb, rfc3339_text,
+    Audit, Conflict, ConflictId, ConflictState, DeadLetter, DeadState, Delivery, DeliveryState,
+    Ended, Finding, Link, Mirror, Operation, Pace, PlatformId, Polling, Quarantined, Resolution,
+    Run, RunMode, Schedule, Side, Sweep, SysId, TableName, TicketName, Value, Verb, rfc3339_text,
 };
 use firn_remote::SignInState;
 use serde::Deserialize;
@@ -23,13 +23,17 @@ use crate::host::link_id;
 use crate::vault::Known;
 
 /// Rows of a kind that belong to an integration.
-fn rows<T: DeserializeOwned>(shared: &Shared, known: &Known, kind: &str) -> anyhow::Result<Vec<T>> {
+pub(super) fn rows<T: DeserializeOwned>(
+    shared: &Shared,
+    known: &Known,
+    kind: &str,
+) -> anyhow::Result<Vec<T>> {
     let prefix = format!("{kind}/{}/", known.integration.id);
     shared.host.rows(&known.integration.tenant, &prefix)
 }
 
 /// Finds the integration and answers with what `f` makes of it.
-fn with(
+pub(super) fn with(
     shared: &Shared,
     reference: &str,
     f: impl FnOnce(&Arc<Known>) -> anyhow::Result<Response>,
@@ -114,7 +118,8 @@ pub(crate) async fn status(
         let deliveries: Vec<Delivery> = rows(&shared, known, "delivery")?;
         let conflicts: Vec<Conflict> = rows(&shared, known, "conflict")?;
         let findings: Vec<Finding> = rows(&shared, known, "finding")?;
-        let dead: Vec<DeadLetter> = rows(&shared, known, "dead")?;
+        let mut dead: Vec<DeadLetter> = rows(&shared, known, "dead")?;
+        dead.retain(|letter| letter.state == DeadState::Waiting);
         let mut sweeps: Vec<Sweep> = rows(&shared, known, "sweep")?;
         // A table may have been polled once.
         let streams = known.integration.settings.streams();
@@ -259,7 +264,7 @@ pub(crate) async fn poll(State(shared): State<Shared>, Path(reference): Path<Str
     operate(&shared, &reference, |integration| Operation::Poll { integration }).await
 }
 
-async fn operate(
+pub(super) async fn operate(
     shared: &Shared,
     reference: &str,
     operation: impl FnOnce(firn_model::IntegrationId) -> Operation,
@@ -333,41 +338,6 @@ pub(crate) async fn resolve(
         resolution,
     })
     .await
-}
-
-pub(crate) async fn dead(State(shared): State<Shared>, Path(reference): Path<String>) -> Response {
-    with(&shared, &reference, |known| {
-        let letters: Vec<DeadLetter> = rows(&shared, known, "dead")?;
-        // What it would write is shown by field; the values stay sealed.
-        let letters: Vec<Json> = letters
-            .iter()
-            .map(|letter| {
-                let what = match &letter.write.verb {
-                    Verb::Create { .. } => json!("create"),
-                    Verb::Update { set, .. } => json!(set.keys().collect::<Vec<_>>()),
-                    Verb::Append { .. } => json!("comment"),
-                    Verb::Retire { .. } => json!("close a duplicate"),
-                };
-                json!({ "id": letter.id, "link": letter.link, "side": letter.write.side, "what": what,
-                    "reason": letter.reason, "at": letter.at, "key": letter.write.key })
-            })
-            .collect();
-        Ok(ok(json!({ "entries": letters })))
-    })
-}
-
-pub(crate) async fn retry(
-    State(shared): State<Shared>,
-    Path((reference, id)): Path<(String, String)>,
-) -> Response {
-    operate(&shared, &reference, |integration| Operation::RetryDead { integration, id }).await
-}
-
-pub(crate) async fn discard(
-    State(shared): State<Shared>,
-    Path((reference, id)): Path<(String, String)>,
-) -> Response {
-    operate(&shared, &reference, |integration| Operation::DiscardDead { integration, id }).await
 }
 
 pub(crate) async fn findings(

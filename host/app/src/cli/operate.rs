@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     Configure, Conflict, Connect, FieldOwnership, Format, Integration, Links, One, Reconcile,
-    ReconcileHistory,
+    ReconcileHistory, dead,
 };
 use crate::client::{Client, segment};
 
@@ -129,7 +129,7 @@ pub(super) fn explain(client: &Client, given: &Explain) -> Result<()> {
 }
 
 pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitCode> {
-    let at = |one: &One| format!("/integrations/{}", segment(&one.integration));
+    let at = path;
     match command {
         Integration::Configure(given) => configure(client, *given)?,
         Integration::List(listing) => {
@@ -230,28 +230,10 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitC
             table(&answer["findings"], &["kind", "link", "field", "text"], named.listing.format);
         }
         Integration::Reconcile(given) => reconcile(client, given)?,
-        Integration::Dlq(named) => {
-            let answer = client.get(&format!("{}/dlq", at(&named.one)))?;
-            table(
-                &answer["entries"],
-                &["id", "link", "side", "what", "reason"],
-                named.listing.format,
-            );
-        }
-        Integration::DlqRetry(entry) => {
-            client.post(
-                &format!("{}/dlq/{}/retry", at(&entry.one), segment(&entry.entry)),
-                &json!({}),
-            )?;
-            say!("{} is tried again", entry.entry);
-        }
-        Integration::DlqDiscard(entry) => {
-            client.post(
-                &format!("{}/dlq/{}/discard", at(&entry.one), segment(&entry.entry)),
-                &json!({}),
-            )?;
-            say!("{} is discarded", entry.entry);
-        }
+        Integration::Dlq(given) => dead::list(client, &given)?,
+        Integration::DlqShow(given) => dead::show(client, &given)?,
+        Integration::DlqRetry(given) => dead::retry(client, &given)?,
+        Integration::DlqDiscard(given) => dead::discard(client, &given)?,
         Integration::FieldOwnership(command) => field_ownership(client, command)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -332,17 +314,16 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
     put("sync_direction", given.direction.map(Json::from));
     put("resource_path", given.resource_path.map(Json::from));
     put("credentials", has_credentials.then_some(credentials));
-    if given.callback_url.is_some() || given.read_url.is_some() {
-        // Only what was given: the other address stays.
-        let mut platform = json!({});
-        if let Some(url) = given.callback_url {
-            platform["callback_url"] = json!(url);
-        }
-        if let Some(url) = given.read_url {
-            platform["read_url"] = json!(url);
-        }
-        put("platform", Some(platform));
-    }
+    // Only what was given: the other addresses stay.
+    let platform: serde_json::Map<String, Json> = [
+        ("callback_url", given.callback_url),
+        ("read_url", given.read_url),
+        ("findings_url", given.findings_url),
+    ]
+    .into_iter()
+    .filter_map(|(name, url)| Some((name.to_owned(), json!(url?))))
+    .collect();
+    put("platform", (!platform.is_empty()).then(|| platform.into()));
     let answer = match &given.integration {
         Some(_) if given.preset.is_some() || given.org.is_some() => {
             bail!("--preset and --org are given when an integration is created, and stay")
@@ -606,6 +587,11 @@ fn find_conflict(
         }
     }
     bail!("there is no conflict {conflict}")
+}
+
+/// Where an integration is.
+pub(super) fn path(one: &One) -> String {
+    format!("/integrations/{}", segment(&one.integration))
 }
 
 /// Prints a line.

@@ -374,7 +374,10 @@ impl Host {
         if let Some(url) = &given.base_url {
             self.carrier_addresses().check(&firn_model::instance_address(url))?;
         }
-        for url in given.platform.iter().flat_map(|p| [&p.callback_url, &p.read_url]).flatten() {
+        let addresses = |p: &firn_model::PlatformContract| {
+            [p.callback_url.clone(), p.read_url.clone(), p.findings_url.clone()]
+        };
+        for url in given.platform.iter().flat_map(addresses).flatten() {
             self.carrier_addresses().check(&url.replace("{id}", "id"))?;
         }
         let operation = Operation::Configure { integration: Box::new(given) };
@@ -404,6 +407,7 @@ impl Host {
             text(document.get("base_url")).map(|url| firn_model::instance_address(&url)),
             text(platform.and_then(|p| p.get("callback_url"))),
             text(platform.and_then(|p| p.get("read_url"))),
+            text(platform.and_then(|p| p.get("findings_url"))),
         ];
         for url in all.into_iter().flatten() {
             self.carrier_addresses().check(&url.replace("{id}", "id"))?;

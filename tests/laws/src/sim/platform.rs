@@ -35,6 +35,11 @@ pub(crate) struct Platform {
     pub(crate) deleted: BTreeMap<String, u16>,
     /// What was posted to the callback.
     pub(crate) posted: Vec<Json>,
+    /// What was posted to the address for findings, and whether it is taken there.
+    pub(crate) findings: Vec<Json>,
+    pub(crate) findings_down: bool,
+    /// Everything posted to the callback is refused with this.
+    pub(crate) refuses: Option<u16>,
     /// Its clock minus ours, in milliseconds.
     pub(crate) clock: i64,
     pub(crate) records: BTreeMap<String, Record>,
@@ -147,7 +152,14 @@ impl Platform {
             .unwrap_or(Json::Null);
         let text = |v: &Json| v.as_str().unwrap_or_default().to_owned();
         let (id, key) = (text(&body["record"]["id"]), text(&body["key"]));
+        if request.remote == firn_model::Remote::PlatformFindings {
+            self.findings.push(body);
+            return (answer(if self.findings_down { 503 } else { 204 }, json!({})), Vec::new());
+        }
         self.posted.push(body.clone());
+        if let Some(status) = self.refuses {
+            return (answer(status, json!({ "detail": "refused on purpose" })), Vec::new());
+        }
         if body["record"]["new"] == true && !self.deleted.contains_key(&id) {
             self.records.entry(id.clone()).or_default();
         }

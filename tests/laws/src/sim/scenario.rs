@@ -397,6 +397,22 @@ impl Scenario {
             .collect()
     }
 
+    /// The platform refuses everything that is posted to it, or takes it again.
+    pub fn platform_refuses(&mut self, status: Option<u16>) {
+        self.world.site_mut().platform.refuses = status;
+    }
+
+    /// Whether findings are taken where they are told.
+    pub fn findings_are_taken(&mut self, taken: bool) {
+        self.world.site_mut().platform.findings_down = !taken;
+    }
+
+    /// The bodies posted to the address for findings.
+    #[must_use]
+    pub fn told(&self) -> Vec<Json> {
+        self.world.site().platform.findings.clone()
+    }
+
     /// The bodies posted to the platform.
     #[must_use]
     pub fn posted(&self) -> Vec<Json> {

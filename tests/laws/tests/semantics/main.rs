@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
 mod creation;
+mod dead;
 mod journal;
 mod life;
 mod merge;
