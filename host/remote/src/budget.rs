@@ -20,7 +20,7 @@ const MARGIN: f64 = 1.04;
 /// So many requests in a row that nobody answered, and the instance is left alone.
 const SILENCE: u32 = 5;
 /// For how long, first and at most.
-const ALONE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const ALONE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
 /// Of so many turns one is for what is not urgent, so that it comes on too.
 const SHARE: u32 = 16;

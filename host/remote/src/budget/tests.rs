@@ -172,7 +172,7 @@ async fn an_instance_that_does_not_answer_is_left_alone() {
             Err(other) => panic!("{other:?}"),
         }
     }
-    assert!((SILENCE as usize..30).contains(&tries.len()), "{}", tries.len());
+    assert!((SILENCE as usize..60).contains(&tries.len()), "{}", tries.len());
     // It answers again: the first that tries opens it for all.
     let (_, refused) = insist(&budget, &id("i"), Duration::ZERO).await;
     assert!(refused <= 2);

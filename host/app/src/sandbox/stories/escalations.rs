@@ -1,7 +1,7 @@
 //! Calls and conversations become tickets, through outages and lost answers; what is wrong is told.
 
-use firn_simulator::{Faults, RequestFault, Trouble};
-use serde_json::json;
+use firn_simulator::{Faults, Pace, RequestFault, Trouble};
+use serde_json::{Value as Json, json};
 
 use super::super::Teller;
 use super::super::stage::Stage;
@@ -199,7 +199,7 @@ pub(super) async fn outage(stage: &Stage, teller: &mut Teller) {
         trouble: Trouble::Status { code, retry_after },
     };
     stage.simulator.set_faults(Faults {
-        requests: vec![trouble(12, 503, None), trouble(8, 429, Some(1))],
+        requests: vec![trouble(6, 503, None), trouble(8, 429, Some(1))],
         ..Faults::default()
     });
     let mut taken = 0;
@@ -225,6 +225,41 @@ pub(super) async fn outage(stage: &Stage, teller: &mut Teller) {
         format!("{tickets} incidents for {calls} calls"),
     );
     stage.simulator.set_faults(Faults::default());
+}
+
+/// (g) Many calls at an instance that takes little.
+pub(super) async fn limited(stage: &Stage, teller: &mut Teller) {
+    let (calls, per_second) = (30, 20);
+    let limits = |limits: Json| json!({ "settings": { "limits": limits } });
+    let few = json!({ "requests_per_second": per_second, "at_once": 2 });
+    let set = stage.patch(&stage.genesys, limits(few)).await;
+    // What left under the old limits is a second old.
+    tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
+    stage
+        .simulator
+        .set_faults(Faults { pace: Some(Pace { per_second, at_once: 2 }), ..Faults::default() });
+    let refused = stage.simulator.meter().too_fast;
+    let began = std::time::Instant::now();
+    for n in 0..calls {
+        let body = CALL.replace(CALL_ID, &format!("limited-{n}"));
+        let url = format!("{}/api/v1/integrations/{}/escalations", stage.url(), stage.genesys.id);
+        let _ = stage.http.post(url).header("prefer", "wait=0").body(body).send().await;
+    }
+    let made = |n: u32| stage.tickets(&format!("limited-{n}")).len() == 1;
+    let done = stage.until(|| (0..calls).all(made)).await;
+    let refused = stage.simulator.meter().too_fast - refused;
+    teller.expect(
+        "an instance that takes 20 requests a second, 2 at once, is never overrun (seed 002)",
+        set == 200 && done && refused == 0,
+        format!(
+            "{calls} tickets in {:.1} s, {refused} requests too many",
+            began.elapsed().as_secs_f64()
+        ),
+    );
+    stage.simulator.set_faults(Faults::default());
+    let usual = json!({ "requests_per_second": 50, "at_once": 4 });
+    stage.patch(&stage.genesys, limits(usual)).await;
+    stage.settled(&stage.genesys).await;
 }
 
 /// (h) The ticket is made, and its answer is lost.

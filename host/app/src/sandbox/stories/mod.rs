@@ -34,6 +34,7 @@ pub(crate) async fn tell(stage: &Stage, teller: &mut Teller) {
     edits::unheard(stage, teller).await;
     edits::missed(stage, teller).await;
     escalations::outage(stage, teller).await;
+    escalations::limited(stage, teller).await;
     escalations::lost_answer(stage, teller).await;
     escalations::wrong(stage, teller).await;
     instance::reconnect(stage, teller).await;
