@@ -107,7 +107,7 @@ pub fn reading(
 ) -> Reading {
     let response = match answered(answer) {
         Ok(response) => response,
-        Err(outcome) => return Reading::Outcome(outcome),
+        Err(outcome) => return Reading::Outcome(*outcome),
     };
     if let Some(outcome) = failure(response, now) {
         // "Not as expected", with the record as it is.
@@ -127,14 +127,14 @@ pub fn reading(
 }
 
 /// The response, if there is one.
-fn answered(answer: &Answer) -> Result<&HttpResponse, Outcome> {
-    match &answer.body {
-        AnswerBody::Response(response) => Ok(response),
-        AnswerBody::NotSent(why) => Err(Outcome::NotSent(why.clone())),
-        AnswerBody::Busy(ms) => Err(Outcome::Busy(*ms)),
-        AnswerBody::Silent(ms) => Err(Outcome::Silent(*ms)),
-        AnswerBody::Lost(why) => Err(Outcome::Unknown(Uncertainty::Open, why.clone())),
-    }
+fn answered(answer: &Answer) -> Result<&HttpResponse, Box<Outcome>> {
+    Err(Box::new(match &answer.body {
+        AnswerBody::Response(response) => return Ok(response),
+        AnswerBody::NotSent(why) => Outcome::NotSent(why.clone()),
+        AnswerBody::Busy(ms) => Outcome::Busy(*ms),
+        AnswerBody::Silent(ms) => Outcome::Silent(*ms),
+        AnswerBody::Lost(why) => Outcome::Unknown(Uncertainty::Open, why.clone()),
+    }))
 }
 
 /// What a status other than 2xx means.

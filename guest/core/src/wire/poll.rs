@@ -148,7 +148,7 @@ pub fn reading(rules: &Rules, sweep: &Sweep, walk: &Walk, answer: &Answer, now: 
     let unknown = |why: &str| Polled::Failed(Outcome::Unknown(Uncertainty::Open, why.to_owned()));
     let response = match answered(answer) {
         Ok(response) => response,
-        Err(outcome) => return Polled::Failed(outcome),
+        Err(outcome) => return Polled::Failed(*outcome),
     };
     if let Some(outcome) = failure(response, now) {
         return Polled::Failed(outcome);

@@ -1,5 +1,6 @@
 //! Dead letters over HTTP: listed by what they are, shown one by one, retried and discarded.
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -10,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::records::{operate, rows, with};
-use super::{Shared, json, ok};
+use super::{Shared, json, ok, problem};
 
 /// Which are listed: those that wait, or all that are still there.
 #[derive(Deserialize)]
@@ -29,8 +30,14 @@ pub(crate) struct Listed {
 pub(crate) async fn list(
     State(shared): State<Shared>,
     Path(reference): Path<String>,
-    Query(listed): Query<Listed>,
+    listed: Result<Query<Listed>, QueryRejection>,
 ) -> Response {
+    let Query(listed) = match listed {
+        Ok(listed) => listed,
+        Err(why) => {
+            return problem(400, "malformed-query", "The query cannot be read", why.body_text());
+        }
+    };
     let Listed { all, side, work, field, reason, link, before } = listed;
     let filter = DeadFilter { side, work, field, reason, link, before };
     with(&shared, &reference, |known| {

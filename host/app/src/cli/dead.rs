@@ -12,11 +12,11 @@ use crate::client::{Client, segment};
 /// Which dead letters are meant.
 #[derive(Args, Default)]
 pub(super) struct Which {
-    /// Those of a side: platform or external.
-    #[arg(long)]
+    /// Those of a side.
+    #[arg(long, value_parser = ["platform", "external"])]
     side: Option<String>,
-    /// Those that would create, update, comment or close-duplicate.
-    #[arg(long)]
+    /// Those that would do this.
+    #[arg(long, value_parser = ["create", "update", "comment", "close-duplicate"])]
     work: Option<String>,
     /// Those that would change this field.
     #[arg(long)]
@@ -129,7 +129,7 @@ pub(super) fn show(client: &Client, given: &One) -> Result<()> {
             say(&format!("{:<12} {}", name.replace('_', " "), cell(&letter[name])));
         }
     }
-    say(&format!("\nwould write"));
+    say("\nwould write");
     for (name, value) in letter["writes"].as_object().into_iter().flatten() {
         let parts = value.as_object().map(|parts| {
             let parts = parts.iter().map(|(name, value)| format!("{name} = {}", cell(value)));
@@ -137,7 +137,7 @@ pub(super) fn show(client: &Client, given: &One) -> Result<()> {
         });
         say(&format!("  {:<20} {}", name, parts.unwrap_or_else(|| cell(value))));
     }
-    say(&format!("\nso far"));
+    say("\nso far");
     for event in letter["history"].as_array().into_iter().flatten() {
         let at = event["at"].as_i64().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
         let at = at.map(|at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()).unwrap_or_default();
