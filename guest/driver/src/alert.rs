@@ -76,7 +76,13 @@ pub(crate) fn answered<D: Doors>(
         return Ok(());
     }
     alert.sent = None;
-    if matches!(&answer.body, AnswerBody::Response(response) if response.status / 100 == 2) {
+    // Taken, or nothing that will ever be taken there.
+    if let AnswerBody::Response(response) = &answer.body
+        && matches!(response.status, 200..=299 | 400 | 404 | 410 | 422)
+    {
+        if response.status >= 400 {
+            session.doors.line(&format!("alert {}: refused with {}", key.path, response.status));
+        }
         session.delete(key);
         return Ok(());
     }
@@ -95,6 +101,8 @@ fn again<D: Doors>(
         session.delete(key);
         return Ok(());
     }
-    let later = session.now.plus(land::backoff(&key.path, alert.tries));
+    // Soon at first, then every five minutes.
+    let pause = if alert.tries < 10 { land::backoff(&key.path, alert.tries) } else { 300_000 };
+    let later = session.now.plus(pause);
     session.put(key, &alert, Some(later))
 }

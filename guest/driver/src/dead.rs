@@ -5,7 +5,7 @@ use firn_core::plan::mask_shape;
 use firn_core::settings::Rules;
 use firn_model::{
     CommitError, DeadFilter, DeadHappening, DeadLetter, DeadState, IntegrationId, Key, Link,
-    Mirror, Problem, Shape, TenantId, Verb,
+    Mirror, ParkedWhy, Problem, Shape, TenantId, Verb,
 };
 use serde_json::{Value as Json, json};
 
@@ -195,7 +195,10 @@ fn revive(link: &mut Link, letter: &DeadLetter) {
         }
         Verb::Update { set, .. } => {
             for name in set.keys() {
-                if let Some(state) = link.fields.get_mut(name) {
+                // Meanwhile it may be left alone for another reason.
+                if let Some(state) = link.fields.get_mut(name)
+                    && state.parked.as_ref().is_some_and(|p| p.why == ParkedWhy::Refused)
+                {
                     state.parked = None;
                 }
             }

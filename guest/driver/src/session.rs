@@ -18,6 +18,11 @@ use serde::de::DeserializeOwned;
 
 use crate::{Doors, alert, dead, rows};
 
+/// The same finding again within this time is not even written down. In milliseconds.
+const SAID_A_MOMENT_AGO: i64 = 10_000;
+/// The same finding again after this time is told again where findings are told. In milliseconds.
+const NEWS_AGAIN: i64 = 3_600_000;
+
 struct Slot {
     /// The version that was read; 0 if there was no row; `None` if it was never read.
     read: Option<u64>,
@@ -492,7 +497,12 @@ impl<'a, D: Doors> Session<'a, D> {
         let name = format!("{}.{about}", kind.trim_matches('"'));
         self.doors.line(&format!("finding {name}: {}", finding.text));
         let key = rows::finding(tenant, &finding.integration, &name);
-        if !self.exists(&key)? {
+        let known = self.get::<Finding>(&key)?;
+        let age = known.as_ref().map(|known| finding.at.since(known.at));
+        if known.is_some_and(|known| known.text == finding.text) && age < Some(SAID_A_MOMENT_AGO) {
+            return Ok(()); // Many links may find the same at once.
+        }
+        if age.is_none_or(|age| age >= NEWS_AGAIN) {
             alert::raise(self, tenant, &name, finding)?;
         }
         self.put(&key, finding, None)

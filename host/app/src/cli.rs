@@ -139,7 +139,7 @@ enum Integration {
     /// List dead letters: writes that were refused for good.
     Dlq(dead::List),
     /// Show a dead letter: what it would write (masked), and what became of it so far.
-    DlqShow(dead::One),
+    DlqShow(dead::Show),
     /// Try a dead letter again, or all that are meant.
     DlqRetry(dead::Several),
     /// Throw a dead letter away, or all that are meant.

@@ -390,6 +390,7 @@ fn seed_004s_command_lines_work() {
         (vec!["integration", "get", "nobody"], "there is no integration nobody"),
         (vec!["integration", "dlq-retry", "nobody", "entry-1"], "there is no integration"),
         (vec!["integration", "dlq-retry", "nobody"], "name a dead letter, or say which"),
+        (vec!["integration", "dlq-show", "nobody", "entry-1"], "there is no integration"),
         (vec!["integration", "dlq", "nobody", "--older-than", "soon"], "is no time"),
         (
             vec!["conflict", "resolve", "conflict-123", "--use-platform"],

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::address::Resolver;
-use crate::budget::Budget;
+use crate::budget::{Budget, Turn};
 use crate::signin::{Consent, Keeper, SignIn, SignInError, SignInState, Who};
 use crate::{Addresses, Egress, Granted, Secrets, signature};
 
@@ -48,14 +48,6 @@ const HEADERS: [&str; 6] = [
     "x-ratelimit-reset",
 ];
 
-/// What became of a request that had its turn.
-enum Asked {
-    /// What the instance did.
-    Instance(AnswerBody),
-    /// It was not asked, for a reason of ours.
-    Nobody(AnswerBody),
-}
-
 /// Carries requests for all integrations.
 pub struct Carrier {
     client: reqwest::Client,
@@ -67,6 +59,7 @@ pub struct Carrier {
 /// The budget of an instance, and what each of its integrations allows.
 struct Shared {
     limits: BTreeMap<IntegrationId, Limits>,
+    lowest: Limits,
     budget: Arc<Budget>,
 }
 
@@ -163,12 +156,22 @@ impl Carrier {
     /// The budget of an instance: the lowest limits of its integrations hold.
     pub(crate) fn budget(&self, target: &Target) -> Arc<Budget> {
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        let shared = budgets.entry(target.base_url.clone()).or_insert_with(|| Shared {
+        // However its address is written.
+        let instance = Url::parse(&target.base_url)
+            .map_or_else(|_| target.base_url.clone(), |url| url.origin().ascii_serialization());
+        for (other, shared) in budgets.iter_mut() {
+            if *other != instance && shared.limits.remove(&target.integration).is_some() {
+                shared.agree(); // It has moved.
+            }
+        }
+        let shared = budgets.entry(instance).or_insert_with(|| Shared {
             limits: BTreeMap::new(),
+            lowest: target.limits,
             budget: Budget::new(target.limits),
         });
-        shared.limits.insert(target.integration.clone(), target.limits);
-        shared.agree();
+        if shared.limits.insert(target.integration.clone(), target.limits) != Some(target.limits) {
+            shared.agree();
+        }
         Arc::clone(&shared.budget)
     }
 
@@ -198,17 +201,11 @@ impl Carrier {
         };
         let budget = self.budget(target);
         let queue = Duration::from_millis(request.queue);
-        let _turn = match budget.turn(&target.integration, request.urgency, queue).await {
+        let mut turn = match budget.turn(&target.integration, request.urgency, queue).await {
             Ok(turn) => turn,
             Err(later) => return later,
         };
-        let answer = self.ask_instance(target, request, url, &base).await;
-        match &answer {
-            Asked::Instance(answer) => budget.told(answer, now()),
-            Asked::Nobody(_) => budget.unused(),
-        }
-        let (Asked::Instance(answer) | Asked::Nobody(answer)) = answer;
-        answer
+        self.ask_instance(target, request, url, &base, &mut turn).await
     }
 
     /// One request to an instance, signed in.
@@ -218,17 +215,18 @@ impl Carrier {
         request: &HttpRequest,
         url: Url,
         base: &Url,
-    ) -> Asked {
+        turn: &mut Turn,
+    ) -> AnswerBody {
         let end = Instant::now() + Duration::from_millis(request.timeout);
         let who = who(target, base);
         let first = match self.signin.header(&self.client, &who, None).await {
             Ok(header) => header,
-            Err(SignInError::Refused(why)) => return Asked::Nobody(not_signed_in(&why)),
-            Err(SignInError::Failed(why)) => return Asked::Instance(AnswerBody::NotSent(why)),
+            Err(SignInError::Refused(why)) => return not_signed_in(&why),
+            Err(SignInError::Failed(why)) => return AnswerBody::NotSent(why),
         };
         if Instant::now() >= end {
             let why = "signing in took too long".to_owned();
-            return Asked::Instance(AnswerBody::NotSent(why));
+            return AnswerBody::NotSent(why);
         }
         let mut answer = self.send(request, url.clone(), &[authorization(&first)], end).await;
         // A token may have ended on the way: once more with a new one, if there is a new one.
@@ -239,6 +237,7 @@ impl Carrier {
         {
             answer = self.send(request, url, &[authorization(&second)], end).await;
         }
+        turn.told(&answer, now());
         // A path that is none any more: nobody was asked, and nothing was done.
         let through = request.path.starts_with(RESOURCE);
         if let AnswerBody::Response(response) = &answer
@@ -246,10 +245,10 @@ impl Carrier {
             && matches!(response.status, 400 | 404)
             && response.body.contains("does not represent any resource")
         {
-            return Asked::Nobody(AnswerBody::NotSent(
+            return AnswerBody::NotSent(
                 "the Scripted REST resource is not where it was; run: firn integration provision"
                     .to_owned(),
-            ));
+            );
         }
         if let AnswerBody::Response(response) = &answer {
             // An instance that is down or busy says nothing about who asks.
@@ -259,7 +258,7 @@ impl Carrier {
                 _ => self.signin.told(&who, true),
             }
         }
-        Asked::Instance(answer)
+        answer
     }
 
     fn url(&self, target: &Target, request: &HttpRequest) -> Result<Url, String> {
@@ -337,13 +336,14 @@ impl Shared {
                 (a, b) => a.or(b),
             },
         });
-        if let Some(lowest) = lowest.filter(|lowest| *lowest != self.budget.limits()) {
-            self.budget = self.budget.with(lowest);
+        if let Some(lowest) = lowest.filter(|lowest| *lowest != self.lowest) {
+            self.lowest = lowest;
+            self.budget.limit(lowest);
         }
     }
 }
 
-fn now() -> Millis {
+pub(crate) fn now() -> Millis {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     Millis(i64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(i64::MAX))
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use firn_model::IntegrationId;
+use firn_model::{AnswerBody, HttpResponse, IntegrationId};
 use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value as Json;
@@ -158,24 +158,28 @@ impl<'a> Visit<'a> {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let _turn = match &self.turns {
-            Some((budget, integration)) => Some(
-                budget.turn_of_person(integration, PATIENCE).await.map_err(|_| {
-                    silent("the instance asks to be left alone, or its budget is used up; try again later".to_owned())
-                })?,
-            ),
+        let mut turn = match &self.turns {
+            Some((budget, integration)) => {
+                let turn = budget.turn_of_person(integration, PATIENCE).await;
+                Some(turn.map_err(|_| {
+                    silent("its budget has no room within 30 s; try again later".to_owned())
+                })?)
+            }
             None => None,
         };
-        let mut response = request.send().await.map_err(|e| silent(carrier::cause(e)))?;
-        let status = response.status().as_u16();
-        let mut headers: Vec<(String, String)> = Vec::new();
-        for name in response.headers().keys() {
-            let value = response.headers().get(name).and_then(|v| v.to_str().ok());
-            headers.extend(value.map(|v| (name.as_str().to_owned(), v.to_owned())));
+        let said = heard(request).await;
+        if let Some(turn) = &mut turn {
+            let answer = match &said {
+                Ok(said) => AnswerBody::Response(HttpResponse {
+                    status: said.status,
+                    headers: said.headers.clone(),
+                    body: String::new(),
+                }),
+                Err(why) => AnswerBody::Lost(why.clone()),
+            };
+            turn.told(&answer, carrier::now());
         }
-        let body = carrier::body(&mut response).await.map_err(silent)?;
-        let json = serde_json::from_slice(&body).unwrap_or_default();
-        Ok(Said { status, headers, json })
+        said.map_err(silent)
     }
 
     /// Rows of a table.
@@ -194,4 +198,18 @@ impl<'a> Visit<'a> {
         ];
         self.call(Method::GET, &format!("/api/now/table/{table}"), &query, None).await
     }
+}
+
+/// Sends a request and reads its answer.
+async fn heard(request: reqwest::RequestBuilder) -> Result<Said, String> {
+    let mut response = request.send().await.map_err(carrier::cause)?;
+    let status = response.status().as_u16();
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for name in response.headers().keys() {
+        let value = response.headers().get(name).and_then(|v| v.to_str().ok());
+        headers.extend(value.map(|v| (name.as_str().to_owned(), v.to_owned())));
+    }
+    let body = carrier::body(&mut response).await?;
+    let json = serde_json::from_slice(&body).unwrap_or_default();
+    Ok(Said { status, headers, json })
 }

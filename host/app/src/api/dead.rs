@@ -87,12 +87,13 @@ pub(crate) async fn retry_all(
     headers: HeaderMap,
     body: axum::body::Body,
 ) -> Response {
-    let filter: DeadFilter = match json(&headers, body).await {
-        Ok(filter) => filter,
-        Err(response) => return response,
-    };
-    operate(&shared, &reference, |integration| Operation::RetryAllDead { integration, filter })
-        .await
+    match meant(&headers, body).await {
+        Ok(filter) => {
+            let all = |integration| Operation::RetryAllDead { integration, filter };
+            operate(&shared, &reference, all).await
+        }
+        Err(response) => response,
+    }
 }
 
 pub(crate) async fn discard_all(
@@ -101,10 +102,29 @@ pub(crate) async fn discard_all(
     headers: HeaderMap,
     body: axum::body::Body,
 ) -> Response {
-    let filter: DeadFilter = match json(&headers, body).await {
-        Ok(filter) => filter,
-        Err(response) => return response,
-    };
-    operate(&shared, &reference, |integration| Operation::DiscardAllDead { integration, filter })
-        .await
+    match meant(&headers, body).await {
+        Ok(filter) => {
+            let all = |integration| Operation::DiscardAllDead { integration, filter };
+            operate(&shared, &reference, all).await
+        }
+        Err(response) => response,
+    }
+}
+
+/// Which are meant. Nobody means all of them by leaving everything out.
+async fn meant(headers: &HeaderMap, body: axum::body::Body) -> Result<DeadFilter, Response> {
+    let mut given: serde_json::Map<String, Json> = json(headers, body).await?;
+    let all = given.remove("all") == Some(Json::Bool(true));
+    let filter: DeadFilter = serde_json::from_value(given.into()).map_err(|why| {
+        problem(422, "unknown-filter", "The filter cannot be used", why.to_string())
+    })?;
+    if filter == DeadFilter::default() && !all {
+        return Err(problem(
+            422,
+            "nothing-meant",
+            "Nothing is meant",
+            "say which: side, work, field, reason, link, before, or \"all\": true",
+        ));
+    }
+    Ok(filter)
 }

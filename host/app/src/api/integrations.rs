@@ -578,9 +578,9 @@ pub(crate) async fn delete(
             }
         }
     }
-    shared.host.forget_limits(&known.integration.id);
     match shared.host.vault().forget(&known) {
         Ok(()) => {
+            shared.host.forget_limits(&known.integration.id);
             ok(json!({ "status": "deleted", "id": known.integration.id, "removed": removed }))
         }
         Err(why) => failed(&why),

@@ -1,5 +1,7 @@
 //! `firn integration dlq`, `dlq-show`, `dlq-retry`, `dlq-discard`.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use firn_model::Millis;
@@ -71,7 +73,7 @@ pub(super) struct List {
 }
 
 #[derive(Args)]
-pub(super) struct One {
+pub(super) struct Show {
     #[command(flatten)]
     one: super::One,
     /// The dead letter.
@@ -118,7 +120,7 @@ pub(super) fn list(client: &Client, given: &List) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn show(client: &Client, given: &One) -> Result<()> {
+pub(super) fn show(client: &Client, given: &Show) -> Result<()> {
     let letter = client.get(&format!("{}/dlq/{}", path(&given.one), segment(&given.entry)))?;
     if let Format::Json = given.listing.format {
         say(&format!("{letter:#}"));
@@ -206,17 +208,19 @@ fn count(client: &Client, given: &Several) -> Result<usize> {
     Ok(answer["entries"].as_array().map_or(0, Vec::len))
 }
 
-/// Does it to all that are meant, a number of them at a time.
+/// Does it to all that are meant, a number of them at a time. What is refused again at once is not
+/// tried a second time.
 fn all(client: &Client, given: &Several, what: &str) -> Result<usize> {
-    let filter = Json::Object(meant(given)?);
+    let mut filter = meant(given)?;
+    filter.insert("all".to_owned(), json!(given.all));
     let address = format!("{}/dlq/{what}", path(&given.one));
-    let mut done = 0;
+    let mut done = BTreeSet::new();
     loop {
-        let answer = client.post(&address, &filter)?;
-        let now = answer["ids"].as_array().map_or(0, Vec::len);
-        done += now;
-        if now == 0 || answer["left"].as_u64().unwrap_or_default() == 0 {
-            return Ok(done);
+        let answer = client.post(&address, &Json::Object(filter.clone()))?;
+        let before = done.len();
+        done.extend(answer["ids"].as_array().into_iter().flatten().map(ToString::to_string));
+        if done.len() == before || answer["left"].as_u64().unwrap_or_default() == 0 {
+            return Ok(done.len());
         }
     }
 }

@@ -18,16 +18,20 @@ fn response(status: u16, headers: &[(&str, &str)]) -> AnswerBody {
     AnswerBody::Response(HttpResponse { status, headers, body: String::new() })
 }
 
+/// An answer to something that had left.
+fn tell(budget: &Budget, answer: &AnswerBody) {
+    budget.lock().told(answer, Millis(0), false);
+}
+
 /// Somebody who comes back whenever told to. Gives when it left.
 async fn insist(budget: &Arc<Budget>, who: &IntegrationId, work: Duration) -> (Instant, u32) {
     let mut refused = 0;
     loop {
         match budget.turn(who, Urgency::Usual, PATIENCE).await {
-            Ok(turn) => {
+            Ok(mut turn) => {
                 let left = Instant::now();
                 tokio::time::sleep(work).await;
-                drop(turn);
-                budget.told(&response(200, &[]), Millis(0));
+                turn.told(&response(200, &[]), Millis(0));
                 return (left, refused);
             }
             Err(AnswerBody::Busy(ms) | AnswerBody::Silent(ms)) => {
@@ -108,7 +112,7 @@ async fn nothing_leaves_before_the_instance_lets_it() {
         ("99999999999", 3_600),
     ] {
         let budget = budget(50, 4, None);
-        budget.told(&response(429, &[("retry-after", header)]), Millis(0));
+        tell(&budget, &response(429, &[("retry-after", header)]));
         let began = Instant::now();
         let (left, _) = insist(&budget, &id("i"), Duration::ZERO).await;
         let waited = (left - began).as_secs();
@@ -140,14 +144,14 @@ async fn a_limit_that_the_instance_names_is_kept() {
             ("date", "Thu, 01 Jan 1970 00:00:00 GMT"),
         ],
     );
-    budget.told(&named, Millis(0));
+    tell(&budget, &named);
     let began = Instant::now();
     let (left, _) = crowd(&budget, "i", 250, Duration::ZERO).await;
     let ends = began + Duration::from_secs(600);
     assert!(left.iter().filter(|at| **at < ends).count() < 200);
     // It says so itself when its count is ahead of ours.
     let refused = response(429, &[("x-ratelimit-limit", "200"), ("x-ratelimit-reset", "60")]);
-    budget.told(&refused, Millis(0));
+    tell(&budget, &refused);
     let began = Instant::now();
     let (left, _) = insist(&budget, &id("i"), Duration::ZERO).await;
     assert!(left - began >= Duration::from_secs(60));
@@ -161,10 +165,9 @@ async fn an_instance_that_does_not_answer_is_left_alone() {
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(600) {
         match budget.turn(&id("i"), Urgency::Usual, PATIENCE).await {
-            Ok(turn) => {
+            Ok(mut turn) => {
                 tries.push(Instant::now());
-                drop(turn);
-                budget.told(&lost, Millis(0));
+                turn.told(&lost, Millis(0));
             }
             Err(AnswerBody::Silent(ms)) => {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
@@ -183,7 +186,7 @@ async fn an_instance_that_does_not_answer_is_left_alone() {
 async fn one_finds_out_for_all() {
     let budget = budget(50, 4, None);
     for _ in 0..SILENCE {
-        budget.told(&response(503, &[]), Millis(0));
+        tell(&budget, &response(503, &[]));
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
     let first = budget.turn(&id("i"), Urgency::Usual, PATIENCE).await;
@@ -194,7 +197,6 @@ async fn one_finds_out_for_all() {
     ));
     // It was not sent after all: the next one finds out.
     drop(first);
-    budget.unused();
     assert!(budget.turn(&id("j"), Urgency::Usual, PATIENCE).await.is_ok());
 }
 
@@ -228,4 +230,83 @@ async fn who_waits_for_a_ticket_has_its_turn_first_and_the_others_come_on() {
     for one in urgent {
         assert!(one.await.unwrap());
     }
+}
+
+/// An instance that fell silent while a line waited: the line does not go on.
+#[tokio::test(start_paused = true)]
+async fn who_waits_in_line_does_not_go_to_an_instance_that_fell_silent() {
+    let budget = budget(50, 4, None);
+    let line: Vec<_> = (0..200)
+        .map(|_| {
+            let budget = Arc::clone(&budget);
+            tokio::spawn(async move {
+                match budget.turn(&id("i"), Urgency::Usual, PATIENCE).await {
+                    Ok(mut turn) => {
+                        tokio::time::sleep(Duration::from_millis(500)).await;
+                        turn.told(&AnswerBody::Lost(String::new()), Millis(0));
+                        true
+                    }
+                    Err(_) => false,
+                }
+            })
+        })
+        .collect();
+    let mut left = 0;
+    for one in line {
+        left += u32::from(one.await.unwrap());
+    }
+    assert!((SILENCE..20).contains(&left), "{left}");
+}
+
+/// Who goes away while it waits leaves no slot taken and no place in the line.
+#[tokio::test(start_paused = true)]
+async fn who_goes_away_leaves_nothing_behind() {
+    let budget = budget(1_000, 1, None);
+    for _ in 0..50 {
+        let turn = budget.turn(&id("i"), Urgency::First, PATIENCE).await.unwrap();
+        let waiting = {
+            let budget = Arc::clone(&budget);
+            tokio::spawn(
+                async move { budget.turn(&id("i"), Urgency::First, PATIENCE).await.is_ok() },
+            )
+        };
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        // At the moment at which it is given a slot.
+        drop(turn);
+        waiting.abort();
+        let _ = waiting.await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let state = budget.lock();
+    assert_eq!(state.free, 1);
+    assert!(state.lines.values().all(|line| line.waiting == 0));
+}
+
+/// Other limits hold at once, for those who wait too; what is known of the instance stays.
+#[tokio::test(start_paused = true)]
+async fn limits_change_while_requests_wait() {
+    let budget = budget(50, 4, None);
+    let crowd = {
+        let budget = Arc::clone(&budget);
+        tokio::spawn(async move { crowd(&budget, "i", 300, Duration::from_secs(1)).await })
+    };
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    budget.limit(Limits { requests_per_second: 50, at_once: 1, requests_per_hour: None });
+    let changed = Instant::now() + Duration::from_secs(1);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    budget.limit(Limits { requests_per_second: 50, at_once: 8, requests_per_hour: None });
+    let again = Instant::now();
+    let (left, _) = crowd.await.unwrap();
+    let few: Vec<_> = left.iter().filter(|at| (changed..again).contains(*at)).collect();
+    assert!(few.windows(2).all(|two| *two[1] - *two[0] >= Duration::from_secs(1)), "one at once");
+    // A trial that is on its way finds out under other limits too.
+    for _ in 0..SILENCE {
+        tell(&budget, &AnswerBody::Lost(String::new()));
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut trial = budget.turn(&id("i"), Urgency::Usual, PATIENCE).await.unwrap();
+    budget.limit(Limits { requests_per_second: 40, at_once: 4, requests_per_hour: None });
+    trial.told(&response(200, &[]), Millis(0));
+    drop(trial);
+    assert!(budget.turn(&id("j"), Urgency::Usual, PATIENCE).await.is_ok());
 }
