@@ -1,7 +1,8 @@
 //! `cargo outage [--escalations N] [--seconds S] [--json]`: a mass outage on the real binary. So many
 //! escalations come in within so many seconds, at an instance that takes 50 requests a second and 4 at
 //! once, refuses one in ten (429, 503) and loses one answer in twenty. Afterwards there is exactly one
-//! ticket for each, the instance was never overrun, and it took hardly longer than so many requests must.
+//! ticket for each, and the instance was never overrun. How long it took is printed beside how long so many
+//! requests must take.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::collections::BTreeMap;
