@@ -41,13 +41,7 @@ impl Planner<'_> {
         }
         let paused = state.not_before.filter(|until| *until > now);
         let Some(kind) = self.next(side) else {
-            let there = self.link.external.is_some();
-            let state = self.link.side_mut(side);
-            state.one_by_one = false;
-            if there && !state.missing && !state.look {
-                // What was retried is done, or not needed any more.
-                state.retried.clear();
-            }
+            self.link.side_mut(side).one_by_one = false;
             return Step::Settled;
         };
         match paused {
