@@ -139,8 +139,13 @@ impl Landing<'_> {
         };
         state.not_before = Some(outcome.not_before(now).unwrap_or(now.plus(pause)));
         if state.failures == UNREACHABLE && *outcome != Outcome::SignInFailed {
+            // What kept it from leaving is the same for all links; what an answer said may not be.
+            let why = match outcome {
+                Outcome::NotSent(why) => format!(" ({why})"),
+                _ => String::new(),
+            };
             let text = format!(
-                "the {} side was not reached {UNREACHABLE} times in a row; work waits and is tried again",
+                "the {} side was not reached {UNREACHABLE} times in a row{why}; work waits and is tried again",
                 self.side
             );
             self.finding_of_all(FindingKind::Unreachable, text);

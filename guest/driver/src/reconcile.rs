@@ -3,14 +3,15 @@
 //! once all were looked at, so that it can ask first if much has drifted.
 
 use firn_core::journal::Neighbours;
+use firn_core::land::Reading;
 use firn_core::merge::{self, Moved, Verdict};
 use firn_core::plan::{self, Input};
 use firn_core::settings::{FieldMapping, Rules};
 use firn_core::{explain, identity, observe, wire};
 use firn_model::{
     Answer, Check, CheckState, CommitError, Exchange, ExchangeKind, FieldDrift, Finding,
-    FindingKind, IntegrationId, Key, Link, LinkId, Millis, Problem, Role, Run, RunMode, RunState,
-    Schedule, Side, TenantId,
+    FindingKind, IntegrationId, Key, Link, LinkId, Millis, Outcome, Problem, Role, Run, RunMode,
+    RunState, Schedule, Side, TenantId,
 };
 use serde_json::json;
 
@@ -329,7 +330,7 @@ pub(crate) fn check_due<D: Doors>(
         return finish(session, rules, key, check, &link);
     }
     ask(session, rules, key, &mut check, &link)?;
-    let due = session.now.plus(rules.settings().request_timeout + 1_000);
+    let due = session.now.plus(wire::QUEUE + rules.settings().request_timeout + 1_000);
     session.put(key, &check, Some(due))
 }
 
@@ -374,6 +375,11 @@ pub(crate) fn check_answered<D: Doors>(
     let exchange = exchange(kind, &check, session);
     let reading = wire::reading(rules, &link, side, &exchange, answer, session.now);
     check.clocks.extend(wire::clock(check.asked, answer, session.now).map(|told| (side, told)));
+    if let Reading::Outcome(outcome @ (Outcome::Busy(_) | Outcome::Silent(_))) = &reading {
+        // Nobody was asked: that was no try.
+        check.attempts = check.attempts.saturating_sub(1);
+        return session.put(key, &check, outcome.not_before(session.now));
+    }
     match work::as_observation(side, reading) {
         Ok(observation) => check.seen.extend(observation),
         Err(why) if check.attempts >= ATTEMPTS => {
@@ -396,7 +402,7 @@ pub(crate) fn check_answered<D: Doors>(
         return finish(session, rules, key, check, &link);
     }
     ask(session, rules, key, &mut check, &link)?;
-    let due = session.now.plus(rules.settings().request_timeout + 1_000);
+    let due = session.now.plus(wire::QUEUE + rules.settings().request_timeout + 1_000);
     session.put(key, &check, Some(due))
 }
 
@@ -442,11 +448,9 @@ fn finish<D: Doors>(
             due = all_looked_at(session, rules, &key.tenant, &mut run)?;
         }
         if run.mode == RunMode::AutoHeal && failed {
-            // The ordinary read tells a person what is the matter, or that it is over.
-            if let Some(mut link) = session.link(&key.tenant, rules.id(), &check.link)? {
-                link.external_side.look = true;
-                session.advance(&key.tenant, rules, link, &[])?;
-            }
+            // The ordinary reads tell a person what is the matter, or that it is over (a ticket of another
+            // class is found by them), and see what this one did not.
+            heal(session, rules, &key.tenant, &check.link)?;
         }
         if run.mode == RunMode::AutoHeal && !failed && !drifted && !over {
             let told = clocks.into_iter().map(|(side, clock)| Input::Told { side, clock });

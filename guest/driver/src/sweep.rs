@@ -78,8 +78,9 @@ fn ask<D: Doors>(
 ) -> Result<(), CommitError> {
     let polled = rules.settings().streams().contains(&sweep.stream);
     if !polled || !rules.integration().enabled {
-        // It goes on from there when it is polled again, or the integration is resumed.
-        sweep.walk = Some(walk);
+        // It goes on from there when it is polled again, or the integration is resumed; one that has not
+        // begun begins then.
+        sweep.walk = Some(walk).filter(|walk| !matches!(walk.place, Place::Ours(_)));
         let later = polled.then(|| session.now.plus(PAUSED));
         return session.put(key, &sweep, later);
     }

@@ -128,7 +128,8 @@ pub struct HttpRequest {
 pub struct HttpResponse {
     /// The status.
     pub status: u16,
-    /// `content-type`, `retry-after` and `date`, as far as present; names in lower case.
+    /// `content-type`, `retry-after`, `date`, `x-total-count` and `x-ratelimit-*`, as far as present; names
+    /// in lower case.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: String,

@@ -15,8 +15,6 @@ use tokio::time::Instant;
 
 /// The longest that an instance is left alone because it asks for it.
 const LONGEST: Duration = Duration::from_secs(3_600);
-/// The pace is a little below the limit: what leaves evenly may arrive in bunches.
-const MARGIN: f64 = 1.04;
 /// So many requests in a row that nobody answered, and the instance is left alone.
 const SILENCE: u32 = 5;
 /// For how long, first and at most.
@@ -100,8 +98,7 @@ impl Turn {
     /// What the answer says: of limits, and whether the instance is there at all. A turn that is told
     /// nothing was not used.
     pub(crate) fn told(&mut self, answer: &AnswerBody, clock: Millis) {
-        let budget = Arc::clone(&self.budget);
-        budget.lock().told(answer, clock, self.asker == Asker::Trial);
+        self.budget.lock().told(answer, clock, self.asker == Asker::Trial);
         // It has found out.
         self.asker = Asker::Work;
     }
@@ -355,8 +352,7 @@ impl State {
     /// The time from one request to the next: as the limit a second allows, and when half of an
     /// hour's limit is used, so that the rest lasts for the rest of the hour.
     fn pace(&self, now: Instant) -> Duration {
-        let pace =
-            Duration::from_secs_f64(MARGIN / f64::from(self.limits.requests_per_second.max(1)));
+        let pace = Duration::from_secs_f64(1.0 / steady(self.limits));
         let hours = [self.hours.set, self.hours.named];
         hours.into_iter().flatten().fold(pace, |pace, hour| {
             let left = hour.ends.saturating_duration_since(now);
@@ -455,6 +451,13 @@ impl State {
             }
         }
     }
+}
+
+/// Requests a second that may leave evenly, so that no more than the limit arrive within any second,
+/// however long each is on its way: those that were under way when the second began come on top.
+fn steady(limits: Limits) -> f64 {
+    let (limit, under_way) = (f64::from(limits.requests_per_second), f64::from(limits.at_once));
+    (limit - under_way).max(limit / 2.0).max(0.5)
 }
 
 fn milliseconds(time: Duration) -> u64 {

@@ -41,7 +41,13 @@ impl Planner<'_> {
         }
         let paused = state.not_before.filter(|until| *until > now);
         let Some(kind) = self.next(side) else {
-            self.link.side_mut(side).one_by_one = false;
+            let there = self.link.external.is_some();
+            let state = self.link.side_mut(side);
+            state.one_by_one = false;
+            if there && !state.missing && !state.look {
+                // What was retried is done, or not needed any more.
+                state.retried.clear();
+            }
             return Step::Settled;
         };
         match paused {

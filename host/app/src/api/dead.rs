@@ -5,7 +5,8 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use firn_model::{
-    DeadFilter, DeadLetter, DeadState, DeadWork, FieldName, LinkId, Millis, Operation, Side, Verb,
+    DeadFilter, DeadLetter, DeadState, DeadWork, FieldName, IntegrationId, LinkId, Millis,
+    Operation, Side, Verb,
 };
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -87,13 +88,8 @@ pub(crate) async fn retry_all(
     headers: HeaderMap,
     body: axum::body::Body,
 ) -> Response {
-    match meant(&headers, body).await {
-        Ok(filter) => {
-            let all = |integration| Operation::RetryAllDead { integration, filter };
-            operate(&shared, &reference, all).await
-        }
-        Err(response) => response,
-    }
+    let all = |integration, filter| Operation::RetryAllDead { integration, filter };
+    decide_all(&shared, &reference, &headers, body, all).await
 }
 
 pub(crate) async fn discard_all(
@@ -102,11 +98,19 @@ pub(crate) async fn discard_all(
     headers: HeaderMap,
     body: axum::body::Body,
 ) -> Response {
-    match meant(&headers, body).await {
-        Ok(filter) => {
-            let all = |integration| Operation::DiscardAllDead { integration, filter };
-            operate(&shared, &reference, all).await
-        }
+    let all = |integration, filter| Operation::DiscardAllDead { integration, filter };
+    decide_all(&shared, &reference, &headers, body, all).await
+}
+
+async fn decide_all(
+    shared: &Shared,
+    reference: &str,
+    headers: &HeaderMap,
+    body: axum::body::Body,
+    all: impl FnOnce(IntegrationId, DeadFilter) -> Operation,
+) -> Response {
+    match meant(headers, body).await {
+        Ok(filter) => operate(shared, reference, |integration| all(integration, filter)).await,
         Err(response) => response,
     }
 }

@@ -87,6 +87,7 @@ pub(super) struct Several {
     #[command(flatten)]
     one: super::One,
     /// The dead letter.
+    #[arg(conflicts_with = "Which")]
     entry: Option<String>,
     /// Every dead letter of the integration.
     #[arg(long, conflicts_with = "entry")]

@@ -70,8 +70,44 @@ async fn a_crowd_leaves_at_the_pace_and_comes_back_once() {
         assert!(window[50] - window[0] >= Duration::from_secs(1), "more than 50 in a second");
     }
     let drained = (left[9_999] - began).as_secs_f64();
-    assert!(drained < 1.05 * 10_000.0 / 50.0, "{drained}");
+    assert!(drained < 1.1 * 10_000.0 / 50.0, "{drained}");
     assert!(refused <= 2, "each is told a time at which there is room: {refused}");
+}
+
+/// Requests that take now hardly any time and now half a second to arrive.
+#[tokio::test(start_paused = true)]
+async fn no_second_sees_more_than_the_limit_however_long_they_are_on_their_way() {
+    let budget = budget(50, 4, None);
+    let all: Vec<_> = (0..1_000)
+        .map(|n| {
+            let budget = Arc::clone(&budget);
+            tokio::spawn(async move {
+                loop {
+                    match budget.turn(&id("i"), Urgency::Usual, PATIENCE).await {
+                        Ok(mut turn) => {
+                            let slow = Duration::from_millis(if n / 7 % 2 == 0 { 0 } else { 500 });
+                            tokio::time::sleep(slow).await;
+                            let arrived = Instant::now();
+                            turn.told(&response(200, &[]), Millis(0));
+                            return arrived;
+                        }
+                        Err(AnswerBody::Busy(ms)) => {
+                            tokio::time::sleep(Duration::from_millis(ms)).await;
+                        }
+                        Err(other) => panic!("{other:?}"),
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut arrived = Vec::new();
+    for one in all {
+        arrived.push(one.await.unwrap());
+    }
+    arrived.sort();
+    for window in arrived.windows(51) {
+        assert!(window[50] - window[0] >= Duration::from_secs(1), "more than 50 in a second");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,10 +163,11 @@ async fn a_limit_an_hour_is_planned_ahead() {
     let (left, _) = crowd(&budget, "i", 1_500, Duration::ZERO).await;
     let hour = began + LONGEST;
     assert!(left[499] - began < Duration::from_secs(15), "half of it as fast as may be");
-    assert!(left[999] < hour && left[999] > hour - Duration::from_secs(120), "the rest evenly");
-    let most = left[500..999].windows(2).map(|two| two[1] - two[0]).max().unwrap();
+    let within = left.iter().filter(|at| **at < hour).count();
+    assert!((980..=1_000).contains(&within), "{within}: no more than that, and hardly less");
+    assert!(left[within - 1] > hour - Duration::from_secs(120), "the rest evenly");
+    let most = left[500..within].windows(2).map(|two| two[1] - two[0]).max().unwrap();
     assert!(most < Duration::from_secs(30), "no long silence: {most:?}");
-    assert!(left[1_000] >= hour, "no more than that");
 }
 
 #[tokio::test(start_paused = true)]

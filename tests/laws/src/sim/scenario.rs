@@ -311,6 +311,11 @@ impl Scenario {
         self.world.lose_next = true;
     }
 
+    /// So many requests find no room in the instance's budget.
+    pub fn no_room(&mut self, requests: u32) {
+        self.world.no_room = requests;
+    }
+
     // ---- what is ------------------------------------------------------------------------
 
     /// The integration.

@@ -198,6 +198,8 @@ pub(crate) struct World {
     tokens: u64,
     /// The next answer of ServiceNow to a write is lost.
     pub(crate) lose_next: bool,
+    /// So many requests find no room in the instance's budget.
+    pub(crate) no_room: u32,
     /// The answers to what was asked last.
     replies: BTreeMap<u64, (u16, String)>,
 }
@@ -252,6 +254,7 @@ impl World {
             fired: 0,
             tokens: 0,
             lose_next: false,
+            no_room: 0,
             replies: BTreeMap::new(),
         }
     }
@@ -649,10 +652,16 @@ impl World {
             let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
             AnswerBody::Response(HttpResponse { status, headers, body: "<html>".to_owned() })
         };
+        if self.no_room > 0 {
+            self.no_room -= 1;
+            self.post(0, Message::Response { ticket, body: AnswerBody::Busy(1_000) });
+            return;
+        }
         let mut delay = self.rng.u64(5..120);
         let mut answer_lost = false;
         if self.chance(14) {
             let (what, answer) = match self.rng.u32(0..7) {
+                // By the clock: another draw would make other worlds of all known seeds.
                 0 => match self.now.0 % 4 {
                     0 => ("fault: no turn in the budget", Some(AnswerBody::Busy(1_500))),
                     1 => ("fault: left alone", Some(AnswerBody::Silent(2_500))),

@@ -154,6 +154,31 @@ fn runs_begin_by_themselves_when_they_are_scheduled() {
     assert_eq!(world.operate(often).0, 422);
 }
 
+/// The check does not find the ticket where it was. It is read where it is now, with everything that was said.
+#[test]
+fn a_run_brings_what_was_said_on_a_ticket_that_changed_its_class_unheard() {
+    let mut world = plain();
+    world.platform_edits("A", &[("title", "t")]);
+    let ticket = world.ticket_of("A");
+    world.deaf = true;
+    world.agent_says(&ticket, "comments", "said unheard");
+    world.admin_reclasses(&ticket, "change_request");
+    world.deaf = false;
+    world.reconcile(RunMode::AutoHeal);
+    let said = world.mirrored_to_platform("A");
+    assert_eq!(said.len(), 1, "{said:?}");
+}
+
+/// No room in the budget is no failure of a check: it comes when it has its turn.
+#[test]
+fn a_check_that_finds_no_room_waits_for_its_turn() {
+    let mut world = drifted(json!({}), 3, 1);
+    world.no_room(40);
+    let run = world.reconcile(RunMode::AutoHeal);
+    assert_eq!((&run["failed"], &run["healed"]), (&json!(0), &json!(1)), "{run}");
+    assert_eq!(left(&world, 3), 0);
+}
+
 // ---- polling -----------------------------------------------------------------------------------
 
 fn polled() -> Scenario {
