@@ -1,23 +1,26 @@
-//! The world of one seed: clock, network, faults, and the process that can die.
+//! The world of one seed: its clock, and what happens when. `drawn` is what the seed makes of it, `doors` the
+//! process that can die, `network` what goes wrong between the sides, `people` what they do.
 #![allow(clippy::print_stdout)]
 
+mod doors;
+mod drawn;
+mod network;
 mod people;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::sync::Arc;
 
-use firn_core::{identity, preset};
-use firn_driver::{Clock, Engine, Http, Log, Scheme, Secrets, Signature, Storage, Tokens};
+use firn_core::identity;
+use firn_driver::Engine;
 use firn_model::{
-    Answer, AnswerBody, Change, CommitError, Configure, CorrelationMode, Event, HttpRequest,
-    HttpResponse, Inbound, InboundKind, Integration, IntegrationId, Key, Link, MaskStrategy,
-    Method, Millis, OffOwner, Operation, Owner, PlatformContract, PlatformId, Polling, Preset,
-    Remote, Report, Row, Strategy, Sweep, TableName, TenantId, TicketType,
+    Answer, AnswerBody, Configure, Event, HttpRequest, Inbound, InboundKind, Integration,
+    IntegrationId, Link, MaskStrategy, Millis, Operation, PlatformId, Report, Sweep,
 };
 use firn_storage::{Memory, Store};
 
+pub(super) use self::doors::SimTokens;
+use self::doors::{Dies, Doors, Shared};
 use super::Coverage;
 use super::platform::Platform;
 use super::servicenow::{Changed, Quirks, ServiceNow};
@@ -35,113 +38,6 @@ impl std::fmt::Display for Violation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "seed {}: {}", self.seed, self.what)
     }
-}
-
-/// What goes wrong around the next commit.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Dies {
-    BeforeCommit,
-    AfterCommit,
-    /// Nothing is stored.
-    StoreFails,
-    /// It is stored, and the answer that says so is lost.
-    CommitUnknown,
-    /// Another replica handles the same events, and is first.
-    Overtaken,
-}
-
-/// What the doors of one process lead to; the store outlives it.
-struct Shared {
-    store: Memory,
-    now: Cell<Millis>,
-    requests: RefCell<Vec<HttpRequest>>,
-    dies: Cell<Option<Dies>>,
-    died: Cell<bool>,
-    /// The events that are being handled, for the other replica.
-    batch: RefCell<Vec<Event>>,
-    /// What the other replica said.
-    others: RefCell<Vec<Report>>,
-}
-
-#[derive(Clone)]
-struct Doors(Rc<Shared>);
-
-impl Storage for Doors {
-    fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, CommitError> {
-        self.0.store.get(keys)
-    }
-    fn scan(
-        &self,
-        tenant: &TenantId,
-        prefix: &str,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<Row>, CommitError> {
-        self.0.store.scan(tenant, prefix, after, limit)
-    }
-    fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
-        match self.0.dies.take() {
-            None => self.0.store.commit(changes),
-            Some(Dies::StoreFails) => Err(CommitError::Failed("disk full".to_owned())),
-            Some(Dies::CommitUnknown) => {
-                self.0.store.commit(changes)?;
-                Err(CommitError::Failed("the connection was lost".to_owned()))
-            }
-            Some(Dies::Overtaken) => {
-                let batch = self.0.batch.borrow().clone();
-                let reports = Engine::new(self.clone()).handle(&batch);
-                self.0.others.borrow_mut().extend(reports);
-                self.0.store.commit(changes)
-            }
-            Some(Dies::BeforeCommit) => {
-                self.0.died.set(true);
-                Err(CommitError::Failed("died".to_owned()))
-            }
-            Some(Dies::AfterCommit) => {
-                self.0.died.set(true);
-                self.0.store.commit(changes)
-            }
-        }
-    }
-}
-impl Http for Doors {
-    fn submit(&self, request: HttpRequest) {
-        self.0.requests.borrow_mut().push(request);
-    }
-}
-impl Clock for Doors {
-    fn now(&self) -> Millis {
-        self.0.now.get()
-    }
-}
-impl Secrets for Doors {
-    fn verify(
-        &self,
-        _: &TenantId,
-        _: &IntegrationId,
-        _: Scheme,
-        _: &str,
-        signatures: &[String],
-    ) -> Signature {
-        if signatures == ["good"] { Signature::Valid } else { Signature::Invalid }
-    }
-    fn tokens(&self, tenant: &TenantId) -> Arc<dyn Tokens> {
-        Arc::new(SimTokens(tenant.clone()))
-    }
-}
-
-/// Stable, of its tenant, and not to be mistaken for the value.
-#[derive(Debug)]
-pub(super) struct SimTokens(pub(super) TenantId);
-
-impl Tokens for SimTokens {
-    fn token(&self, kind: &str, canonical: &str) -> Option<String> {
-        let digest = firn_core::identity::digest(&[self.0.as_str(), kind, canonical]);
-        Some(digest.bytes().map(|b| char::from(b'a' + b % 16)).take(16).collect())
-    }
-}
-impl Log for Doors {
-    fn line(&self, _: &str) {}
 }
 
 #[derive(Clone)]
@@ -220,11 +116,11 @@ impl World {
             batch: RefCell::new(Vec::new()),
             others: RefCell::new(Vec::new()),
         });
-        let mut sites = vec![site(&mut rng, 0, "acme")];
+        let mut sites = vec![drawn::site(&mut rng, 0, "acme")];
         // One customer in four has a second integration, or there is a second customer.
         match rng.u32(0..8) {
-            0 => sites.push(site(&mut rng, 1, "acme")),
-            1 => sites.push(site(&mut rng, 1, "globex")),
+            0 => sites.push(drawn::site(&mut rng, 1, "acme")),
+            1 => sites.push(drawn::site(&mut rng, 1, "globex")),
             _ => {}
         }
         // One seed in eight has tokens stand for masked values.
@@ -644,185 +540,6 @@ impl World {
         })
     }
 
-    fn send_request(&mut self, request: HttpRequest) {
-        let ticket = request.ticket.clone();
-        self.pending.insert(ticket.clone());
-        self.post(TIMEOUT, Message::Timeout { ticket: ticket.clone() });
-        let refuse = |status, headers: &[(&str, &str)]| {
-            let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-            AnswerBody::Response(HttpResponse { status, headers, body: "<html>".to_owned() })
-        };
-        if self.no_room > 0 {
-            self.no_room -= 1;
-            self.post(0, Message::Response { ticket, body: AnswerBody::Busy(1_000) });
-            return;
-        }
-        let mut delay = self.rng.u64(5..120);
-        let mut answer_lost = false;
-        if self.chance(14) {
-            let (what, answer) = match self.rng.u32(0..7) {
-                // By the clock: another draw would make other worlds of all known seeds.
-                0 => match self.now.0 % 4 {
-                    0 => ("fault: no turn in the budget", Some(AnswerBody::Busy(1_500))),
-                    1 => ("fault: left alone", Some(AnswerBody::Silent(2_500))),
-                    _ => (
-                        "fault: connection refused",
-                        Some(AnswerBody::NotSent("refused".to_owned())),
-                    ),
-                },
-                1 => ("fault: 503", Some(refuse(503, &[]))),
-                2 => {
-                    let waits = ["2", "-5", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", ""];
-                    let wait = waits[self.rng.usize(0..waits.len())];
-                    ("fault: 429", Some(refuse(429, &[("retry-after", wait)])))
-                }
-                3 => ("fault: 401", Some(refuse(401, &[]))),
-                4 => {
-                    self.met("fault: request lost");
-                    return;
-                }
-                5 => {
-                    // Overdue, and executed all the same: at most until the transaction limit.
-                    delay = self.rng.u64(TIMEOUT..TRANSACTION_LIMIT - 200);
-                    // A create even beyond it, where nothing is promised about that.
-                    let create = request.remote == Remote::Servicenow
-                        && request.method == Method::Post
-                        && !self.site().servicenow.unique;
-                    if create && self.rng.bool() {
-                        delay = self.rng.u64(TRANSACTION_LIMIT..3 * TRANSACTION_LIMIT);
-                        ("fault: commit beyond the limit", None)
-                    } else {
-                        ("fault: late commit", None)
-                    }
-                }
-                _ => {
-                    answer_lost = true;
-                    ("fault: answer lost after effect", None)
-                }
-            };
-            self.met(what);
-            if let Some(body) = answer {
-                self.post(delay, Message::Response { ticket, body });
-                return;
-            }
-        }
-        self.post(delay, Message::Request { request: Box::new(request), answer_lost });
-    }
-
-    fn execute(&mut self, request: &HttpRequest, answer_lost: bool) {
-        self.say(|| {
-            format!(
-                "execute {:?} {:?} {} {}",
-                request.remote,
-                request.method,
-                request.path,
-                request.body.as_deref().unwrap_or("")
-            )
-        });
-        let mut body = if request.remote == Remote::Servicenow {
-            if request.method == Method::Patch && self.chance(6) {
-                self.met("edit: external between read and write");
-                if let Some(id) = request.path.rsplit('/').next().map(str::to_owned) {
-                    self.edit_ticket(&id);
-                }
-            }
-            if is_sweep(&request.ticket)
-                && request.query.iter().any(|(_, v)| v.starts_with("sys_idIN"))
-            {
-                self.met("sweep: a ticket read");
-            }
-            let (response, changed) = self.sites[self.at].servicenow.serve(request, self.now);
-            for changed in changed {
-                self.tell(changed);
-            }
-            response
-        } else {
-            let (response, events) = self.sites[self.at].platform.serve(request, self.now);
-            if response.status == 409 {
-                self.met("outcome: moved");
-            }
-            for event in events {
-                self.send_event(event, 0);
-            }
-            response
-        };
-        if request.method != Method::Get && self.chance(3) {
-            self.met("fault: 500 after commit");
-            body = HttpResponse { status: 500, headers: Vec::new(), body: String::new() };
-        }
-        if self.chance(2) {
-            self.met("fault: unusable answer");
-            body.status = 200;
-            let one = request.method != Method::Post && body.body.starts_with("{\"result\":{");
-            body.body = match self.rng.u32(0..if one { 4 } else { 3 }) {
-                0 => "<html>maintenance</html>".to_owned(),
-                1 => String::new(),
-                2 => body.body.chars().take(body.body.len() / 2).collect(),
-                _ => body.body.replace("\"sys_id\":\"0", "\"sys_id\":\"f"),
-            };
-        }
-        let lost_on_demand = request.remote == Remote::Servicenow
-            && request.method != Method::Get
-            && std::mem::take(&mut self.lose_next);
-        if !answer_lost && !lost_on_demand {
-            let delay = self.rng.u64(1..60);
-            let message = Message::Response {
-                ticket: request.ticket.clone(),
-                body: AnswerBody::Response(body),
-            };
-            self.post(delay, message);
-        }
-    }
-
-    /// ServiceNow tells of a change: once, never, twice, late, or with an older payload.
-    fn tell(&mut self, changed: Changed) {
-        let body = match &changed {
-            Changed::Ticket(id) => {
-                let shape = match self.chance(20) {
-                    true => self.rng.u64(0..2),
-                    false => 2,
-                };
-                if shape < 2 {
-                    self.met("fault: webhook without counter");
-                }
-                self.sites[self.at].servicenow.webhook(id, shape)
-            }
-            Changed::Journal(row) => Some(ServiceNow::journal_webhook(row)),
-        };
-        let Some(body) = body else { return };
-        if self.chance(self.webhooks_lost) {
-            self.met("fault: webhook lost");
-            return;
-        }
-        self.messages += 1;
-        let id = self.messages;
-        let mut delay = self.rng.u64(1..200);
-        if self.chance(12) {
-            self.met("fault: webhook late");
-            delay = self.rng.u64(1_000..30_000);
-        }
-        if self.chance(10) {
-            self.met("fault: webhook doubled");
-            let again = self.rng.u64(1..10_000);
-            self.post(delay + again, Message::Webhook { id, body: body.clone() });
-        }
-        self.post(delay, Message::Webhook { id, body });
-    }
-
-    fn send_event(&mut self, body: String, after: u64) {
-        let mut delay = after + self.rng.u64(1..200);
-        if self.chance(12) {
-            self.met("fault: event late");
-            delay += self.rng.u64(1_000..20_000);
-        }
-        if self.chance(10) {
-            self.met("fault: event doubled");
-            let again = self.rng.u64(1..10_000);
-            self.post(delay + again, Message::Event { body: body.clone() });
-        }
-        self.post(delay, Message::Event { body });
-    }
-
     // ---- the end -------------------------------------------------------------------------
 
     /// Rows of a tenant hold nothing of another's.
@@ -922,89 +639,5 @@ fn describe(event: &Event) -> String {
             AnswerBody::Response(r) => format!("answer {} {} {}", a.ticket, r.status, r.body),
             other => format!("answer {} {other:?}", a.ticket),
         },
-    }
-}
-
-fn site(rng: &mut fastrand::Rng, n: usize, tenant: &str) -> Site {
-    let integration = integration(rng, n, tenant);
-    let quirks = quirks(rng);
-    Site {
-        servicenow: ServiceNow::new(&integration.settings, quirks),
-        platform: Platform::new(clock(rng)),
-        torn: BTreeSet::new(),
-        left: BTreeSet::new(),
-        integration,
-    }
-}
-
-/// How far a clock is off: mostly right, now and then by seconds or by ten minutes.
-fn clock(rng: &mut fastrand::Rng) -> i64 {
-    match rng.u32(0..8) {
-        0 => rng.i64(-4_000..4_000),
-        1 => rng.i64(-600_000..600_000),
-        _ => 0,
-    }
-}
-
-/// What documents do not settle, one way or the other.
-fn quirks(rng: &mut fastrand::Rng) -> Quirks {
-    Quirks {
-        comment_is_no_update: rng.u32(0..4) == 0,
-        no_change_counts: rng.u32(0..4) == 0,
-        deletions_hidden: rng.u32(0..4) == 0,
-        journal_hidden: rng.u32(0..16) == 0,
-        clock: clock(rng),
-        columns_left_out: rng.bool(),
-        case_matters: rng.bool(),
-    }
-}
-
-fn integration(rng: &mut fastrand::Rng, n: usize, tenant: &str) -> Integration {
-    let mut settings = preset::settings(Preset::Incidents);
-    settings.request_timeout = TIMEOUT;
-    settings.correlation.transaction_limit = TRANSACTION_LIMIT;
-    if rng.bool() {
-        settings.correlation.mode = CorrelationMode::Unique;
-    }
-    settings.strategy =
-        [Strategy::LastWriteWins, Strategy::OwnershipPriority, Strategy::ManualReview]
-            [rng.usize(0..3)];
-    settings.journal.work_notes_to_platform = rng.bool();
-    settings.polling.interval = 20_000;
-    settings.polling.interval_alone = 5_000;
-    settings.polling.mode = match rng.u32(0..8) {
-        0 => Polling::Off,
-        1 => Polling::Alone,
-        _ => Polling::Behind,
-    };
-    if rng.bool() {
-        settings.tickets.push(TicketType {
-            table: TableName::new("problem").unwrap_or_else(|_| unreachable!()),
-            when: Some("false".to_owned()),
-        });
-    }
-    for field in settings.fields.values_mut() {
-        field.owner = Some([Owner::Platform, Owner::External, Owner::Shared][rng.usize(0..3)]);
-        field.off_owner = Some(
-            [OffOwner::Restored, OffOwner::Restored, OffOwner::Kept, OffOwner::Adopted]
-                [rng.usize(0..4)],
-        );
-        field.platform_priority = Some(rng.i32(0..3));
-        field.external_priority = Some(rng.i32(0..3));
-    }
-    Integration {
-        id: IntegrationId::new(format!("int-{}", n + 1)).unwrap_or_else(|_| unreachable!()),
-        tenant: TenantId::new(tenant).unwrap_or_else(|_| unreachable!()),
-        slug: format!("snow-{n}"),
-        name: "Production ServiceNow".to_owned(),
-        base_url: "https://example.service-now.com".to_owned(),
-        platform: PlatformContract {
-            callback_url: Some("https://platform.example/callback".to_owned()),
-            read_url: Some("https://platform.example/records/{id}".to_owned()),
-            findings_url: None,
-        },
-        enabled: true,
-        version: 0,
-        settings,
     }
 }

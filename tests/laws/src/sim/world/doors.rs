@@ -1,0 +1,122 @@
+//! The doors of the process that can die: its store, and what it wants sent.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use firn_driver::{Clock, Engine, Http, Log, Scheme, Secrets, Signature, Storage, Tokens};
+use firn_model::{
+    Change, CommitError, Event, HttpRequest, IntegrationId, Key, Millis, Report, Row, TenantId,
+};
+use firn_storage::{Memory, Store};
+
+/// What goes wrong around the next commit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dies {
+    BeforeCommit,
+    AfterCommit,
+    /// Nothing is stored.
+    StoreFails,
+    /// It is stored, and the answer that says so is lost.
+    CommitUnknown,
+    /// Another replica handles the same events, and is first.
+    Overtaken,
+}
+
+/// What the doors of one process lead to; the store outlives it.
+pub(super) struct Shared {
+    pub(super) store: Memory,
+    pub(super) now: Cell<Millis>,
+    pub(super) requests: RefCell<Vec<HttpRequest>>,
+    pub(super) dies: Cell<Option<Dies>>,
+    pub(super) died: Cell<bool>,
+    /// The events that are being handled, for the other replica.
+    pub(super) batch: RefCell<Vec<Event>>,
+    /// What the other replica said.
+    pub(super) others: RefCell<Vec<Report>>,
+}
+
+#[derive(Clone)]
+pub(super) struct Doors(pub(super) Rc<Shared>);
+
+impl Storage for Doors {
+    fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, CommitError> {
+        self.0.store.get(keys)
+    }
+    fn scan(
+        &self,
+        tenant: &TenantId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Row>, CommitError> {
+        self.0.store.scan(tenant, prefix, after, limit)
+    }
+    fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
+        match self.0.dies.take() {
+            None => self.0.store.commit(changes),
+            Some(Dies::StoreFails) => Err(CommitError::Failed("disk full".to_owned())),
+            Some(Dies::CommitUnknown) => {
+                self.0.store.commit(changes)?;
+                Err(CommitError::Failed("the connection was lost".to_owned()))
+            }
+            Some(Dies::Overtaken) => {
+                let batch = self.0.batch.borrow().clone();
+                let reports = Engine::new(self.clone()).handle(&batch);
+                self.0.others.borrow_mut().extend(reports);
+                self.0.store.commit(changes)
+            }
+            Some(Dies::BeforeCommit) => {
+                self.0.died.set(true);
+                Err(CommitError::Failed("died".to_owned()))
+            }
+            Some(Dies::AfterCommit) => {
+                self.0.died.set(true);
+                self.0.store.commit(changes)
+            }
+        }
+    }
+}
+
+impl Http for Doors {
+    fn submit(&self, request: HttpRequest) {
+        self.0.requests.borrow_mut().push(request);
+    }
+}
+
+impl Clock for Doors {
+    fn now(&self) -> Millis {
+        self.0.now.get()
+    }
+}
+
+impl Secrets for Doors {
+    fn verify(
+        &self,
+        _: &TenantId,
+        _: &IntegrationId,
+        _: Scheme,
+        _: &str,
+        signatures: &[String],
+    ) -> Signature {
+        if signatures == ["good"] { Signature::Valid } else { Signature::Invalid }
+    }
+    fn tokens(&self, tenant: &TenantId) -> Arc<dyn Tokens> {
+        Arc::new(SimTokens(tenant.clone()))
+    }
+}
+
+/// Stable, of its tenant, and not to be mistaken for the value.
+#[derive(Debug)]
+pub(in crate::sim) struct SimTokens(pub(in crate::sim) TenantId);
+
+impl Tokens for SimTokens {
+    fn token(&self, kind: &str, canonical: &str) -> Option<String> {
+        let digest = firn_core::identity::digest(&[self.0.as_str(), kind, canonical]);
+        Some(digest.bytes().map(|b| char::from(b'a' + b % 16)).take(16).collect())
+    }
+}
+
+impl Log for Doors {
+    fn line(&self, _: &str) {}
+}
