@@ -42,6 +42,24 @@ pub enum Trouble {
     Quota,
     /// 200 with JSON that is cut off.
     CutJson,
+    /// Answered 429, and nothing done. `retry_after` as it stands in the header.
+    Throttled {
+        /// The header's value: seconds, a date, anything.
+        retry_after: String,
+    },
+    /// Done and committed, then answered 200 with nothing.
+    Empty,
+    /// Done and committed, then answered 200 with so many megabytes of blanks.
+    Huge {
+        /// Megabytes.
+        mb: usize,
+    },
+    /// Done and committed, then answered 200 with one blank after the other, ten a second, for ever.
+    Endless,
+    /// Done and committed, then answered with a `sys_id` that is another row's.
+    OtherRecord,
+    /// A replica that lags: a list comes without rows.
+    Unseen,
 }
 
 /// Which requests, how often, and what then.

@@ -290,6 +290,36 @@ fn relative(value: &str) -> Option<String> {
 
 impl Condition {
     fn matches(&self, tables: &Tables, record: &Record) -> bool {
+        self.matches_plainly(tables, record).unwrap_or_else(|| self.matches_any_way(tables, record))
+    }
+
+    /// What most queries ask, of a column of the row itself: it is asked of every row of a table, so nothing
+    /// is copied for it.
+    fn matches_plainly(&self, tables: &Tables, record: &Record) -> Option<bool> {
+        if self.field.contains('.') {
+            return None;
+        }
+        let there = record.get(&self.field).map_or("", String::as_str);
+        let exact = tables.quirks.case_sensitive;
+        let same = |value: &str| match (exact, there.is_ascii() && value.is_ascii()) {
+            (true, _) => there == value,
+            (false, true) => there.eq_ignore_ascii_case(value),
+            (false, false) => there.to_lowercase() == value.to_lowercase(),
+        };
+        Some(match self.operator {
+            Operator::Equal => same(&self.value),
+            Operator::NotEqual => !same(&self.value),
+            Operator::In => self.value.split(',').any(same),
+            Operator::NotIn => !self.value.split(',').any(same),
+            Operator::Less => values(there, &self.value) == Ordering::Less,
+            Operator::LessOrEqual => values(there, &self.value) != Ordering::Greater,
+            Operator::Greater => values(there, &self.value) == Ordering::Greater,
+            Operator::GreaterOrEqual => values(there, &self.value) != Ordering::Less,
+            _ => return None,
+        })
+    }
+
+    fn matches_any_way(&self, tables: &Tables, record: &Record) -> bool {
         let there = tables.walk(record, &self.field);
         let exact = tables.quirks.case_sensitive;
         let fold = |text: &str| if exact { text.to_owned() } else { text.to_lowercase() };

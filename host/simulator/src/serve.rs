@@ -26,6 +26,9 @@ use crate::tables::{Record, Tables};
 /// The largest body that is read.
 const BODY: usize = 10 << 20;
 
+/// The largest file that is taken.
+const FILE: usize = 64 << 20;
+
 /// Why a simulator does not start.
 #[derive(Debug, thiserror::Error)]
 #[error("the simulator cannot listen on {0}: {1}")]
@@ -234,6 +237,12 @@ impl Simulator {
         self.lock().tables.of(table).cloned().collect()
     }
 
+    /// How many rows a table has (and those that extend it).
+    #[must_use]
+    pub fn count(&self, table: &str) -> usize {
+        self.lock().tables.of(table).count()
+    }
+
     /// How many requests came in, by method and table: `PATCH incident`.
     #[must_use]
     pub fn requests(&self) -> BTreeMap<String, u64> {
@@ -305,6 +314,23 @@ fn dropped() -> Answer {
     Err(std::io::Error::other("dropped on demand"))
 }
 
+/// A body that never ends.
+fn endless() -> Body {
+    Body::from_stream(futures_util::stream::unfold((), async |()| {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Some((Ok::<_, std::io::Error>(" "), ()))
+    }))
+}
+
+/// A list without its rows; a row with another one's `sys_id`.
+fn falsify(body: &mut serde_json::Value) {
+    if let Some(rows) = body["result"].as_array_mut() {
+        rows.clear();
+    } else if let Some(id) = body["result"]["sys_id"].as_str() {
+        body["result"]["sys_id"] = id.chars().rev().collect::<String>().into();
+    }
+}
+
 fn plain(status: u16, kind: &str, body: impl Into<Body>) -> HttpResponse<Body> {
     let mut response = HttpResponse::new(body.into());
     *response.status_mut() =
@@ -354,7 +380,9 @@ const ASK: &str = r#"<!doctype html><html lang="en"><title>Simulated instance</t
 
 async fn handle(shared: Shared, request: HttpRequest<hyper::body::Incoming>) -> Answer {
     let (parts, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(Body::new(body), BODY).await else {
+    let files = parts.uri.path().starts_with("/api/now/attachment/");
+    let most = if files { FILE } else { BODY };
+    let Ok(body) = axum::body::to_bytes(Body::new(body), most).await else {
         return Ok(plain(
             400,
             "application/json",
@@ -397,6 +425,13 @@ async fn handle(shared: Shared, request: HttpRequest<hyper::body::Incoming>) -> 
     match &trouble {
         Some(Trouble::Drop) => return dropped(),
         Some(Trouble::Status { code, retry_after }) => return Ok(refusal(*code, *retry_after)),
+        Some(Trouble::Throttled { retry_after }) => {
+            let mut answer = refusal(429, None);
+            if let Ok(value) = retry_after.parse() {
+                answer.headers_mut().insert("retry-after", value);
+            }
+            return Ok(answer);
+        }
         Some(Trouble::LoginPage) => {
             return Ok(plain(200, "text/html", "<html><title>Log in</title></html>"));
         }
@@ -426,7 +461,7 @@ async fn handle(shared: Shared, request: HttpRequest<hyper::body::Incoming>) -> 
         accept.contains("xml") && !accept.contains("json") && request.path.starts_with("/api/")
     });
     let head = request.method == "HEAD";
-    let Some(response) = work(shared.clone(), request).await else {
+    let Some(mut response) = work(shared.clone(), request).await else {
         return Ok(refusal(500, None));
     };
     match trouble {
@@ -438,6 +473,16 @@ async fn handle(shared: Shared, request: HttpRequest<hyper::body::Incoming>) -> 
                 _ => String::new(),
             };
             return Ok(plain(200, "application/json", text[..text.len() / 2].to_owned()));
+        }
+        Some(Trouble::Empty) => return Ok(plain(200, "application/json", "")),
+        Some(Trouble::Huge { mb }) => {
+            return Ok(plain(200, "application/json", vec![b' '; mb << 20]));
+        }
+        Some(Trouble::Endless) => return Ok(plain(200, "application/json", endless())),
+        Some(Trouble::OtherRecord | Trouble::Unseen) => {
+            if let Content::Json(body) = &mut response.body {
+                falsify(body);
+            }
         }
         _ => {}
     }

@@ -128,8 +128,8 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
         times[index.min(times.len() - 1)].as_secs_f64() * 1_000.0
     };
     let patience = Duration::from_secs(60) + Duration::from_secs(1) * (escalations / 20);
-    while simulator.rows("incident").len() < acknowledged as usize && began.elapsed() < patience {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    while simulator.count("incident") < acknowledged as usize && began.elapsed() < patience {
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let drained = began.elapsed().as_secs_f64();
     let meter = simulator.meter();
