@@ -183,7 +183,7 @@ fn configure(preset: Preset, settings: serde_json::Value) -> Event {
         platform: Some(PlatformContract {
             callback_url: Some("https://p.example/c".to_owned()),
             read_url: None,
-            findings_url: None,
+            ..firn_model::PlatformContract::default()
         }),
         enabled: None,
         preset: Some(preset),
@@ -200,11 +200,7 @@ fn configure(preset: Preset, settings: serde_json::Value) -> Event {
 /// Answers a request the way a small instance would; the same for both twins.
 fn answer(request: &HttpRequest) -> AnswerBody {
     // The ticket has the key under which it was made.
-    let key = if request.body.as_deref().is_some_and(|b| b.contains("call-1")) {
-        "call-1"
-    } else {
-        "rec-1"
-    };
+    let key = if request.json().is_some_and(|b| b.contains("call-1")) { "call-1" } else { "rec-1" };
     let row = r#"{"sys_id":"a1b2c3d4e5f60718293a4b5c6d7e8f90","number":"INC0010001","sys_mod_count":"0","sys_updated_on":"2026-04-29 14:30:00","sys_class_name":"incident","correlation_id":"rec-1","short_description":"Printer","description":"","state":"1","impact":"2","priority":"2","assigned_to":"","assigned_to.email":""}"#
         .replace("rec-1", key);
     let (status, body) = match (request.method, request.path.as_str()) {

@@ -12,8 +12,9 @@
 use std::collections::BTreeMap;
 
 use firn_model::{
-    Attribute, EntrySeen, Millis, Observation, ObservationSource, ObservedRecord, PlatformId,
-    Presence, Revision, Side, SysId, TableName, Value, parse_rfc3339, parse_servicenow,
+    AttachmentSeen, Attribute, ContentHash, EntrySeen, Millis, Observation, ObservationSource,
+    ObservedRecord, PlatformId, Presence, Revision, Side, SysId, TableName, Value, parse_rfc3339,
+    parse_servicenow,
 };
 use serde_json::{Map, Value as Json};
 
@@ -33,6 +34,8 @@ pub struct PlatformEvent {
     pub table: TableName,
     /// What it shows.
     pub observation: Observation,
+    /// Files of the record that it tells of.
+    pub attachments: Vec<AttachmentSeen>,
 }
 
 /// Columns that other classes than incident do not have, and that a rule on `task` sends empty.
@@ -48,7 +51,7 @@ pub fn servicenow(rules: &Rules, body: &str) -> Result<Observation, String> {
         return journal_row(&payload, journal);
     }
     if payload.get("attachment").is_some() {
-        // It says that something was added to the record; what, is read.
+        // It says that a file was added; which files there are, is asked.
         let record =
             ObservedRecord { id: sys_id(&payload, "sys_id")?.into(), ..ObservedRecord::default() };
         let (side, source) = (Side::External, ObservationSource::Message);
@@ -108,6 +111,13 @@ pub fn servicenow(rules: &Rules, body: &str) -> Result<Observation, String> {
         },
         entries: Vec::new(),
     })
+}
+
+/// Whether ServiceNow's webhook tells of a file of a ticket.
+#[must_use]
+pub fn tells_of_attachment(body: &str) -> bool {
+    body.contains("\"attachment\"")
+        && json::object(body).is_ok_and(|payload| payload.contains_key("attachment"))
 }
 
 /// The nonce of a ping: our own rule sends one when somebody asks whether webhooks arrive. It is
@@ -199,7 +209,52 @@ pub fn platform(rules: &Rules, body: &str) -> Result<PlatformEvent, String> {
             record: seen,
             entries,
         },
+        attachments: attachments(payload.get("attachments"))?,
     })
+}
+
+/// The files of an event: `[{id, name, content_type, size?, sha256?}]`.
+fn attachments(list: Option<&Json>) -> Result<Vec<AttachmentSeen>, String> {
+    const MOST: usize = 100;
+    let list = match list {
+        None | Some(Json::Null) => return Ok(Vec::new()),
+        Some(Json::Array(list)) if list.len() <= MOST => list,
+        Some(_) => return Err(format!("attachments must be a list of at most {MOST} files")),
+    };
+    let read = |(n, file): (usize, &Json)| -> Result<AttachmentSeen, String> {
+        let text = |name: &str, most: usize| {
+            let given = file.get(name).and_then(Json::as_str);
+            let plain =
+                |t: &&str| !t.trim().is_empty() && t.len() <= most && !t.contains(char::is_control);
+            given.filter(plain).map(str::to_owned).ok_or_else(|| {
+                format!("attachments[{n}].{name} must be a text of 1 to {most} bytes")
+            })
+        };
+        let size = match file.get("size") {
+            None | Some(Json::Null) => None,
+            Some(size) => Some(
+                size.as_u64()
+                    .ok_or(format!("attachments[{n}].size must be a whole number of bytes"))?,
+            ),
+        };
+        let hash = match file.get("sha256") {
+            None | Some(Json::Null) => None,
+            Some(hash) => Some(
+                hash.as_str()
+                    .and_then(|hash| ContentHash::new(hash.to_ascii_lowercase()).ok())
+                    .ok_or(format!("attachments[{n}].sha256 must be 64 hexadecimal digits"))?,
+            ),
+        };
+        let media_type = text("content_type", 255)?;
+        Ok(AttachmentSeen {
+            id: text("id", 256)?,
+            name: text("name", 1_024)?,
+            media_type,
+            size,
+            hash,
+        })
+    };
+    list.iter().enumerate().map(read).collect()
 }
 
 /// A record as a condition sees it: its attributes, and its `kind`.
@@ -373,7 +428,38 @@ mod tests {
     }
 
     #[test]
-    fn an_attachment_says_that_its_record_has_to_be_read() {
+    fn files_of_an_event_are_named_by_id_name_and_type() {
+        let event = |file: &str| {
+            platform(
+                &rules(),
+                &format!(r#"{{"id":"e1","record":{{"id":"42"}},"attachments":[{file}]}}"#),
+            )
+        };
+        let whole = format!(
+            r#"{{"id":"f1","name":"a.png","content_type":"image/png","size":3,"sha256":"{}"}}"#,
+            "AB".repeat(32)
+        );
+        let seen = event(&whole).unwrap().attachments;
+        assert_eq!(seen[0].hash.as_ref().map(ContentHash::as_str), Some("ab".repeat(32).as_str()));
+        assert!(
+            event(r#"{"id":"f1","name":"a","content_type":"x"}"#).unwrap().attachments[0]
+                .hash
+                .is_none()
+        );
+        for (file, why) in [
+            (r#"{"name":"a","content_type":"x"}"#, "attachments[0].id"),
+            (r#"{"id":"f1","name":"","content_type":"x"}"#, "attachments[0].name"),
+            (r#"{"id":"f1","name":"a"}"#, "attachments[0].content_type"),
+            (r#"{"id":"f1","name":"a","content_type":"x","size":-1}"#, "attachments[0].size"),
+            (r#"{"id":"f1","name":"a","content_type":"x","sha256":"12"}"#, "attachments[0].sha256"),
+        ] {
+            let error = event(file).unwrap_err();
+            assert!(error.contains(why), "{file}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_attachment_tells_of_its_record_alone() {
         let body = r#"{"table":"sys_attachment","action":"insert","sys_id":"a1b2c3d4e5f60718293a4b5c6d7e8f90",
             "attachment":{"sys_id":"b1b2c3d4e5f60718293a4b5c6d7e8f90","file_name":"card 4111111111111111.png"}}"#;
         let observation = servicenow(&rules(), body).unwrap();

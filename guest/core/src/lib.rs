@@ -9,6 +9,7 @@
 //! Where to find what: field mapping in [`mapping`], field ownership and conflict resolution in
 //! [`merge`], masking in [`masking`], idempotency in [`identity`], the journal in [`journal`].
 
+pub mod attachment;
 pub mod escalation;
 pub mod explain;
 pub mod expression;

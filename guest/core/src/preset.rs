@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use firn_model::{
-    ChoicePair, CorrelationPolicy, Direction, Environment, FieldName, FieldSettings, Filters,
-    JournalPolicy, Kind, Lifecycle, Limits, MaskingPolicy, Owner, PollingPolicy, Preset,
-    ProvisionPolicy, ReconcilePolicy, Settings, Strategy, TableName, TicketType, Value,
-    WebhookPolicy,
+    AttachmentPolicy, ChoicePair, CorrelationPolicy, Direction, Environment, FieldName,
+    FieldSettings, Filters, JournalPolicy, Kind, Lifecycle, Limits, MaskingPolicy, Owner,
+    PollingPolicy, Preset, ProvisionPolicy, ReconcilePolicy, Settings, Strategy, TableName,
+    TicketType, Value, WebhookPolicy,
 };
 use serde_json::json;
 
@@ -99,6 +99,7 @@ fn base(preset: Preset, fields: Vec<(&str, FieldSettings)>) -> Settings {
         webhook: WebhookPolicy::default(),
         polling: PollingPolicy::default(),
         limits: Limits::default(),
+        attachments: AttachmentPolicy::default(),
         reconcile: ReconcilePolicy::default(),
         environment: Environment::default(),
         provision: ProvisionPolicy::default(),

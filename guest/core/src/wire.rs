@@ -4,6 +4,7 @@
 //! and keys in URLs, rows re-checked against our own filter (an instance silently drops what it
 //! does not understand of a query). Platform: the published contract.
 
+pub mod attachment;
 mod platform;
 pub mod poll;
 mod servicenow;
@@ -14,8 +15,8 @@ pub use servicenow::record as servicenow_record;
 pub(crate) use servicenow::{count as servicenow_count, seen_entry as servicenow_entry};
 
 use firn_model::{
-    Answer, AnswerBody, Clock, Exchange, HttpRequest, HttpResponse, Link, Millis, Outcome, Refusal,
-    Side, TenantId, Uncertainty, Urgency, parse_http_date,
+    Answer, AnswerBody, Body, Clock, Exchange, HttpRequest, HttpResponse, Link, Millis, Outcome,
+    Refusal, Side, TenantId, Uncertainty, Urgency, Want, parse_http_date,
 };
 
 use crate::land::Reading;
@@ -49,7 +50,7 @@ struct Parts {
     method: firn_model::Method,
     path: String,
     query: Vec<(String, String)>,
-    body: Option<String>,
+    body: Option<Body>,
 }
 
 impl Parts {
@@ -70,6 +71,7 @@ impl Parts {
             query: self.query,
             headers: vec![("accept".to_owned(), "application/json".to_owned())],
             body: self.body,
+            want: Want::Text,
             urgency,
             queue: QUEUE,
             timeout: rules.settings().request_timeout,
@@ -90,7 +92,7 @@ pub fn alert(
         method: firn_model::Method::Post,
         path: String::new(),
         query: Vec::new(),
-        body: Some(body.to_string()),
+        body: Some(Body::Json(body.to_string())),
     };
     parts.into_request(rules, tenant, ticket, Urgency::Usual)
 }
@@ -134,6 +136,10 @@ fn answered(answer: &Answer) -> Result<&HttpResponse, Box<Outcome>> {
         AnswerBody::Busy(ms) => Outcome::Busy(*ms),
         AnswerBody::Silent(ms) => Outcome::Silent(*ms),
         AnswerBody::Lost(why) => Outcome::Unknown(Uncertainty::Open, why.clone()),
+        AnswerBody::NoFile(status) => {
+            Outcome::NotSent(format!("the file cannot be had: status {status}"))
+        }
+        AnswerBody::OtherFile => Outcome::NotSent("the file is another by now".to_owned()),
     }))
 }
 

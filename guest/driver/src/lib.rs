@@ -9,6 +9,7 @@
 
 mod admit;
 mod alert;
+mod attach;
 mod dead;
 mod doors;
 mod operate;
@@ -16,6 +17,7 @@ mod reconcile;
 mod rows;
 mod session;
 mod sweep;
+mod together;
 mod work;
 
 use firn_model::{CommitError, Event, Problem, Reply, Report};

@@ -9,14 +9,14 @@ use firn_core::plan::{self, Input};
 use firn_core::settings::{FieldMapping, Rules};
 use firn_core::{explain, identity, observe, wire};
 use firn_model::{
-    Answer, Check, CheckState, CommitError, Exchange, ExchangeKind, FieldDrift, Finding,
-    FindingKind, IntegrationId, Key, Link, LinkId, Millis, Outcome, Problem, Role, Run, RunMode,
-    RunState, Schedule, Side, TenantId,
+    Answer, Check, CheckState, Clock, CommitError, Exchange, ExchangeKind, FieldDrift, Finding,
+    FindingKind, IntegrationId, Key, Link, LinkId, Millis, Observation, Outcome, Problem, Role,
+    Run, RunMode, RunState, Schedule, Side, TenantId,
 };
 use serde_json::json;
 
 use crate::session::{Session, ticket};
-use crate::{Doors, operate, rows, work};
+use crate::{Doors, operate, rows, together, work};
 
 /// How often a read is tried before the check gives up.
 const ATTEMPTS: u32 = 5;
@@ -74,12 +74,14 @@ fn begin<D: Doors>(
         drifts: Vec::new(),
     };
     session.put(&rows::run(tenant, integration, &id), &run, None)?;
+    let alone = together::gather(session, tenant, rules, &id, &links)?;
     for link in links {
+        let alone = alone.contains(&link.id);
         let check = Check {
             run: id.clone(),
             link: link.id.clone(),
             number: link.external.and_then(|e| e.number),
-            state: CheckState::ReadingExternal,
+            state: if alone { CheckState::ReadingExternal } else { CheckState::Together },
             platform_not_verifiable: false,
             fields: Vec::new(),
             entries: 0,
@@ -88,9 +90,29 @@ fn begin<D: Doors>(
             asked: now,
             clocks: Vec::new(),
         };
-        session.put(&rows::check(tenant, integration, &id, &link.id), &check, Some(now))?;
+        session.put(
+            &rows::check(tenant, integration, &id, &link.id),
+            &check,
+            alone.then_some(now),
+        )?;
     }
     Ok(run)
+}
+
+/// A check goes on with a read of its own. What others have read for it is kept.
+pub(crate) fn read<D: Doors>(
+    session: &mut Session<'_, D>,
+    key: &Key,
+    state: CheckState,
+    seen: Option<Observation>,
+    clock: Option<Option<Clock>>,
+) -> Result<(), CommitError> {
+    let Some(mut check) = session.get::<Check>(key)? else { return Ok(()) };
+    check.state = state;
+    check.seen.extend(seen);
+    check.clocks.extend(clock.map(|clock| (Side::External, clock)));
+    let now = session.now;
+    session.put(key, &check, Some(now))
 }
 
 /// What becomes of a run's drift: it is mended, or a person is asked, or left for a later run.
@@ -305,7 +327,9 @@ fn asks(state: &CheckState) -> Option<(Side, ExchangeKind)> {
         CheckState::ReadingExternal => Some((Side::External, ExchangeKind::Read)),
         CheckState::ReadingJournal => Some((Side::External, ExchangeKind::Journal)),
         CheckState::ReadingPlatform => Some((Side::Platform, ExchangeKind::Read)),
-        CheckState::Done | CheckState::Drifted | CheckState::Failed(_) => None,
+        CheckState::Together | CheckState::Done | CheckState::Drifted | CheckState::Failed(_) => {
+            None
+        }
     }
 }
 
@@ -324,6 +348,11 @@ pub(crate) fn check_due<D: Doors>(
     if run.is_none_or(|run| run.state.is_over()) {
         session.delete(key); // It was stopped.
         return Ok(());
+    }
+    if check.state == CheckState::ReadingPlatform && !rules.may_read(Side::Platform) {
+        check.platform_not_verifiable = true;
+        check.state = CheckState::Done;
+        return finish(session, rules, key, check, &link);
     }
     if check.attempts >= ATTEMPTS {
         check.state = CheckState::Failed("no answer after several tries".to_owned());

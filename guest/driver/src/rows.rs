@@ -50,6 +50,11 @@ pub(crate) fn alert(tenant: &TenantId, id: &IntegrationId, finding: &str) -> Key
     Key::new(tenant, &["alert", id.as_str(), finding])
 }
 
+/// The files of a link.
+pub(crate) fn attachments(tenant: &TenantId, id: &IntegrationId, link: &LinkId) -> Key {
+    Key::new(tenant, &["attachments", id.as_str(), link.as_str()])
+}
+
 pub(crate) fn dead(tenant: &TenantId, id: &IntegrationId, name: &str) -> Key {
     Key::new(tenant, &["dead", id.as_str(), name])
 }
@@ -78,6 +83,11 @@ pub(crate) fn run(tenant: &TenantId, id: &IntegrationId, run: &str) -> Key {
 
 pub(crate) fn schedule(tenant: &TenantId, id: &IntegrationId) -> Key {
     Key::new(tenant, &["schedule", id.as_str()])
+}
+
+/// Links of a run whose tickets are read together.
+pub(crate) fn group(tenant: &TenantId, id: &IntegrationId, run: &str, n: u32) -> Key {
+    Key::new(tenant, &["group", id.as_str(), run, &format!("{n:05}")])
 }
 
 pub(crate) fn check(tenant: &TenantId, id: &IntegrationId, run: &str, link: &LinkId) -> Key {

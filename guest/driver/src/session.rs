@@ -16,7 +16,7 @@ use firn_model::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Doors, alert, dead, rows};
+use crate::{Doors, alert, attach, dead, rows};
 
 /// The same finding again within this time is not even written down. In milliseconds.
 const SAID_A_MOMENT_AGO: i64 = 10_000;
@@ -318,6 +318,9 @@ impl<'a, D: Doors> Session<'a, D> {
                     inherit(&former, link);
                 }
             }
+            if external.adopted {
+                attach::look(self, tenant, link)?;
+            }
         }
         link.role = match links.first() {
             Some(first) if *first != link.id => Role::Secondary,
@@ -417,6 +420,7 @@ impl<'a, D: Doors> Session<'a, D> {
     ) -> Result<(), CommitError> {
         let twins = link.twins.len();
         let stayed = link.tombstone.is_none() || link.external_side.flight.is_some();
+        let taking = attach::taking(&link);
         let mut inputs = inputs.to_vec();
         inputs.extend(self.neighbours(tenant, &link)?.map(Input::Shared));
         let mut plan = advance(rules, link, &inputs, self.now);
@@ -435,6 +439,7 @@ impl<'a, D: Doors> Session<'a, D> {
         if stayed && rests {
             self.leave(tenant, &plan.link)?;
         }
+        attach::wake(self, tenant, rules, &plan.link, taking)?;
         self.carry_out(tenant, rules, plan)
     }
 

@@ -18,7 +18,7 @@ use firn_model::{
 };
 
 use crate::session::{Session, ticket};
-use crate::{Doors, rows, work};
+use crate::{Doors, attach, rows, work};
 
 /// After a refusal the table is tried again then. In milliseconds.
 const REFUSED: u64 = 600_000;
@@ -33,7 +33,7 @@ pub(crate) fn watch<D: Doors>(
     rules: &Rules,
 ) -> Result<Vec<String>, CommitError> {
     let mut tables = Vec::new();
-    for stream in rules.settings().streams() {
+    for stream in rules.integration().streams() {
         tables.push(stream.to_string());
         let key = rows::sweep(tenant, rules.id(), &stream);
         let known = session.get::<Sweep>(&key)?;
@@ -76,7 +76,7 @@ fn ask<D: Doors>(
     mut sweep: Sweep,
     walk: Walk,
 ) -> Result<(), CommitError> {
-    let polled = rules.settings().streams().contains(&sweep.stream);
+    let polled = rules.integration().streams().contains(&sweep.stream);
     if !polled || !rules.integration().enabled {
         // It goes on from there when it is polled again, or the integration is resumed; one that has not
         // begun begins then.
@@ -227,6 +227,17 @@ fn take<D: Doors>(
                 link.external_side.look_journal = true;
                 session.advance(tenant, rules, link, &[])?;
             }
+        }
+        News::File { of, file, ours } => {
+            let mut known = true;
+            for link in session.on_ticket(tenant, rules.id(), of.as_str())? {
+                known &= attach::knows(session, tenant, rules, &link, &file)?;
+            }
+            // What we put there ourselves says nothing about webhooks.
+            if !ours {
+                count(walk, !known);
+            }
+            attach::seen_on_ticket(session, tenant, rules, of.as_str(), &file)?;
         }
         News::Deleted(of) => {
             for link in session.on_ticket(tenant, rules.id(), of.as_str())? {

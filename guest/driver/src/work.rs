@@ -1,10 +1,10 @@
 //! Work: rows that are due, and answers to requests. Each brings an input to a link and lets the
 //! plan look again.
 
-use firn_core::intake;
 use firn_core::plan::Input;
 use firn_core::settings::{Gate, Rules};
 use firn_core::wire;
+use firn_core::{attachment, intake};
 use firn_model::{
     Answer, CommitError, Delivery, DeliveryState, Draft, ExternalRecord, InboundKind,
     IntegrationId, Key, Link, LinkId, Observation, ObservedRecord, PlatformId, Presence, Preset,
@@ -13,7 +13,7 @@ use firn_model::{
 use serde_json::json;
 
 use crate::session::{Session, read_ticket};
-use crate::{Doors, admit, alert, dead, reconcile, rows, sweep};
+use crate::{Doors, admit, alert, attach, dead, reconcile, rows, sweep, together};
 
 /// How long deliveries are kept: 7 days. In milliseconds.
 pub(crate) const RETENTION: u64 = 7 * 24 * 3_600_000;
@@ -37,11 +37,13 @@ pub(crate) fn due<D: Doors>(session: &mut Session<'_, D>, key: &Key) -> Result<(
         },
         "delivery" => delivery(session, &rules, key),
         "check" => reconcile::check_due(session, &rules, key),
+        "group" => together::due(session, &rules, key),
         "run" => reconcile::run_due(session, &rules, key),
         "schedule" => reconcile::schedule_due(session, &rules, key),
         "sweep" => sweep::due(session, &rules, key),
         "dead" => dead::due(session, key),
         "alert" => alert::due(session, &rules, key),
+        "attachments" => attach::due(session, &rules, key),
         _ => Ok(()),
     }
 }
@@ -106,7 +108,13 @@ fn webhook<D: Doors>(
         return mirror(session, rules, &key.tenant, observation).map(Some);
     }
     let mut observed = Vec::new();
+    let file = intake::tells_of_attachment(&delivery.body);
     for id in links {
+        if file {
+            attach::tell(session, &key.tenant, rules, &id, attachment::Input::List)?;
+            observed.push(id.to_string());
+            continue;
+        }
         if let Some(link) = session.link(&key.tenant, rules.id(), &id)? {
             session.advance(&key.tenant, rules, link, &[Input::Seen(observation.clone())])?;
             observed.push(id.to_string());
@@ -213,6 +221,10 @@ fn event<D: Doors>(
     };
     let id = link.id.clone();
     session.advance(&key.tenant, rules, link, &[Input::Seen(event.observation)])?;
+    if !event.attachments.is_empty() {
+        let files = attachment::Input::Seen(Side::Platform, event.attachments);
+        attach::tell(session, &key.tenant, rules, &id, files)?;
+    }
     Ok(Some(format!("observed by {id}")))
 }
 
@@ -230,6 +242,12 @@ pub(crate) fn answer<D: Doors>(
     }
     if key.path.starts_with("alert/") {
         return alert::answered(session, &key, number, answer);
+    }
+    if key.path.starts_with("group/") {
+        return together::answered(session, &rules, &key, number, answer);
+    }
+    if key.path.starts_with("attachments/") {
+        return attach::answered(session, &rules, &key, number, answer);
     }
     if key.path.starts_with("sweep/") {
         return sweep::answered(session, &rules, &key, number, answer);

@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IntegrationId, Key, LinkId, Millis, Operation, SysId, TenantId, parse_http_date};
+use crate::{
+    ContentHash, IntegrationId, Key, LinkId, Millis, Operation, SysId, TenantId, parse_http_date,
+};
 
 /// Which way in a request took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +70,10 @@ pub enum Remote {
     PlatformRead,
     /// Where findings are told.
     PlatformFindings,
+    /// Where the platform's files are read; `path` is the id that replaces `{id}`.
+    PlatformAttachmentRead,
+    /// Where files are given to the platform; `path` is the id of the record that replaces `{id}`.
+    PlatformAttachmentWrite,
 }
 
 /// An HTTP method.
@@ -93,6 +99,42 @@ pub enum Urgency {
     Usual,
 }
 
+/// A file for the host to read: its bytes are carried on as they come, and never kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch {
+    /// Where it is.
+    pub remote: Remote,
+    /// The path; see [`Remote`].
+    pub path: String,
+    /// Its media type.
+    pub media_type: String,
+    /// So many bytes it has. If it has others, nothing of it may arrive.
+    pub size: u64,
+    /// Its content. If it is another, nothing of it may arrive.
+    pub hash: ContentHash,
+}
+
+/// What a request carries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Body {
+    /// JSON.
+    Json(String),
+    /// A file.
+    File(Fetch),
+}
+
+/// What is wanted of an answer's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Want {
+    /// Its text.
+    #[default]
+    Text,
+    /// Of a success, `{"size", "sha256"}` alone; `{"size"}` if it has more bytes than this.
+    Hash(u64),
+}
+
 /// A request for the host to carry. Credentials are added there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpRequest {
@@ -112,8 +154,11 @@ pub struct HttpRequest {
     pub query: Vec<(String, String)>,
     /// Further headers.
     pub headers: Vec<(String, String)>,
-    /// A JSON body.
-    pub body: Option<String>,
+    /// What it carries.
+    pub body: Option<Body>,
+    /// What is wanted of its answer.
+    #[serde(default)]
+    pub want: Want,
     /// Whether its turn comes before others'.
     #[serde(default)]
     pub urgency: Urgency,
@@ -121,6 +166,17 @@ pub struct HttpRequest {
     pub queue: u64,
     /// Milliseconds after leaving at which it counts as lost.
     pub timeout: u64,
+}
+
+impl HttpRequest {
+    /// The JSON that it carries.
+    #[must_use]
+    pub fn json(&self) -> Option<&str> {
+        match &self.body {
+            Some(Body::Json(text)) => Some(text),
+            _ => None,
+        }
+    }
 }
 
 /// An HTTP response.
@@ -170,6 +226,10 @@ pub enum AnswerBody {
     Silent(u64),
     /// It may have arrived; no response did.
     Lost(String),
+    /// It came to nothing: the file that it was to carry cannot be had, by this status.
+    NoFile(u16),
+    /// It came to nothing: the file that it was to carry is another now.
+    OtherFile,
 }
 
 /// The end of a submitted request.

@@ -111,6 +111,11 @@ id!(
         && t.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 );
 id!(
+    /// The SHA-256 of a file's bytes: 64 hexadecimal digits, lower case.
+    ContentHash, "64 hexadecimal digits", |t| t.len() == 64
+        && t.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+);
+id!(
     /// A ServiceNow table. Only validated names ever enter a URL.
     TableName, "1 to 80 of a-z 0-9 _", |t| !t.is_empty()
         && t.len() <= 80

@@ -7,6 +7,7 @@
 //! The words are the glossary of the design: *record*, *link*, *observation*,
 //! *base*, *plan*, *command*, *outcome*, *finding*.
 
+mod attachment;
 mod command;
 mod dead;
 mod delivery;
@@ -24,16 +25,19 @@ mod sweep;
 mod time;
 mod value;
 
+pub use attachment::{
+    Attachment, AttachmentExchange, AttachmentSeen, AttachmentWork, Attachments, Fate, Left,
+};
 pub use command::{Expectation, Outcome, Refusal, Translated, Uncertainty, Verb, Write};
 pub use dead::{DeadEvent, DeadFilter, DeadHappening, DeadLetter, DeadState, DeadWork};
 pub use delivery::{Delivery, DeliveryState, Problem, Quarantined};
 pub use door::{
-    Answer, AnswerBody, Event, HttpRequest, HttpResponse, Inbound, InboundKind, Method, Notice,
-    Remote, Reply, Report, Urgency,
+    Answer, AnswerBody, Body, Event, Fetch, HttpRequest, HttpResponse, Inbound, InboundKind,
+    Method, Notice, Remote, Reply, Report, Urgency, Want,
 };
 pub use id::{
-    Attribute, ConflictId, CorrelationKey, FieldName, IntegrationId, InvalidId, LinkId, PlatformId,
-    SysId, TableName, TenantId,
+    Attribute, ConflictId, ContentHash, CorrelationKey, FieldName, IntegrationId, InvalidId,
+    LinkId, PlatformId, SysId, TableName, TenantId,
 };
 pub use journal::{Comment, Entry, EntryOrigin, JournalText, Mirror, WorkNote};
 pub use link::{
@@ -43,19 +47,19 @@ pub use link::{
 };
 pub use observation::{EntrySeen, Observation, ObservationSource, ObservedRecord, Presence};
 pub use operator::{
-    Check, CheckState, Configure, FieldDrift, Intent, Operation, Resolution, Run, RunMode,
-    RunState, Schedule, TicketName, Version,
+    Check, CheckState, Configure, FieldDrift, Group, GroupState, Intent, Operation, Resolution,
+    Run, RunMode, RunState, Schedule, TicketName, Version,
 };
 pub use plan::{Alert, Audit, Finding, FindingKind, Plan, Step, Why, Written};
 pub use revision::{Order, Revision};
 pub use row::{Change, CommitError, Expect, Key, Put, Row};
 pub use settings::{
-    Backfill, ChoicePair, ClosedPolicy, CorrelationMode, CorrelationPolicy, Direction,
-    DuplicatePolicy, Environment, Fault, FieldSettings, Filters, GonePolicy, Guard, Integration,
-    JournalPolicy, Kind, Level, Lifecycle, Limits, MaskPattern, MaskRule, MaskStrategy, MaskWords,
-    MaskingPolicy, OffOwner, Owner, Permit, PlatformContract, Polling, PollingPolicy, Precision,
-    Preset, ProvisionPolicy, PullBy, RESOURCE, ReconcilePolicy, Settings, Sink, Strategy,
-    TextFormat, TicketType, WebhookPolicy, instance_address,
+    AttachmentPolicy, Backfill, ChoicePair, ClosedPolicy, CorrelationMode, CorrelationPolicy,
+    Direction, DuplicatePolicy, Environment, Fault, FieldSettings, Filters, GonePolicy, Guard,
+    Integration, JournalPolicy, Kind, Level, Lifecycle, Limits, MaskPattern, MaskRule,
+    MaskStrategy, MaskWords, MaskingPolicy, OffOwner, Owner, Permit, PlatformContract, Polling,
+    PollingPolicy, Precision, Preset, ProvisionPolicy, PullBy, RESOURCE, ReconcilePolicy, Settings,
+    Sink, Strategy, TextFormat, TicketType, WebhookPolicy, instance_address,
 };
 pub use sweep::{Pace, Place, Stream, Sweep, Walk};
 pub use time::{

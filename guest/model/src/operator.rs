@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Clock, ConflictId, DeadFilter, FieldName, Integration, IntegrationId, LinkId, Millis,
-    Observation, PlatformContract, PlatformId, Preset, Shape, Side, SysId, TableName, Value,
+    Observation, ObservedRecord, PlatformContract, PlatformId, Preset, Shape, Side, SysId,
+    TableName, Value,
 };
 
 /// How a conflict is resolved.
@@ -315,6 +316,8 @@ pub struct Run {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckState {
+    /// ServiceNow's record is being read, together with others.
+    Together,
     /// ServiceNow's record is being read.
     ReadingExternal,
     /// ServiceNow's journal is being read.
@@ -327,6 +330,39 @@ pub enum CheckState {
     Drifted,
     /// A side could not be read; why.
     Failed(String),
+}
+
+/// What is read of several tickets at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GroupState {
+    /// The tickets.
+    ReadingTickets,
+    /// Which entries they have.
+    ReadingJournal,
+}
+
+/// Links of a run whose tickets are read together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// The run.
+    pub run: String,
+    /// The tickets' table.
+    pub table: TableName,
+    /// The links.
+    pub links: Vec<LinkId>,
+    /// What is being read.
+    pub state: GroupState,
+    /// What was read.
+    pub tickets: Vec<ObservedRecord>,
+    /// How often the read was tried.
+    pub attempts: u32,
+    /// Counts requests.
+    pub number: u64,
+    /// When the last one was made.
+    pub asked: Millis,
+    /// What the tickets' answer told of the instance's clock.
+    pub clock: Option<Option<Clock>>,
 }
 
 /// One field that differs from what was last agreed on, with no event to say so.

@@ -140,6 +140,8 @@ pub enum FindingKind {
     MuchDrift,
     /// The instance does not let a table be polled.
     PollingRefused,
+    /// A file stays on its side.
+    AttachmentLeft,
 }
 
 /// Something a person should see.

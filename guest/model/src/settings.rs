@@ -16,10 +16,10 @@ pub use field::{
     TextFormat,
 };
 pub use policy::{
-    Backfill, ClosedPolicy, CorrelationMode, CorrelationPolicy, DuplicatePolicy, Environment,
-    Filters, GonePolicy, JournalPolicy, Lifecycle, Limits, MaskPattern, MaskRule, MaskStrategy,
-    MaskWords, MaskingPolicy, Polling, PollingPolicy, ProvisionPolicy, PullBy, ReconcilePolicy,
-    Sink, WebhookPolicy,
+    AttachmentPolicy, Backfill, ClosedPolicy, CorrelationMode, CorrelationPolicy, DuplicatePolicy,
+    Environment, Filters, GonePolicy, JournalPolicy, Lifecycle, Limits, MaskPattern, MaskRule,
+    MaskStrategy, MaskWords, MaskingPolicy, Polling, PollingPolicy, ProvisionPolicy, PullBy,
+    ReconcilePolicy, Sink, WebhookPolicy,
 };
 
 /// One tenant's pairing of a platform with a ServiceNow instance. Credentials live in the host's
@@ -58,6 +58,31 @@ pub struct PlatformContract {
     pub read_url: Option<String>,
     /// Where findings are posted as they are raised (`finding.raised`), for tools that call somebody.
     pub findings_url: Option<String>,
+    /// Where a file of the platform's can be read, with `{id}` for the file's id. Without it no file travels
+    /// to ServiceNow.
+    pub attachment_read_url: Option<String>,
+    /// Where the platform takes a file, with `{id}` for the record's id. Without it no file travels to the
+    /// platform.
+    pub attachment_write_url: Option<String>,
+}
+
+impl PlatformContract {
+    /// Every address of it that is set, by its name in settings.
+    pub fn addresses(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [
+            ("callback_url", &self.callback_url),
+            ("read_url", &self.read_url),
+            ("findings_url", &self.findings_url),
+            ("attachment_read_url", &self.attachment_read_url),
+            ("attachment_write_url", &self.attachment_write_url),
+        ]
+        .into_iter()
+        .filter_map(|(name, url)| Some((name, url.as_deref()?)))
+    }
+
+    /// The addresses that need an `{id}` in them.
+    pub const WITH_ID: [&'static str; 3] =
+        ["read_url", "attachment_read_url", "attachment_write_url"];
 }
 
 /// Which of the seeds' ways of working an integration starts from.
@@ -165,6 +190,9 @@ pub struct Settings {
     /// How much is asked of the instance.
     #[serde(default)]
     pub limits: Limits,
+    /// Which files travel.
+    #[serde(default)]
+    pub attachments: AttachmentPolicy,
     /// How far a reconcile run goes by itself.
     #[serde(default)]
     pub reconcile: ReconcilePolicy,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IntegrationId, Millis, Polling, Settings, SysId, TableName};
+use crate::{Direction, Integration, IntegrationId, Millis, Polling, Side, SysId, TableName};
 
 /// What is polled. Each has a cursor of its own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -14,6 +14,8 @@ pub enum Stream {
     Journal,
     /// What the instance wrote down of tickets that were deleted.
     Deletions,
+    /// Files of tickets.
+    Attachments,
 }
 
 impl std::fmt::Display for Stream {
@@ -23,19 +25,37 @@ impl std::fmt::Display for Stream {
             Stream::Records(table) => table.as_str(),
             Stream::Journal => "sys_journal_field",
             Stream::Deletions => "sys_audit_delete",
+            Stream::Attachments => "sys_attachment",
         })
     }
 }
 
-impl Settings {
-    /// What is polled of an integration's instance.
+impl Integration {
+    /// What is polled of its instance.
     #[must_use]
     pub fn streams(&self) -> Vec<Stream> {
-        if self.polling.mode == Polling::Off {
+        if self.settings.polling.mode == Polling::Off {
             return Vec::new();
         }
-        let records = self.tickets.iter().map(|ticket| Stream::Records(ticket.table.clone()));
-        records.chain([Stream::Journal, Stream::Deletions]).collect()
+        let tickets = self.settings.tickets.iter();
+        let records = tickets.map(|ticket| Stream::Records(ticket.table.clone()));
+        let files = self.attachments_from(Side::External).then_some(Stream::Attachments);
+        records.chain([Stream::Journal, Stream::Deletions]).chain(files).collect()
+    }
+
+    /// Whether files of this side travel to the other.
+    #[must_use]
+    pub fn attachments_from(&self, side: Side) -> bool {
+        match side {
+            Side::Platform => {
+                self.platform.attachment_read_url.is_some()
+                    && self.settings.direction != Direction::ToPlatform
+            }
+            Side::External => {
+                self.platform.attachment_write_url.is_some()
+                    && self.settings.direction != Direction::ToServicenow
+            }
+        }
     }
 }
 

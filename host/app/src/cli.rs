@@ -220,6 +220,12 @@ struct Configure {
     /// Where findings are posted as they are raised, for tools that call somebody.
     #[arg(long)]
     findings_url: Option<String>,
+    /// Where a file of the platform's can be read, with {id}: its files travel to ServiceNow.
+    #[arg(long)]
+    attachment_read_url: Option<String>,
+    /// Where the platform takes a file, with {id} for the record: the ticket's files travel there.
+    #[arg(long)]
+    attachment_write_url: Option<String>,
     /// last-write-wins, ownership-priority or manual-review.
     #[arg(long)]
     conflict_strategy: Option<String>,

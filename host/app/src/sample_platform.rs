@@ -8,12 +8,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json as Body, Router};
 use serde_json::{Map, Value as Json, json};
+
+/// The most bytes of a file.
+const LARGEST: usize = 64 << 20;
 
 /// A comment as the platform keeps it.
 #[derive(Debug, Clone)]
@@ -41,6 +46,21 @@ pub struct Record {
     pub updated_at: String,
     /// What was said about it.
     pub comments: Vec<Comment>,
+    /// Its files.
+    pub files: Vec<File>,
+}
+
+/// A file of a record.
+#[derive(Debug, Clone)]
+pub struct File {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its media type.
+    pub content_type: String,
+    /// What is in it.
+    pub content: Bytes,
 }
 
 #[derive(Default)]
@@ -50,6 +70,7 @@ struct Inner {
     writes: u64,
     events: u64,
     comments: u64,
+    files: u64,
     /// Where events go; `None` holds them back.
     firn: Option<String>,
     token: Option<String>,
@@ -80,11 +101,15 @@ impl SamplePlatform {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its HTTP side: `POST /callback` and `GET /records/{id}`.
+    /// Its HTTP side: `POST /callback`, `GET /records/{id}`, and for files `GET /attachments/{id}` and
+    /// `POST /records/{id}/attachments`.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/callback", post(callback))
             .route("/records/{id}", get(read))
+            .route("/records/{id}/attachments", post(take))
+            .route("/attachments/{id}", get(file))
+            .layer(DefaultBodyLimit::max(LARGEST))
             .with_state(self.clone())
     }
 
@@ -166,6 +191,27 @@ impl SamplePlatform {
         self.tell(event);
     }
 
+    /// A user adds a file. Gives its id.
+    pub fn attach(&self, kind: &str, id: &str, name: &str, media: &str, content: Bytes) -> String {
+        let (event, file) = {
+            let mut inner = self.lock();
+            inner.records.entry(id.to_owned()).or_default().kind = kind.to_owned();
+            let file = inner.keep(id, name, media, content);
+            (inner.with_file(id, &file), file.id)
+        };
+        self.tell(event);
+        file
+    }
+
+    /// A user replaces what is in a file, and tells nobody.
+    pub fn replace(&self, file: &str, content: &Bytes) {
+        let mut inner = self.lock();
+        let files = inner.records.values_mut().flat_map(|record| &mut record.files);
+        for known in files.filter(|known| known.id == file) {
+            known.content = content.clone();
+        }
+    }
+
     /// Tells Firn of a change, again and again until it is taken.
     fn tell(&self, event: Json) {
         let Some(url) = self.lock().firn.clone() else {
@@ -208,6 +254,29 @@ impl Inner {
         event
     }
 
+    fn keep(&mut self, id: &str, name: &str, media: &str, content: Bytes) -> File {
+        self.files += 1;
+        let file = File {
+            id: format!("file-{}", self.files),
+            name: name.to_owned(),
+            content_type: media.to_owned(),
+            content,
+        };
+        let record = self.records.entry(id.to_owned()).or_default();
+        record.updated_at = now();
+        record.files.push(file.clone());
+        file
+    }
+
+    /// The event that tells of a file. Its hash is not known here: Firn finds it.
+    fn with_file(&mut self, id: &str, file: &File) -> Json {
+        let mut event = self.event(id, &json!({}), true, None);
+        event["type"] = "attachment.added".into();
+        event["attachments"] = json!([{ "id": file.id, "name": file.name,
+            "content_type": file.content_type, "size": file.content.len() }]);
+        event
+    }
+
     fn show(&self, id: &str) -> Json {
         let record = self.records.get(id).cloned().unwrap_or_default();
         let comments: Vec<Json> = record
@@ -227,6 +296,54 @@ async fn read(State(platform): State<SamplePlatform>, Path(id): Path<String>) ->
     } else {
         (StatusCode::NOT_FOUND, Body(json!({ "title": "no such record" }))).into_response()
     }
+}
+
+/// Where a file of a record can be read.
+async fn file(State(platform): State<SamplePlatform>, Path(id): Path<String>) -> Response {
+    let inner = platform.lock();
+    let files = inner.records.values().flat_map(|record| &record.files);
+    match files.into_iter().find(|file| file.id == id) {
+        Some(file) => {
+            ([(CONTENT_TYPE, file.content_type.clone())], file.content.clone()).into_response()
+        }
+        None => (StatusCode::NOT_FOUND, Body(json!({ "title": "no such file" }))).into_response(),
+    }
+}
+
+/// Takes a file of Firn's, once a key, and tells of it as of any other.
+async fn take(
+    State(platform): State<SamplePlatform>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    content: Bytes,
+) -> Response {
+    let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let key = header("idempotency-key").to_owned();
+    let name = header("content-disposition")
+        .rsplit_once("UTF-8''")
+        .map(|(_, name)| percent_decoded(name))
+        .unwrap_or_default();
+    let (file, event) = {
+        let mut inner = platform.lock();
+        if !inner.records.contains_key(&id) {
+            let problem = json!({ "title": "no such record" });
+            return (StatusCode::NOT_FOUND, Body(problem)).into_response();
+        }
+        if !inner.keys.insert(key) {
+            return (StatusCode::OK, Body(json!({ "status": "known" }))).into_response();
+        }
+        let file = inner.keep(&id, &name, header("content-type"), content);
+        let event = inner.with_file(&id, &file);
+        (file, event)
+    };
+    platform.tell(event);
+    (StatusCode::CREATED, Body(json!({ "id": file.id }))).into_response()
+}
+
+fn percent_decoded(text: &str) -> String {
+    let name = format!("name={}", text.replace('+', "%2B"));
+    let decoded = url::form_urlencoded::parse(name.as_bytes()).next();
+    decoded.map(|(_, name)| name.into_owned()).unwrap_or_default()
 }
 
 async fn callback(State(platform): State<SamplePlatform>, Body(body): Body<Json>) -> Response {

@@ -6,20 +6,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use firn_model::{
-    AnswerBody, HttpRequest, HttpResponse, IntegrationId, Limits, Method, Millis, PlatformContract,
-    RESOURCE, Remote,
+    AnswerBody, Body, Fetch, HttpRequest, HttpResponse, IntegrationId, Limits, Method, Millis,
+    PlatformContract, RESOURCE, Remote, Want,
 };
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use url::Url;
 
 use crate::address::Resolver;
 use crate::budget::{Budget, Turn};
+use crate::file::{Source, Trouble, content_digest, measure};
 use crate::signin::{Consent, Keeper, SignIn, SignInError, SignInState, Who};
 use crate::{Addresses, Egress, Granted, Secrets, signature};
 
 /// The longest answer that is read.
 const ANSWER: usize = 8 << 20;
+
+/// What finds no place for a file comes back then. In milliseconds.
+const FILES_LATER: u64 = 5_000;
 
 /// Where an integration's requests go.
 #[derive(Debug, Clone)]
@@ -54,6 +59,7 @@ pub struct Carrier {
     addresses: Addresses,
     signin: SignIn,
     budgets: Mutex<BTreeMap<String, Shared>>,
+    files: Mutex<BTreeMap<IntegrationId, Arc<Semaphore>>>,
 }
 
 /// The budget of an instance, and what each of its integrations allows.
@@ -94,6 +100,7 @@ impl Carrier {
             addresses,
             signin: SignIn::default(),
             budgets: Mutex::new(BTreeMap::new()),
+            files: Mutex::new(BTreeMap::new()),
         })
     }
 
@@ -175,8 +182,16 @@ impl Carrier {
         Arc::clone(&shared.budget)
     }
 
+    /// The place of an integration's file.
+    fn files_of(&self, integration: &IntegrationId) -> Arc<Semaphore> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = files.entry(integration.clone());
+        Arc::clone(place.or_insert_with(|| Arc::new(Semaphore::new(1))))
+    }
+
     /// An integration is gone: what it allowed holds no more.
     pub fn forget(&self, integration: &IntegrationId) {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(integration);
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
         for shared in budgets.values_mut() {
             shared.limits.remove(integration);
@@ -190,17 +205,27 @@ impl Carrier {
             Ok(url) => url,
             Err(why) => return AnswerBody::NotSent(why),
         };
+        let queue = Duration::from_millis(request.queue);
+        // A file keeps its connections for long, and its turn at the instance: one at a time.
+        let bytes = matches!(request.body, Some(Body::File(_))) || request.want != Want::Text;
+        let place = self.files_of(&target.integration);
+        let _place = match bytes {
+            true => match tokio::time::timeout(queue, place.acquire()).await {
+                Ok(place) => place.ok(),
+                Err(_) => return AnswerBody::Busy(FILES_LATER),
+            },
+            false => None,
+        };
         if request.remote != Remote::Servicenow {
-            let headers = platform_headers(target, request);
-            let timeout = Duration::from_millis(request.timeout);
-            return self.send(request, url, &headers, Instant::now() + timeout).await;
+            let headers = platform_headers(target, request, &url);
+            let end = Instant::now() + Duration::from_millis(request.timeout);
+            return self.send(target, request, url, &headers, end).await;
         }
         let base = match self.addresses.check(&target.base_url) {
             Ok(base) => base,
             Err(why) => return AnswerBody::NotSent(why.to_string()),
         };
         let budget = self.budget(target);
-        let queue = Duration::from_millis(request.queue);
         let mut turn = match budget.turn(&target.integration, request.urgency, queue).await {
             Ok(turn) => turn,
             Err(later) => return later,
@@ -228,14 +253,15 @@ impl Carrier {
             let why = "signing in took too long".to_owned();
             return AnswerBody::NotSent(why);
         }
-        let mut answer = self.send(request, url.clone(), &[authorization(&first)], end).await;
+        let mut answer =
+            self.send(target, request, url.clone(), &[authorization(&first)], end).await;
         // A token may have ended on the way: once more with a new one, if there is a new one.
         if matches!(&answer, AnswerBody::Response(r) if r.status == 401)
             && let Ok(second) =
                 self.signin.header(&self.client, &who, Some(first.expose_secret())).await
             && second.expose_secret() != first.expose_secret()
         {
-            answer = self.send(request, url, &[authorization(&second)], end).await;
+            answer = self.send(target, request, url, &[authorization(&second)], end).await;
         }
         turn.told(&answer, now());
         // A path that is none any more: nobody was asked, and nothing was done.
@@ -262,43 +288,107 @@ impl Carrier {
     }
 
     fn url(&self, target: &Target, request: &HttpRequest) -> Result<Url, String> {
-        let missing = || "the platform has no such address".to_owned();
-        let text = match request.remote {
-            Remote::Servicenow => {
-                let base = target.base_url.trim_end_matches('/');
-                match request.path.strip_prefix(RESOURCE) {
-                    Some(rest) => {
-                        let resource = target.secrets.resource.as_ref().ok_or(
-                            "the Scripted REST resource is not installed yet; run: firn integration provision",
-                        )?;
-                        format!("{base}{}{rest}", resource.as_str())
-                    }
-                    None => format!("{base}{}", request.path),
-                }
-            }
-            Remote::PlatformCallback => target.platform.callback_url.clone().ok_or_else(missing)?,
-            Remote::PlatformFindings => target.platform.findings_url.clone().ok_or_else(missing)?,
-            Remote::PlatformRead => {
-                let template = target.platform.read_url.as_ref().ok_or_else(missing)?;
-                let id: String =
-                    url::form_urlencoded::byte_serialize(request.path.as_bytes()).collect();
-                template.replace("{id}", &id.replace('+', "%20"))
-            }
-        };
-        let mut url = self.addresses.check(&text).map_err(|e| e.to_string())?;
+        let mut url = self.address(target, request.remote, &request.path)?;
         if !request.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&request.query);
         }
         Ok(url)
     }
 
-    async fn send(
+    fn address(&self, target: &Target, remote: Remote, path: &str) -> Result<Url, String> {
+        let missing = || "the platform has no such address".to_owned();
+        let with_id = |template: Option<&String>, id: &str| {
+            let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
+            Ok::<_, String>(template.ok_or_else(missing)?.replace("{id}", &id.replace('+', "%20")))
+        };
+        let text = match remote {
+            Remote::Servicenow => {
+                let base = target.base_url.trim_end_matches('/');
+                match path.strip_prefix(RESOURCE) {
+                    Some(rest) => {
+                        let resource = target.secrets.resource.as_ref().ok_or(
+                            "the Scripted REST resource is not installed yet; run: firn integration provision",
+                        )?;
+                        format!("{base}{}{rest}", resource.as_str())
+                    }
+                    None => format!("{base}{path}"),
+                }
+            }
+            Remote::PlatformCallback => target.platform.callback_url.clone().ok_or_else(missing)?,
+            Remote::PlatformFindings => target.platform.findings_url.clone().ok_or_else(missing)?,
+            Remote::PlatformRead => with_id(target.platform.read_url.as_ref(), path)?,
+            Remote::PlatformAttachmentRead => {
+                with_id(target.platform.attachment_read_url.as_ref(), path)?
+            }
+            Remote::PlatformAttachmentWrite => {
+                with_id(target.platform.attachment_write_url.as_ref(), path)?
+            }
+        };
+        self.addresses.check(&text).map_err(|e| e.to_string())
+    }
+
+    /// Opens a file.
+    async fn open(
+        &self,
+        target: &Target,
+        fetch: &Fetch,
+        request: &HttpRequest,
+        end: Instant,
+    ) -> Result<Source, AnswerBody> {
+        let read = HttpRequest {
+            remote: fetch.remote,
+            method: Method::Get,
+            path: fetch.path.clone(),
+            query: Vec::new(),
+            headers: vec![("accept".to_owned(), "*/*".to_owned())],
+            body: None,
+            ..request.clone()
+        };
+        let url = self.url(target, &read).map_err(AnswerBody::NotSent)?;
+        let get = |headers: &[(String, SecretString)]| {
+            self.outgoing(&read, url.clone(), headers).map_err(AnswerBody::NotSent)
+        };
+        if fetch.remote != Remote::Servicenow {
+            let headers = platform_headers(target, &read, &url);
+            let response = begun(get(&headers)?, end).await?;
+            return file(response, fetch, None);
+        }
+        let base = self.addresses.check(&target.base_url);
+        let base = base.map_err(|e| AnswerBody::NotSent(e.to_string()))?;
+        let queue = Duration::from_millis(request.queue);
+        let budget = self.budget(target);
+        let mut turn = budget.turn(&target.integration, request.urgency, queue).await?;
+        let who = who(target, &base);
+        let signed = async |stale: Option<&str>| {
+            let header = self.signin.header(&self.client, &who, stale).await;
+            header.map_err(|e| AnswerBody::NotSent(e.to_string()))
+        };
+        let first = signed(None).await?;
+        let mut response = begun(get(&[authorization(&first)])?, end).await;
+        if response.as_ref().is_ok_and(|r| r.status() == 401)
+            && let Ok(second) = signed(Some(first.expose_secret())).await
+        {
+            response = begun(get(&[authorization(&second)])?, end).await;
+        }
+        // The head alone: what it says of limits.
+        let head = match &response {
+            Ok(response) => AnswerBody::Response(HttpResponse {
+                status: response.status().as_u16(),
+                headers: headers(response),
+                body: String::new(),
+            }),
+            Err(answer) => answer.clone(),
+        };
+        turn.told(&head, now());
+        file(response?, fetch, Some(turn))
+    }
+
+    fn outgoing(
         &self,
         request: &HttpRequest,
         url: Url,
         headers: &[(String, SecretString)],
-        end: Instant,
-    ) -> AnswerBody {
+    ) -> Result<reqwest::RequestBuilder, String> {
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
@@ -309,19 +399,54 @@ impl Carrier {
             outgoing = outgoing.header(name, value);
         }
         for (name, value) in headers {
-            let Ok(mut value) = reqwest::header::HeaderValue::from_str(value.expose_secret())
-            else {
-                return AnswerBody::NotSent(format!("the header {name} cannot be sent"));
-            };
+            let mut value = reqwest::header::HeaderValue::from_str(value.expose_secret())
+                .map_err(|_| format!("the header {name} cannot be sent"))?;
             value.set_sensitive(true);
             outgoing = outgoing.header(name, value);
         }
-        if let Some(body) = &request.body {
-            outgoing = outgoing.header("content-type", "application/json").body(body.clone());
+        Ok(outgoing)
+    }
+
+    async fn send(
+        &self,
+        target: &Target,
+        request: &HttpRequest,
+        url: Url,
+        headers: &[(String, SecretString)],
+        end: Instant,
+    ) -> AnswerBody {
+        let mut outgoing = match self.outgoing(request, url, headers) {
+            Ok(outgoing) => outgoing,
+            Err(why) => return AnswerBody::NotSent(why),
+        };
+        let mut trouble = Trouble::default();
+        match &request.body {
+            None => {}
+            Some(Body::Json(body)) => {
+                outgoing = outgoing.header("content-type", "application/json").body(body.clone());
+            }
+            Some(Body::File(fetch)) => {
+                let source = match self.open(target, fetch, request, end).await {
+                    Ok(source) => source,
+                    Err(answer) => return answer,
+                };
+                let (body, told) = source.into_body();
+                trouble = told;
+                outgoing = outgoing
+                    .header("content-type", &fetch.media_type)
+                    .header("content-length", fetch.size)
+                    .header("content-digest", content_digest(fetch))
+                    .body(body);
+            }
         }
-        match tokio::time::timeout_at(end, exchange(outgoing)).await {
+        let answer = match tokio::time::timeout_at(end, exchange(outgoing, request.want)).await {
             Ok(answer) => answer,
             Err(_) => AnswerBody::Lost("no answer in time".to_owned()),
+        };
+        // A file that broke off was not taken, unless somebody says so.
+        match (trouble.told(), &answer) {
+            (Some(told), AnswerBody::Lost(_) | AnswerBody::NotSent(_)) => told,
+            _ => answer,
         }
     }
 }
@@ -363,22 +488,63 @@ fn not_signed_in(why: &str) -> AnswerBody {
     AnswerBody::Response(HttpResponse { status: 401, headers: Vec::new(), body: body.to_string() })
 }
 
-async fn exchange(request: reqwest::RequestBuilder) -> AnswerBody {
-    let mut response = match request.send().await {
-        Ok(response) => response,
-        Err(e) if e.is_connect() || e.is_builder() => {
-            return AnswerBody::NotSent(format!("cannot connect: {}", cause(e)));
+/// The head of an answer, in time.
+async fn begun(
+    request: reqwest::RequestBuilder,
+    end: Instant,
+) -> Result<reqwest::Response, AnswerBody> {
+    match tokio::time::timeout_at(end, answered(request)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(AnswerBody::NotSent("the file was not there in time".to_owned())),
+    }
+}
+
+/// The file of an answer to a request for it.
+fn file(
+    response: reqwest::Response,
+    fetch: &Fetch,
+    turn: Option<Turn>,
+) -> Result<Source, AnswerBody> {
+    match response.status().as_u16() {
+        200..=299 => Ok(Source { response, fetch: fetch.clone(), _turn: turn }),
+        // It comes back, or is asked for again in another way.
+        status @ (401 | 408 | 429 | 300..=399 | 500..) => {
+            Err(AnswerBody::NotSent(format!("the file cannot be had now: status {status}")))
         }
-        Err(e) => return AnswerBody::Lost(format!("the connection broke: {}", cause(e))),
+        status => Err(AnswerBody::NoFile(status)),
+    }
+}
+
+async fn answered(request: reqwest::RequestBuilder) -> Result<reqwest::Response, AnswerBody> {
+    request.send().await.map_err(|e| {
+        if e.is_connect() || e.is_builder() {
+            AnswerBody::NotSent(format!("cannot connect: {}", cause(e)))
+        } else {
+            AnswerBody::Lost(format!("the connection broke: {}", cause(e)))
+        }
+    })
+}
+
+fn headers(response: &reqwest::Response) -> Vec<(String, String)> {
+    let of = |name: &str| {
+        let value = response.headers().get(name)?.to_str().ok()?;
+        Some((name.to_owned(), value.to_owned()))
     };
-    let status = response.status().as_u16();
-    let headers = HEADERS
-        .into_iter()
-        .filter_map(|name| {
-            let value = response.headers().get(name)?.to_str().ok()?;
-            Some((name.to_owned(), value.to_owned()))
-        })
-        .collect();
+    HEADERS.into_iter().filter_map(of).collect()
+}
+
+async fn exchange(request: reqwest::RequestBuilder, want: Want) -> AnswerBody {
+    let mut response = match answered(request).await {
+        Ok(response) => response,
+        Err(answer) => return answer,
+    };
+    let (status, headers) = (response.status().as_u16(), headers(&response));
+    if let (Want::Hash(most), 200..=299) = (want, status) {
+        return match measure(&mut response, most).await {
+            Ok(body) => AnswerBody::Response(HttpResponse { status, headers, body }),
+            Err(why) => AnswerBody::Lost(why),
+        };
+    }
     let body = match body(&mut response).await {
         Ok(body) => body,
         Err(why) => return AnswerBody::Lost(why),
@@ -414,10 +580,22 @@ fn authorization(value: &SecretString) -> (String, SecretString) {
     ("authorization".to_owned(), value.clone())
 }
 
-/// Our callbacks are signed by the Standard Webhooks scheme, if the integration has a secret.
-fn platform_headers(target: &Target, request: &HttpRequest) -> Vec<(String, SecretString)> {
-    let (Some(secret), Some(body)) = (&target.secrets.callback, &request.body) else {
-        return Vec::new();
+/// What we send to the platform is signed by the Standard Webhooks scheme, if the integration has a secret.
+/// What stands in the place of a body: of a file its SHA-256, of a read what is asked for (path and query).
+fn platform_headers(
+    target: &Target,
+    request: &HttpRequest,
+    url: &Url,
+) -> Vec<(String, SecretString)> {
+    let Some(secret) = &target.secrets.callback else { return Vec::new() };
+    let asked = match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    };
+    let body = match &request.body {
+        Some(Body::Json(body)) => body,
+        Some(Body::File(fetch)) => fetch.hash.as_str(),
+        None => &asked,
     };
     let name = match request.remote {
         // The same message keeps its id however often it is sent.

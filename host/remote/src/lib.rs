@@ -12,6 +12,7 @@ mod ask;
 mod budget;
 mod carrier;
 mod doctor;
+mod file;
 mod provision;
 mod secret;
 mod signature;

@@ -49,12 +49,7 @@ pub(crate) fn request(request: types::HttpRequest) -> Result<model::HttpRequest,
         ticket: request.ticket,
         tenant: model::TenantId::new(request.tenant)?,
         integration: model::IntegrationId::new(request.integration)?,
-        remote: match request.remote {
-            types::Remote::Servicenow => model::Remote::Servicenow,
-            types::Remote::PlatformCallback => model::Remote::PlatformCallback,
-            types::Remote::PlatformRead => model::Remote::PlatformRead,
-            types::Remote::PlatformFindings => model::Remote::PlatformFindings,
-        },
+        remote: remote(request.remote),
         method: match request.method {
             types::Method::Get => model::Method::Get,
             types::Method::Post => model::Method::Post,
@@ -63,13 +58,41 @@ pub(crate) fn request(request: types::HttpRequest) -> Result<model::HttpRequest,
         path: request.path,
         query: request.query,
         headers: request.headers,
-        body: request.body,
+        body: request.body.map(body).transpose()?,
+        want: match request.want {
+            types::Want::Text => model::Want::Text,
+            types::Want::Hash(most) => model::Want::Hash(most),
+        },
         urgency: match request.urgency {
             types::Urgency::First => model::Urgency::First,
             types::Urgency::Usual => model::Urgency::Usual,
         },
         queue: request.queue,
         timeout: request.timeout,
+    })
+}
+
+fn remote(remote: types::Remote) -> model::Remote {
+    match remote {
+        types::Remote::Servicenow => model::Remote::Servicenow,
+        types::Remote::PlatformCallback => model::Remote::PlatformCallback,
+        types::Remote::PlatformRead => model::Remote::PlatformRead,
+        types::Remote::PlatformFindings => model::Remote::PlatformFindings,
+        types::Remote::PlatformAttachmentRead => model::Remote::PlatformAttachmentRead,
+        types::Remote::PlatformAttachmentWrite => model::Remote::PlatformAttachmentWrite,
+    }
+}
+
+fn body(body: types::Body) -> Result<model::Body, model::InvalidId> {
+    Ok(match body {
+        types::Body::Json(text) => model::Body::Json(text),
+        types::Body::File(fetch) => model::Body::File(model::Fetch {
+            remote: remote(fetch.remote),
+            path: fetch.path,
+            media_type: fetch.media_type,
+            size: fetch.size,
+            hash: model::ContentHash::new(fetch.sha256)?,
+        }),
     })
 }
 
@@ -112,6 +135,8 @@ pub(crate) fn event(event: &model::Event) -> types::Event {
                 model::AnswerBody::Busy(ms) => types::Ending::Busy(*ms),
                 model::AnswerBody::Silent(ms) => types::Ending::Silent(*ms),
                 model::AnswerBody::Lost(why) => types::Ending::Lost(why.clone()),
+                model::AnswerBody::NoFile(status) => types::Ending::NoFile(*status),
+                model::AnswerBody::OtherFile => types::Ending::OtherFile,
             },
         }),
     }

@@ -83,12 +83,7 @@ impl Http for Doors {
             ticket: request.ticket,
             tenant: request.tenant.into(),
             integration: request.integration.into(),
-            remote: match request.remote {
-                model::Remote::Servicenow => types::Remote::Servicenow,
-                model::Remote::PlatformCallback => types::Remote::PlatformCallback,
-                model::Remote::PlatformRead => types::Remote::PlatformRead,
-                model::Remote::PlatformFindings => types::Remote::PlatformFindings,
-            },
+            remote: remote_out(request.remote),
             method: match request.method {
                 model::Method::Get => types::Method::Get,
                 model::Method::Post => types::Method::Post,
@@ -97,7 +92,20 @@ impl Http for Doors {
             path: request.path,
             query: request.query,
             headers: request.headers,
-            body: request.body,
+            body: request.body.map(|body| match body {
+                model::Body::Json(text) => types::Body::Json(text),
+                model::Body::File(fetch) => types::Body::File(types::Fetch {
+                    remote: remote_out(fetch.remote),
+                    path: fetch.path,
+                    media_type: fetch.media_type,
+                    size: fetch.size,
+                    sha256: fetch.hash.into(),
+                }),
+            }),
+            want: match request.want {
+                model::Want::Text => types::Want::Text,
+                model::Want::Hash(most) => types::Want::Hash(most),
+            },
             urgency: match request.urgency {
                 model::Urgency::First => types::Urgency::First,
                 model::Urgency::Usual => types::Urgency::Usual,
@@ -156,6 +164,17 @@ impl Log for Doors {
 }
 
 // ---- conversions -----------------------------------------------------------------------------
+
+fn remote_out(remote: model::Remote) -> types::Remote {
+    match remote {
+        model::Remote::Servicenow => types::Remote::Servicenow,
+        model::Remote::PlatformCallback => types::Remote::PlatformCallback,
+        model::Remote::PlatformRead => types::Remote::PlatformRead,
+        model::Remote::PlatformFindings => types::Remote::PlatformFindings,
+        model::Remote::PlatformAttachmentRead => types::Remote::PlatformAttachmentRead,
+        model::Remote::PlatformAttachmentWrite => types::Remote::PlatformAttachmentWrite,
+    }
+}
 
 fn key_out(key: &model::Key) -> types::Key {
     types::Key { tenant: key.tenant.as_str().to_owned(), path: key.path.clone() }
@@ -242,6 +261,8 @@ fn event_in(event: types::Event) -> Result<model::Event, Option<types::Report>> 
                 types::Ending::Busy(ms) => model::AnswerBody::Busy(ms),
                 types::Ending::Silent(ms) => model::AnswerBody::Silent(ms),
                 types::Ending::Lost(why) => model::AnswerBody::Lost(why),
+                types::Ending::NoFile(status) => model::AnswerBody::NoFile(status),
+                types::Ending::OtherFile => model::AnswerBody::OtherFile,
             },
         }),
     })

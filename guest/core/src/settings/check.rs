@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use firn_model::{
-    Fault, FieldName, FieldSettings, Integration, Kind, Level, MaskStrategy, Polling, Settings,
-    Sink, TableName,
+    Fault, FieldName, FieldSettings, Integration, Kind, Level, MaskStrategy, PlatformContract,
+    Polling, Settings, Sink, TableName,
 };
 use serde_json::Value as Json;
 
@@ -255,6 +255,7 @@ fn numbers(checker: &mut Checker, settings: &Settings) {
             );
         }
     }
+    attachments(checker, settings);
     if settings.reconcile.ask_above > 100 {
         checker.error(
             "reconcile.ask_above",
@@ -310,14 +311,34 @@ fn numbers(checker: &mut Checker, settings: &Settings) {
     }
 }
 
+fn attachments(checker: &mut Checker, settings: &Settings) {
+    const LARGEST: u64 = 1 << 30;
+    let policy = &settings.attachments;
+    if policy.max_size == 0 || policy.max_size > LARGEST {
+        checker.error(
+            "attachments.max_size",
+            format!("{} bytes is no size of a file", policy.max_size),
+            "use 1 to 1073741824 (1 GiB, ServiceNow's own limit) bytes",
+        );
+    }
+    for (n, pattern) in policy.types.iter().enumerate() {
+        let parts = pattern.split_once('/');
+        if parts.is_none_or(|(kind, rest)| kind.is_empty() || rest.is_empty() || kind == "*") {
+            checker.error(
+                format!("attachments.types[{n}]"),
+                format!("{pattern:?} is no media type"),
+                "write \"image/png\" or \"image/*\"; an empty list is every type",
+            );
+        }
+    }
+}
+
 fn addresses(checker: &mut Checker, integration: &Integration) {
-    for (at, url) in [
-        ("base_url", (!integration.base_url.is_empty()).then_some(&integration.base_url)),
-        ("platform.callback_url", integration.platform.callback_url.as_ref()),
-        ("platform.read_url", integration.platform.read_url.as_ref()),
-        ("platform.findings_url", integration.platform.findings_url.as_ref()),
-    ] {
-        let Some(url) = url else { continue };
+    let base = Some(integration.base_url.as_str()).filter(|url| !url.is_empty());
+    let platform = integration.platform.addresses();
+    let platform = platform.map(|(name, url)| (format!("platform.{name}"), url));
+    for (at, url) in base.map(|url| ("base_url".to_owned(), url)).into_iter().chain(platform) {
+        let at = at.as_str();
         let plain = url.strip_prefix("https://").or(url.strip_prefix("http://"));
         if plain.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) {
             checker.error(at, format!("{url:?} is no address"), "write https://host/path");
@@ -333,14 +354,15 @@ fn addresses(checker: &mut Checker, integration: &Integration) {
     if integration.name.trim().is_empty() {
         checker.error("name", "it is empty", "give the integration a name");
     }
-    if let Some(url) = &integration.platform.read_url
-        && !url.contains("{id}")
-    {
-        checker.error(
-            "platform.read_url",
-            "it does not say where the record's id goes",
-            "put {id} into it: https://platform.example/records/{id}",
-        );
+    for (name, url) in integration.platform.addresses() {
+        if PlatformContract::WITH_ID.contains(&name) && !url.contains("{id}") {
+            let of = if name == "attachment_read_url" { "file" } else { "record" };
+            checker.error(
+                format!("platform.{name}"),
+                format!("it does not say where the {of}'s id goes"),
+                "put {id} into it: https://platform.example/records/{id}",
+            );
+        }
     }
 }
 

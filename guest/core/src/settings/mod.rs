@@ -148,6 +148,7 @@ struct TicketRules {
 pub struct Masks {
     policy: Arc<Policy>,
     comments: BothWays,
+    file_names: BothWays,
     shown: Masker,
 }
 
@@ -180,6 +181,7 @@ impl Masks {
         Masks {
             policy: Arc::clone(policy),
             comments: BothWays::new(policy, None, Sink::Comment),
+            file_names: BothWays::new(policy, Some("attachment.name"), Sink::Field),
             shown: policy.at(Place { sink: Some(Sink::Audit), ..Place::default() }),
         }
     }
@@ -188,6 +190,12 @@ impl Masks {
     #[must_use]
     pub fn comment(&self, to: Side, text: &str) -> String {
         self.comments.mask(to, text)
+    }
+
+    /// The name of a file as it leaves for a side.
+    #[must_use]
+    pub fn file_name(&self, to: Side, text: &str) -> String {
+        self.file_names.mask(to, text)
     }
 
     /// A column of a new ticket.

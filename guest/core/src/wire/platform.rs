@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use firn_model::{
-    Attribute, Comment, EntryOrigin, EntrySeen, Exchange, ExchangeKind, HttpResponse, JournalText,
-    Link, Method, Millis, ObservedRecord, Outcome, Presence, Preset, Remote, Revision, Side, Value,
-    Verb, WorkNote, parse_rfc3339, rfc3339_text,
+    Attribute, Body, Comment, EntryOrigin, EntrySeen, Exchange, ExchangeKind, HttpResponse,
+    JournalText, Link, Method, Millis, ObservedRecord, Outcome, Presence, Preset, Remote, Revision,
+    Side, Value, Verb, WorkNote, parse_rfc3339, rfc3339_text,
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -71,7 +71,7 @@ pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option
         method: Method::Post,
         path: String::new(),
         query: Vec::new(),
-        body: Some(body.to_string()),
+        body: Some(Body::Json(body.to_string())),
     })
 }
 

@@ -1,14 +1,14 @@
 //! The wire of polling: pages of a stream, and several tickets in one request.
 
 use firn_model::{
-    Answer, HttpRequest, Method, Millis, ObservedRecord, Outcome, Place, PullBy, Remote, Stream,
-    Sweep, SysId, TableName, TenantId, Uncertainty, Urgency, Walk, parse_http_date,
-    parse_servicenow, servicenow_text,
+    Answer, AttachmentSeen, HttpRequest, HttpResponse, Method, Millis, ObservedRecord, Outcome,
+    Place, PullBy, Remote, Stream, Sweep, SysId, TableName, TenantId, Uncertainty, Urgency, Walk,
+    parse_http_date, parse_servicenow, servicenow_text,
 };
 use serde_json::Value as Json;
 
 use super::servicenow::{self, pair};
-use super::{Parts, answered, failure};
+use super::{Parts, answered, attachment, failure};
 use crate::settings::{Gate, Rules};
 use crate::sweep::{At, MERGED, PAGE};
 
@@ -26,6 +26,15 @@ pub enum News {
     },
     /// A ticket was deleted.
     Deleted(SysId),
+    /// A ticket has a file.
+    File {
+        /// The ticket.
+        of: SysId,
+        /// The file.
+        file: AttachmentSeen,
+        /// Whether our own user put it there.
+        ours: bool,
+    },
 }
 
 /// An answer, decoded.
@@ -81,24 +90,115 @@ pub fn request(
     walk: &Walk,
     ticket: String,
 ) -> HttpRequest {
-    let query = match &sweep.stream {
-        Stream::Records(table) if !walk.wanted.is_empty() => {
-            let ids: Vec<&str> = walk.wanted.iter().take(MERGED).map(SysId::as_str).collect();
-            let mut query = servicenow::shape(rules, table);
-            query.push(pair("sysparm_query", format!("sys_idIN{}", ids.join(","))));
-            query.push(pair("sysparm_limit", MERGED.to_string()));
-            query
-        }
-        stream => page(rules, stream, walk),
-    };
+    if let Stream::Records(table) = &sweep.stream
+        && !walk.wanted.is_empty()
+    {
+        let wanted: Vec<SysId> = walk.wanted.iter().take(MERGED).cloned().collect();
+        return together(rules, tenant, Together::Tickets(table), &wanted, ticket);
+    }
+    let query = page(rules, &sweep.stream, walk);
     let parts = Parts {
         remote: Remote::Servicenow,
         method: Method::Get,
-        path: format!("/api/now/table/{}", sweep.stream),
+        path: match sweep.stream {
+            Stream::Attachments => attachment::METADATA.to_owned(),
+            _ => format!("/api/now/table/{}", sweep.stream),
+        },
         query,
         body: None,
     };
     parts.into_request(rules, tenant, ticket, Urgency::Usual)
+}
+
+/// What is read of several tickets in one request.
+#[derive(Debug, Clone, Copy)]
+pub enum Together<'a> {
+    /// The tickets of a table.
+    Tickets(&'a TableName),
+    /// Which entries they have.
+    Entries,
+}
+
+/// So many entries of several tickets are told at most.
+const ENTRIES: usize = 1_000;
+
+/// One request for several tickets, at most [`MERGED`].
+#[must_use]
+pub fn together(
+    rules: &Rules,
+    tenant: &TenantId,
+    what: Together<'_>,
+    ids: &[SysId],
+    ticket: String,
+) -> HttpRequest {
+    let ids: Vec<&str> = ids.iter().map(SysId::as_str).collect();
+    let ids = ids.join(",");
+    let (table, mut query, which, limit) = match what {
+        Together::Tickets(table) => {
+            (table.as_str(), servicenow::shape(rules, table), format!("sys_idIN{ids}"), MERGED)
+        }
+        Together::Entries => (
+            "sys_journal_field",
+            servicenow::raw("sys_id,element_id"),
+            format!("element_idIN{ids}^elementINcomments,work_notes"),
+            ENTRIES,
+        ),
+    };
+    query.push(pair("sysparm_query", which));
+    query.push(pair("sysparm_limit", limit.to_string()));
+    let parts = Parts {
+        remote: Remote::Servicenow,
+        method: Method::Get,
+        path: format!("/api/now/table/{table}"),
+        query,
+        body: None,
+    };
+    parts.into_request(rules, tenant, ticket, Urgency::Usual)
+}
+
+/// Decodes several tickets. Those that are not among them could not be read.
+///
+/// # Errors
+/// What it came to instead.
+pub fn tickets(
+    rules: &Rules,
+    answer: &Answer,
+    now: Millis,
+) -> Result<Vec<ObservedRecord>, Box<Outcome>> {
+    let (rows, _) = rows(answer, now)?;
+    let read = |row: &Json| servicenow::record(rules, row.as_object()?);
+    Ok(rows.iter().filter_map(read).collect())
+}
+
+/// Decodes which entries several tickets have: each row with its ticket. None if there are more than an
+/// answer tells.
+///
+/// # Errors
+/// What it came to instead.
+pub fn entries(answer: &Answer, now: Millis) -> Result<Option<Vec<(SysId, SysId)>>, Box<Outcome>> {
+    let (rows, _) = rows(answer, now)?;
+    if rows.len() >= ENTRIES {
+        return Ok(None);
+    }
+    let id = |row: &Json, name: &str| SysId::new(row[name].as_str()?).ok();
+    let read = |row: &Json| Some((id(row, "sys_id")?, id(row, "element_id")?));
+    Ok(Some(rows.iter().filter_map(read).collect()))
+}
+
+/// The rows of an answer, and its head.
+fn rows(answer: &Answer, now: Millis) -> Result<(Vec<Json>, &HttpResponse), Box<Outcome>> {
+    let response = answered(answer)?;
+    if let Some(outcome) = failure(response, now) {
+        return Err(Box::new(outcome));
+    }
+    let json: Option<Json> = serde_json::from_str(&response.body).ok();
+    match json.map(|mut json| json["result"].take()) {
+        Some(Json::Array(rows)) => Ok((rows, response)),
+        _ => {
+            let why = "an answer with status 200 that is no list of rows".to_owned();
+            Err(Box::new(Outcome::Unknown(Uncertainty::Open, why)))
+        }
+    }
 }
 
 fn page(rules: &Rules, stream: &Stream, walk: &Walk) -> Vec<(String, String)> {
@@ -121,6 +221,11 @@ fn page(rules: &Rules, stream: &Stream, walk: &Walk) -> Vec<(String, String)> {
             let tables: Vec<&str> = rules.tables().map(TableName::as_str).collect();
             let only = format!("tablenameIN{}", tables.join(","));
             (Some(only), "sys_id,documentkey,sys_created_on".to_owned())
+        }
+        Stream::Attachments => {
+            let tables: Vec<&str> = rules.tables().map(TableName::as_str).collect();
+            let only = format!("table_nameIN{}", tables.join(","));
+            (Some(only), attachment::COLUMNS.to_owned())
         }
     };
     let text = |at: &Millis| servicenow_text(*at);
@@ -145,22 +250,16 @@ fn page(rules: &Rules, stream: &Stream, walk: &Walk) -> Vec<(String, String)> {
 /// Decodes the answer to a walk's last request.
 #[must_use]
 pub fn reading(rules: &Rules, sweep: &Sweep, walk: &Walk, answer: &Answer, now: Millis) -> Polled {
-    let unknown = |why: &str| Polled::Failed(Outcome::Unknown(Uncertainty::Open, why.to_owned()));
-    let response = match answered(answer) {
-        Ok(response) => response,
+    if matches!(sweep.stream, Stream::Records(_)) && !walk.wanted.is_empty() {
+        return match tickets(rules, answer, now) {
+            Ok(tickets) => Polled::Tickets(tickets),
+            Err(outcome) => Polled::Failed(*outcome),
+        };
+    }
+    let (rows, response) = match self::rows(answer, now) {
+        Ok(found) => found,
         Err(outcome) => return Polled::Failed(*outcome),
     };
-    if let Some(outcome) = failure(response, now) {
-        return Polled::Failed(outcome);
-    }
-    let json: Option<Json> = serde_json::from_str(&response.body).ok();
-    let Some(rows) = json.as_ref().and_then(|json| json["result"].as_array()) else {
-        return unknown("an answer with status 200 that is no list of rows");
-    };
-    if matches!(sweep.stream, Stream::Records(_)) && !walk.wanted.is_empty() {
-        let read = |row: &Json| servicenow::record(rules, row.as_object()?);
-        return Polled::Tickets(rows.iter().filter_map(read).collect());
-    }
     Polled::Page {
         count: rows.len(),
         rows: rows.iter().filter_map(|row| news(rules, &sweep.stream, row)).collect(),
@@ -176,6 +275,11 @@ fn news(rules: &Rules, stream: &Stream, row: &Json) -> Option<(At, News)> {
         Stream::Records(_) => News::Ticket(Box::new(servicenow::record(rules, row.as_object()?)?)),
         Stream::Journal => News::Entry { id: id("sys_id")?, of: id("element_id")? },
         Stream::Deletions => News::Deleted(id("documentkey")?),
+        Stream::Attachments => News::File {
+            of: id("table_sys_id")?,
+            file: attachment::seen(row)?,
+            ours: row["sys_created_by"].as_str() == Some(&rules.settings().external_user),
+        },
     };
     Some(((at, id("sys_id")?), news))
 }

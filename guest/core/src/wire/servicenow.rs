@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use firn_model::{
-    Attribute, Comment, CorrelationKey, EntryOrigin, EntrySeen, Exchange, ExchangeKind,
+    Attribute, Body, Comment, CorrelationKey, EntryOrigin, EntrySeen, Exchange, ExchangeKind,
     HttpResponse, JournalText, Link, Method, Millis, ObservedRecord, Outcome, Presence, RESOURCE,
     Remote, Revision, SysId, TableName, Twin, Value, Verb, WorkNote, parse_servicenow,
 };
@@ -142,7 +142,7 @@ fn send(rules: &Rules, link: &Link, record: Option<String>) -> Option<Parts> {
         method,
         path,
         query: shape(rules, &link.table),
-        body: Some(body.to_string()),
+        body: Some(Body::Json(body.to_string())),
     })
 }
 

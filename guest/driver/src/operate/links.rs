@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use firn_core::attachment;
 use firn_core::explain as core;
 use firn_core::settings::Rules;
 use firn_model::{
@@ -13,7 +14,7 @@ use serde_json::json;
 
 use super::{not_found, note};
 use crate::session::Session;
-use crate::{Doors, admit};
+use crate::{Doors, admit, attach};
 
 /// Two records that are to be kept in step.
 pub(super) struct Pair<'a> {
@@ -172,6 +173,7 @@ pub(super) fn resync<D: Doors>(
     }
     note(session, tenant, integration, Some(id), "resync", by)?;
     session.advance(tenant, &rules, link, &[])?;
+    attach::tell(session, tenant, &rules, id, attachment::Input::Again)?;
     session.reply(request, 202, &json!({ "status": "resyncing", "link": id }));
     Ok(())
 }
@@ -226,7 +228,9 @@ pub(super) fn explain<D: Doors>(
         lines.iter().filter_map(|row| serde_json::from_str(&row.value).ok()).collect();
     let fields = core::explain(&rules, &link, &audit, session.now);
     let entries = link.entries.iter().map(core::explain_entry).collect::<Vec<_>>();
+    let attachments = attach::show(session, tenant, &rules, integration, id)?;
     let body = json!({
+        "attachments": attachments,
         "link": link.id, "platform_id": link.platform_id, "key": link.key,
         "table": link.table, "sys_id": link.external.as_ref().map(|e| &e.sys_id),
         "number": link.external.as_ref().and_then(|e| e.number.clone()),

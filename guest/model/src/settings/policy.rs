@@ -213,6 +213,25 @@ impl Default for Limits {
     }
 }
 
+/// Which files travel. Whether they do at all says the platform's contract: where its files are read, and
+/// where it takes files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct AttachmentPolicy {
+    /// The most bytes of a file.
+    pub max_size: u64,
+    /// Media types that travel: `image/png`, `image/*`. Empty: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<String>,
+}
+
+impl Default for AttachmentPolicy {
+    fn default() -> Self {
+        AttachmentPolicy { max_size: 25 << 20, types: Vec::new() }
+    }
+}
+
 /// How far a reconcile run goes by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -122,7 +122,7 @@ pub(crate) async fn status(
         dead.retain(|letter| letter.state == DeadState::Waiting);
         let mut sweeps: Vec<Sweep> = rows(&shared, known, "sweep")?;
         // A table may have been polled once.
-        let streams = known.integration.settings.streams();
+        let streams = known.integration.streams();
         sweeps.retain(|sweep| streams.contains(&sweep.stream));
         let alone = known.integration.settings.polling.mode == Polling::Alone;
         let waiting = deliveries.iter().filter(|d| d.state == DeliveryState::Received).count();

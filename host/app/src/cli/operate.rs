@@ -77,6 +77,7 @@ pub(super) fn explain(client: &Client, given: &Explain) -> Result<()> {
         }
         answer["fields"] = Json::Array(one);
         answer["entries"] = json!([]);
+        answer["attachments"] = json!([]);
     }
     if let Format::Json = given.format {
         say!("{answer:#}");
@@ -125,7 +126,31 @@ pub(super) fn explain(client: &Client, given: &Explain) -> Result<()> {
             say!("  {}", cell(entry));
         }
     }
+    let files = answer["attachments"].as_array().cloned().unwrap_or_default();
+    if !files.is_empty() {
+        say!("\nfiles");
+        for file in &files {
+            let size =
+                file["size"].as_u64().map_or("size unknown".to_owned(), |n| format!("{n} bytes"));
+            say!(
+                "  {} ({size}, from {}): {}",
+                cell(&file["name"]),
+                cell(&file["side"]),
+                fate(&file["fate"])
+            );
+        }
+    }
     Ok(())
+}
+
+/// What became of a file, in words.
+fn fate(fate: &Json) -> String {
+    match fate.as_object().and_then(|fate| fate.keys().next()).map(String::as_str) {
+        Some("there") => "on both sides".to_owned(),
+        Some("sent") => "sent, and looked for: its answer was lost".to_owned(),
+        Some("left") => format!("stays where it is ({})", cell(&fate["left"])),
+        _ => "waits".to_owned(),
+    }
 }
 
 pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitCode> {
@@ -319,6 +344,8 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
         ("callback_url", given.callback_url),
         ("read_url", given.read_url),
         ("findings_url", given.findings_url),
+        ("attachment_read_url", given.attachment_read_url),
+        ("attachment_write_url", given.attachment_write_url),
     ]
     .into_iter()
     .filter_map(|(name, url)| Some((name.to_owned(), json!(url?))))

@@ -374,10 +374,7 @@ impl Host {
         if let Some(url) = &given.base_url {
             self.carrier_addresses().check(&firn_model::instance_address(url))?;
         }
-        let addresses = |p: &firn_model::PlatformContract| {
-            [p.callback_url.clone(), p.read_url.clone(), p.findings_url.clone()]
-        };
-        for url in given.platform.iter().flat_map(addresses).flatten() {
+        for (_, url) in given.platform.iter().flat_map(firn_model::PlatformContract::addresses) {
             self.carrier_addresses().check(&url.replace("{id}", "id"))?;
         }
         let operation = Operation::Configure { integration: Box::new(given) };
@@ -402,14 +399,10 @@ impl Host {
     ) -> Result<()> {
         let text =
             |value: Option<&serde_json::Value>| value.and_then(|v| v.as_str()).map(str::to_owned);
-        let platform = document.get("platform");
-        let all = [
-            text(document.get("base_url")).map(|url| firn_model::instance_address(&url)),
-            text(platform.and_then(|p| p.get("callback_url"))),
-            text(platform.and_then(|p| p.get("read_url"))),
-            text(platform.and_then(|p| p.get("findings_url"))),
-        ];
-        for url in all.into_iter().flatten() {
+        let base = text(document.get("base_url")).map(|url| firn_model::instance_address(&url));
+        let platform = document.get("platform").and_then(|platform| platform.as_object());
+        let platform = platform.into_iter().flatten().filter_map(|(_, url)| text(Some(url)));
+        for url in base.into_iter().chain(platform) {
             self.carrier_addresses().check(&url.replace("{id}", "id"))?;
         }
         Ok(())

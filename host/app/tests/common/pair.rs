@@ -55,37 +55,93 @@ impl Place {
     }
 }
 
+/// What a pair may have besides.
+#[derive(Default)]
+struct More {
+    files: bool,
+    secret: Option<String>,
+    simulator: Option<Arc<Simulator>>,
+}
+
 /// An instance, a platform, and the integration between them.
 pub(crate) struct Pair {
     pub(crate) place: Arc<Place>,
-    pub(crate) simulator: Simulator,
+    pub(crate) simulator: Arc<Simulator>,
     pub(crate) platform: SamplePlatform,
-    _listening: Listening,
+    listening: Listening,
     pub(crate) slug: String,
 }
 
 impl Pair {
     pub(crate) async fn new(place: &Arc<Place>, slug: &str, settings: Json) -> Pair {
+        Pair::over(place, slug, settings, More::default()).await
+    }
+
+    /// One that takes webhooks that are signed with this secret.
+    pub(crate) async fn with_secret(
+        place: &Arc<Place>,
+        slug: &str,
+        settings: Json,
+        secret: &str,
+    ) -> Pair {
+        let more = More { secret: Some(secret.to_owned()), ..More::default() };
+        Pair::over(place, slug, settings, more).await
+    }
+
+    /// Another integration, with a platform of its own, on the same instance.
+    pub(crate) async fn beside(other: &Pair, slug: &str, settings: Json) -> Pair {
+        let more = More { simulator: Some(Arc::clone(&other.simulator)), ..More::default() };
+        Pair::over(&other.place, slug, settings, more).await
+    }
+
+    /// One whose files travel both ways.
+    pub(crate) async fn with_files(place: &Arc<Place>, slug: &str, settings: Json) -> Pair {
+        Pair::over(place, slug, settings, More { files: true, ..More::default() }).await
+    }
+
+    async fn over(place: &Arc<Place>, slug: &str, settings: Json, more: More) -> Pair {
         let any = ([127, 0, 0, 1], 0).into();
-        let simulator = Simulator::start(any, 1, Faults::default()).await.unwrap();
+        let simulator = match more.simulator {
+            Some(simulator) => simulator,
+            None => Arc::new(Simulator::start(any, 1, Faults::default()).await.unwrap()),
+        };
         let platform = SamplePlatform::default();
         let listening = listen(any, platform.router()).await.unwrap();
         let base = format!("http://{}", listening.address);
         let mut all =
             json!({ "correlation": { "transaction_limit": 2000 }, "request_timeout": 5000 });
         all.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        let mut contract = json!({ "callback_url": format!("{base}/callback"),
+            "read_url": format!("{base}/records/{{id}}") });
+        if more.files {
+            contract["attachment_read_url"] = format!("{base}/attachments/{{id}}").into();
+            contract["attachment_write_url"] = format!("{base}/records/{{id}}/attachments").into();
+        }
         let body = json!({
             "organization_id": "acme", "name": slug, "slug": slug, "base_url": simulator.url(),
             "credentials": { "username": "integration", "password": "integration",
                 "admin_username": "admin", "admin_password": "admin" },
-            "platform": { "callback_url": format!("{base}/callback"), "read_url": format!("{base}/records/{{id}}") },
-            "settings": all, "provision": true,
+            "platform": contract, "settings": all, "provision": true,
         });
+        let mut body = body;
+        if let Some(secret) = more.secret {
+            body["webhook_secret"] = secret.into();
+        }
         let (status, answer) = place.post("/integrations", body).await;
         assert!(status == 201 && answer["provision_failed"].is_null(), "{slug}: {answer}");
         platform.connect(format!("{}/integrations/{slug}/events", place.url));
         let (place, slug) = (Arc::clone(place), slug.to_owned());
-        Pair { place, simulator, platform, _listening: listening, slug }
+        Pair { place, simulator, platform, listening, slug }
+    }
+
+    /// Where the platform takes changes.
+    pub(crate) fn callback(&self) -> String {
+        format!("http://{}/callback", self.listening.address)
+    }
+
+    /// Where its records are read.
+    pub(crate) fn read_url(&self) -> String {
+        format!("http://{}/records/{{id}}", self.listening.address)
     }
 
     pub(crate) async fn agent(&self, id: &str, body: Json) {

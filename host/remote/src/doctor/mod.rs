@@ -13,7 +13,7 @@ mod rights;
 
 use std::time::{Duration, SystemTime};
 
-use firn_model::{CorrelationMode, Environment, Integration};
+use firn_model::{CorrelationMode, Environment, Integration, Side};
 use reqwest::Method;
 use serde_json::Value as Json;
 
@@ -182,11 +182,17 @@ impl<'a> Doctor<'a> {
         for right in READS {
             checks.push(self.read(right.at, right.needed, right.why).await);
         }
-        checks.push(self.api("attachments", "/api/now/attachment", "files are carried").await);
+        let travel = Side::BOTH.into_iter().any(|side| self.integration.attachments_from(side));
+        let needed = if travel { Need::Must } else { Need::Should };
+        let why = "files are carried";
+        checks.push(self.api("attachments", "/api/now/attachment", needed, why).await);
         if self.tables().any(|table| table == "sn_customerservice_case") {
             let case = "/api/sn_customerservice/case";
-            checks.push(self.api("Case API", case, "cases are read and written").await);
-            checks.push(self.api("Account API", "/api/now/account", "a case's account").await);
+            checks
+                .push(self.api("Case API", case, Need::Should, "cases are read and written").await);
+            checks.push(
+                self.api("Account API", "/api/now/account", Need::Should, "a case's account").await,
+            );
             for right in CASE_READS {
                 checks.push(self.read(right.at, right.needed, right.why).await);
             }

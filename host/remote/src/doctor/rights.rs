@@ -25,6 +25,16 @@ pub(super) enum Need {
     Should,
 }
 
+impl Need {
+    /// What it means that it is missing.
+    fn verdict(self) -> Verdict {
+        match self {
+            Need::Must => Verdict::Bad,
+            Need::Should => Verdict::Note,
+        }
+    }
+}
+
 /// What every integration reads besides its tickets.
 pub(super) const READS: &[Right] = &[
     Right { at: "sys_user", needed: Need::Should, why: "people are told apart by their e-mail" },
@@ -51,7 +61,7 @@ pub(super) const CASE_READS: &[Right] = &[
 impl Doctor<'_> {
     pub(super) async fn read(&self, table: &str, needed: Need, why: &str) -> Check {
         let name = format!("read {table}");
-        let verdict = if needed == Need::Must { Verdict::Bad } else { Verdict::Note };
+        let verdict = needed.verdict();
         match self.user.rows(table, "", "sys_id", 1).await {
             Err(why) => Check::of(name, Verdict::Skipped, why.to_string(), "try again"),
             Ok(said) if said.status == 200 && said.rows().is_empty() && needed == Need::Must => {
@@ -127,14 +137,14 @@ impl Doctor<'_> {
         }
     }
 
-    pub(super) async fn api(&self, name: &str, path: &str, why: &str) -> Check {
+    pub(super) async fn api(&self, name: &str, path: &str, needed: Need, why: &str) -> Check {
         let query = [("sysparm_limit", "1".to_owned())];
         match self.user.call(Method::GET, path, &query, None).await {
             Err(why) => Check::of(name, Verdict::Skipped, why.to_string(), "try again"),
             Ok(said) if said.is_success() => Check::good(name, "yes"),
             Ok(said) => Check::of(
                 name,
-                Verdict::Note,
+                needed.verdict(),
                 format!("refused: {} (needed so that {why})", said.reason()),
                 remedy(&said, name, "reads"),
             ),

@@ -3,7 +3,7 @@
 //! Every name ends in the integration's id, so that integrations and tenants on one instance do not
 //! meet. Every description says whose it is, its version and the digest of its content.
 
-use firn_model::{Integration, IntegrationId};
+use firn_model::{Integration, IntegrationId, Side};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
@@ -193,7 +193,7 @@ pub(super) fn wanted(integration: &Integration, webhook: &Webhook<'_>) -> Vec<Wa
             purpose: "answers firn integration test",
         }),
     ];
-    if settings.provision.attachments {
+    if settings.provision.attachments || integration.attachments_from(Side::External) {
         all.push(rule(Rule {
             name: "Attachment Webhook",
             collection: "sys_attachment",

@@ -145,11 +145,8 @@ impl Platform {
                 false => (answer(self.missing(&request.path), json!({})), Vec::new()),
             };
         }
-        let body: Json = request
-            .body
-            .as_deref()
-            .and_then(|b| serde_json::from_str(b).ok())
-            .unwrap_or(Json::Null);
+        let body: Json =
+            request.json().and_then(|b| serde_json::from_str(b).ok()).unwrap_or(Json::Null);
         let text = |v: &Json| v.as_str().unwrap_or_default().to_owned();
         let (id, key) = (text(&body["record"]["id"]), text(&body["key"]));
         if request.remote == firn_model::Remote::PlatformFindings {

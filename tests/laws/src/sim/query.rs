@@ -15,6 +15,7 @@ fn parameter<'r>(request: &'r HttpRequest, name: &str) -> &'r str {
 pub(crate) fn is_poll(request: &HttpRequest) -> bool {
     let query = parameter(request, "sysparm_query");
     query.starts_with("sys_idIN")
+        || query.starts_with("element_idIN")
         || query.split('^').any(|part| {
             ["sys_updated_on", "sys_created_on"].iter().any(|time| {
                 part.strip_prefix(time).is_some_and(|rest| rest.starts_with(['>', '=']))

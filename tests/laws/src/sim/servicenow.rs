@@ -447,11 +447,8 @@ impl ServiceNow {
                 .map(|(_, v)| v.as_str())
                 .unwrap_or_default()
         };
-        let body: Json = request
-            .body
-            .as_deref()
-            .and_then(|b| serde_json::from_str(b).ok())
-            .unwrap_or(Json::Null);
+        let body: Json =
+            request.json().and_then(|b| serde_json::from_str(b).ok()).unwrap_or(Json::Null);
         let set: BTreeMap<String, String> = body
             .as_object()
             .into_iter()

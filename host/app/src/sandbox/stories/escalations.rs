@@ -186,9 +186,9 @@ pub(super) async fn conversation(stage: &Stage, teller: &mut Teller) {
     teller.expect("no comment comes back as an echo", echoes == (1, 1), format!("{echoes:?}"));
 }
 
-/// (g) ServiceNow is overloaded for a while.
+/// (h) ServiceNow is overloaded for a while.
 pub(super) async fn outage(stage: &Stage, teller: &mut Teller) {
-    teller.chapter("g. ServiceNow answers 503, then 429 (seed 002)");
+    teller.chapter("h. ServiceNow answers 503, then 429 (seed 002)");
     let calls = 10;
     let trouble = |times, code, retry_after| RequestFault {
         method: None,
@@ -227,7 +227,7 @@ pub(super) async fn outage(stage: &Stage, teller: &mut Teller) {
     stage.simulator.set_faults(Faults::default());
 }
 
-/// (g) Many calls at an instance that takes little.
+/// (h) Many calls at an instance that takes little.
 pub(super) async fn limited(stage: &Stage, teller: &mut Teller) {
     let (calls, per_second) = (30, 20);
     let limits = |limits: Json| json!({ "settings": { "limits": limits } });
@@ -262,9 +262,9 @@ pub(super) async fn limited(stage: &Stage, teller: &mut Teller) {
     stage.settled(&stage.genesys).await;
 }
 
-/// (h) The ticket is made, and its answer is lost.
+/// (i) The ticket is made, and its answer is lost.
 pub(super) async fn lost_answer(stage: &Stage, teller: &mut Teller) {
-    teller.chapter("h. The answer to a create is lost after the commit");
+    teller.chapter("i. The answer to a create is lost after the commit");
     let key = "lost-1";
     stage.simulator.set_faults(Faults {
         requests: vec![fault("POST", "/table/incident", Some(1), Trouble::DropAfterCommit)],
@@ -286,7 +286,7 @@ pub(super) async fn lost_answer(stage: &Stage, teller: &mut Teller) {
 
 /// What is wrong is refused clearly.
 pub(super) async fn wrong(stage: &Stage, teller: &mut Teller) {
-    teller.chapter("i. Bad requests get clear answers");
+    teller.chapter("j. Bad requests get clear answers");
     let escalations = format!("/integrations/{}/escalations", stage.genesys.id);
     let (status, body) = stage.post(&escalations, "{\"callId\": ".to_owned()).await;
     teller.expect(

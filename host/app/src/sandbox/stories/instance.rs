@@ -9,10 +9,10 @@ use super::super::Teller;
 use super::super::stage::Stage;
 use super::{CALL, CALL_ID, field};
 
-/// (j) A person signs in with a browser; the token ends; the consent ends; a person signs in again.
+/// (k) A person signs in with a browser; the token ends; the consent ends; a person signs in again.
 pub(super) async fn reconnect(stage: &Stage, teller: &mut Teller) {
     teller.chapter(
-        "j. Signing in with a browser, and again after the consent has ended (seeds 001, 003)",
+        "k. Signing in with a browser, and again after the consent has ended (seeds 001, 003)",
     );
     let slug = "browser";
     let body = json!({
@@ -87,9 +87,9 @@ fn check(report: &Json, name: &str) -> (String, String) {
     (text("verdict"), if remedy.is_empty() { text("detail") } else { remedy })
 }
 
-/// (k) Rights are missing, and the doctor says which; then they are given.
+/// (l) Rights are missing, and the doctor says which; then they are given.
 pub(super) async fn rights(stage: &Stage, teller: &mut Teller) {
-    teller.chapter("k. Rights that are missing are told before they hurt (seeds 001, 002)");
+    teller.chapter("l. Rights that are missing are told before they hurt (seeds 001, 002)");
     let path = format!("/integrations/{}/test", stage.incidents.id);
     let examine = async || stage.post(&path, "{}".to_owned()).await.1;
     stage.simulator.set_access(Access {
@@ -137,9 +137,9 @@ pub(super) async fn rights(stage: &Stage, teller: &mut Teller) {
     );
 }
 
-/// (l) Rules are edited by hand, put right, taken away and installed again.
+/// (m) Rules are edited by hand, put right, taken away and installed again.
 pub(super) async fn provisioned(stage: &Stage, teller: &mut Teller) {
-    teller.chapter("l. Rules are installed, watched and removed (seed 003)");
+    teller.chapter("m. Rules are installed, watched and removed (seed 003)");
     let side = &stage.incidents;
     let path = format!("/integrations/{}/provision", side.id);
     let rules = || {

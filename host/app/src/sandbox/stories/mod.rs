@@ -2,6 +2,7 @@
 
 mod edits;
 mod escalations;
+mod files;
 mod instance;
 
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub(crate) async fn tell(stage: &Stage, teller: &mut Teller) {
     edits::conflicts(stage, teller).await;
     edits::unheard(stage, teller).await;
     edits::missed(stage, teller).await;
+    files::both_ways(stage, teller).await;
     escalations::outage(stage, teller).await;
     escalations::limited(stage, teller).await;
     escalations::lost_answer(stage, teller).await;

@@ -88,7 +88,7 @@ fn integration(rng: &mut fastrand::Rng, n: usize, tenant: &str) -> Integration {
         platform: PlatformContract {
             callback_url: Some("https://platform.example/callback".to_owned()),
             read_url: Some("https://platform.example/records/{id}".to_owned()),
-            findings_url: None,
+            ..PlatformContract::default()
         },
         enabled: true,
         version: 0,

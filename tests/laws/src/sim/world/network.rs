@@ -78,7 +78,7 @@ impl World {
                 request.remote,
                 request.method,
                 request.path,
-                request.body.as_deref().unwrap_or("")
+                request.json().unwrap_or("")
             )
         });
         let mut body = if request.remote == Remote::Servicenow {

@@ -1,0 +1,368 @@
+//! The law of attachments: whatever is lost, doubled or late, in the end each content is on both sides
+//! exactly once, and nothing more is sent.
+
+use std::collections::BTreeMap;
+
+use firn_model::{
+    AttachmentSeen, AttachmentWork, Attachments, ContentHash, ExternalRecord, Fate, Link, Millis,
+    Outcome, Refusal, Side, SysId, Uncertainty,
+};
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::settings::Rules;
+use crate::{identity, mapping, sample};
+
+fn rules() -> Rules {
+    sample::rules_of(&json!({
+        "preset": "incidents",
+        "platform": { "callback_url": "https://p.example/cb",
+            "attachment_read_url": "https://p.example/files/{id}",
+            "attachment_write_url": "https://p.example/records/{id}/files" },
+        "attachments": { "max_size": 1000, "types": ["image/*", "text/plain"] },
+    }))
+}
+
+fn link() -> Link {
+    let mut link = sample::link();
+    link.external = Some(ExternalRecord {
+        table: mapping::incident(),
+        sys_id: SysId::new("a".repeat(32)).unwrap(),
+        number: None,
+        adopted: false,
+    });
+    link
+}
+
+fn hash(content: u8) -> ContentHash {
+    ContentHash::new(identity::digest(&[&content.to_string()])).unwrap()
+}
+
+fn file(id: &str, content: u8, tells: bool) -> AttachmentSeen {
+    AttachmentSeen {
+        id: id.to_owned(),
+        name: format!("{id}.png"),
+        media_type: "image/png".to_owned(),
+        size: tells.then_some(u64::from(content)),
+        hash: tells.then(|| hash(content)),
+    }
+}
+
+fn fresh() -> Attachments {
+    let link = link();
+    Attachments::new(link.integration, link.id)
+}
+
+/// What each side has: content by id.
+#[derive(Debug, Default)]
+struct World {
+    platform: BTreeMap<String, u8>,
+    external: BTreeMap<String, u8>,
+    /// Uploads to ServiceNow that take effect late.
+    late: Vec<(Millis, u8)>,
+    /// Keys that the platform has taken.
+    taken: Vec<u8>,
+    made: u32,
+}
+
+impl World {
+    fn side(&mut self, side: Side) -> &mut BTreeMap<String, u8> {
+        match side {
+            Side::Platform => &mut self.platform,
+            Side::External => &mut self.external,
+        }
+    }
+
+    fn put(&mut self, side: Side, content: u8) -> String {
+        self.made += 1;
+        let id = match side {
+            Side::Platform => format!("p{}", self.made),
+            Side::External => format!("{:032x}", self.made),
+        };
+        self.side(side).insert(id.clone(), content);
+        id
+    }
+
+    fn upload(&mut self, to: Side, content: u8) -> Option<String> {
+        if to == Side::Platform {
+            if self.taken.contains(&content) {
+                return None; // Nothing twice under one key.
+            }
+            self.taken.push(content);
+        }
+        Some(self.put(to, content))
+    }
+}
+
+/// What happens to one request.
+#[derive(Debug, Clone, Copy)]
+enum Luck {
+    Good,
+    NeverLeft,
+    Lost,
+    AnswerLost,
+    Late(u16),
+    Ended,
+    Busy,
+    OtherFile,
+}
+
+fn luck() -> impl Strategy<Value = Luck> {
+    prop_oneof![
+        4 => Just(Luck::Good),
+        1 => Just(Luck::NeverLeft),
+        1 => Just(Luck::Lost),
+        2 => Just(Luck::AnswerLost),
+        1 => (1_u16..3_000).prop_map(Luck::Late),
+        1 => Just(Luck::Ended),
+        1 => Just(Luck::Busy),
+        1 => Just(Luck::OtherFile),
+    ]
+}
+
+/// Carries out one request, and tells how it ended.
+fn carry(
+    world: &mut World,
+    set: &Attachments,
+    work: &AttachmentWork,
+    luck: Luck,
+    now: Millis,
+) -> Landed {
+    let unknown = |how| Landed::Failed(Outcome::Unknown(how, "no answer".to_owned()));
+    let content = |world: &World, side: Side, id: &str| match side {
+        Side::Platform => world.platform[id],
+        Side::External => world.external[id],
+    };
+    match luck {
+        Luck::NeverLeft => return Landed::Failed(Outcome::NotSent("no".to_owned())),
+        Luck::Busy => return Landed::Failed(Outcome::Busy(200)),
+        Luck::Lost => return unknown(Uncertainty::Open),
+        _ => {}
+    }
+    match work {
+        AttachmentWork::List => match luck {
+            Luck::Good | Luck::OtherFile => Landed::Listed(
+                world.external.iter().map(|(id, content)| file(id, *content, true)).collect(),
+            ),
+            _ => unknown(Uncertainty::Open),
+        },
+        AttachmentWork::Measure(side, id) => match luck {
+            Luck::Good => {
+                let content = content(world, *side, id);
+                Landed::Measured(u64::from(content), hash(content))
+            }
+            _ => unknown(Uncertainty::Open),
+        },
+        AttachmentWork::Send(side, id) => {
+            let content = content(world, *side, id);
+            assert_eq!(set.file(*side, id).unwrap().file.hash, Some(hash(content)));
+            match luck {
+                Luck::OtherFile => Landed::OtherFile,
+                Luck::Late(after) if *side == Side::Platform => {
+                    world.late.push((now.plus(u64::from(after)), content));
+                    unknown(Uncertainty::Open)
+                }
+                Luck::Ended => {
+                    world.upload(side.other(), content);
+                    unknown(Uncertainty::Ended)
+                }
+                Luck::AnswerLost | Luck::Late(_) => {
+                    world.upload(side.other(), content);
+                    unknown(Uncertainty::Open)
+                }
+                _ => Landed::Taken(world.upload(side.other(), content)),
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Put {
+    side: Side,
+    content: u8,
+    at: u16,
+    /// Whether the side tells size and hash, and how often it tells of the file.
+    tells: bool,
+    times: u8,
+}
+
+fn put() -> impl Strategy<Value = Put> {
+    let side = prop_oneof![Just(Side::Platform), Just(Side::External)];
+    (side, 1_u8..6, 0_u16..5_000, any::<bool>(), 1_u8..3)
+        .prop_map(|(side, content, at, tells, times)| Put { side, content, at, tells, times })
+}
+
+proptest! {
+    #[test]
+    fn each_content_is_on_both_sides_once_and_then_nothing_more_is_sent(
+        puts in proptest::collection::vec(put(), 1..6),
+        lucks in proptest::collection::vec(luck(), 0..30),
+        echoes in any::<bool>(),
+    ) {
+        let rules = sample::rules_of(&json!({
+            "preset": "incidents", "correlation": { "transaction_limit": 4_000 },
+            "platform": { "callback_url": "https://p.example/cb",
+                "attachment_read_url": "https://p.example/files/{id}",
+                "attachment_write_url": "https://p.example/records/{id}/files" },
+        }));
+        let (link, mut world, mut set) = (link(), World::default(), fresh());
+        let (mut lucks, mut sent) = (lucks.into_iter(), 0);
+        let mut puts: Vec<Put> = puts;
+        puts.sort_by_key(|put| put.at);
+        let (mut now, mut told) = (Millis(1_000_000), 0);
+        let mut news: Vec<(Side, AttachmentSeen)> = Vec::new();
+        let mut waiting = std::collections::VecDeque::from(puts.clone());
+        for step in 0..4_000 {
+            let mut inputs = Vec::new();
+            while waiting.front().is_some_and(|put| i64::from(put.at) <= now.0 - 1_000_000) {
+                let put = waiting.pop_front().unwrap();
+                let id = world.put(put.side, put.content);
+                for _ in 0..put.times {
+                    news.push((put.side, file(&id, put.content, put.tells)));
+                }
+            }
+            // Late effects, which nobody tells of but a list.
+            let (due, later) = world.late.iter().copied().partition(|(at, _)| *at <= now);
+            world.late = later;
+            let due: Vec<(Millis, u8)> = due;
+            for (_, content) in due {
+                world.put(Side::External, content);
+            }
+            inputs.extend(news.drain(..).map(|(side, file)| Input::Seen(side, vec![file])));
+            let known: Vec<(Side, String)> = [Side::Platform, Side::External]
+                .into_iter()
+                .flat_map(|side| {
+                    let ids: Vec<String> = world.side(side).keys().cloned().collect();
+                    ids.into_iter().map(move |id| (side, id))
+                })
+                .collect();
+            if echoes && told < known.len() {
+                // Each side tells of what it has, ours too, now and then before the answer.
+                let (side, id) = known[told % known.len()].clone();
+                let content = world.side(side)[&id];
+                news.push((side, file(&id, content, step % 2 == 0)));
+                told += 1;
+            }
+            let mut turn = advance(&rules, &link, set, &inputs, now);
+            while turn.ask {
+                now = now.plus(7);
+                let exchange = turn.files.exchange.clone().unwrap();
+                if matches!(exchange.work, AttachmentWork::Send(..)) {
+                    sent += 1;
+                }
+                let luck = lucks.next().unwrap_or(Luck::Good);
+                let landed = carry(&mut world, &turn.files, &exchange.work, luck, now);
+                let answered = [Input::Answered(exchange.number, landed)];
+                turn = advance(&rules, &link, turn.files, &answered, now);
+                let told = turn.findings.iter().all(|f| f.text.contains("tried again and again"));
+                prop_assert!(told, "{:?}", turn.findings);
+            }
+            set = turn.files;
+            now = now.plus(50);
+            if waiting.is_empty() && news.is_empty() && world.late.is_empty() {
+                match turn.wake {
+                    Some(wake) => now = now.max(wake),
+                    None if told >= known.len() || !echoes => break,
+                    None => {}
+                }
+            }
+        }
+        let mut wanted: Vec<u8> = puts.iter().map(|put| put.content).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        for side in [Side::Platform, Side::External] {
+            let mut there: Vec<u8> = world.side(side).values().copied().collect();
+            there.sort_unstable();
+            let own = puts.iter().filter(|put| put.side == side);
+            let mut expected: Vec<u8> = own.map(|put| put.content).collect();
+            // What a person put there stays as often as it was put; what came from us came once at most.
+            for content in &wanted {
+                if !expected.contains(content) {
+                    expected.push(*content);
+                }
+            }
+            expected.sort_unstable();
+            let copies = there.len().saturating_sub(expected.len());
+            // A person may put a content there while its copy is on its way: then it is there twice.
+            let crossed = puts.iter().filter(|put| put.side == side)
+                .filter(|put| puts.iter().any(|o| o.side != side && o.content == put.content)).count();
+            prop_assert!(copies <= crossed, "{side}: {there:?}, wanted {expected:?}");
+            there.dedup();
+            prop_assert_eq!(&there, &wanted, "{}", side);
+        }
+        prop_assert!(set.exchange.is_none(), "{:?}", set);
+        prop_assert!(sent <= 60, "{sent}");
+    }
+}
+
+#[test]
+fn what_may_not_travel_is_left_and_told() {
+    let (rules, link) = (rules(), link());
+    let now = Millis(1_000_000);
+    let large = AttachmentSeen { size: Some(1_001), ..file("p1", 9, true) };
+    let zip = AttachmentSeen {
+        media_type: "application/zip".to_owned(),
+        name: "card 4111111111111111.zip".to_owned(),
+        ..file("p2", 8, true)
+    };
+    let seen = [Input::Seen(Side::Platform, vec![large, zip])];
+    let turn = advance(&rules, &link, fresh(), &seen, now);
+    assert!(!turn.ask && turn.wake.is_none());
+    let fates: Vec<&Fate> = turn.files.files.iter().map(|f| &f.fate).collect();
+    assert_eq!(fates, [&Fate::Left(Left::TooLarge), &Fate::Left(Left::Type)]);
+    let told: Vec<&str> = turn.findings.iter().map(|f| f.text.as_str()).collect();
+    assert!(told[0].contains("max_size") && told[1].contains("attachments.types"), "{told:?}");
+    assert!(!told[1].contains("4111111111111111"), "{told:?}");
+    // A person says: again.
+    let turn = advance(&rules, &link, turn.files, &[Input::Again], now);
+    assert_eq!(turn.findings.len(), 2, "still so");
+    assert!(turn.ask, "and the ticket's files are listed");
+}
+
+#[test]
+fn a_refused_file_is_left_and_the_next_one_goes_on() {
+    let (rules, link) = (rules(), link());
+    let now = Millis(1_000_000);
+    let seen = Input::Seen(
+        Side::External,
+        vec![file(&"b".repeat(32), 1, true), file(&"c".repeat(32), 2, true)],
+    );
+    let turn = advance(&rules, &link, fresh(), &[seen], now);
+    let exchange = turn.files.exchange.clone().unwrap();
+    assert_eq!(exchange.work, AttachmentWork::Send(Side::External, "b".repeat(32)));
+    let refusal = Refusal { status: 413, message: "too large".to_owned() };
+    let refused = Input::Answered(exchange.number, Landed::Failed(Outcome::Refused(refusal)));
+    let turn = advance(&rules, &link, turn.files, &[refused], now);
+    assert!(turn.findings[0].text.contains("413"), "{:?}", turn.findings);
+    let exchange = turn.files.exchange.unwrap();
+    assert_eq!(exchange.work, AttachmentWork::Send(Side::External, "c".repeat(32)));
+}
+
+#[test]
+fn nothing_is_asked_while_a_record_is_not_there_or_the_integration_rests() {
+    let now = Millis(1_000_000);
+    let seen = [Input::Seen(Side::Platform, vec![file("p1", 1, true)])];
+    let turn = advance(&rules(), &sample::link(), fresh(), &seen, now);
+    assert!(!turn.ask && turn.wake.is_none(), "the link wakes it when it has its ticket");
+    let turn = advance(&rules(), &link(), turn.files, &[], now);
+    assert!(turn.ask);
+    let resting = sample::rules_of(&json!({ "preset": "incidents", "enabled": false,
+        "platform": { "attachment_read_url": "https://p.example/files/{id}" } }));
+    let turn = advance(&resting, &link(), fresh(), &seen, now);
+    assert!(!turn.ask && turn.wake.is_some());
+    let mut ended = link();
+    let why = firn_model::Ended::Unlinked { by: "ann".to_owned() };
+    ended.tombstone = Some(firn_model::Tombstone { why, at: now });
+    let turn = advance(&rules(), &ended, fresh(), &seen, now);
+    assert!(!turn.ask && turn.wake.is_none());
+}
+
+#[test]
+fn without_an_address_no_file_of_that_side_is_taken() {
+    let one_way = sample::rules_of(&json!({ "preset": "incidents",
+        "platform": { "attachment_write_url": "https://p.example/records/{id}/files" } }));
+    let seen = [Input::Seen(Side::Platform, vec![file("p1", 1, true)])];
+    let turn = advance(&one_way, &link(), fresh(), &seen, Millis(1_000_000));
+    assert!(turn.files.files.is_empty() && !turn.ask);
+}

@@ -1,0 +1,145 @@
+//! Attachments: the files of a link's two records, and what became of each. One row for each link.
+//!
+//! Bytes never enter the guest: it says what is to be carried where, and the host carries it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ContentHash, IntegrationId, LinkId, Millis, Refusal, Side};
+
+/// A file as a side tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachmentSeen {
+    /// That side's id of it.
+    pub id: String,
+    /// Its name there.
+    pub name: String,
+    /// Its media type: `image/png`.
+    pub media_type: String,
+    /// Bytes, if the side tells.
+    pub size: Option<u64>,
+    /// The hash of its content, if the side tells.
+    pub hash: Option<ContentHash>,
+}
+
+/// Why a file is left where it is. A person was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Left {
+    /// It has more bytes than the settings allow.
+    TooLarge,
+    /// Its type is not among those that travel.
+    Type,
+    /// It is not there any more.
+    Gone,
+    /// The other side does not take it.
+    Refused(Refusal),
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// It is to be looked at, and carried.
+    Pending,
+    /// It was sent, and nobody knows whether it arrived. Until then it may still.
+    Sent(Millis),
+    /// The other side has it, under this id if that is known: it was carried, or was there already.
+    There(Option<String>),
+    /// It stays where it is.
+    Left(Left),
+}
+
+/// A file of one of a link's records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The side that has it.
+    pub side: Side,
+    /// The file.
+    pub file: AttachmentSeen,
+    /// What became of it.
+    pub fate: Fate,
+    /// Failures in a row.
+    #[serde(default)]
+    pub failures: u32,
+    /// Left alone until then.
+    #[serde(default)]
+    pub not_before: Option<Millis>,
+}
+
+/// What is asked for a link's files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttachmentWork {
+    /// Which files the ticket has.
+    List,
+    /// The hash and size of a file, by the side that has it and its id there.
+    Measure(Side, String),
+    /// A file is carried to the other side.
+    Send(Side, String),
+}
+
+/// The request under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachmentExchange {
+    /// What was asked.
+    pub work: AttachmentWork,
+    /// Tells its answer from that of an earlier one.
+    pub number: u64,
+    /// When it left.
+    pub since: Millis,
+    /// When it counts as lost.
+    pub deadline: Millis,
+}
+
+/// The files of a link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachments {
+    /// The integration.
+    pub integration: IntegrationId,
+    /// The link.
+    pub link: LinkId,
+    /// Each file that travels or could, in the order in which they were seen.
+    pub files: Vec<Attachment>,
+    /// The ticket's files are to be listed.
+    #[serde(default)]
+    pub look: bool,
+    /// When the last list that was read was asked for.
+    #[serde(default)]
+    pub listed: Option<Millis>,
+    /// The request under way.
+    #[serde(default)]
+    pub exchange: Option<AttachmentExchange>,
+    /// Counts requests.
+    #[serde(default)]
+    pub sequence: u64,
+    /// Failures in a row, of whatever.
+    #[serde(default)]
+    pub failures: u32,
+    /// Nothing is asked until then.
+    #[serde(default)]
+    pub not_before: Option<Millis>,
+}
+
+impl Attachments {
+    /// No file yet.
+    #[must_use]
+    pub fn new(integration: IntegrationId, link: LinkId) -> Attachments {
+        Attachments {
+            integration,
+            link,
+            files: Vec::new(),
+            look: false,
+            listed: None,
+            exchange: None,
+            sequence: 0,
+            failures: 0,
+            not_before: None,
+        }
+    }
+
+    /// A file, by the side that has it and its id there.
+    #[must_use]
+    pub fn file(&self, side: Side, id: &str) -> Option<&Attachment> {
+        self.files.iter().find(|known| known.side == side && known.file.id == id)
+    }
+}
