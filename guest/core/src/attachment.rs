@@ -5,15 +5,17 @@
 //! that comes back is no news (nor is one that a person put there), and a file whose fate is unknown is
 //! looked for before it is sent again.
 
+use std::collections::BTreeSet;
+
 use firn_model::{
     Attachment, AttachmentExchange, AttachmentSeen, AttachmentWork, Attachments, Audit,
-    ContentHash, Fate, Finding, FindingKind, Left, Link, Millis, Outcome, Refusal, Side,
+    ContentHash, Fate, FieldName, Finding, FindingKind, Left, Link, Millis, Outcome, Refusal, Side,
     Uncertainty,
 };
 
-use crate::land;
 use crate::settings::Rules;
 use crate::wire::attachment as wire;
+use crate::{identity, land};
 
 /// So many files of one link are known at most.
 pub const MOST: usize = 500;
@@ -23,6 +25,9 @@ const FRESH: i64 = 60_000;
 
 /// What may not be read is tried again then. In milliseconds.
 const REFUSED: u64 = 600_000;
+
+/// What nothing can be done for now is looked at so often. In milliseconds.
+const IDLE: u64 = 600_000;
 
 /// While an integration is paused it is looked at again so often. In milliseconds.
 const PAUSED: u64 = 5_000;
@@ -46,8 +51,8 @@ pub enum Input {
 /// What an answer says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Landed {
-    /// The files that the ticket has.
-    Listed(Vec<AttachmentSeen>),
+    /// The files that the ticket has, and the ids of those that other links have put there.
+    Listed(Vec<AttachmentSeen>, BTreeSet<String>),
     /// What a file is.
     Measured(u64, ContentHash),
     /// A file has more bytes than are allowed; so many were read.
@@ -75,6 +80,8 @@ pub struct Turn {
     pub findings: Vec<Finding>,
     /// What was done.
     pub audit: Vec<Audit>,
+    /// What was to be seen of these files is over.
+    pub over: Vec<FieldName>,
 }
 
 /// Whether a link's record of a side is there to take files.
@@ -99,10 +106,15 @@ pub fn advance(
     inputs: &[Input],
     now: Millis,
 ) -> Turn {
-    let mut work = Work { rules, link, set: files, now, findings: Vec::new(), audit: Vec::new() };
+    let (findings, audit, over) = (Vec::new(), Vec::new(), Vec::new());
+    let mut work = Work { rules, link, set: files, now, findings, audit, over };
+    let there = |f: &Attachment| matches!(f.fate, Fate::There(_));
+    let known = |f: &Attachment| (f.side, f.file.id.clone());
+    let before: BTreeSet<(Side, String)> =
+        work.set.files.iter().filter(|f| there(f)).map(known).collect();
     for input in inputs {
         match input {
-            Input::Seen(side, files) => work.seen(*side, files),
+            Input::Seen(side, files) => work.seen(*side, files, &BTreeSet::new()),
             Input::List => work.set.look = true,
             Input::Again => work.again(),
             Input::Answered(number, landed) => work.answered(*number, landed.clone()),
@@ -114,8 +126,17 @@ pub fn advance(
         work.answered(number, Landed::Failed(lost));
     }
     let (ask, wake) = work.next();
-    let Work { set, findings, audit, .. } = work;
-    Turn { files: set, wake, ask, findings, audit }
+    let Work { set, findings, audit, mut over, .. } = work;
+    for file in set.files.iter().filter(|f| there(f) && !before.contains(&known(f))) {
+        over.extend(told_as(file.side, &file.file.id));
+    }
+    Turn { files: set, wake, ask, findings, audit, over }
+}
+
+/// The name under which a person is told of a file.
+fn told_as(side: Side, id: &str) -> Option<FieldName> {
+    let name = identity::short(&["attachment", &side.to_string(), id]);
+    FieldName::new(format!("attachment.{name}")).ok()
 }
 
 struct Work<'a> {
@@ -125,16 +146,21 @@ struct Work<'a> {
     now: Millis,
     findings: Vec<Finding>,
     audit: Vec<Audit>,
+    over: Vec<FieldName>,
 }
 
 impl Work<'_> {
-    fn seen(&mut self, side: Side, files: &[AttachmentSeen]) {
+    /// `theirs`: files that other links have put there. They are no news to this one.
+    fn seen(&mut self, side: Side, files: &[AttachmentSeen], theirs: &BTreeSet<String>) {
         for seen in files {
-            self.one(side, seen);
+            self.one(side, seen, theirs.contains(&seen.id));
         }
     }
 
-    fn one(&mut self, side: Side, seen: &AttachmentSeen) {
+    fn one(&mut self, side: Side, seen: &AttachmentSeen, theirs: bool) {
+        if let Some(hash) = &seen.hash {
+            self.meet(side, hash, &seen.id);
+        }
         // A copy of ours, whose id the other side told.
         let copy = |known: &Attachment| {
             known.side != side && matches!(&known.fate, Fate::There(Some(id)) if *id == seen.id)
@@ -142,29 +168,30 @@ impl Work<'_> {
         if self.set.files.iter().any(copy) {
             return;
         }
-        if let Some(hash) = &seen.hash {
-            self.meet(side, hash, &seen.id);
-        }
+        let travels = self.rules.integration().attachments_from(side) && !theirs;
+        let fate = if travels { Fate::Pending } else { Fate::Stays };
         let known = self.set.files.iter_mut().find(|f| f.side == side && f.file.id == seen.id);
         if let Some(known) = known {
-            if known.fate == Fate::Pending {
+            if is_other(&known.file, seen) {
+                // Its side has put something else in its place.
+                let file = seen.clone();
+                let told = seen.hash.is_some();
+                *known = Attachment { side, file, fate, told, failures: 0, not_before: None };
+            } else {
+                known.told |= seen.hash.is_some();
                 known.file.size = known.file.size.or(seen.size);
                 known.file.hash = known.file.hash.clone().or_else(|| seen.hash.clone());
             }
             return;
         }
-        if !self.rules.integration().attachments_from(side) {
-            return;
-        }
         if self.set.files.len() >= MOST {
-            self.find(format!(
-                "this pair has more than {MOST} files; those beyond stay where they are"
-            ));
+            let text =
+                format!("this pair has more than {MOST} files; those beyond stay where they are");
+            self.find(None, text);
             return;
         }
-        let file = seen.clone();
-        let fate = Fate::Pending;
-        self.set.files.push(Attachment { side, file, fate, failures: 0, not_before: None });
+        let (file, told) = (seen.clone(), seen.hash.is_some());
+        self.set.files.push(Attachment { side, file, fate, told, failures: 0, not_before: None });
     }
 
     /// A side has this content: what is to be carried there need not be.
@@ -190,9 +217,14 @@ impl Work<'_> {
         self.set.look = true;
         self.set.not_before = None;
         for known in &mut self.set.files {
-            if matches!(known.fate, Fate::Left(_)) {
-                (known.fate, known.failures, known.not_before) = (Fate::Pending, 0, None);
+            let travels = self.rules.integration().attachments_from(known.side);
+            match known.fate {
+                Fate::Left(_) => known.fate = Fate::Pending,
+                // Perhaps it does now. What is others' is there already, and is found so.
+                Fate::Stays if travels => known.fate = Fate::Pending,
+                _ => {}
             }
+            (known.failures, known.not_before) = (0, None);
         }
     }
 
@@ -203,18 +235,17 @@ impl Work<'_> {
             self.failed(&exchange, outcome);
             return;
         }
-        self.set.failures = 0;
         match (exchange.work, landed) {
-            (AttachmentWork::List, Landed::Listed(files)) => {
-                self.set.look = false;
+            (AttachmentWork::List, Landed::Listed(files, theirs)) => {
+                (self.set.look, self.set.failures) = (false, 0);
                 self.set.listed = Some(exchange.since);
-                self.seen(Side::External, &files);
+                self.seen(Side::External, &files, &theirs);
                 self.missed(exchange.since);
             }
             (AttachmentWork::Measure(side, id), Landed::Measured(size, hash)) => {
                 if let Some(known) = self.known(side, &id) {
                     (known.file.size, known.file.hash) = (Some(size), Some(hash.clone()));
-                    (known.failures, known.not_before) = (0, None);
+                    known.not_before = None;
                 }
                 self.meet(side, &hash, &id);
             }
@@ -227,17 +258,18 @@ impl Work<'_> {
                 Landed::NoFile(status),
             ) => match status {
                 404 | 410 => self.leave(side, &id, Left::Gone),
-                _ => {
-                    let message = "the file may not be read".to_owned();
-                    self.leave(side, &id, Left::Refused(Refusal { status, message }));
-                }
+                _ => self.leave(side, &id, Left::Unreadable(status)),
             },
             (AttachmentWork::Send(side, id), Landed::OtherFile) => {
-                let pause = self.now.plus(land::backoff(&id, 1));
-                if let Some(known) = self.known(side, &id) {
+                let Some(known) = self.known(side, &id) else { return };
+                // A hash that its side tells is believed: a page that asks to sign in has another. Its side
+                // is asked, or tells, if there is something else now.
+                let told = known.told;
+                if !told {
                     (known.file.size, known.file.hash) = (None, None);
-                    known.not_before = Some(pause);
                 }
+                self.set.look |= told && side == Side::External;
+                self.fails(side, &id, "it is another than its side tells");
             }
             _ => {}
         }
@@ -249,10 +281,10 @@ impl Work<'_> {
         for known in &mut self.set.files {
             let Fate::Sent(until) = known.fate else { continue };
             if until <= since {
-                (known.fate, known.not_before) = (Fate::Pending, None);
+                known.fate = Fate::Pending;
             } else {
-                known.failures = known.failures.saturating_add(1);
-                let soon = self.now.plus(land::backoff(&known.file.id, known.failures));
+                let waited = u32::try_from(self.now.since(since).max(0) / 1_000).unwrap_or(0);
+                let soon = self.now.plus(land::backoff(&known.file.id, 4 + waited.min(4)));
                 known.not_before = Some(soon.min(until));
             }
         }
@@ -287,21 +319,6 @@ impl Work<'_> {
     }
 
     fn failed(&mut self, exchange: &AttachmentExchange, outcome: &Outcome) {
-        let pause = match outcome {
-            Outcome::Busy(_) | Outcome::Silent(_) => 0,
-            Outcome::SignInFailed => land::SIGN_IN_PAUSE,
-            _ => {
-                self.set.failures = self.set.failures.saturating_add(1);
-                if self.set.failures == TELL_AT {
-                    self.find(format!(
-                        "the files of this pair cannot be carried now ({}); that is tried again and again",
-                        self.rules.masks().shown(&outcome.to_string())
-                    ));
-                }
-                land::backoff(self.link.id.as_str(), self.set.failures)
-            }
-        };
-        let later = outcome.not_before(self.now).unwrap_or(self.now.plus(pause));
         let refusal = match outcome {
             Outcome::Refused(refusal) => Some(refusal.clone()),
             Outcome::Gone | Outcome::Deleted => {
@@ -309,18 +326,45 @@ impl Work<'_> {
             }
             _ => None,
         };
+        // What concerns the side, not one file of it.
+        let later = match outcome {
+            Outcome::SignInFailed => Some(self.now.plus(land::SIGN_IN_PAUSE)),
+            Outcome::Busy(_) | Outcome::Silent(_) => outcome.not_before(self.now),
+            Outcome::Throttled { .. } => {
+                let soon = self.now.plus(land::backoff(self.link.id.as_str(), 3));
+                Some(outcome.not_before(self.now).unwrap_or(soon))
+            }
+            _ => None,
+        };
+        if later.is_some() {
+            self.set.not_before = later;
+            return;
+        }
         match (&exchange.work, refusal) {
             (AttachmentWork::List, Some(refusal)) => {
                 self.set.not_before = Some(self.now.plus(REFUSED));
-                self.find(format!(
+                let text = format!(
                     "the files of the ticket may not be listed ({} {}), so that none is carried there; give the integration user the right to read sys_attachment, then: firn links resync",
                     refusal.status, refusal.message
-                ));
+                );
+                self.find(None, text);
+            }
+            (AttachmentWork::List, None) => {
+                self.set.failures = self.set.failures.saturating_add(1);
+                let pause = land::backoff(self.link.id.as_str(), self.set.failures);
+                self.set.not_before = Some(self.now.plus(pause));
+                if self.set.failures == TELL_AT {
+                    let text = format!(
+                        "the files of the ticket cannot be listed now ({}); that is tried again and again",
+                        self.rules.masks().shown(&outcome.to_string())
+                    );
+                    self.find(None, text);
+                }
             }
             (AttachmentWork::Measure(side, id), Some(refusal)) => {
                 let why = match refusal.status {
                     404 | 410 => Left::Gone,
-                    _ => Left::Refused(refusal),
+                    status => Left::Unreadable(status),
                 };
                 self.leave(*side, id, why);
             }
@@ -337,15 +381,36 @@ impl Work<'_> {
                     Outcome::Unknown(Uncertainty::Ended, _) => Some(now),
                     _ => None,
                 };
-                if let Some(known) = self.known(*side, id) {
-                    known.failures = known.failures.saturating_add(1);
-                    if let (Some(until), Fate::Pending) = (until, &known.fate) {
-                        known.fate = Fate::Sent(until);
-                    }
+                self.fails(*side, id, &outcome.to_string());
+                if let Some(known) = self.known(*side, id)
+                    && let (Some(until), Fate::Pending) = (until, &known.fate)
+                {
+                    known.fate = Fate::Sent(until);
                 }
-                self.set.not_before = Some(later);
             }
-            (_, None) => self.set.not_before = Some(later),
+            (AttachmentWork::Measure(side, id), None) => {
+                self.fails(*side, id, &outcome.to_string());
+            }
+        }
+    }
+
+    /// A file could not be measured or carried: later again, and others meanwhile.
+    fn fails(&mut self, side: Side, id: &str, why: &str) {
+        let now = self.now;
+        let Some(known) = self.known(side, id) else { return };
+        known.failures = known.failures.saturating_add(1);
+        let failures = known.failures;
+        let pause = if failures > 20 { REFUSED } else { land::backoff(id, failures) };
+        known.not_before = Some(now.plus(pause));
+        if failures == TELL_AT {
+            let (name, why) = (known.file.name.clone(), why.to_owned());
+            let masks = self.rules.masks();
+            let text = format!(
+                "the {side} file {:?} cannot be carried now ({}); that is tried again and again",
+                masks.shown(&name),
+                masks.shown(&why)
+            );
+            self.find(told_as(side, id), text);
         }
     }
 
@@ -371,6 +436,9 @@ impl Work<'_> {
                 self.rules.masks().shown(&media)
             ),
             Left::Gone => "it was deleted before it was carried".to_owned(),
+            Left::Unreadable(status) => format!(
+                "it may not be read there (status {status}); let it be read, then: firn links resync"
+            ),
             Left::Refused(refusal) => format!(
                 "the other side refused it: {} {}; mend that, then: firn links resync",
                 refusal.status,
@@ -378,15 +446,16 @@ impl Work<'_> {
             ),
         };
         let name = self.rules.masks().shown(&name);
-        self.find(format!("the {side} file {name:?} stays where it is: {because}"));
+        let text = format!("the {side} file {name:?} stays where it is: {because}");
+        self.find(told_as(side, id), text);
     }
 
-    fn find(&mut self, text: String) {
+    fn find(&mut self, about: Option<FieldName>, text: String) {
         self.findings.push(Finding {
             kind: FindingKind::AttachmentLeft,
             integration: self.link.integration.clone(),
             link: Some(self.link.id.clone()),
-            field: None,
+            field: about,
             text,
             at: self.now,
         });
@@ -419,8 +488,15 @@ impl Work<'_> {
             }
         }
         let (Some(work), None) = (next.clone(), quiet) else {
-            let waits = next.is_some() || wake.is_some();
-            return (false, if waits { quiet.max(wake) } else { None });
+            if next.is_some() {
+                return (false, quiet);
+            }
+            // What waits for a record, or for other settings, is looked at now and then.
+            let waits = |f: &Attachment| matches!(f.fate, Fate::Pending | Fate::Sent(_));
+            let waits = self.set.look || self.set.files.iter().any(waits);
+            let idle = self.now.plus(IDLE);
+            let idle = Some(idle).filter(|_| waits && self.link.tombstone.is_none());
+            return (false, wake.map(|at| quiet.map_or(at, |quiet| at.max(quiet))).or(idle));
         };
         self.set.not_before = None;
         self.set.sequence += 1;
@@ -501,6 +577,17 @@ impl Work<'_> {
                 if self.set.files.iter().any(|f| twin(&f)) {
                     return None; // The other one's fate decides.
                 }
+                // What the other side has is compared first: it may be this.
+                let unknown = |f: &&Attachment| {
+                    let sizes = f.file.size.zip(known.file.size);
+                    let may_be_this = sizes.is_none_or(|(theirs, ours)| theirs == ours);
+                    let there = !matches!(f.fate, Fate::Left(_));
+                    f.side == to && f.file.hash.is_none() && there && may_be_this
+                };
+                if let Some(other) = self.set.files.iter().find(unknown) {
+                    let now = other.not_before.is_none_or(|at| at <= self.now);
+                    return now.then(|| AttachmentWork::Measure(to, other.file.id.clone()));
+                }
                 let fresh = |at: Millis| self.now.since(at) < FRESH;
                 if to == Side::External && !self.set.listed.is_some_and(fresh) {
                     return Some(AttachmentWork::List);
@@ -508,8 +595,18 @@ impl Work<'_> {
                 Some(AttachmentWork::Send(known.side, known.file.id.clone()))
             }
             Fate::Sent(_) => Some(AttachmentWork::List),
-            Fate::There(_) | Fate::Left(_) => None,
+            Fate::There(_) | Fate::Left(_) | Fate::Stays => None,
         }
+    }
+}
+
+/// Whether a side tells of another content than is known of a file.
+#[must_use]
+pub fn is_other(known: &AttachmentSeen, seen: &AttachmentSeen) -> bool {
+    let differs = |a: Option<u64>, b: Option<u64>| a.zip(b).is_some_and(|(a, b)| a != b);
+    match (&known.hash, &seen.hash) {
+        (Some(known), Some(seen)) => known != seen,
+        _ => differs(known.size, seen.size),
     }
 }
 

@@ -224,10 +224,9 @@ fn attachments(list: Option<&Json>) -> Result<Vec<AttachmentSeen>, String> {
     let read = |(n, file): (usize, &Json)| -> Result<AttachmentSeen, String> {
         let text = |name: &str, most: usize| {
             let given = file.get(name).and_then(Json::as_str);
-            let plain =
-                |t: &&str| !t.trim().is_empty() && t.len() <= most && !t.contains(char::is_control);
-            given.filter(plain).map(str::to_owned).ok_or_else(|| {
-                format!("attachments[{n}].{name} must be a text of 1 to {most} bytes")
+            let fits = |t: &&str| (1..=most).contains(&t.chars().count());
+            given.filter(fits).map(str::to_owned).ok_or_else(|| {
+                format!("attachments[{n}].{name} must be a text of 1 to {most} characters")
             })
         };
         let size = match file.get("size") {

@@ -1,12 +1,14 @@
 //! Attachments: one row for the files of each link. What is seen of files goes into it, the core says
 //! what comes next, and the host carries the bytes.
 
+use std::collections::BTreeSet;
+
 use firn_core::attachment::{self, Input, takes};
 use firn_core::settings::Rules;
 use firn_core::wire::attachment as wire;
 use firn_model::{
-    Answer, Attachment, AttachmentSeen, Attachments, CommitError, Fate, Integration, IntegrationId,
-    Key, Link, LinkId, Side, TenantId,
+    Answer, Attachment, AttachmentSeen, AttachmentWork, Attachments, CommitError, Fate,
+    Integration, IntegrationId, Key, Link, LinkId, Side, TenantId,
 };
 
 use crate::session::{Session, ticket};
@@ -42,9 +44,11 @@ pub(crate) fn tell<D: Doors>(
 
 fn is_known(known: &Attachments, side: Side, file: &AttachmentSeen) -> bool {
     let same = |f: &Attachment| {
+        let tells_more = f.file.hash.is_none() && file.hash.is_some();
+        let waits = f.fate == Fate::Pending && f.not_before.is_none();
         f.side == side
             && f.file.id == file.id
-            && (f.fate != Fate::Pending || f.file.hash.is_some() || file.hash.is_none())
+            && !(tells_more || waits || attachment::is_other(&f.file, file))
     };
     let copy = |f: &Attachment| {
         f.side != side && matches!(&f.fate, Fate::There(Some(id)) if *id == file.id)
@@ -61,7 +65,15 @@ pub(crate) fn knows<D: Doors>(
     file: &AttachmentSeen,
 ) -> Result<bool, CommitError> {
     let known = session.get::<Attachments>(&rows::attachments(tenant, rules.id(), link))?;
-    Ok(known.is_some_and(|known| is_known(&known, Side::External, file)))
+    // A webhook may have told, and the ticket's files are still to be listed.
+    let told = |known: &Attachments| {
+        known.look || known.exchange.as_ref().is_some_and(|e| e.work == AttachmentWork::List)
+    };
+    let there = |f: &Attachment| f.side == Side::External && f.file.id == file.id;
+    let knows = |known: &Attachments| {
+        told(known) || known.files.iter().any(there) || is_known(known, Side::External, file)
+    };
+    Ok(known.as_ref().is_some_and(knows))
 }
 
 /// A ticket has a file: each of its links is told, but for what another of them put there.
@@ -74,37 +86,58 @@ pub(crate) fn seen_on_ticket<D: Doors>(
 ) -> Result<(), CommitError> {
     for id in session.on_ticket(tenant, rules.id(), sys_id)? {
         let Some(link) = session.link(tenant, rules.id(), &id)? else { continue };
-        let files = not_of_others(session, tenant, &link, vec![file.clone()])?;
-        if !files.is_empty() {
+        let files = vec![file.clone()];
+        if of_others(session, tenant, &link, &files)?.is_empty() {
             tell(session, tenant, rules, &id, Input::Seen(Side::External, files))?;
         }
     }
     Ok(())
 }
 
-/// What other links on the ticket have put there is no news to this one.
-fn not_of_others<D: Doors>(
+/// Of the files of a ticket those that other links have put there: they are no news to this one.
+fn of_others<D: Doors>(
     session: &mut Session<'_, D>,
     tenant: &TenantId,
     link: &Link,
-    mut files: Vec<AttachmentSeen>,
-) -> Result<Vec<AttachmentSeen>, CommitError> {
-    let Some(external) = &link.external else { return Ok(files) };
+    files: &[AttachmentSeen],
+) -> Result<BTreeSet<String>, CommitError> {
+    let mut theirs = BTreeSet::new();
+    let Some(external) = &link.external else { return Ok(theirs) };
     for other in session.on_ticket(tenant, &link.integration, external.sys_id.as_str())? {
         if other == link.id {
             continue;
         }
         let key = rows::attachments(tenant, &link.integration, &other);
-        let Some(theirs) = session.get::<Attachments>(&key)? else { continue };
-        let put_there = |file: &AttachmentSeen| {
-            theirs.files.iter().filter(|f| f.side == Side::Platform).any(|f| {
-                matches!(&f.fate, Fate::There(Some(id)) if *id == file.id)
-                    || (file.hash.is_some() && f.file.hash == file.hash)
+        let Some(known) = session.get::<Attachments>(&key)? else { continue };
+        let put_there = |file: &&AttachmentSeen| {
+            known.files.iter().filter(|f| f.side == Side::Platform).any(|f| match &f.fate {
+                Fate::There(Some(id)) => *id == file.id,
+                Fate::There(None) | Fate::Sent(_) => {
+                    file.hash.is_some() && f.file.hash == file.hash
+                }
+                _ => false,
             })
         };
-        files.retain(|file| !put_there(file));
+        theirs.extend(files.iter().filter(put_there).map(|file| file.id.clone()));
     }
-    Ok(files)
+    Ok(theirs)
+}
+
+/// A link is paired with another ticket: what was known of the files of the one before says nothing of it.
+pub(crate) fn relink<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    link: &Link,
+) -> Result<(), CommitError> {
+    let key = rows::attachments(tenant, &link.integration, &link.id);
+    let Some(mut set) = session.get::<Attachments>(&key)? else { return Ok(()) };
+    set.files.retain(|known| known.side == Side::Platform);
+    for known in &mut set.files {
+        (known.fate, known.failures, known.not_before) = (Fate::Pending, 0, None);
+    }
+    (set.look, set.listed, set.exchange) = (true, None, None);
+    let now = session.now;
+    session.put(&key, &set, Some(now))
 }
 
 /// A link has come to a ticket that was there before it: which files it has, is asked.
@@ -181,9 +214,10 @@ pub(crate) fn answered<D: Doors>(
     };
     let (tenant, id) = (&key.tenant, rules.id());
     let Some(link) = session.link(tenant, id, &set.link)? else { return Ok(()) };
-    let landed = match wire::reading(rules, &link, &exchange, answer, session.now) {
-        attachment::Landed::Listed(files) => {
-            attachment::Landed::Listed(not_of_others(session, tenant, &link, files)?)
+    let landed = match wire::reading(rules, &link, &set, &exchange, answer, session.now) {
+        attachment::Landed::Listed(files, _) => {
+            let theirs = of_others(session, tenant, &link, &files)?;
+            attachment::Landed::Listed(files, theirs)
         }
         other => other,
     };
@@ -214,6 +248,13 @@ fn go_on<D: Doors>(
     }
     for line in &turn.audit {
         session.audit(tenant, line)?;
+    }
+    for about in &turn.over {
+        let name = format!("attachment-left.{}.{about}", link.id);
+        let told = rows::finding(tenant, rules.id(), &name);
+        if session.exists(&told)? {
+            session.delete(&told);
+        }
     }
     if turn.files.files.is_empty() && !turn.files.look && !session.exists(key)? {
         return Ok(());

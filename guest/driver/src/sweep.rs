@@ -229,8 +229,12 @@ fn take<D: Doors>(
             }
         }
         News::File { of, file, ours } => {
+            let links = session.on_ticket(tenant, rules.id(), of.as_str())?;
+            if links.is_empty() {
+                return Ok(());
+            }
             let mut known = true;
-            for link in session.on_ticket(tenant, rules.id(), of.as_str())? {
+            for link in links {
                 known &= attach::knows(session, tenant, rules, &link, &file)?;
             }
             // What we put there ourselves says nothing about webhooks.

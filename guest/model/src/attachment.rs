@@ -31,6 +31,8 @@ pub enum Left {
     Type,
     /// It is not there any more.
     Gone,
+    /// It may not be read where it is; the status says so.
+    Unreadable(u16),
     /// The other side does not take it.
     Refused(Refusal),
 }
@@ -45,8 +47,10 @@ pub enum Fate {
     Sent(Millis),
     /// The other side has it, under this id if that is known: it was carried, or was there already.
     There(Option<String>),
-    /// It stays where it is.
+    /// It stays where it is, and a person was told.
     Left(Left),
+    /// It does not travel. It is known so that the same content is not put beside it.
+    Stays,
 }
 
 /// A file of one of a link's records.
@@ -58,7 +62,10 @@ pub struct Attachment {
     pub file: AttachmentSeen,
     /// What became of it.
     pub fate: Fate,
-    /// Failures in a row.
+    /// Whether its side tells its hash; else it was measured.
+    #[serde(default)]
+    pub told: bool,
+    /// How often it could not be measured or carried.
     #[serde(default)]
     pub failures: u32,
     /// Left alone until then.
@@ -112,7 +119,7 @@ pub struct Attachments {
     /// Counts requests.
     #[serde(default)]
     pub sequence: u64,
-    /// Failures in a row, of whatever.
+    /// Lists in a row that came to nothing.
     #[serde(default)]
     pub failures: u32,
     /// Nothing is asked until then.

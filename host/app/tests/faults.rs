@@ -113,9 +113,12 @@ async fn fault_7_throttled_with_every_kind_of_retry_after() {
         let at = i64::try_from((now() + seconds) * 1_000).unwrap();
         firn_model::http_date_text(firn_model::Millis(at))
     };
-    let kinds =
-        ["2".to_owned(), date(3), "-5".to_owned(), "soon".to_owned(), String::new(), date(0)];
-    for (n, retry_after) in kinds.into_iter().enumerate() {
+    for (n, kind) in ["2", "in 4 s", "-5", "soon", "", "now"].into_iter().enumerate() {
+        let retry_after = match kind {
+            "in 4 s" => date(4),
+            "now" => date(0),
+            other => other.to_owned(),
+        };
         let throttled = Trouble::Throttled { retry_after: retry_after.clone() };
         pair.fails(vec![hit("POST", "incident", 1, throttled)]);
         let (id, began) = (format!("t{n}"), Instant::now());

@@ -19,6 +19,8 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 const SILENCE: u32 = 5;
 /// For how long, first and at most.
 const ALONE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
+/// So much time that passed unused is made up for.
+const CREDIT: Duration = Duration::from_millis(250);
 /// Of so many turns one is for what is not urgent, so that it comes on too.
 const SHARE: u32 = 16;
 
@@ -35,6 +37,8 @@ struct State {
     given: u32,
     /// When the next request may leave.
     next: Instant,
+    /// When the last ones left, or will: as many as may within a second.
+    recent: VecDeque<Instant>,
     hours: Hours,
     answers: Answers,
     /// Who waits for a slot, in order: the urgent, and the others.
@@ -158,6 +162,7 @@ impl Budget {
             free: limits.at_once.max(1).into(),
             given: 0,
             next: Instant::now(),
+            recent: VecDeque::new(),
             hours: Hours::default(),
             answers: Answers::Yes(0),
             lanes: [VecDeque::new(), VecDeque::new()],
@@ -321,7 +326,7 @@ impl State {
         patience: Duration,
     ) -> Result<(Turn, Instant), AnswerBody> {
         let now = Instant::now();
-        let at = self.next.max(now);
+        let at = self.next.max(self.window()).max(now);
         place.look();
         if at > end || !place.holds {
             return Err(self.later(&place.who, patience));
@@ -332,7 +337,9 @@ impl State {
         {
             return Err(silent);
         }
-        self.next = at + self.pace(now);
+        self.recent.push_back(at);
+        // What did not leave in time is made up for, a little: the second as a whole holds its limit.
+        self.next = self.next.max(at.checked_sub(CREDIT).unwrap_or(at)) + self.pace(now);
         let hour = |limit: u32| Hour { limit: limit.into(), used: 0, ends: now + LONGEST };
         if self.hours.set.is_none_or(|set| set.ends <= now) {
             self.hours.set = self.limits.requests_per_hour.map(hour);
@@ -347,6 +354,19 @@ impl State {
         place.holds = false;
         let asker = place.asker.take().unwrap_or(Asker::Work);
         Ok((Turn { budget: Arc::clone(place.budget), asker }, at))
+    }
+
+    /// When the next may leave so that no second has more than its limit: with the pace alone that is so, and
+    /// where something is made up for this sees to it.
+    fn window(&mut self) -> Instant {
+        let steady = steady(self.limits);
+        let most = steady.ceil();
+        while self.recent.len() > most as usize {
+            self.recent.pop_front();
+        }
+        let first = self.recent.front().filter(|_| self.recent.len() == most as usize);
+        let window = Duration::from_secs_f64(most / steady);
+        first.map_or_else(Instant::now, |first| *first + window)
     }
 
     /// The time from one request to the next: as the limit a second allows, and when half of an

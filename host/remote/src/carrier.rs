@@ -59,7 +59,7 @@ pub struct Carrier {
     addresses: Addresses,
     signin: SignIn,
     budgets: Mutex<BTreeMap<String, Shared>>,
-    files: Mutex<BTreeMap<IntegrationId, Arc<Semaphore>>>,
+    files: Mutex<BTreeMap<String, Arc<Semaphore>>>,
 }
 
 /// The budget of an instance, and what each of its integrations allows.
@@ -163,9 +163,7 @@ impl Carrier {
     /// The budget of an instance: the lowest limits of its integrations hold.
     pub(crate) fn budget(&self, target: &Target) -> Arc<Budget> {
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        // However its address is written.
-        let instance = Url::parse(&target.base_url)
-            .map_or_else(|_| target.base_url.clone(), |url| url.origin().ascii_serialization());
+        let instance = origin(&target.base_url);
         for (other, shared) in budgets.iter_mut() {
             if *other != instance && shared.limits.remove(&target.integration).is_some() {
                 shared.agree(); // It has moved.
@@ -182,16 +180,24 @@ impl Carrier {
         Arc::clone(&shared.budget)
     }
 
-    /// The place of an integration's file.
-    fn files_of(&self, integration: &IntegrationId) -> Arc<Semaphore> {
+    /// The place for a file, if a request carries or reads one: one for each instance, so that files never
+    /// have all its turns; of what is only the platform's, one for each integration.
+    fn file_of(&self, target: &Target, request: &HttpRequest) -> Option<Arc<Semaphore>> {
+        let whose = match &request.body {
+            Some(Body::File(_)) => origin(&target.base_url),
+            _ if request.want == Want::Text => return None,
+            _ if request.remote == Remote::Servicenow => origin(&target.base_url),
+            _ => target.integration.to_string(),
+        };
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = files.entry(integration.clone());
-        Arc::clone(place.or_insert_with(|| Arc::new(Semaphore::new(1))))
+        // Nobody holds or waits for the others.
+        files.retain(|_, place| Arc::strong_count(place) > 1);
+        let place = files.entry(whose).or_insert_with(|| Arc::new(Semaphore::new(1)));
+        Some(Arc::clone(place))
     }
 
     /// An integration is gone: what it allowed holds no more.
     pub fn forget(&self, integration: &IntegrationId) {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(integration);
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
         for shared in budgets.values_mut() {
             shared.limits.remove(integration);
@@ -205,32 +211,42 @@ impl Carrier {
             Ok(url) => url,
             Err(why) => return AnswerBody::NotSent(why),
         };
-        let queue = Duration::from_millis(request.queue);
+        let queue = Instant::now() + Duration::from_millis(request.queue);
         // A file keeps its connections for long, and its turn at the instance: one at a time.
-        let bytes = matches!(request.body, Some(Body::File(_))) || request.want != Want::Text;
-        let place = self.files_of(&target.integration);
-        let _place = match bytes {
-            true => match tokio::time::timeout(queue, place.acquire()).await {
+        let place = self.file_of(target, request);
+        let _place = match &place {
+            Some(place) => match tokio::time::timeout_at(queue, place.acquire()).await {
                 Ok(place) => place.ok(),
                 Err(_) => return AnswerBody::Busy(FILES_LATER),
             },
-            false => None,
+            None => None,
+        };
+        // What the platform has is opened before the instance is asked: it may take its time, or fail.
+        let end = Instant::now() + Duration::from_millis(request.timeout);
+        let source = match &request.body {
+            Some(Body::File(fetch)) => {
+                match self.open(target, fetch, request, (queue, end)).await {
+                    Ok(source) => Some(source),
+                    Err(answer) => return answer,
+                }
+            }
+            _ => None,
         };
         if request.remote != Remote::Servicenow {
             let headers = platform_headers(target, request, &url);
-            let end = Instant::now() + Duration::from_millis(request.timeout);
-            return self.send(target, request, url, &headers, end).await;
+            return self.send(request, url, &headers, source, end).await.answer;
         }
         let base = match self.addresses.check(&target.base_url) {
             Ok(base) => base,
             Err(why) => return AnswerBody::NotSent(why.to_string()),
         };
         let budget = self.budget(target);
-        let mut turn = match budget.turn(&target.integration, request.urgency, queue).await {
+        let patience = queue.saturating_duration_since(Instant::now());
+        let mut turn = match budget.turn(&target.integration, request.urgency, patience).await {
             Ok(turn) => turn,
             Err(later) => return later,
         };
-        self.ask_instance(target, request, url, &base, &mut turn).await
+        self.ask_instance(target, request, url, &base, &mut turn, source).await
     }
 
     /// One request to an instance, signed in.
@@ -241,6 +257,7 @@ impl Carrier {
         url: Url,
         base: &Url,
         turn: &mut Turn,
+        source: Option<Source>,
     ) -> AnswerBody {
         let end = Instant::now() + Duration::from_millis(request.timeout);
         let who = who(target, base);
@@ -253,17 +270,24 @@ impl Carrier {
             let why = "signing in took too long".to_owned();
             return AnswerBody::NotSent(why);
         }
-        let mut answer =
-            self.send(target, request, url.clone(), &[authorization(&first)], end).await;
-        // A token may have ended on the way: once more with a new one, if there is a new one.
-        if matches!(&answer, AnswerBody::Response(r) if r.status == 401)
+        let carries = source.is_some();
+        let mut sent = self.send(request, url.clone(), &[authorization(&first)], source, end).await;
+        // A token may have ended on the way: once more with a new one, if there is a new one. A file is
+        // carried again later: it was read.
+        if matches!(&sent.answer, AnswerBody::Response(r) if r.status == 401)
             && let Ok(second) =
                 self.signin.header(&self.client, &who, Some(first.expose_secret())).await
             && second.expose_secret() != first.expose_secret()
         {
-            answer = self.send(target, request, url, &[authorization(&second)], end).await;
+            if carries {
+                return AnswerBody::NotSent("the sign-in was renewed meanwhile".to_owned());
+            }
+            sent = self.send(request, url, &[authorization(&second)], None, end).await;
         }
-        turn.told(&answer, now());
+        let Sent { answer, at_fault } = sent;
+        if at_fault == Fault::Target {
+            turn.told(&answer, now());
+        }
         // A path that is none any more: nobody was asked, and nothing was done.
         let through = request.path.starts_with(RESOURCE);
         if let AnswerBody::Response(response) = &answer
@@ -298,6 +322,10 @@ impl Carrier {
     fn address(&self, target: &Target, remote: Remote, path: &str) -> Result<Url, String> {
         let missing = || "the platform has no such address".to_owned();
         let with_id = |template: Option<&String>, id: &str| {
+            // They would walk up the path.
+            if matches!(id, "." | "..") {
+                return Err(format!("{id:?} is no id that can stand in an address"));
+            }
             let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
             Ok::<_, String>(template.ok_or_else(missing)?.replace("{id}", &id.replace('+', "%20")))
         };
@@ -333,7 +361,7 @@ impl Carrier {
         target: &Target,
         fetch: &Fetch,
         request: &HttpRequest,
-        end: Instant,
+        (queue, end): (Instant, Instant),
     ) -> Result<Source, AnswerBody> {
         let read = HttpRequest {
             remote: fetch.remote,
@@ -355,9 +383,9 @@ impl Carrier {
         }
         let base = self.addresses.check(&target.base_url);
         let base = base.map_err(|e| AnswerBody::NotSent(e.to_string()))?;
-        let queue = Duration::from_millis(request.queue);
+        let patience = queue.saturating_duration_since(Instant::now());
         let budget = self.budget(target);
-        let mut turn = budget.turn(&target.integration, request.urgency, queue).await?;
+        let mut turn = budget.turn(&target.integration, request.urgency, patience).await?;
         let who = who(target, &base);
         let signed = async |stale: Option<&str>| {
             let header = self.signin.header(&self.client, &who, stale).await;
@@ -367,6 +395,7 @@ impl Carrier {
         let mut response = begun(get(&[authorization(&first)])?, end).await;
         if response.as_ref().is_ok_and(|r| r.status() == 401)
             && let Ok(second) = signed(Some(first.expose_secret())).await
+            && second.expose_secret() != first.expose_secret()
         {
             response = begun(get(&[authorization(&second)])?, end).await;
         }
@@ -380,6 +409,13 @@ impl Carrier {
             Err(answer) => answer.clone(),
         };
         turn.told(&head, now());
+        if let Ok(response) = &response {
+            match response.status().as_u16() {
+                401 => self.signin.told(&who, false),
+                429 | 300..=399 | 500.. => {}
+                _ => self.signin.told(&who, true),
+            }
+        }
         file(response?, fetch, Some(turn))
     }
 
@@ -409,35 +445,28 @@ impl Carrier {
 
     async fn send(
         &self,
-        target: &Target,
         request: &HttpRequest,
         url: Url,
         headers: &[(String, SecretString)],
+        source: Option<Source>,
         end: Instant,
-    ) -> AnswerBody {
+    ) -> Sent {
         let mut outgoing = match self.outgoing(request, url, headers) {
             Ok(outgoing) => outgoing,
-            Err(why) => return AnswerBody::NotSent(why),
+            Err(why) => return Sent { answer: AnswerBody::NotSent(why), at_fault: Fault::Target },
         };
         let mut trouble = Trouble::default();
-        match &request.body {
-            None => {}
-            Some(Body::Json(body)) => {
-                outgoing = outgoing.header("content-type", "application/json").body(body.clone());
-            }
-            Some(Body::File(fetch)) => {
-                let source = match self.open(target, fetch, request, end).await {
-                    Ok(source) => source,
-                    Err(answer) => return answer,
-                };
-                let (body, told) = source.into_body();
-                trouble = told;
-                outgoing = outgoing
-                    .header("content-type", &fetch.media_type)
-                    .header("content-length", fetch.size)
-                    .header("content-digest", content_digest(fetch))
-                    .body(body);
-            }
+        if let Some(Body::Json(body)) = &request.body {
+            outgoing = outgoing.header("content-type", "application/json").body(body.clone());
+        }
+        if let Some(source) = source {
+            outgoing = outgoing
+                .header("content-type", &source.fetch.media_type)
+                .header("content-length", source.fetch.size)
+                .header("content-digest", content_digest(&source.fetch));
+            let (body, told) = source.into_body();
+            trouble = told;
+            outgoing = outgoing.body(body);
         }
         let answer = match tokio::time::timeout_at(end, exchange(outgoing, request.want)).await {
             Ok(answer) => answer,
@@ -445,10 +474,26 @@ impl Carrier {
         };
         // A file that broke off was not taken, unless somebody says so.
         match (trouble.told(), &answer) {
-            (Some(told), AnswerBody::Lost(_) | AnswerBody::NotSent(_)) => told,
-            _ => answer,
+            (Some(told), AnswerBody::Lost(_) | AnswerBody::NotSent(_)) => {
+                Sent { answer: told, at_fault: Fault::Source }
+            }
+            _ => Sent { answer, at_fault: Fault::Target },
         }
     }
+}
+
+/// How a request ended, and of whom that tells.
+struct Sent {
+    answer: AnswerBody,
+    at_fault: Fault,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// Of the side that was asked.
+    Target,
+    /// Of the side whose file was to be carried.
+    Source,
 }
 
 impl Shared {
@@ -466,6 +511,12 @@ impl Shared {
             self.budget.limit(lowest);
         }
     }
+}
+
+/// An instance, however its address is written.
+fn origin(base_url: &str) -> String {
+    Url::parse(base_url)
+        .map_or_else(|_| base_url.to_owned(), |url| url.origin().ascii_serialization())
 }
 
 pub(crate) fn now() -> Millis {

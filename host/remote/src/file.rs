@@ -5,6 +5,7 @@
 //! than was promised breaks off before its announced length, so that no server takes it for whole.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +16,9 @@ use sha2::{Digest, Sha256};
 
 use crate::budget::Turn;
 use crate::carrier::cause;
+
+/// A file of which nothing comes for so long is given up.
+const STALLED: Duration = Duration::from_secs(20);
 
 /// A file that is being read.
 pub(crate) struct Source {
@@ -49,11 +53,20 @@ struct Reading {
     over: bool,
 }
 
+/// The next piece of a file that does not stall.
+async fn piece(response: &mut reqwest::Response) -> Result<Option<Bytes>, String> {
+    match tokio::time::timeout(STALLED, response.chunk()).await {
+        Ok(Ok(piece)) => Ok(piece),
+        Ok(Err(e)) => Err(format!("the file broke off: {}", cause(e))),
+        Err(_) => Err("the file stalled".to_owned()),
+    }
+}
+
 impl Reading {
     /// The next piece that may leave.
     async fn next(&mut self) -> Result<Option<Bytes>, std::io::Error> {
         while !self.over {
-            match self.source.response.chunk().await {
+            match piece(&mut self.source.response).await {
                 Ok(Some(piece)) => {
                     self.read += piece.len() as u64;
                     if self.read > self.source.fetch.size {
@@ -73,10 +86,7 @@ impl Reading {
                     }
                     return Ok(self.held.take());
                 }
-                Err(e) => {
-                    let why = format!("the file broke off: {}", cause(e));
-                    return Err(self.trouble.tell(AnswerBody::NotSent(why)));
-                }
+                Err(why) => return Err(self.trouble.tell(AnswerBody::NotSent(why))),
             }
         }
         Ok(None)
@@ -106,7 +116,7 @@ impl Source {
 pub(crate) async fn measure(response: &mut reqwest::Response, most: u64) -> Result<String, String> {
     let (mut size, mut hash) = (0_u64, Sha256::new());
     loop {
-        match response.chunk().await {
+        match piece(response).await {
             Ok(Some(piece)) => {
                 size += piece.len() as u64;
                 if size > most {
@@ -118,7 +128,7 @@ pub(crate) async fn measure(response: &mut reqwest::Response, most: u64) -> Resu
                 let hash = hex(&hash.finalize());
                 return Ok(serde_json::json!({ "size": size, "sha256": hash }).to_string());
             }
-            Err(e) => return Err(format!("the file broke off: {}", cause(e))),
+            Err(why) => return Err(why),
         }
     }
 }

@@ -133,7 +133,8 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
     }
     let drained = began.elapsed().as_secs_f64();
     let meter = simulator.meter();
-    let settled = settle(&client, &[&id], patience).await;
+    // Each ticket gets its evidence afterwards: a look, the entry, and a look whether it is there.
+    let settled = settle(&client, &[&id], patience * 3).await;
     let rest = began.elapsed().as_secs_f64();
     let memory = peak_memory(firn.id()).unwrap_or_default();
 

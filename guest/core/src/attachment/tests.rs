@@ -1,7 +1,7 @@
 //! The law of attachments: whatever is lost, doubled or late, in the end each content is on both sides
 //! exactly once, and nothing more is sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use firn_model::{
     AttachmentSeen, AttachmentWork, Attachments, ContentHash, ExternalRecord, Fate, Link, Millis,
@@ -64,6 +64,8 @@ struct World {
     /// Keys that the platform has taken.
     taken: Vec<u8>,
     made: u32,
+    /// Whether a list shows hashes.
+    tells: bool,
 }
 
 impl World {
@@ -143,7 +145,12 @@ fn carry(
     match work {
         AttachmentWork::List => match luck {
             Luck::Good | Luck::OtherFile => Landed::Listed(
-                world.external.iter().map(|(id, content)| file(id, *content, true)).collect(),
+                world
+                    .external
+                    .iter()
+                    .map(|(id, content)| file(id, *content, world.tells))
+                    .collect(),
+                BTreeSet::new(),
             ),
             _ => unknown(Uncertainty::Open),
         },
@@ -199,6 +206,7 @@ proptest! {
         puts in proptest::collection::vec(put(), 1..6),
         lucks in proptest::collection::vec(luck(), 0..30),
         echoes in any::<bool>(),
+        tells in any::<bool>(),
     ) {
         let rules = sample::rules_of(&json!({
             "preset": "incidents", "correlation": { "transaction_limit": 4_000 },
@@ -206,7 +214,7 @@ proptest! {
                 "attachment_read_url": "https://p.example/files/{id}",
                 "attachment_write_url": "https://p.example/records/{id}/files" },
         }));
-        let (link, mut world, mut set) = (link(), World::default(), fresh());
+        let (link, mut world, mut set) = (link(), World { tells, ..World::default() }, fresh());
         let (mut lucks, mut sent) = (lucks.into_iter(), 0);
         let mut puts: Vec<Put> = puts;
         puts.sort_by_key(|put| put.at);
@@ -344,7 +352,8 @@ fn nothing_is_asked_while_a_record_is_not_there_or_the_integration_rests() {
     let now = Millis(1_000_000);
     let seen = [Input::Seen(Side::Platform, vec![file("p1", 1, true)])];
     let turn = advance(&rules(), &sample::link(), fresh(), &seen, now);
-    assert!(!turn.ask && turn.wake.is_none(), "the link wakes it when it has its ticket");
+    assert!(!turn.ask, "the link wakes it when it has its ticket");
+    assert_eq!(turn.wake, Some(now.plus(IDLE)), "and it is looked at now and then");
     let turn = advance(&rules(), &link(), turn.files, &[], now);
     assert!(turn.ask);
     let resting = sample::rules_of(&json!({ "preset": "incidents", "enabled": false,
@@ -364,5 +373,74 @@ fn without_an_address_no_file_of_that_side_is_taken() {
         "platform": { "attachment_write_url": "https://p.example/records/{id}/files" } }));
     let seen = [Input::Seen(Side::Platform, vec![file("p1", 1, true)])];
     let turn = advance(&one_way, &link(), fresh(), &seen, Millis(1_000_000));
-    assert!(turn.files.files.is_empty() && !turn.ask);
+    assert!(!turn.ask && turn.wake.is_none());
+    assert_eq!(turn.files.files[0].fate, Fate::Stays, "known, so that it is not put beside it");
+}
+
+#[test]
+fn a_file_that_fails_again_and_again_holds_no_other_up_and_is_told() {
+    let (rules, link) = (rules(), link());
+    let mut now = Millis(1_000_000);
+    let bad = "b".repeat(32);
+    let seen =
+        Input::Seen(Side::External, vec![file(&bad, 1, true), file(&"c".repeat(32), 2, true)]);
+    let mut turn = advance(&rules, &link, fresh(), &[seen], now);
+    let (mut sent, mut told) = (0, 0);
+    for _ in 0..400 {
+        if turn.ask {
+            let exchange = turn.files.exchange.clone().unwrap();
+            let landed = match &exchange.work {
+                AttachmentWork::Send(_, id) if *id == bad => {
+                    sent += 1;
+                    let why = "status 500".to_owned();
+                    Landed::Failed(Outcome::Unknown(Uncertainty::Ended, why))
+                }
+                AttachmentWork::Send(..) => Landed::Taken(None),
+                other => unreachable!("{other:?}"),
+            };
+            turn = advance(
+                &rules,
+                &link,
+                turn.files,
+                &[Input::Answered(exchange.number, landed)],
+                now,
+            );
+        } else {
+            now = now.plus(1_000);
+            turn = advance(&rules, &link, turn.files, &[], now);
+        }
+        told += turn.findings.len();
+    }
+    assert!(matches!(turn.files.files[1].fate, Fate::There(_)), "the other one is there");
+    assert!(sent <= 16, "ever more rarely: {sent} times in six minutes");
+    assert_eq!(told, 1);
+}
+
+#[test]
+fn other_content_under_a_known_id_travels_too() {
+    let (rules, link) = (rules(), link());
+    let now = Millis(1_000_000);
+    let id = "b".repeat(32);
+    let first = Input::Seen(Side::External, vec![file(&id, 1, true)]);
+    let turn = advance(&rules, &link, fresh(), &[first], now);
+    let number = turn.files.sequence;
+    let taken = Input::Answered(number, Landed::Taken(None));
+    let turn = advance(&rules, &link, turn.files, &[taken], now);
+    assert!(!turn.ask);
+    let again = Input::Seen(Side::External, vec![file(&id, 2, true)]);
+    let turn = advance(&rules, &link, turn.files, &[again], now);
+    assert!(turn.ask);
+    assert_eq!(turn.files.files[0].file.hash, Some(hash(2)));
+}
+
+#[test]
+fn a_page_in_the_place_of_a_file_is_not_taken_for_it() {
+    let (rules, link) = (rules(), link());
+    let now = Millis(1_000_000);
+    let seen = Input::Seen(Side::External, vec![file(&"b".repeat(32), 1, true)]);
+    let turn = advance(&rules, &link, fresh(), &[seen], now);
+    let other = Input::Answered(turn.files.sequence, Landed::OtherFile);
+    let turn = advance(&rules, &link, turn.files, &[other], now);
+    assert_eq!(turn.files.files[0].file.hash, Some(hash(1)), "what the ticket tells is believed");
+    assert_eq!(turn.files.exchange.unwrap().work, AttachmentWork::List, "and asked again");
 }

@@ -2,6 +2,8 @@
 //! bytes; the name in `Content-Disposition` (RFC 6266), the same `Idempotency-Key` for the same content.
 //! Names leave masked.
 
+use std::collections::BTreeSet;
+
 use firn_model::{
     Answer, AnswerBody, AttachmentExchange, AttachmentSeen, AttachmentWork, Attachments, Body,
     ContentHash, Fetch, HttpRequest, Link, Method, Millis, Outcome, Remote, Side, SysId, TableName,
@@ -144,20 +146,21 @@ fn source(side: Side, id: &str) -> Option<(Remote, String)> {
 /// A name as it leaves for a side: masked, without what is no part of a file's name, and no longer than
 /// ServiceNow's column. A short ending stays as it is.
 fn name(rules: &Rules, to: Side, name: &str) -> String {
-    let ending = |(_, ending): &(&str, &str)| {
-        (1..=8).contains(&ending.len()) && ending.bytes().all(|b| b.is_ascii_alphanumeric())
-    };
-    let (stem, ending) = match name.rsplit_once('.').filter(ending) {
-        Some((stem, ending)) => (stem, format!(".{ending}")),
-        None => (name, String::new()),
-    };
-    let masked = rules.masks().file_name(to, stem);
     let clean = |c: char| match c {
         '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' => '_',
         c if c.is_control() => '_',
         c => c,
     };
-    let stem: String = masked.trim().chars().map(clean).take(NAME - ending.len()).collect();
+    // The whole is masked: what is private may stand on both sides of a dot.
+    let masked: String = rules.masks().file_name(to, name).trim().chars().map(clean).collect();
+    let short = |(_, ending): &(&str, &str)| {
+        (1..=8).contains(&ending.len()) && ending.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    let (stem, ending) = match masked.rsplit_once('.').filter(short) {
+        Some((stem, ending)) => (stem, format!(".{ending}")),
+        None => (masked.as_str(), String::new()),
+    };
+    let stem: String = stem.chars().take(NAME - ending.len()).collect();
     if stem.is_empty() { format!("file{ending}") } else { format!("{stem}{ending}") }
 }
 
@@ -207,6 +210,7 @@ pub fn seen(row: &Json) -> Option<AttachmentSeen> {
 pub fn reading(
     rules: &Rules,
     link: &Link,
+    files: &Attachments,
     exchange: &AttachmentExchange,
     answer: &Answer,
     now: Millis,
@@ -233,7 +237,9 @@ pub fn reading(
             let Some(rows) = json["result"].as_array() else {
                 return unusable("no list of files");
             };
-            let Some(external) = &link.external else { return Landed::Listed(Vec::new()) };
+            let Some(external) = &link.external else {
+                return Landed::Listed(Vec::new(), BTreeSet::new());
+            };
             // An instance drops what it does not understand of a query; pictures of the record itself
             // (`ZZ_YY`) are no files of it.
             let of_ticket = |row: &&Json| {
@@ -241,9 +247,16 @@ pub fn reading(
                 row["table_sys_id"].as_str() == Some(external.sys_id.as_str())
                     && table.is_some_and(|table| rules.takes(&table) || table == external.table)
             };
-            Landed::Listed(rows.iter().filter(of_ticket).filter_map(seen).collect())
+            let files = rows.iter().filter(of_ticket).filter_map(seen).collect();
+            Landed::Listed(files, BTreeSet::new())
         }
-        AttachmentWork::Measure(..) => {
+        AttachmentWork::Measure(side, id) => {
+            let html = |kind: &str| kind.trim_start().to_ascii_lowercase().starts_with("text/html");
+            let is_page = response.header("content-type").is_some_and(html);
+            let should_be = files.file(*side, id).is_some_and(|f| html(&f.file.media_type));
+            if is_page && !should_be {
+                return unusable("a page, and no file");
+            }
             let size = json["size"].as_u64();
             let hash = json["sha256"].as_str().and_then(|hash| ContentHash::new(hash).ok());
             match (size, hash) {
@@ -283,6 +296,12 @@ mod tests {
         assert_eq!(name(""), "file");
         assert_eq!(name(&"ж".repeat(300)).chars().count(), NAME);
         assert_eq!(name("a\r\nb.txt"), "a__b.txt");
+        // Nothing private is cut in two.
+        for private in ["john.doe@acme.com", "4111.1111.1111.1111", "call 415-555-0132.txt"] {
+            let left = name(private);
+            let parts = ["john.doe", "1111.1111.1111", "415-555-0132"];
+            assert!(parts.iter().all(|part| !left.contains(part)), "{private}: {left}");
+        }
     }
 
     #[test]

@@ -75,6 +75,7 @@ pub(super) fn attach<D: Doors>(
         TicketName::Number(number) => link.attach = Some(number.clone()),
     }
     link.platform_side.look = rules.may_read(Side::Platform);
+    attach::relink(session, tenant, &link)?;
     let id = link.id.clone();
     note(session, tenant, integration, Some(&id), "attached", by)?;
     session.advance(tenant, &rules, link, &[])?;

@@ -148,6 +148,7 @@ fn fate(fate: &Json) -> String {
     match fate.as_object().and_then(|fate| fate.keys().next()).map(String::as_str) {
         Some("there") => "on both sides".to_owned(),
         Some("sent") => "sent, and looked for: its answer was lost".to_owned(),
+        None if fate == "stays" => "stays where it is".to_owned(),
         Some("left") => format!("stays where it is ({})", cell(&fate["left"])),
         _ => "waits".to_owned(),
     }

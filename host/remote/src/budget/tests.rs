@@ -74,6 +74,30 @@ async fn a_crowd_leaves_at_the_pace_and_comes_back_once() {
     assert!(refused <= 2, "each is told a time at which there is room: {refused}");
 }
 
+/// Each takes longer than the pace has slots for, now and then: what was lost so is made up for.
+#[tokio::test(start_paused = true)]
+async fn time_that_passes_unused_is_made_up_for_within_the_second() {
+    let budget = budget(50, 4, None);
+    let began = Instant::now();
+    let all: Vec<_> = (0..2_000)
+        .map(|n| {
+            let budget = Arc::clone(&budget);
+            let work = Duration::from_millis(if n % 20 < 4 { 200 } else { 10 });
+            tokio::spawn(async move { insist(&budget, &id("i"), work).await.0 })
+        })
+        .collect();
+    let mut left = Vec::new();
+    for one in all {
+        left.push(one.await.unwrap());
+    }
+    left.sort();
+    for window in left.windows(47) {
+        assert!(window[46] - window[0] >= Duration::from_millis(999), "more than 46 in a second");
+    }
+    let drained = (left[1_999] - began).as_secs_f64();
+    assert!(drained < 1.03 * 2_000.0 / 46.0, "{drained}");
+}
+
 /// Requests that take now hardly any time and now half a second to arrive.
 #[tokio::test(start_paused = true)]
 async fn no_second_sees_more_than_the_limit_however_long_they_are_on_their_way() {
