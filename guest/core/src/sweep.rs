@@ -12,7 +12,7 @@ use crate::settings::Rules;
 /// Rows of one page.
 pub const PAGE: u32 = 200;
 
-/// Tickets that one request reads. Their ids stay within an address of 2 kB.
+/// Tickets that one request reads at most.
 pub const MERGED: usize = 40;
 
 /// After so many milliseconds a webhook should have brought what is new.

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 
 use firn_core::plan::Input;
 use firn_core::settings::Rules;
-use firn_core::sweep::{self as cursor, GRACE, MERGED, Page};
+use firn_core::sweep::{self as cursor, GRACE, Page};
 use firn_core::wire::poll::{self, News, Polled};
 use firn_core::{land, observe, wire};
 use firn_model::{
     Answer, CommitError, EntryOrigin, Finding, FindingKind, Key, Link, LinkId, Millis, Mirror,
     Observation, ObservationSource, ObservedRecord, Order, Outcome, Pace, Place, Polling, Side,
-    Sweep, SysId, TenantId, Walk,
+    Stream, Sweep, SysId, TableName, TenantId, Walk,
 };
 
 use crate::session::{Session, ticket};
@@ -122,7 +122,10 @@ pub(crate) fn answered<D: Doors>(
         Polled::Tickets(tickets) => {
             let told = wire::clock(asked, answer, session.now);
             let told = told.map(|clock| Input::Told { side: Side::External, clock });
-            read(session, rules, &key.tenant, &mut walk, tickets, told.as_ref())?;
+            if let Stream::Records(table) = &sweep.stream {
+                let of = (&key.tenant, table);
+                read(session, rules, of, &mut walk, tickets, told.as_ref())?;
+            }
             walk.over
         }
         Polled::Page { rows, count, total, theirs } => {
@@ -298,14 +301,15 @@ fn observation(record: ObservedRecord) -> Observation {
 fn read<D: Doors>(
     session: &mut Session<'_, D>,
     rules: &Rules,
-    tenant: &TenantId,
+    (tenant, table): (&TenantId, &TableName),
     walk: &mut Walk,
     tickets: Vec<ObservedRecord>,
     told: Option<&Input>,
 ) -> Result<(), CommitError> {
     let mut tickets: BTreeMap<String, ObservedRecord> =
         tickets.into_iter().map(|ticket| (ticket.id.clone(), ticket)).collect();
-    let asked: Vec<SysId> = walk.wanted.drain(..walk.wanted.len().min(MERGED)).collect();
+    let most = walk.wanted.len().min(poll::merged(rules, table));
+    let asked: Vec<SysId> = walk.wanted.drain(..most).collect();
     for id in asked {
         let links = session.on_ticket(tenant, rules.id(), id.as_str())?;
         match tickets.remove(id.as_str()) {

@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use firn_core::settings::Rules;
-use firn_core::sweep::MERGED;
 use firn_core::wire;
 use firn_core::wire::poll::{self, Together};
 use firn_model::{
@@ -36,7 +35,7 @@ pub(crate) fn gather<D: Doors>(
     }
     let mut n = 0;
     for (table, links) in tables {
-        for some in links.chunks(MERGED) {
+        for some in links.chunks(poll::merged(rules, &table)) {
             if let [one] = some {
                 alone.insert(one.id.clone());
                 continue;

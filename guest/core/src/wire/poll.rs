@@ -93,7 +93,7 @@ pub fn request(
     if let Stream::Records(table) = &sweep.stream
         && !walk.wanted.is_empty()
     {
-        let wanted: Vec<SysId> = walk.wanted.iter().take(MERGED).cloned().collect();
+        let wanted = walk.wanted.iter().take(merged(rules, table)).cloned().collect::<Vec<_>>();
         return together(rules, tenant, Together::Tickets(table), &wanted, ticket);
     }
     let query = page(rules, &sweep.stream, walk);
@@ -122,7 +122,23 @@ pub enum Together<'a> {
 /// So many entries of several tickets are told at most.
 const ENTRIES: usize = 1_000;
 
-/// One request for several tickets, at most [`MERGED`].
+/// So many bytes may what follows the instance's name in an address have: 2,000 with the name.
+const ADDRESS: usize = 1_850;
+
+/// How many tickets of a table one request reads: so many that their ids and the columns, each with its
+/// encoded comma, stay within an address of 2 kB.
+#[must_use]
+pub fn merged(rules: &Rules, table: &TableName) -> usize {
+    const ID: usize = 32 + "%2C".len();
+    let columns: usize = rules.columns(table).iter().map(|c| c.len() + "%2C".len()).sum();
+    let ids = ADDRESS.saturating_sub(columns + AROUND) / ID;
+    ids.clamp(1, MERGED)
+}
+
+/// The path and the parameters' names, of a table with a long name.
+const AROUND: usize = 260;
+
+/// One request for several tickets, at most [`merged`] of them.
 #[must_use]
 pub fn together(
     rules: &Rules,
@@ -282,4 +298,40 @@ fn news(rules: &Rules, stream: &Stream, row: &Json) -> Option<(At, News)> {
         },
     };
     Some(((at, id("sys_id")?), news))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+    use firn_model::Preset;
+
+    /// As the host encodes it: everything but letters, digits and four signs.
+    fn address(request: &HttpRequest) -> usize {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"*-._".contains(&b);
+        let encoded =
+            |text: &str| text.bytes().map(|b| if plain(b) { 1 } else { 3 }).sum::<usize>();
+        let query = request.query.iter().map(|(n, v)| encoded(n) + encoded(v) + 2);
+        let name = "https://a-company-with-a-long-name.service-now.com";
+        name.len() + request.path.len() + query.sum::<usize>()
+    }
+
+    #[test]
+    fn tickets_that_are_read_together_stay_within_an_address() {
+        for preset in Preset::ALL {
+            let rules = sample::rules(preset);
+            for table in rules.tables() {
+                let many = merged(&rules, table);
+                assert!(many >= 25, "{preset:?} {table}: {many}");
+                let ids: Vec<SysId> =
+                    (0..many).map(|n| SysId::new(format!("{n:032x}")).unwrap()).collect();
+                for what in [Together::Tickets(table), Together::Entries] {
+                    let tenant = TenantId::new("acme").unwrap();
+                    let request = together(&rules, &tenant, what, &ids, String::new());
+                    let length = address(&request);
+                    assert!(length < 2_000, "{preset:?} {what:?}: {length}");
+                }
+            }
+        }
+    }
 }
