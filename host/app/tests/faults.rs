@@ -549,3 +549,30 @@ async fn fault_40_two_integrations_on_one_table_do_not_go_round() {
     assert_eq!(said, ["said at the first", "said at the second"]);
     assert_eq!(a.simulator.rows("incident").len(), 1);
 }
+
+/// A ticket that an agent merges into another (it becomes its child, and is closed), unheard: a run finds it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_that_was_merged_unheard_is_healed() {
+    let settings =
+        json!({ "polling": { "mode": "off" }, "fields": { "status": { "owner": "external" } } });
+    let (place, pair) = pair("merged", settings).await;
+    let (child, parent) = (pair.opened("m1").await, pair.opened("m2").await);
+    let outbound = OutboundFaults { lost: 100, ..OutboundFaults::default() };
+    pair.simulator.set_faults(Faults { outbound, ..Faults::default() });
+    let merge = json!({ "parent_incident": parent, "state": "7", "close_code": "Duplicate",
+        "close_notes": "the same as the other", "work_notes": "merged" });
+    pair.agent(&child, merge).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(pair.field("m1", "status"), "open", "nobody has heard of it");
+    let path = "/integrations/merged/reconcile";
+    let (status, run) = place.post(path, json!({ "mode": "auto-heal" })).await;
+    assert!(status < 300, "{run}");
+    pair.until("the record is closed", || pair.field("m1", "status") == "closed").await;
+    pair.settled().await;
+    assert_eq!(pair.field("m2", "status"), "open");
+    assert_eq!(
+        text(&pair.tickets("m1")[0], "parent_incident"),
+        parent,
+        "and the ticket is left alone"
+    );
+}
