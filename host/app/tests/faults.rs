@@ -1,6 +1,6 @@
 //! The faults of the failure model that an instance and the network between can have, each a test named
 //! for its number: the real rules, host and store, and an instance that fails on demand. (Others: 14 and 18
-//! in `stream.rs`, 23 to 25 in `signin.rs`, 26 and 27 in `quirks.rs`, 33 in `tests/tests/outage.rs`, 39 in
+//! in `stream.rs`, 23 to 25 in `signin.rs`, 26 and 27 in `quirks.rs`, 33 is `cargo outage`, 39 in
 //! `attachments.rs`.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
