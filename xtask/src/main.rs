@@ -42,6 +42,8 @@ fn verify() -> Result<()> {
     let mut docs = cargo(&["doc", "--release", "--no-deps"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
     step("documentation", docs)?;
+    // It looks at the crates of every target, also at those that nothing was built for.
+    step("fetching what other targets need", cargo(&["fetch", "--locked"]))?;
     step("licences and sources", deny()?)?;
     let mut sandbox = sandbox();
     sandbox.stdout(std::process::Stdio::null());
