@@ -12,11 +12,15 @@ use serde_json::{Value as Json, json};
 /// What the API asks of its callers.
 pub const TOKEN: &str = "token-of-a-test";
 
-/// The program, freshly built beside this one.
+/// The program, freshly built beside this one; or the one that `FIRN_BINARY` names: built alone it is built
+/// anew, with other features of what it shares with the rest.
 ///
 /// # Errors
 /// When it cannot be built.
 pub fn binary() -> Result<PathBuf> {
+    if let Some(given) = std::env::var_os("FIRN_BINARY") {
+        return Ok(given.into());
+    }
     let here = std::env::current_exe()?;
     let built = here.with_file_name("firn");
     let status = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))

@@ -1,7 +1,7 @@
 //! Developer commands. `cargo verify` is everything that must hold before a change lands.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -45,27 +45,25 @@ fn verify() -> Result<()> {
     // It looks at the crates of every target, also at those that nothing was built for.
     step("fetching what other targets need", cargo(&["fetch", "--locked"]))?;
     step("licences and sources", deny()?)?;
-    let mut sandbox = sandbox();
-    sandbox.stdout(std::process::Stdio::null());
+    let mut sandbox = match built() {
+        Some(path) => Command::new(path),
+        None => cargo(&["run", "--quiet", "--release", "--"]),
+    };
+    sandbox.args(["sandbox", "--once"]).stdout(std::process::Stdio::null());
     step("sandbox", sandbox)?;
-    step("simulation", cargo(&["simulate", "--seeds", "5000", "--from", "2000"]))?;
-    step("crash loop", cargo(&["crash", "--cycles", "30"]))?;
+    step("simulation", cargo(&["simulate", "--seeds", "5000", "--from", "20000"]))?;
+    let mut crash = cargo(&["crash", "--cycles", "30"]);
+    crash.envs(built().map(|path| ("FIRN_BINARY", path)));
+    step("crash loop", crash)?;
     println!("everything holds, after {:.0} s", began.elapsed().as_secs_f64());
     Ok(())
 }
 
 /// The program as the tests built it: built alone it would be built anew, with other features of what
 /// it shares with them.
-fn sandbox() -> Command {
-    let target =
-        std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.to_owned()));
-    let built = target.map(|target| target.join("release/firn")).filter(|path| path.exists());
-    let mut command = match built {
-        Some(path) => Command::new(path),
-        None => cargo(&["run", "--quiet", "--release", "--"]),
-    };
-    command.args(["sandbox", "--once"]);
-    command
+fn built() -> Option<PathBuf> {
+    let target = std::env::current_exe().ok()?.parent()?.parent()?.to_owned();
+    Some(target.join("release/firn")).filter(|path| path.exists())
 }
 
 fn cargo(arguments: &[&str]) -> Command {

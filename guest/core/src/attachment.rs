@@ -5,35 +5,21 @@
 //! that comes back is no news (nor is one that a person put there), and a file whose fate is unknown is
 //! looked for before it is sent again.
 
+mod land;
+mod step;
+
 use std::collections::BTreeSet;
 
 use firn_model::{
-    Attachment, AttachmentExchange, AttachmentSeen, AttachmentWork, Attachments, Audit,
-    ContentHash, Fate, FieldName, Finding, FindingKind, Left, Link, Millis, Outcome, Refusal, Side,
-    Uncertainty,
+    Attachment, AttachmentSeen, Attachments, Audit, ContentHash, Fate, FieldName, Finding,
+    FindingKind, Left, Link, Millis, Outcome, Side, Uncertainty,
 };
 
+use crate::identity;
 use crate::settings::Rules;
-use crate::wire::attachment as wire;
-use crate::{identity, land};
 
 /// So many files of one link are known at most.
 pub const MOST: usize = 500;
-
-/// A list of the ticket's files serves for so long before something is sent there. In milliseconds.
-const FRESH: i64 = 60_000;
-
-/// What may not be read is tried again then. In milliseconds.
-const REFUSED: u64 = 600_000;
-
-/// What nothing can be done for now is looked at so often. In milliseconds.
-const IDLE: u64 = 600_000;
-
-/// While an integration is paused it is looked at again so often. In milliseconds.
-const PAUSED: u64 = 5_000;
-
-/// After so many failures in a row somebody is told.
-const TELL_AT: u32 = 8;
 
 /// What is put in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,8 +92,7 @@ pub fn advance(
     inputs: &[Input],
     now: Millis,
 ) -> Turn {
-    let (findings, audit, over) = (Vec::new(), Vec::new(), Vec::new());
-    let mut work = Work { rules, link, set: files, now, findings, audit, over };
+    let mut work = Work { rules, link, set: files, now, findings: Vec::new(), audit: Vec::new() };
     let there = |f: &Attachment| matches!(f.fate, Fate::There(_));
     let known = |f: &Attachment| (f.side, f.file.id.clone());
     let before: BTreeSet<(Side, String)> =
@@ -126,10 +111,9 @@ pub fn advance(
         work.answered(number, Landed::Failed(lost));
     }
     let (ask, wake) = work.next();
-    let Work { set, findings, audit, mut over, .. } = work;
-    for file in set.files.iter().filter(|f| there(f) && !before.contains(&known(f))) {
-        over.extend(told_as(file.side, &file.file.id));
-    }
+    let Work { set, findings, audit, .. } = work;
+    let arrived = set.files.iter().filter(|f| there(f) && !before.contains(&known(f)));
+    let over = arrived.filter_map(|f| told_as(f.side, &f.file.id)).collect();
     Turn { files: set, wake, ask, findings, audit, over }
 }
 
@@ -146,7 +130,6 @@ struct Work<'a> {
     now: Millis,
     findings: Vec<Finding>,
     audit: Vec<Audit>,
-    over: Vec<FieldName>,
 }
 
 impl Work<'_> {
@@ -178,6 +161,9 @@ impl Work<'_> {
                 let told = seen.hash.is_some();
                 *known = Attachment { side, file, fate, told, failures: 0, not_before: None };
             } else {
+                if theirs && known.fate == Fate::Pending {
+                    known.fate = Fate::Stays;
+                }
                 known.told |= seen.hash.is_some();
                 known.file.size = known.file.size.or(seen.size);
                 known.file.hash = known.file.hash.clone().or_else(|| seen.hash.clone());
@@ -214,203 +200,15 @@ impl Work<'_> {
     }
 
     fn again(&mut self) {
-        self.set.look = true;
-        self.set.not_before = None;
+        (self.set.look, self.set.listed, self.set.not_before) = (true, None, None);
+        // Whose the ticket's files are, the list tells again.
+        self.set.files.retain(|f| !(f.side == Side::External && f.fate == Fate::Stays));
         for known in &mut self.set.files {
-            let travels = self.rules.integration().attachments_from(known.side);
-            match known.fate {
-                Fate::Left(_) => known.fate = Fate::Pending,
-                // Perhaps it does now. What is others' is there already, and is found so.
-                Fate::Stays if travels => known.fate = Fate::Pending,
-                _ => {}
+            if matches!(known.fate, Fate::Left(_) | Fate::Stays) {
+                let travels = self.rules.integration().attachments_from(known.side);
+                known.fate = if travels { Fate::Pending } else { Fate::Stays };
             }
             (known.failures, known.not_before) = (0, None);
-        }
-    }
-
-    fn answered(&mut self, number: u64, landed: Landed) {
-        // The answer to a request that was given up says nothing that is not looked up anyway.
-        let Some(exchange) = self.set.exchange.take_if(|e| e.number == number) else { return };
-        if let Landed::Failed(outcome) = &landed {
-            self.failed(&exchange, outcome);
-            return;
-        }
-        match (exchange.work, landed) {
-            (AttachmentWork::List, Landed::Listed(files, theirs)) => {
-                (self.set.look, self.set.failures) = (false, 0);
-                self.set.listed = Some(exchange.since);
-                self.seen(Side::External, &files, &theirs);
-                self.missed(exchange.since);
-            }
-            (AttachmentWork::Measure(side, id), Landed::Measured(size, hash)) => {
-                if let Some(known) = self.known(side, &id) {
-                    (known.file.size, known.file.hash) = (Some(size), Some(hash.clone()));
-                    known.not_before = None;
-                }
-                self.meet(side, &hash, &id);
-            }
-            (AttachmentWork::Measure(side, id), Landed::TooLarge(_)) => {
-                self.leave(side, &id, Left::TooLarge);
-            }
-            (AttachmentWork::Send(side, id), Landed::Taken(copy)) => self.taken(side, &id, copy),
-            (
-                AttachmentWork::Measure(side, id) | AttachmentWork::Send(side, id),
-                Landed::NoFile(status),
-            ) => match status {
-                404 | 410 => self.leave(side, &id, Left::Gone),
-                _ => self.leave(side, &id, Left::Unreadable(status)),
-            },
-            (AttachmentWork::Send(side, id), Landed::OtherFile) => {
-                let Some(known) = self.known(side, &id) else { return };
-                // A hash that its side tells is believed: a page that asks to sign in has another. Its side
-                // is asked, or tells, if there is something else now.
-                let told = known.told;
-                if !told {
-                    (known.file.size, known.file.hash) = (None, None);
-                }
-                self.set.look |= told && side == Side::External;
-                self.fails(side, &id, "it is another than its side tells");
-            }
-            _ => {}
-        }
-    }
-
-    /// What a list does not show that was asked for after the last instant at which it could have arrived
-    /// did not arrive.
-    fn missed(&mut self, since: Millis) {
-        for known in &mut self.set.files {
-            let Fate::Sent(until) = known.fate else { continue };
-            if until <= since {
-                known.fate = Fate::Pending;
-            } else {
-                let waited = u32::try_from(self.now.since(since).max(0) / 1_000).unwrap_or(0);
-                let soon = self.now.plus(land::backoff(&known.file.id, 4 + waited.min(4)));
-                known.not_before = Some(soon.min(until));
-            }
-        }
-    }
-
-    fn taken(&mut self, side: Side, id: &str, copy: Option<String>) {
-        let (now, to) = (self.now, side.other());
-        let Some(known) = self.known(side, id) else { return };
-        // Its copy may have been seen before the answer.
-        if known.fate == Fate::Pending {
-            known.fate = Fate::There(copy.clone());
-        }
-        let name = known.file.name.clone();
-        let (size, hash) = (known.file.size.unwrap_or(0), known.file.hash.clone());
-        if let Some(copy) = &copy {
-            self.set.files.retain(|f| !(f.side == to && f.file.id == *copy));
-        }
-        self.audit.push(Audit {
-            integration: self.link.integration.clone(),
-            link: Some(self.link.id.clone()),
-            at: now,
-            event: "attachment".to_owned(),
-            key: None,
-            side: Some(to),
-            fields: Vec::new(),
-            note: Some(format!(
-                "{}, {size} bytes, sha256 {}",
-                self.rules.masks().shown(&name),
-                hash.as_ref().map_or("unknown", ContentHash::as_str)
-            )),
-        });
-    }
-
-    fn failed(&mut self, exchange: &AttachmentExchange, outcome: &Outcome) {
-        let refusal = match outcome {
-            Outcome::Refused(refusal) => Some(refusal.clone()),
-            Outcome::Gone | Outcome::Deleted => {
-                Some(Refusal { status: 404, message: outcome.to_string() })
-            }
-            _ => None,
-        };
-        // What concerns the side, not one file of it.
-        let later = match outcome {
-            Outcome::SignInFailed => Some(self.now.plus(land::SIGN_IN_PAUSE)),
-            Outcome::Busy(_) | Outcome::Silent(_) => outcome.not_before(self.now),
-            Outcome::Throttled { .. } => {
-                let soon = self.now.plus(land::backoff(self.link.id.as_str(), 3));
-                Some(outcome.not_before(self.now).unwrap_or(soon))
-            }
-            _ => None,
-        };
-        if later.is_some() {
-            self.set.not_before = later;
-            return;
-        }
-        match (&exchange.work, refusal) {
-            (AttachmentWork::List, Some(refusal)) => {
-                self.set.not_before = Some(self.now.plus(REFUSED));
-                let text = format!(
-                    "the files of the ticket may not be listed ({} {}), so that none is carried there; give the integration user the right to read sys_attachment, then: firn links resync",
-                    refusal.status, refusal.message
-                );
-                self.find(None, text);
-            }
-            (AttachmentWork::List, None) => {
-                self.set.failures = self.set.failures.saturating_add(1);
-                let pause = land::backoff(self.link.id.as_str(), self.set.failures);
-                self.set.not_before = Some(self.now.plus(pause));
-                if self.set.failures == TELL_AT {
-                    let text = format!(
-                        "the files of the ticket cannot be listed now ({}); that is tried again and again",
-                        self.rules.masks().shown(&outcome.to_string())
-                    );
-                    self.find(None, text);
-                }
-            }
-            (AttachmentWork::Measure(side, id), Some(refusal)) => {
-                let why = match refusal.status {
-                    404 | 410 => Left::Gone,
-                    status => Left::Unreadable(status),
-                };
-                self.leave(*side, id, why);
-            }
-            (AttachmentWork::Send(side, id), Some(refusal)) => {
-                self.leave(*side, id, Left::Refused(refusal));
-            }
-            (AttachmentWork::Send(side, id), None) => {
-                let limit = self.rules.settings().correlation.transaction_limit;
-                let now = self.now;
-                let until = match outcome {
-                    // The platform takes nothing twice under one key.
-                    Outcome::Unknown(..) if *side == Side::External => None,
-                    Outcome::Unknown(Uncertainty::Open, _) => Some(now.plus(limit)),
-                    Outcome::Unknown(Uncertainty::Ended, _) => Some(now),
-                    _ => None,
-                };
-                self.fails(*side, id, &outcome.to_string());
-                if let Some(known) = self.known(*side, id)
-                    && let (Some(until), Fate::Pending) = (until, &known.fate)
-                {
-                    known.fate = Fate::Sent(until);
-                }
-            }
-            (AttachmentWork::Measure(side, id), None) => {
-                self.fails(*side, id, &outcome.to_string());
-            }
-        }
-    }
-
-    /// A file could not be measured or carried: later again, and others meanwhile.
-    fn fails(&mut self, side: Side, id: &str, why: &str) {
-        let now = self.now;
-        let Some(known) = self.known(side, id) else { return };
-        known.failures = known.failures.saturating_add(1);
-        let failures = known.failures;
-        let pause = if failures > 20 { REFUSED } else { land::backoff(id, failures) };
-        known.not_before = Some(now.plus(pause));
-        if failures == TELL_AT {
-            let (name, why) = (known.file.name.clone(), why.to_owned());
-            let masks = self.rules.masks();
-            let text = format!(
-                "the {side} file {:?} cannot be carried now ({}); that is tried again and again",
-                masks.shown(&name),
-                masks.shown(&why)
-            );
-            self.find(told_as(side, id), text);
         }
     }
 
@@ -422,10 +220,15 @@ impl Work<'_> {
     fn leave(&mut self, side: Side, id: &str, why: Left) {
         let most = self.rules.settings().attachments.max_size;
         let Some(known) = self.known(side, id) else { return };
-        if !matches!(known.fate, Fate::Pending | Fate::Sent(_)) {
-            return;
+        match known.fate {
+            Fate::Pending | Fate::Sent(_) => known.fate = Fate::Left(why.clone()),
+            // Only its content was wanted, to compare with; nobody waits for it.
+            Fate::Stays => {
+                known.fate = Fate::Left(why);
+                return;
+            }
+            Fate::There(_) | Fate::Left(_) => return,
         }
-        known.fate = Fate::Left(why.clone());
         let (name, media) = (known.file.name.clone(), known.file.media_type.clone());
         let because = match why {
             Left::TooLarge => format!(
@@ -460,144 +263,6 @@ impl Work<'_> {
             at: self.now,
         });
     }
-
-    /// What is asked next, and when to look again.
-    fn next(&mut self) -> (bool, Option<Millis>) {
-        if let Some(exchange) = &self.set.exchange {
-            return (false, Some(exchange.deadline));
-        }
-        self.sort_out();
-        if !self.rules.integration().enabled {
-            let waits = self.set.look || self.set.files.iter().any(|f| self.work(f).is_some());
-            return (false, waits.then(|| self.now.plus(PAUSED)));
-        }
-        let quiet = self.set.not_before.filter(|at| *at > self.now);
-        let mut wake: Option<Millis> = None;
-        let mut next = None;
-        if self.set.look && takes(self.link, Side::External) {
-            next = Some(AttachmentWork::List);
-        }
-        for known in &self.set.files {
-            if next.is_some() {
-                break;
-            }
-            let Some(work) = self.work(known) else { continue };
-            match known.not_before.filter(|at| *at > self.now) {
-                Some(later) => wake = Some(wake.map_or(later, |at| at.min(later))),
-                None => next = Some(work),
-            }
-        }
-        let (Some(work), None) = (next.clone(), quiet) else {
-            if next.is_some() {
-                return (false, quiet);
-            }
-            // What waits for a record, or for other settings, is looked at now and then.
-            let waits = |f: &Attachment| matches!(f.fate, Fate::Pending | Fate::Sent(_));
-            let waits = self.set.look || self.set.files.iter().any(waits);
-            let idle = self.now.plus(IDLE);
-            let idle = Some(idle).filter(|_| waits && self.link.tombstone.is_none());
-            return (false, wake.map(|at| quiet.map_or(at, |quiet| at.max(quiet))).or(idle));
-        };
-        self.set.not_before = None;
-        self.set.sequence += 1;
-        let patience = wire::patience(self.rules, &self.set, &work);
-        self.set.exchange = Some(AttachmentExchange {
-            work,
-            number: self.set.sequence,
-            since: self.now,
-            deadline: self.now.plus(patience),
-        });
-        (true, Some(self.now.plus(patience)))
-    }
-
-    /// What need not be carried, or may not, by what is known of it.
-    fn sort_out(&mut self) {
-        for i in 0..self.set.files.len() {
-            let Some(known) = self.set.files.get(i).filter(|f| f.fate == Fate::Pending) else {
-                continue;
-            };
-            let (to, hash) = (known.side.other(), known.file.hash.clone());
-            let copy = hash.and_then(|hash| self.holder(to, &hash));
-            if let (Some(copy), Some(known)) = (copy, self.set.files.get_mut(i)) {
-                known.fate = Fate::There(Some(copy));
-            }
-        }
-        let policy = &self.rules.settings().attachments;
-        let pending = self.set.files.iter().filter(|f| f.fate == Fate::Pending);
-        let left: Vec<(Side, String, Left)> = pending
-            .filter_map(|f| {
-                let large = f.file.size.is_some_and(|size| size > policy.max_size);
-                let why = match (large, travels(&policy.types, &f.file.media_type)) {
-                    (_, false) => Left::Type,
-                    (true, _) => Left::TooLarge,
-                    _ => return None,
-                };
-                Some((f.side, f.file.id.clone(), why))
-            })
-            .collect();
-        for (side, id, why) in left {
-            self.leave(side, &id, why);
-        }
-        // Of one content on one side one file is carried; its copy is the others' too.
-        let carried: Vec<(Side, ContentHash, Option<String>)> = self
-            .set
-            .files
-            .iter()
-            .filter_map(|f| match &f.fate {
-                Fate::There(id) => Some((f.side, f.file.hash.clone()?, id.clone())),
-                _ => None,
-            })
-            .collect();
-        for known in self.set.files.iter_mut().filter(|f| f.fate == Fate::Pending) {
-            let same = |(side, hash, _): &&(Side, ContentHash, Option<String>)| {
-                *side == known.side && Some(hash) == known.file.hash.as_ref()
-            };
-            if let Some((_, _, id)) = carried.iter().find(same) {
-                known.fate = Fate::There(id.clone());
-            }
-        }
-    }
-
-    /// What a file needs next, if it needs anything that can be done now.
-    fn work(&self, known: &Attachment) -> Option<AttachmentWork> {
-        let to = known.side.other();
-        if !self.rules.integration().attachments_from(known.side) || !takes(self.link, to) {
-            return None;
-        }
-        match known.fate {
-            Fate::Pending if known.file.hash.is_none() || known.file.size.is_none() => {
-                Some(AttachmentWork::Measure(known.side, known.file.id.clone()))
-            }
-            Fate::Pending => {
-                let twin = |f: &&Attachment| {
-                    f.side == known.side
-                        && f.file.hash == known.file.hash
-                        && matches!(f.fate, Fate::Sent(_))
-                };
-                if self.set.files.iter().any(|f| twin(&f)) {
-                    return None; // The other one's fate decides.
-                }
-                // What the other side has is compared first: it may be this.
-                let unknown = |f: &&Attachment| {
-                    let sizes = f.file.size.zip(known.file.size);
-                    let may_be_this = sizes.is_none_or(|(theirs, ours)| theirs == ours);
-                    let there = !matches!(f.fate, Fate::Left(_));
-                    f.side == to && f.file.hash.is_none() && there && may_be_this
-                };
-                if let Some(other) = self.set.files.iter().find(unknown) {
-                    let now = other.not_before.is_none_or(|at| at <= self.now);
-                    return now.then(|| AttachmentWork::Measure(to, other.file.id.clone()));
-                }
-                let fresh = |at: Millis| self.now.since(at) < FRESH;
-                if to == Side::External && !self.set.listed.is_some_and(fresh) {
-                    return Some(AttachmentWork::List);
-                }
-                Some(AttachmentWork::Send(known.side, known.file.id.clone()))
-            }
-            Fate::Sent(_) => Some(AttachmentWork::List),
-            Fate::There(_) | Fate::Left(_) | Fate::Stays => None,
-        }
-    }
 }
 
 /// Whether a side tells of another content than is known of a file.
@@ -608,19 +273,6 @@ pub fn is_other(known: &AttachmentSeen, seen: &AttachmentSeen) -> bool {
         (Some(known), Some(seen)) => known != seen,
         _ => differs(known.size, seen.size),
     }
-}
-
-/// Whether a media type is among those that travel.
-fn travels(types: &[String], media_type: &str) -> bool {
-    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let fits = |pattern: &String| {
-        let pattern = pattern.trim().to_ascii_lowercase();
-        match pattern.strip_suffix('*') {
-            Some(start) => media_type.starts_with(start),
-            None => media_type == pattern,
-        }
-    };
-    types.is_empty() || types.iter().any(fits)
 }
 
 #[cfg(test)]

@@ -45,10 +45,9 @@ pub(crate) fn tell<D: Doors>(
 fn is_known(known: &Attachments, side: Side, file: &AttachmentSeen) -> bool {
     let same = |f: &Attachment| {
         let tells_more = f.file.hash.is_none() && file.hash.is_some();
-        let waits = f.fate == Fate::Pending && f.not_before.is_none();
         f.side == side
             && f.file.id == file.id
-            && !(tells_more || waits || attachment::is_other(&f.file, file))
+            && !(tells_more || attachment::is_other(&f.file, file))
     };
     let copy = |f: &Attachment| {
         f.side != side && matches!(&f.fate, Fate::There(Some(id)) if *id == file.id)
@@ -56,42 +55,33 @@ fn is_known(known: &Attachments, side: Side, file: &AttachmentSeen) -> bool {
     known.files.iter().any(|f| same(f) || copy(f))
 }
 
-/// Whether a link knows a file of its ticket.
-pub(crate) fn knows<D: Doors>(
-    session: &mut Session<'_, D>,
-    tenant: &TenantId,
-    rules: &Rules,
-    link: &LinkId,
-    file: &AttachmentSeen,
-) -> Result<bool, CommitError> {
-    let known = session.get::<Attachments>(&rows::attachments(tenant, rules.id(), link))?;
-    // A webhook may have told, and the ticket's files are still to be listed.
-    let told = |known: &Attachments| {
-        known.look || known.exchange.as_ref().is_some_and(|e| e.work == AttachmentWork::List)
-    };
-    let there = |f: &Attachment| f.side == Side::External && f.file.id == file.id;
-    let knows = |known: &Attachments| {
-        told(known) || known.files.iter().any(there) || is_known(known, Side::External, file)
-    };
-    Ok(known.as_ref().is_some_and(knows))
-}
-
-/// A ticket has a file: each of its links is told, but for what another of them put there.
+/// A ticket has a file: each of its links is told, but for what another of them put there. Says whether all of
+/// them knew; nothing if there are none.
 pub(crate) fn seen_on_ticket<D: Doors>(
     session: &mut Session<'_, D>,
     tenant: &TenantId,
     rules: &Rules,
     sys_id: &str,
     file: &AttachmentSeen,
-) -> Result<(), CommitError> {
-    for id in session.on_ticket(tenant, rules.id(), sys_id)? {
-        let Some(link) = session.link(tenant, rules.id(), &id)? else { continue };
+) -> Result<Option<bool>, CommitError> {
+    let mut all_knew = None;
+    for link in session.linked(tenant, rules.id(), sys_id)? {
+        let known = session.get::<Attachments>(&rows::attachments(tenant, rules.id(), &link.id))?;
+        let knew = known.is_some_and(|known| was_told(&known, file));
+        all_knew = Some(all_knew.unwrap_or(true) && knew);
         let files = vec![file.clone()];
         if of_others(session, tenant, &link, &files)?.is_empty() {
-            tell(session, tenant, rules, &id, Input::Seen(Side::External, files))?;
+            tell(session, tenant, rules, &link.id, Input::Seen(Side::External, files))?;
         }
     }
-    Ok(())
+    Ok(all_knew)
+}
+
+/// Whether a link knows a file of its ticket, or that there are some to be listed: a webhook told so.
+fn was_told(known: &Attachments, file: &AttachmentSeen) -> bool {
+    let lists = known.exchange.as_ref().is_some_and(|e| e.work == AttachmentWork::List);
+    let there = known.file(Side::External, &file.id).is_some();
+    known.look || lists || there || is_known(known, Side::External, file)
 }
 
 /// Of the files of a ticket those that other links have put there: they are no news to this one.
@@ -103,11 +93,9 @@ fn of_others<D: Doors>(
 ) -> Result<BTreeSet<String>, CommitError> {
     let mut theirs = BTreeSet::new();
     let Some(external) = &link.external else { return Ok(theirs) };
-    for other in session.on_ticket(tenant, &link.integration, external.sys_id.as_str())? {
-        if other == link.id {
-            continue;
-        }
-        let key = rows::attachments(tenant, &link.integration, &other);
+    let others = session.on_ticket(tenant, &link.integration, external.sys_id.as_str())?;
+    for other in others.iter().filter(|other| **other != link.id) {
+        let key = rows::attachments(tenant, &link.integration, other);
         let Some(known) = session.get::<Attachments>(&key)? else { continue };
         let put_there = |file: &&AttachmentSeen| {
             known.files.iter().filter(|f| f.side == Side::Platform).any(|f| match &f.fate {

@@ -263,6 +263,21 @@ impl<'a, D: Doors> Session<'a, D> {
         Ok(self.get(&rows::by_external(tenant, id, sys_id))?.unwrap_or_default())
     }
 
+    /// The links on a ticket, as they are now. (Whoever changes one of them in a loop reads each anew: it may
+    /// change the others.)
+    pub(crate) fn linked(
+        &mut self,
+        tenant: &TenantId,
+        id: &IntegrationId,
+        sys_id: &str,
+    ) -> Result<Vec<Link>, CommitError> {
+        let mut links = Vec::new();
+        for link in self.on_ticket(tenant, id, sys_id)? {
+            links.extend(self.link(tenant, id, &link)?);
+        }
+        Ok(links)
+    }
+
     /// What the other links on a link's ticket have there, and which of its twins others are on.
     fn neighbours(
         &mut self,
@@ -278,16 +293,12 @@ impl<'a, D: Doors> Session<'a, D> {
         }
         let shared = match (link.role, &link.external) {
             (Role::Primary | Role::Secondary, Some(external)) => {
-                self.on_ticket(tenant, id, external.sys_id.as_str())?
+                self.linked(tenant, id, external.sys_id.as_str())?
             }
             _ if found.held.is_empty() => return Ok(None),
             _ => Vec::new(),
         };
-        for other in shared {
-            if other == link.id {
-                continue;
-            }
-            let Some(other) = self.link(tenant, id, &other)? else { continue };
+        for other in shared.into_iter().filter(|other| other.id != link.id) {
             found.busy |= other.external_side.flight.is_some();
             found.claimed.extend(other.entries.into_iter().filter_map(
                 |entry| match entry.mirror {

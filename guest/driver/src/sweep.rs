@@ -215,10 +215,7 @@ fn take<D: Doors>(
             }
         }
         News::Entry { id, of } => {
-            let mut links = Vec::new();
-            for link in session.on_ticket(tenant, rules.id(), of.as_str())? {
-                links.extend(session.link(tenant, rules.id(), &link)?);
-            }
+            let mut links = session.linked(tenant, rules.id(), of.as_str())?;
             // What one of them wrote is no news to the others; most entries are on no ticket of ours.
             if links.is_empty() || links.iter().any(|link| wrote(link, &id)) {
                 return Ok(());
@@ -232,19 +229,11 @@ fn take<D: Doors>(
             }
         }
         News::File { of, file, ours } => {
-            let links = session.on_ticket(tenant, rules.id(), of.as_str())?;
-            if links.is_empty() {
-                return Ok(());
-            }
-            let mut known = true;
-            for link in links {
-                known &= attach::knows(session, tenant, rules, &link, &file)?;
-            }
+            let known = attach::seen_on_ticket(session, tenant, rules, of.as_str(), &file)?;
             // What we put there ourselves says nothing about webhooks.
-            if !ours {
+            if let (Some(known), false) = (known, ours) {
                 count(walk, !known);
             }
-            attach::seen_on_ticket(session, tenant, rules, of.as_str(), &file)?;
         }
         News::Deleted(of) => {
             for link in session.on_ticket(tenant, rules.id(), of.as_str())? {

@@ -172,16 +172,17 @@ fn hand_over<D: Doors>(
     entries: Option<&[(SysId, SysId)]>,
 ) -> Result<(), CommitError> {
     let (tenant, id) = (&key.tenant, rules.id());
-    let mut tickets: BTreeMap<String, _> =
-        group.tickets.into_iter().map(|ticket| (ticket.id.clone(), ticket)).collect();
+    let tickets: BTreeMap<&str, _> =
+        group.tickets.iter().map(|ticket| (ticket.id.as_str(), ticket)).collect();
     for link in &group.links {
         let key = rows::check(tenant, id, &group.run, link);
         let Some(link) = session.link(tenant, id, link)? else {
             session.delete(&key);
             continue;
         };
-        let record = link.external.as_ref().and_then(|e| tickets.remove(e.sys_id.as_str()));
-        let Some(record) = record else {
+        // Several links may share it.
+        let record = link.external.as_ref().and_then(|e| tickets.get(e.sys_id.as_str()));
+        let Some(record) = record.map(|record| (*record).clone()) else {
             reconcile::read(session, &key, CheckState::ReadingExternal, None, None)?;
             continue;
         };

@@ -3,12 +3,15 @@
 #![allow(clippy::print_stderr)]
 
 mod dead;
+mod explain;
 mod instance;
 mod mask;
 mod operate;
+mod reconcile;
 mod replay;
 mod server;
 mod settings;
+mod show;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -52,7 +55,7 @@ enum Command {
     /// differ. Exit 1 if anything does.
     Replay(replay::Replay),
     /// Tell why each value of a link is what it is.
-    Explain(operate::Explain),
+    Explain(explain::Explain),
     /// Set up, watch and repair integrations.
     #[command(subcommand)]
     Integration(Integration),
@@ -489,7 +492,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             log("error");
             return replay::replay(&given);
         }
-        Command::Explain(given) => operate::explain(&Client::new(&cli.url, cli.token)?, &given)?,
+        Command::Explain(given) => explain::explain(&Client::new(&cli.url, cli.token)?, &given)?,
         Command::Integration(command) => {
             return operate::integration(&Client::new(&cli.url, cli.token)?, command);
         }

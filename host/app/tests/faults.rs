@@ -1,6 +1,6 @@
 //! The faults of the failure model that an instance and the network between can have, each a test named
 //! for its number: the real rules, host and store, and an instance that fails on demand. (Others: 14 and 18
-//! in `stream.rs`, 23 to 25 in `signin.rs`, 26 and 27 in `quirks.rs`, 33 is `cargo outage`, 39 in
+//! in `stream.rs`, 23 to 25 in `signin.rs`, 26 and 27 in `quirks.rs`, 39 in
 //! `attachments.rs`.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::pair::{Pair, Place};
-use firn_simulator::{Faults, OutboundFaults, RequestFault, Trouble};
+use firn_simulator::{Faults, OutboundFaults, Pace, RequestFault, Trouble};
 use serde_json::{Value as Json, json};
 
 const SECRET: &str = "whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cyBvZiBmYXVsdHM=";
@@ -451,6 +451,58 @@ async fn fault_32_a_backlog_is_merged_but_for_comments_and_drains_at_the_limit()
     let patches = pair.patches() - before;
     assert!(patches < 25 + 10, "edits are merged: {patches} writes for 25 comments and 25 edits");
     assert!(pair.simulator.meter().most_in_a_second <= 20, "{:?}", pair.simulator.meter());
+}
+
+/// A mass outage in small (`cargo outage` is the whole of it): 200 calls within a second, at an instance that
+/// takes 50 requests a second and 4 at once, refuses one in ten and loses one answer in twenty.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_33_a_mass_outage_makes_one_ticket_each_within_the_limits() {
+    const CALLS: usize = 200;
+    let place = Place::new().await;
+    let settings = json!({ "provision": { "resource": true } });
+    let pair = Pair::of_calls(&place, "outage", settings).await;
+    let some = |percent, trouble| RequestFault {
+        method: None,
+        path: Some("/api/".to_owned()),
+        percent,
+        times: None,
+        after: 0,
+        trouble,
+    };
+    let requests = vec![
+        some(5, Trouble::Status { code: 429, retry_after: None }),
+        some(5, Trouble::Status { code: 503, retry_after: None }),
+        some(5, Trouble::DropAfterCommit),
+    ];
+    let pace = Some(Pace { per_second: 50, at_once: 4 });
+    pair.simulator.set_faults(Faults { requests, pace, ..Faults::default() });
+    let calls: Vec<_> = (0..CALLS)
+        .map(|n| {
+            let (url, http) =
+                (format!("{}/integrations/outage/escalations", place.url), place.http.clone());
+            let body = json!({ "callId": format!("call-{n}"), "escalationReason": "outage",
+                "queueName": "Support", "transcript": "the line is down since nine" });
+            tokio::spawn(async move {
+                let call = http.post(url).header("prefer", "wait=0").json(&body);
+                call.send().await.unwrap().status().as_u16()
+            })
+        })
+        .collect();
+    for call in calls {
+        let status = call.await.unwrap();
+        assert!((200..=202).contains(&status), "{status}");
+    }
+    pair.until("every call has its ticket", || pair.simulator.count("incident") >= CALLS).await;
+    pair.settled().await;
+    for n in 0..CALLS {
+        let ticket = pair.tickets(&format!("call-{n}"));
+        assert_eq!(ticket.len(), 1, "call-{n}");
+        let notes = pair.entries(&text(&ticket[0], "sys_id"), "work_notes");
+        assert_eq!(notes.len(), 1, "its evidence, once: {notes:?}");
+    }
+    assert_eq!(pair.simulator.count("incident"), CALLS);
+    let meter = pair.simulator.meter();
+    assert_eq!(meter.too_fast, 0, "{meter:?}");
 }
 
 /// A reconcile run while people work, a dry run, and a stop.

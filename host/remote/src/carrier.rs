@@ -6,25 +6,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use firn_model::{
-    AnswerBody, Body, Fetch, HttpRequest, HttpResponse, IntegrationId, Limits, Method, Millis,
+    AnswerBody, Body, HttpRequest, HttpResponse, IntegrationId, Limits, Method, Millis,
     PlatformContract, RESOURCE, Remote, Want,
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use url::Url;
 
 use crate::address::Resolver;
 use crate::budget::{Budget, Turn};
-use crate::file::{Source, Trouble, content_digest, measure};
+use crate::file::{Places, Source, Trouble, content_digest, measure};
 use crate::signin::{Consent, Keeper, SignIn, SignInError, SignInState, Who};
 use crate::{Addresses, Egress, Granted, Secrets, signature};
 
 /// The longest answer that is read.
 const ANSWER: usize = 8 << 20;
-
-/// What finds no place for a file comes back then. In milliseconds.
-const FILES_LATER: u64 = 5_000;
 
 /// Where an integration's requests go.
 #[derive(Debug, Clone)]
@@ -43,7 +39,6 @@ pub struct Target {
     pub limits: Limits,
 }
 
-/// What is read of an answer's head.
 const HEADERS: [&str; 6] = [
     "content-type",
     "retry-after",
@@ -59,7 +54,7 @@ pub struct Carrier {
     addresses: Addresses,
     signin: SignIn,
     budgets: Mutex<BTreeMap<String, Shared>>,
-    files: Mutex<BTreeMap<String, Arc<Semaphore>>>,
+    pub(crate) places: Places,
 }
 
 /// The budget of an instance, and what each of its integrations allows.
@@ -100,7 +95,7 @@ impl Carrier {
             addresses,
             signin: SignIn::default(),
             budgets: Mutex::new(BTreeMap::new()),
-            files: Mutex::new(BTreeMap::new()),
+            places: Places::default(),
         })
     }
 
@@ -180,22 +175,6 @@ impl Carrier {
         Arc::clone(&shared.budget)
     }
 
-    /// The place for a file, if a request carries or reads one: one for each instance, so that files never
-    /// have all its turns; of what is only the platform's, one for each integration.
-    fn file_of(&self, target: &Target, request: &HttpRequest) -> Option<Arc<Semaphore>> {
-        let whose = match &request.body {
-            Some(Body::File(_)) => origin(&target.base_url),
-            _ if request.want == Want::Text => return None,
-            _ if request.remote == Remote::Servicenow => origin(&target.base_url),
-            _ => target.integration.to_string(),
-        };
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nobody holds or waits for the others.
-        files.retain(|_, place| Arc::strong_count(place) > 1);
-        let place = files.entry(whose).or_insert_with(|| Arc::new(Semaphore::new(1)));
-        Some(Arc::clone(place))
-    }
-
     /// An integration is gone: what it allowed holds no more.
     pub fn forget(&self, integration: &IntegrationId) {
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -212,28 +191,21 @@ impl Carrier {
             Err(why) => return AnswerBody::NotSent(why),
         };
         let queue = Instant::now() + Duration::from_millis(request.queue);
-        // A file keeps its connections for long, and its turn at the instance: one at a time.
-        let place = self.file_of(target, request);
-        let _place = match &place {
-            Some(place) => match tokio::time::timeout_at(queue, place.acquire()).await {
-                Ok(place) => place.ok(),
-                Err(_) => return AnswerBody::Busy(FILES_LATER),
-            },
-            None => None,
+        let _place = match self.place(target, request, queue).await {
+            Ok(place) => place,
+            Err(later) => return later,
         };
         // What the platform has is opened before the instance is asked: it may take its time, or fail.
-        let end = Instant::now() + Duration::from_millis(request.timeout);
         let source = match &request.body {
-            Some(Body::File(fetch)) => {
-                match self.open(target, fetch, request, (queue, end)).await {
-                    Ok(source) => Some(source),
-                    Err(answer) => return answer,
-                }
-            }
+            Some(Body::File(fetch)) => match self.open(target, fetch, request, queue).await {
+                Ok(source) => Some(source),
+                Err(answer) => return answer,
+            },
             _ => None,
         };
         if request.remote != Remote::Servicenow {
             let headers = platform_headers(target, request, &url);
+            let end = Instant::now() + Duration::from_millis(request.timeout);
             return self.send(request, url, &headers, source, end).await.answer;
         }
         let base = match self.addresses.check(&target.base_url) {
@@ -260,32 +232,35 @@ impl Carrier {
         source: Option<Source>,
     ) -> AnswerBody {
         let end = Instant::now() + Duration::from_millis(request.timeout);
-        let who = who(target, base);
-        let first = match self.signin.header(&self.client, &who, None).await {
-            Ok(header) => header,
+        let (mut source, carries) = (source, matches!(request.body, Some(Body::File(_))));
+        let ask = |header: (String, SecretString)| {
+            let not_sent = |why: &str| Sent {
+                answer: AnswerBody::NotSent(why.to_owned()),
+                tells: Tells::NothingOfTarget,
+            };
+            let (file, url) = (source.take(), url.clone());
+            async move {
+                if Instant::now() >= end {
+                    return not_sent("signing in took too long");
+                }
+                if carries && file.is_none() {
+                    // It was read for the first try; the next one opens it anew.
+                    return not_sent("the sign-in was renewed meanwhile");
+                }
+                self.send(request, url, &[header], file, end).await
+            }
+        };
+        let status = |sent: &Sent| match &sent.answer {
+            AnswerBody::Response(response) => Some(response.status),
+            _ => None,
+        };
+        let sent = match self.signed_in(&who(target, base), ask, status).await {
+            Ok(sent) => sent,
             Err(SignInError::Refused(why)) => return not_signed_in(&why),
             Err(SignInError::Failed(why)) => return AnswerBody::NotSent(why),
         };
-        if Instant::now() >= end {
-            let why = "signing in took too long".to_owned();
-            return AnswerBody::NotSent(why);
-        }
-        let carries = source.is_some();
-        let mut sent = self.send(request, url.clone(), &[authorization(&first)], source, end).await;
-        // A token may have ended on the way: once more with a new one, if there is a new one. A file is
-        // carried again later: it was read.
-        if matches!(&sent.answer, AnswerBody::Response(r) if r.status == 401)
-            && let Ok(second) =
-                self.signin.header(&self.client, &who, Some(first.expose_secret())).await
-            && second.expose_secret() != first.expose_secret()
-        {
-            if carries {
-                return AnswerBody::NotSent("the sign-in was renewed meanwhile".to_owned());
-            }
-            sent = self.send(request, url, &[authorization(&second)], None, end).await;
-        }
-        let Sent { answer, at_fault } = sent;
-        if at_fault == Fault::Target {
+        let Sent { answer, tells } = sent;
+        if tells == Tells::OfTarget {
             turn.told(&answer, now());
         }
         // A path that is none any more: nobody was asked, and nothing was done.
@@ -300,18 +275,36 @@ impl Carrier {
                     .to_owned(),
             );
         }
-        if let AnswerBody::Response(response) = &answer {
-            // An instance that is down or busy says nothing about who asks.
-            match response.status {
-                401 => self.signin.told(&who, false),
-                429 | 300..=399 | 500.. => {}
-                _ => self.signin.told(&who, true),
-            }
-        }
         answer
     }
 
-    fn url(&self, target: &Target, request: &HttpRequest) -> Result<Url, String> {
+    /// Asks an instance with the header that signs in, and once more if a token has ended on the way and there
+    /// is a new one. The sign-in is told what the status says of it.
+    pub(crate) async fn signed_in<T, F: Future<Output = T>>(
+        &self,
+        who: &Who<'_>,
+        mut ask: impl FnMut((String, SecretString)) -> F,
+        status: impl Fn(&T) -> Option<u16>,
+    ) -> Result<T, SignInError> {
+        let first = self.signin.header(&self.client, who, None).await?;
+        let mut answer = ask(authorization(&first)).await;
+        if status(&answer) == Some(401)
+            && let Ok(second) =
+                self.signin.header(&self.client, who, Some(first.expose_secret())).await
+            && second.expose_secret() != first.expose_secret()
+        {
+            answer = ask(authorization(&second)).await;
+        }
+        // An instance that is down or busy says nothing about who asks.
+        match status(&answer) {
+            Some(401) => self.signin.told(who, false),
+            None | Some(429 | 300..=399 | 500..) => {}
+            Some(_) => self.signin.told(who, true),
+        }
+        Ok(answer)
+    }
+
+    pub(crate) fn url(&self, target: &Target, request: &HttpRequest) -> Result<Url, String> {
         let mut url = self.address(target, request.remote, &request.path)?;
         if !request.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&request.query);
@@ -355,71 +348,8 @@ impl Carrier {
         self.addresses.check(&text).map_err(|e| e.to_string())
     }
 
-    /// Opens a file.
-    async fn open(
-        &self,
-        target: &Target,
-        fetch: &Fetch,
-        request: &HttpRequest,
-        (queue, end): (Instant, Instant),
-    ) -> Result<Source, AnswerBody> {
-        let read = HttpRequest {
-            remote: fetch.remote,
-            method: Method::Get,
-            path: fetch.path.clone(),
-            query: Vec::new(),
-            headers: vec![("accept".to_owned(), "*/*".to_owned())],
-            body: None,
-            ..request.clone()
-        };
-        let url = self.url(target, &read).map_err(AnswerBody::NotSent)?;
-        let get = |headers: &[(String, SecretString)]| {
-            self.outgoing(&read, url.clone(), headers).map_err(AnswerBody::NotSent)
-        };
-        if fetch.remote != Remote::Servicenow {
-            let headers = platform_headers(target, &read, &url);
-            let response = begun(get(&headers)?, end).await?;
-            return file(response, fetch, None);
-        }
-        let base = self.addresses.check(&target.base_url);
-        let base = base.map_err(|e| AnswerBody::NotSent(e.to_string()))?;
-        let patience = queue.saturating_duration_since(Instant::now());
-        let budget = self.budget(target);
-        let mut turn = budget.turn(&target.integration, request.urgency, patience).await?;
-        let who = who(target, &base);
-        let signed = async |stale: Option<&str>| {
-            let header = self.signin.header(&self.client, &who, stale).await;
-            header.map_err(|e| AnswerBody::NotSent(e.to_string()))
-        };
-        let first = signed(None).await?;
-        let mut response = begun(get(&[authorization(&first)])?, end).await;
-        if response.as_ref().is_ok_and(|r| r.status() == 401)
-            && let Ok(second) = signed(Some(first.expose_secret())).await
-            && second.expose_secret() != first.expose_secret()
-        {
-            response = begun(get(&[authorization(&second)])?, end).await;
-        }
-        // The head alone: what it says of limits.
-        let head = match &response {
-            Ok(response) => AnswerBody::Response(HttpResponse {
-                status: response.status().as_u16(),
-                headers: headers(response),
-                body: String::new(),
-            }),
-            Err(answer) => answer.clone(),
-        };
-        turn.told(&head, now());
-        if let Ok(response) = &response {
-            match response.status().as_u16() {
-                401 => self.signin.told(&who, false),
-                429 | 300..=399 | 500.. => {}
-                _ => self.signin.told(&who, true),
-            }
-        }
-        file(response?, fetch, Some(turn))
-    }
-
-    fn outgoing(
+    /// A request with its headers, without its body.
+    pub(crate) fn outgoing(
         &self,
         request: &HttpRequest,
         url: Url,
@@ -453,7 +383,9 @@ impl Carrier {
     ) -> Sent {
         let mut outgoing = match self.outgoing(request, url, headers) {
             Ok(outgoing) => outgoing,
-            Err(why) => return Sent { answer: AnswerBody::NotSent(why), at_fault: Fault::Target },
+            Err(why) => {
+                return Sent { answer: AnswerBody::NotSent(why), tells: Tells::NothingOfTarget };
+            }
         };
         let mut trouble = Trouble::default();
         if let Some(Body::Json(body)) = &request.body {
@@ -473,27 +405,25 @@ impl Carrier {
             Err(_) => AnswerBody::Lost("no answer in time".to_owned()),
         };
         // A file that broke off was not taken, unless somebody says so.
-        match (trouble.told(), &answer) {
-            (Some(told), AnswerBody::Lost(_) | AnswerBody::NotSent(_)) => {
-                Sent { answer: told, at_fault: Fault::Source }
-            }
-            _ => Sent { answer, at_fault: Fault::Target },
+        let taken = matches!(&answer, AnswerBody::Response(r) if (200..300).contains(&r.status));
+        match trouble.told() {
+            Some(told) if !taken => Sent { answer: told, tells: Tells::NothingOfTarget },
+            _ => Sent { answer, tells: Tells::OfTarget },
         }
     }
 }
 
-/// How a request ended, and of whom that tells.
+/// How a request ended.
 struct Sent {
     answer: AnswerBody,
-    at_fault: Fault,
+    tells: Tells,
 }
 
+/// Whether an end says anything of the side that was to be asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    /// Of the side that was asked.
-    Target,
-    /// Of the side whose file was to be carried.
-    Source,
+enum Tells {
+    OfTarget,
+    NothingOfTarget,
 }
 
 impl Shared {
@@ -514,7 +444,7 @@ impl Shared {
 }
 
 /// An instance, however its address is written.
-fn origin(base_url: &str) -> String {
+pub(crate) fn origin(base_url: &str) -> String {
     Url::parse(base_url)
         .map_or_else(|_| base_url.to_owned(), |url| url.origin().ascii_serialization())
 }
@@ -524,7 +454,7 @@ pub(crate) fn now() -> Millis {
     Millis(i64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(i64::MAX))
 }
 
-fn who<'a>(target: &'a Target, base: &'a Url) -> Who<'a> {
+pub(crate) fn who<'a>(target: &'a Target, base: &'a Url) -> Who<'a> {
     Who {
         base,
         integration: Some(&target.integration),
@@ -539,34 +469,10 @@ fn not_signed_in(why: &str) -> AnswerBody {
     AnswerBody::Response(HttpResponse { status: 401, headers: Vec::new(), body: body.to_string() })
 }
 
-/// The head of an answer, in time.
-async fn begun(
+/// The head of an answer.
+pub(crate) async fn answered(
     request: reqwest::RequestBuilder,
-    end: Instant,
 ) -> Result<reqwest::Response, AnswerBody> {
-    match tokio::time::timeout_at(end, answered(request)).await {
-        Ok(answer) => answer,
-        Err(_) => Err(AnswerBody::NotSent("the file was not there in time".to_owned())),
-    }
-}
-
-/// The file of an answer to a request for it.
-fn file(
-    response: reqwest::Response,
-    fetch: &Fetch,
-    turn: Option<Turn>,
-) -> Result<Source, AnswerBody> {
-    match response.status().as_u16() {
-        200..=299 => Ok(Source { response, fetch: fetch.clone(), _turn: turn }),
-        // It comes back, or is asked for again in another way.
-        status @ (401 | 408 | 429 | 300..=399 | 500..) => {
-            Err(AnswerBody::NotSent(format!("the file cannot be had now: status {status}")))
-        }
-        status => Err(AnswerBody::NoFile(status)),
-    }
-}
-
-async fn answered(request: reqwest::RequestBuilder) -> Result<reqwest::Response, AnswerBody> {
     request.send().await.map_err(|e| {
         if e.is_connect() || e.is_builder() {
             AnswerBody::NotSent(format!("cannot connect: {}", cause(e)))
@@ -576,7 +482,8 @@ async fn answered(request: reqwest::RequestBuilder) -> Result<reqwest::Response,
     })
 }
 
-fn headers(response: &reqwest::Response) -> Vec<(String, String)> {
+/// What is read of an answer's head.
+pub(crate) fn headers(response: &reqwest::Response) -> Vec<(String, String)> {
     let of = |name: &str| {
         let value = response.headers().get(name)?.to_str().ok()?;
         Some((name.to_owned(), value.to_owned()))
@@ -633,7 +540,7 @@ fn authorization(value: &SecretString) -> (String, SecretString) {
 
 /// What we send to the platform is signed by the Standard Webhooks scheme, if the integration has a secret.
 /// What stands in the place of a body: of a file its SHA-256, of a read what is asked for (path and query).
-fn platform_headers(
+pub(crate) fn platform_headers(
     target: &Target,
     request: &HttpRequest,
     url: &Url,

@@ -4,28 +4,160 @@
 //! The last piece is held back until the whole was seen to be what it should be. A file that is another
 //! than was promised breaks off before its announced length, so that no server takes it for whole.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use firn_model::{AnswerBody, Fetch};
+use firn_model::{AnswerBody, Body, Fetch, HttpRequest, HttpResponse, Method, Remote, Want};
 use futures_util::stream;
 use sha2::{Digest, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use crate::budget::Turn;
-use crate::carrier::cause;
+use crate::carrier::{answered, cause, headers, now, origin, platform_headers, who};
+use crate::signin::SignInError;
+use crate::{Carrier, Target};
 
 /// A file of which nothing comes for so long is given up.
 const STALLED: Duration = Duration::from_secs(20);
 
+/// So long a file may take to be there.
+const OPENED: Duration = Duration::from_secs(10);
+
+/// What finds no place comes back then. In milliseconds.
+const LATER: u64 = 5_000;
+
+/// The places for files: one for each instance, so that files never have all its turns; of what is only the
+/// platform's, one for each integration.
+#[derive(Default)]
+pub(crate) struct Places(Mutex<BTreeMap<String, Arc<Semaphore>>>);
+
+impl Places {
+    fn of(&self, whose: String) -> Arc<Semaphore> {
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody holds or waits for the others.
+        places.retain(|_, place| Arc::strong_count(place) > 1);
+        Arc::clone(places.entry(whose).or_insert_with(|| Arc::new(Semaphore::new(1))))
+    }
+}
+
+impl Carrier {
+    /// A place for the file that a request carries or reads, if it does: a file keeps its connections for
+    /// long, and its turn at the instance.
+    ///
+    /// # Errors
+    /// When to come back.
+    pub(crate) async fn place(
+        &self,
+        target: &Target,
+        request: &HttpRequest,
+        end: Instant,
+    ) -> Result<Option<OwnedSemaphorePermit>, AnswerBody> {
+        let whose = match &request.body {
+            Some(Body::File(_)) => origin(&target.base_url),
+            _ if request.want == Want::Text => return Ok(None),
+            _ if request.remote == Remote::Servicenow => origin(&target.base_url),
+            _ => target.integration.to_string(),
+        };
+        match tokio::time::timeout_at(end, self.places.of(whose).acquire_owned()).await {
+            Ok(place) => Ok(place.ok()),
+            Err(_) => Err(AnswerBody::Busy(LATER)),
+        }
+    }
+
+    /// Opens the file that a request is to carry; one of an instance waits for its turn there until `queue`.
+    ///
+    /// # Errors
+    /// What the request has come to instead.
+    pub(crate) async fn open(
+        &self,
+        target: &Target,
+        fetch: &Fetch,
+        request: &HttpRequest,
+        queue: Instant,
+    ) -> Result<Source, AnswerBody> {
+        let read = HttpRequest {
+            remote: fetch.remote,
+            method: Method::Get,
+            path: fetch.path.clone(),
+            query: Vec::new(),
+            headers: vec![("accept".to_owned(), "*/*".to_owned())],
+            body: None,
+            ..request.clone()
+        };
+        let url = self.url(target, &read).map_err(AnswerBody::NotSent)?;
+        if fetch.remote != Remote::Servicenow {
+            let headers = platform_headers(target, &read, &url);
+            let get = self.outgoing(&read, url, &headers).map_err(AnswerBody::NotSent)?;
+            return source(begun(get).await?, fetch, None);
+        }
+        let base = self.addresses().check(&target.base_url);
+        let base = base.map_err(|e| AnswerBody::NotSent(e.to_string()))?;
+        let patience = queue.saturating_duration_since(Instant::now());
+        let budget = self.budget(target);
+        let mut turn = budget.turn(&target.integration, request.urgency, patience).await?;
+        let ask = |header| {
+            let get = self.outgoing(&read, url.clone(), &[header]).map_err(AnswerBody::NotSent);
+            async move { begun(get?).await }
+        };
+        let status = |answer: &Result<reqwest::Response, AnswerBody>| {
+            answer.as_ref().ok().map(|response| response.status().as_u16())
+        };
+        let response = match self.signed_in(&who(target, &base), ask, status).await {
+            Ok(response) => response,
+            Err(SignInError::Refused(why) | SignInError::Failed(why)) => {
+                return Err(AnswerBody::NotSent(why));
+            }
+        };
+        // The head alone: what it says of limits.
+        let head = match &response {
+            Ok(response) => AnswerBody::Response(HttpResponse {
+                status: response.status().as_u16(),
+                headers: headers(response),
+                body: String::new(),
+            }),
+            Err(answer) => answer.clone(),
+        };
+        turn.told(&head, now());
+        source(response?, fetch, Some(turn))
+    }
+}
+
+/// The head of an answer, in time.
+async fn begun(request: reqwest::RequestBuilder) -> Result<reqwest::Response, AnswerBody> {
+    match tokio::time::timeout(OPENED, answered(request)).await {
+        Ok(Err(AnswerBody::Lost(why))) => Err(AnswerBody::NotSent(why)),
+        Ok(answer) => answer,
+        Err(_) => Err(AnswerBody::NotSent("the file was not there in time".to_owned())),
+    }
+}
+
+/// The file of an answer to a request for it.
+fn source(
+    response: reqwest::Response,
+    fetch: &Fetch,
+    turn: Option<Turn>,
+) -> Result<Source, AnswerBody> {
+    match response.status().as_u16() {
+        200..=299 => Ok(Source { response, fetch: fetch.clone(), _turn: turn }),
+        // It comes back, or is asked for again in another way.
+        status @ (401 | 408 | 429 | 300..=399 | 500..) => {
+            Err(AnswerBody::NotSent(format!("the file cannot be had now: status {status}")))
+        }
+        status => Err(AnswerBody::NoFile(status)),
+    }
+}
+
 /// A file that is being read.
 pub(crate) struct Source {
-    pub(crate) response: reqwest::Response,
+    response: reqwest::Response,
     pub(crate) fetch: Fetch,
-    /// Its place at the instance, if it comes from there, until it is read.
-    pub(crate) _turn: Option<Turn>,
+    /// Its turn at the instance, if it comes from there, until it is read.
+    _turn: Option<Turn>,
 }
 
 /// What went wrong while a file was read.

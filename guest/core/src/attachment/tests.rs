@@ -10,6 +10,7 @@ use firn_model::{
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::step::IDLE;
 use super::*;
 use crate::settings::Rules;
 use crate::{identity, mapping, sample};
@@ -443,4 +444,56 @@ fn a_page_in_the_place_of_a_file_is_not_taken_for_it() {
     let turn = advance(&rules, &link, turn.files, &[other], now);
     assert_eq!(turn.files.files[0].file.hash, Some(hash(1)), "what the ticket tells is believed");
     assert_eq!(turn.files.exchange.unwrap().work, AttachmentWork::List, "and asked again");
+}
+
+#[test]
+fn a_file_that_cannot_be_compared_with_holds_nothing_up() {
+    let one_way = sample::rules_of(&json!({ "preset": "incidents",
+        "platform": { "attachment_read_url": "https://p.example/files/{id}" } }));
+    let (link, now) = (link(), Millis(1_000_000));
+    let theirs = AttachmentSeen { size: None, ..file(&"b".repeat(32), 1, false) };
+    for landed in [Landed::NoFile(403), Landed::TooLarge(2_000), Landed::NoFile(404)] {
+        let seen = Input::Seen(Side::Platform, vec![file("p1", 1, true)]);
+        let listed = Landed::Listed(vec![theirs.clone()], BTreeSet::new());
+        let mut turn = advance(&one_way, &link, fresh(), &[seen], now);
+        let mut asked = Vec::new();
+        while turn.ask && asked.len() < 5 {
+            let exchange = turn.files.exchange.clone().unwrap();
+            let answer = match &exchange.work {
+                AttachmentWork::List => listed.clone(),
+                AttachmentWork::Measure(..) => landed.clone(),
+                AttachmentWork::Send(..) => Landed::Taken(Some("d".repeat(32))),
+            };
+            asked.push(exchange.work);
+            turn = advance(
+                &one_way,
+                &link,
+                turn.files,
+                &[Input::Answered(exchange.number, answer)],
+                now,
+            );
+            assert!(turn.findings.is_empty(), "{:?}", turn.findings);
+        }
+        let measure = AttachmentWork::Measure(Side::External, theirs.id.clone());
+        let send = AttachmentWork::Send(Side::Platform, "p1".to_owned());
+        assert_eq!(asked, [AttachmentWork::List, measure, send], "{landed:?}");
+    }
+}
+
+#[test]
+fn what_another_link_has_put_there_is_never_carried_to_this_one() {
+    let (rules, link, now) = (rules(), link(), Millis(1_000_000));
+    let id = "b".repeat(32);
+    let theirs = || Landed::Listed(vec![file(&id, 1, true)], BTreeSet::from([id.clone()]));
+    // Heard of before it was known whose it is, and again after somebody asked for it.
+    let mut set = fresh();
+    for input in [Input::Seen(Side::External, vec![file(&id, 1, false)]), Input::Again] {
+        let turn = advance(&rules, &link, set, &[input, Input::List], now);
+        assert_eq!(turn.files.exchange.as_ref().unwrap().work, AttachmentWork::List);
+        let listed = Input::Answered(turn.files.sequence, theirs());
+        let turn = advance(&rules, &link, turn.files, &[listed], now);
+        assert!(!turn.ask, "{:?}", turn.files.exchange);
+        assert_eq!(turn.files.files[0].fate, Fate::Stays);
+        set = turn.files;
+    }
 }

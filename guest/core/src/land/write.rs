@@ -1,9 +1,9 @@
 //! What became of a write: applied, not as expected, refused, or nobody knows.
 
 use firn_model::{
-    Base, DeadLetter, DeadState, FieldName, FindingKind, Millis, Mirror, ObservationSource,
-    ObservedRecord, Outcome, Parked, ParkedWhy, Phase, Refusal, Revision, Side, SysId, Translated,
-    Uncertainty, Verb, Why, Write,
+    Base, CorrelationMode, DeadLetter, DeadState, FieldName, FindingKind, Millis, Mirror,
+    ObservationSource, ObservedRecord, Outcome, Parked, ParkedWhy, Phase, Refusal, Revision, Side,
+    SysId, Translated, Uncertainty, Verb, Why, Write,
 };
 
 use super::{Landing, changes_between, overwritten_text};
@@ -43,14 +43,16 @@ impl Landing<'_> {
             }
             Outcome::Gone => self.lost(),
             Outcome::Deleted => self.deleted(),
-            // Certainly not done. Time has passed since the check, so check again.
+            // Certainly not done. Time has passed since the check, so check again; unless the instance itself
+            // refuses a second ticket.
             Outcome::Throttled { .. }
             | Outcome::SignInFailed
             | Outcome::NotSent(_)
             | Outcome::Busy(_)
             | Outcome::Silent(_) => {
                 self.back_off(&outcome);
-                self.phase(if external { Phase::Checking } else { Phase::Sending });
+                let again = external && !self.is_refused_twice(&flight.write);
+                self.phase(if again { Phase::Checking } else { Phase::Sending });
             }
             Outcome::Unknown(uncertainty, _) => {
                 self.back_off(&outcome);
@@ -62,6 +64,15 @@ impl Landing<'_> {
                 });
             }
             Outcome::Refused(refusal) => self.refused(&flight.write, refusal),
+        }
+    }
+
+    /// Whether the instance would refuse a create if there were a ticket with its key.
+    fn is_refused_twice(&self, write: &Write) -> bool {
+        let unique = self.rules.settings().correlation.mode == CorrelationMode::Unique;
+        match write.verb {
+            Verb::Create { keyed, .. } => keyed || unique,
+            _ => false,
         }
     }
 

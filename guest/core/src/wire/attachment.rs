@@ -23,6 +23,9 @@ pub(super) const METADATA: &str = "/api/now/attachment";
 /// What is read of a file.
 pub(super) const COLUMNS: &str = "sys_id,file_name,content_type,size_bytes,hash,table_name,table_sys_id,sys_created_on,sys_created_by";
 
+/// How long the host waits for a file to be there before it carries it, in milliseconds.
+const OPENED: u64 = 10_000;
+
 /// The slowest pace at which bytes are waited for, in bytes a millisecond.
 const SLOWEST: u64 = 250;
 
@@ -32,7 +35,7 @@ const NAME: usize = 100;
 /// How long a request may take until it counts as lost, in milliseconds.
 #[must_use]
 pub fn patience(rules: &Rules, files: &Attachments, work: &AttachmentWork) -> u64 {
-    QUEUE + timeout(rules, files, work) + 1_000
+    QUEUE + OPENED + timeout(rules, files, work) + 1_000
 }
 
 fn timeout(rules: &Rules, files: &Attachments, work: &AttachmentWork) -> u64 {

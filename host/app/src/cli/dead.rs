@@ -7,7 +7,8 @@ use clap::Args;
 use firn_model::Millis;
 use serde_json::{Value as Json, json};
 
-use super::operate::{cell, confirm, path, say, table};
+use super::operate::path;
+use super::show::{cell, confirm, say, table};
 use super::{Format, Listing};
 use crate::client::{Client, segment};
 
@@ -124,29 +125,29 @@ pub(super) fn list(client: &Client, given: &List) -> Result<()> {
 pub(super) fn show(client: &Client, given: &Show) -> Result<()> {
     let letter = client.get(&format!("{}/dlq/{}", path(&given.one), segment(&given.entry)))?;
     if let Format::Json = given.listing.format {
-        say(&format!("{letter:#}"));
+        say!("{letter:#}");
         return Ok(());
     }
     for name in ["id", "state", "link", "platform_id", "number", "side", "work", "reason", "key"] {
         if !letter[name].is_null() {
-            say(&format!("{:<12} {}", name.replace('_', " "), cell(&letter[name])));
+            say!("{:<12} {}", name.replace('_', " "), cell(&letter[name]));
         }
     }
-    say("\nwould write");
+    say!("\nwould write");
     for (name, value) in letter["writes"].as_object().into_iter().flatten() {
         let parts = value.as_object().map(|parts| {
             let parts = parts.iter().map(|(name, value)| format!("{name} = {}", cell(value)));
             parts.collect::<Vec<_>>().join(", ")
         });
-        say(&format!("  {:<20} {}", name, parts.unwrap_or_else(|| cell(value))));
+        say!("  {:<20} {}", name, parts.unwrap_or_else(|| cell(value)));
     }
-    say("\nso far");
+    say!("\nso far");
     for event in letter["history"].as_array().into_iter().flatten() {
         let at = event["at"].as_i64().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
         let at = at.map(|at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()).unwrap_or_default();
         for (what, detail) in event["what"].as_object().into_iter().flatten() {
             let by = if what == "refused" { "" } else { "by " };
-            say(&format!("  {at}  {what} {by}{}", cell(detail)));
+            say!("  {at}  {what} {by}{}", cell(detail));
         }
     }
     Ok(())
@@ -157,11 +158,11 @@ pub(super) fn retry(client: &Client, given: &Several) -> Result<()> {
         Some(entry) => {
             let address = format!("{}/dlq/{}/retry", path(&given.one), segment(entry));
             client.post(&address, &json!({}))?;
-            say(&format!("{entry} is tried again"));
+            say!("{entry} is tried again");
         }
         None => {
             let n = all(client, given, "retry")?;
-            say(&format!("{n} are tried again"));
+            say!("{n} are tried again");
         }
     }
     Ok(())
@@ -173,7 +174,7 @@ pub(super) fn discard(client: &Client, given: &Discard) -> Result<()> {
         Some(entry) => {
             let address = format!("{}/dlq/{}/discard", path(&several.one), segment(entry));
             client.post(&address, &json!({}))?;
-            say(&format!("{entry} is discarded"));
+            say!("{entry} is discarded");
         }
         None => {
             meant(several)?;
@@ -182,7 +183,7 @@ pub(super) fn discard(client: &Client, given: &Discard) -> Result<()> {
                 confirm(&format!("throw {n} dead letters of {} away?", several.one.integration))?;
             }
             let n = all(client, several, "discard")?;
-            say(&format!("{n} are discarded"));
+            say!("{n} are discarded");
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value as Json, json};
 
-use super::operate::{cell, confirm, say, table};
+use super::show::{cell, confirm, say, table};
 use super::{Format, Listing, One};
 use crate::client::{Client, segment};
 
@@ -87,14 +87,14 @@ pub(super) fn provision(client: &Client, given: &Provision) -> Result<ExitCode> 
     table(&answer["artifacts"], &["table", "name", "outcome", "differs"], Format::Table);
     let strangers = answer["strangers"].as_array().cloned().unwrap_or_default();
     if !strangers.is_empty() {
-        say(
+        say!(
             "\nOf integrations that this Firn does not know (another Firn's, or left behind by one that is gone):",
         );
         table(&Json::Array(strangers), &["integration", "table", "name"], Format::Table);
-        say(&format!(
+        say!(
             "Remove them with: firn integration unprovision {} --orphan INTEGRATION",
             given.one.integration
-        ));
+        );
     }
     if answer["in_step"] == true {
         return Ok(ExitCode::SUCCESS);
@@ -134,7 +134,7 @@ pub(super) fn unprovision(client: &Client, given: &Unprovision) -> Result<()> {
     let answer = client.post(&format!("{}/unprovision", path(&given.one)), &body)?;
     let removed = &answer["artifacts"];
     if removed.as_array().is_none_or(Vec::is_empty) {
-        say("there was nothing to remove");
+        say!("there was nothing to remove");
     } else {
         table(removed, &["table", "name", "outcome"], Format::Table);
     }
@@ -146,7 +146,7 @@ pub(super) fn test(client: &Client, given: &Test) -> Result<ExitCode> {
     let report = client.post(&format!("{}/test", path(&given.one)), &json!({}))?;
     let Some(checks) = report["checks"].as_array() else { bail!("the server sent no report") };
     if let Format::Json = given.listing.format {
-        say(&format!("{report:#}"));
+        say!("{report:#}");
     } else {
         for check in checks {
             let mark = match check["verdict"].as_str() {
@@ -155,9 +155,9 @@ pub(super) fn test(client: &Client, given: &Test) -> Result<ExitCode> {
                 Some("skipped") => "skip",
                 _ => "FAIL",
             };
-            say(&format!("{mark}  {:<34} {}", cell(&check["name"]), cell(&check["detail"])));
+            say!("{mark}  {:<34} {}", cell(&check["name"]), cell(&check["detail"]));
             if let Some(remedy) = check["remedy"].as_str() {
-                say(&format!("      {:<34} -> {remedy}", ""));
+                say!("      {:<34} -> {remedy}", "");
             }
         }
     }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::settings::faults;
+use super::show::say;
 use crate::document::Document;
 
 #[derive(Args)]
@@ -255,11 +256,11 @@ fn explain(masker: &mut Masker, given: &str) -> Result<ExitCode> {
     for Span { kind, rule, reason, strategy, start, end } in &masked.spans {
         table.add_row([kind, rule, reason, strategy, &start.to_string(), &end.to_string()]);
     }
-    super::operate::say(&masked.text);
-    super::operate::say("");
+    say!("{}", masked.text);
+    say!("");
     match masked.spans.len() {
-        0 => super::operate::say("nothing was found"),
-        _ => super::operate::say(&table.to_string()),
+        0 => say!("nothing was found"),
+        _ => say!("{}", table.to_string()),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -13,7 +13,7 @@ use firn_runtime::{Core, DoorCall, Recorded, Runtime};
 
 use serde_json::Value as Json;
 
-use super::operate::say;
+use super::show::say;
 use crate::document::Document;
 
 #[derive(Args)]
@@ -65,11 +65,7 @@ pub(super) fn replay(given: &Replay) -> Result<ExitCode> {
             continue;
         }
         differ += 1;
-        say(&format!(
-            "{} {}",
-            place(),
-            call.events.iter().map(told).collect::<Vec<_>>().join(", ")
-        ));
+        say!("{} {}", place(), call.events.iter().map(told).collect::<Vec<_>>().join(", "));
         show(&before, &after);
     }
     if settings.is_some() && changed.get() == 0 {
@@ -128,7 +124,7 @@ fn show(before: &[String], after: &[String]) {
             differences(value, other, "", &mut places);
         }
         for place in places {
-            say(&format!("  ~ {path}{place}"));
+            say!("  ~ {path}{place}");
         }
     }
     let short = |deeds: &[String], others: &[String]| -> Vec<String> {
@@ -136,13 +132,13 @@ fn show(before: &[String], after: &[String]) {
     };
     let (gone, new) = (short(before, after), short(after, before));
     for line in gone.iter().filter(|line| !new.contains(line)) {
-        say(&format!("  - {line}"));
+        say!("  - {line}");
     }
     for line in new.iter().filter(|line| !gone.contains(line)) {
-        say(&format!("  + {line}"));
+        say!("  + {line}");
     }
     for line in gone.iter().filter(|line| new.contains(line) && line.starts_with("request")) {
-        say(&format!("  ~ {line}"));
+        say!("  ~ {line}");
     }
 }
 

@@ -13,7 +13,7 @@ use firn_runtime::{Core, Question, Reply};
 use serde_json::{Value as Json, json};
 use similar::{ChangeTag, TextDiff};
 
-use super::operate::{cell, confirm};
+use super::show::{cell, confirm, say};
 use crate::api::Given;
 use crate::client::Client;
 use crate::document::Document;
@@ -191,12 +191,12 @@ pub(super) fn diff(before: &Json, after: &Json) {
             };
             let line = change.value().trim_end_matches('\n');
             if coloured && !colour.is_empty() {
-                super::operate::say(&format!("{colour}{sign} {line}\u{1b}[0m"));
+                say!("{colour}{sign} {line}\u{1b}[0m");
             } else {
-                super::operate::say(&format!("{sign} {line}"));
+                say!("{sign} {line}");
             }
         }
-        super::operate::say("");
+        say!("");
     }
 }
 

@@ -60,6 +60,7 @@ impl Place {
 struct More {
     files: bool,
     secret: Option<String>,
+    preset: Option<&'static str>,
     simulator: Option<Arc<Simulator>>,
 }
 
@@ -85,6 +86,12 @@ impl Pair {
         secret: &str,
     ) -> Pair {
         let more = More { secret: Some(secret.to_owned()), ..More::default() };
+        Pair::over(place, slug, settings, more).await
+    }
+
+    /// One whose calls are escalated.
+    pub(crate) async fn of_calls(place: &Arc<Place>, slug: &str, settings: Json) -> Pair {
+        let more = More { preset: Some("genesys"), ..More::default() };
         Pair::over(place, slug, settings, more).await
     }
 
@@ -126,6 +133,9 @@ impl Pair {
         let mut body = body;
         if let Some(secret) = more.secret {
             body["webhook_secret"] = secret.into();
+        }
+        if let Some(preset) = more.preset {
+            body["preset"] = preset.into();
         }
         let (status, answer) = place.post("/integrations", body).await;
         assert!(status == 201 && answer["provision_failed"].is_null(), "{slug}: {answer}");
