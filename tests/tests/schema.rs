@@ -64,6 +64,21 @@ fn the_published_schema_is_what_the_code_reads() {
     );
 }
 
+/// The document that clients are made from.
+#[test]
+fn the_published_api_is_what_the_code_answers() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schemas/openapi.json");
+    let text = serde_json::to_string_pretty(&firn::api::openapi()).unwrap() + "\n";
+    if std::env::var_os("FIRN_ACCEPT").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    assert_eq!(
+        std::fs::read_to_string(path).unwrap_or_default(),
+        text,
+        "see the head of this file"
+    );
+}
+
 /// Examples that users copy must be sound, by the core and by the schema.
 #[test]
 fn every_example_is_sound() {

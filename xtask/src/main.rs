@@ -51,6 +51,9 @@ fn verify() -> Result<()> {
     };
     sandbox.args(["sandbox", "--once"]).stdout(std::process::Stdio::null());
     step("sandbox", sandbox)?;
+    let mut generated = cargo(&["schemathesis"]);
+    generated.envs(built().map(|path| ("FIRN_BINARY", path)));
+    step("generated requests", generated)?;
     step("simulation", cargo(&["simulate", "--seeds", "5000", "--from", "20000"]))?;
     let mut crash = cargo(&["crash", "--cycles", "30"]);
     crash.envs(built().map(|path| ("FIRN_BINARY", path)));
@@ -90,7 +93,7 @@ fn deny() -> Result<Command> {
         Command::new("cargo-deny").arg("--version").output().is_ok_and(|o| o.status.success());
     if !installed && !own.exists() {
         let mut install =
-            cargo(&["install", "--quiet", "--locked", "cargo-deny", "--version", DENY]);
+            cargo(&["install", "--quiet", "--debug", "--locked", "cargo-deny", "--version", DENY]);
         install.args(["--root", "target/tools"]).env("CARGO_TARGET_DIR", "target/tools/build");
         step("installing cargo-deny", install)?;
     }

@@ -33,6 +33,7 @@ pub(crate) fn start<D: Doors>(
         return operate::not_found(session, request, "integration", integration.as_str());
     };
     let run = begin(session, tenant, &rules, mode, by)?;
+    operate::note(session, tenant, integration, None, "reconcile-begun", by)?;
     session.reply(request, 202, &json!(run));
     Ok(())
 }

@@ -29,6 +29,7 @@ pub struct DeadLetter {
 }
 
 /// What became of a dead letter.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeadState {
@@ -75,6 +76,7 @@ pub enum DeadHappening {
 }
 
 /// What a dead letter would do.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeadWork {
@@ -89,6 +91,7 @@ pub enum DeadWork {
 }
 
 /// Which dead letters are meant; what is not given leaves none out.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeadFilter {

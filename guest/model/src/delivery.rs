@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{InboundKind, IntegrationId, Millis};
 
 /// Where a delivery stands.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeliveryState {

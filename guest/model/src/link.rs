@@ -135,6 +135,7 @@ impl Link {
 
 /// What a link may do with its ticket. Order and "one write under way" hold per ticket, so that of
 /// several links on one ticket only one carries fields.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
@@ -148,6 +149,7 @@ pub enum Role {
 }
 
 /// Why a link is at rest for good.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ended {
@@ -204,6 +206,7 @@ pub struct Draft {
 }
 
 /// A field as last seen on one side.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Seen {
     /// How that side represents it.
@@ -215,6 +218,7 @@ pub struct Seen {
 }
 
 /// What both sides last agreed on, in both sides' shapes.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Base {
     /// The platform's shape.
@@ -235,6 +239,7 @@ impl Base {
 }
 
 /// Why a field is left alone until something changes.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ParkedWhy {
@@ -284,6 +289,7 @@ pub struct Decision {
 }
 
 /// What made a decision necessary.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
@@ -536,6 +542,7 @@ pub enum Reference {
 }
 
 /// Where a conflict stands.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "state")]
 pub enum ConflictState {
@@ -558,6 +565,7 @@ pub enum ConflictState {
 }
 
 /// Both sides changed one field since the base, to different values.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Conflict {
     /// Its id.

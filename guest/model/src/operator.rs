@@ -21,6 +21,7 @@ pub enum Resolution {
 }
 
 /// Whether a run only looks or also mends.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunMode {
@@ -55,6 +56,7 @@ pub struct Configure {
 }
 
 /// Whether something is only looked at or also done.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Intent {
@@ -75,6 +77,7 @@ pub enum TicketName {
 }
 
 /// One version of an integration's settings, kept for ever.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
     /// Its number: 1, 2, ...
@@ -234,6 +237,7 @@ pub enum Operation {
 }
 
 /// Where a run stands.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunState {
@@ -258,6 +262,7 @@ impl RunState {
 }
 
 /// When an integration's links are compared by themselves.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
     /// The integration.
@@ -277,6 +282,7 @@ pub struct Schedule {
 }
 
 /// A reconcile run.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// Its id.
@@ -313,6 +319,7 @@ pub struct Run {
 }
 
 /// Where a check stands.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckState {
@@ -366,6 +373,7 @@ pub struct Group {
 }
 
 /// One field that differs from what was last agreed on, with no event to say so.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldDrift {
     /// The field.
@@ -381,6 +389,7 @@ pub struct FieldDrift {
 }
 
 /// One link of a reconcile run.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// The run.
@@ -399,6 +408,7 @@ pub struct Check {
     pub entries: u64,
     /// What was read so far; emptied when the check is done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub seen: Vec<Observation>,
     /// How often a read was tried.
     #[serde(default)]
@@ -408,5 +418,6 @@ pub struct Check {
     pub asked: Millis,
     /// What the answers told of the sides' clocks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub clocks: Vec<(Side, Option<Clock>)>,
 }

@@ -8,6 +8,7 @@ use crate::{
 };
 
 /// Why a field is written. Each write carries its reasons into the audit.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Why {
@@ -45,6 +46,7 @@ pub enum Why {
 }
 
 /// One field of a write: what changes, and why.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Written {
     /// The field; `None` for a whole record or a journal entry.
@@ -70,6 +72,7 @@ pub enum Step {
 }
 
 /// A line of the audit: one per write, and one per decision worth explaining.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
     /// The integration.
@@ -91,6 +94,7 @@ pub struct Audit {
 }
 
 /// What kind of thing a person should see.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
@@ -145,6 +149,7 @@ pub enum FindingKind {
 }
 
 /// Something a person should see.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// What kind.

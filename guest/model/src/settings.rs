@@ -24,6 +24,7 @@ pub use policy::{
 
 /// One tenant's pairing of a platform with a ServiceNow instance. Credentials live in the host's
 /// vault and never enter the guest.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Integration {
     /// Its id.

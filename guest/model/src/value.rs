@@ -148,6 +148,7 @@ impl std::fmt::Display for Value {
 
 /// How one side represents one mapped field: usually one attribute, sometimes several
 /// (`severity` is ServiceNow's `priority` and `impact`).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Shape(pub BTreeMap<Attribute, Value>);

@@ -2,9 +2,11 @@
 //! This file: what can be said. What it does: `cli/server.rs` and `cli/operate.rs`.
 #![allow(clippy::print_stderr)]
 
+mod access;
 mod dead;
 mod explain;
 mod instance;
+mod keep;
 mod mask;
 mod operate;
 mod reconcile;
@@ -65,6 +67,36 @@ enum Command {
     /// Work on single links.
     #[command(subcommand)]
     Links(Links),
+    /// Let others in, and shut them out.
+    #[command(subcommand)]
+    Token(access::Token),
+    /// Look at what was done, by whom, and why.
+    #[command(subcommand)]
+    Audit(access::Audit),
+    /// Work on what is a tenant's.
+    #[command(subcommand)]
+    Tenant(access::Tenant),
+    /// Copy the store of a data directory, also while Firn works on it.
+    Backup(keep::Backup),
+    /// Make a backup the store of a data directory.
+    Restore(keep::Restore),
+    /// Work on a data directory's keys.
+    #[command(subcommand)]
+    Key(keep::KeyCommand),
+    /// Show how the process would run.
+    #[command(subcommand)]
+    Config(Config),
+    /// Print what makes a shell complete commands: firn completions bash > /etc/bash_completion.d/firn
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum Config {
+    /// Show what `firn serve` with the same options would run as: a file for --config.
+    Show(server::Serve),
 }
 
 #[derive(Args)]
@@ -137,6 +169,10 @@ enum Integration {
     Links(Named),
     /// List findings: what a person should see.
     Findings(Named),
+    /// List what came in, and what became of it.
+    Deliveries(Named),
+    /// List payloads that could not be used, and why.
+    Quarantine(Named),
     /// Compare all links with both sides, and mend them if wanted.
     Reconcile(Reconcile),
     /// List dead letters: writes that were refused for good.
@@ -458,7 +494,18 @@ impl Egress {
 }
 
 fn log(default: &str) {
-    let filter = EnvFilter::try_from_env("FIRN_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    // Seed 004 calls them INCIDENTS_LOG_LEVEL and INCIDENTS_SYNC_TRACE.
+    let level = set("FIRN_LOG").or_else(|| set("INCIDENTS_LOG_LEVEL"));
+    let trace = set("FIRN_SYNC_TRACE").or_else(|| set("INCIDENTS_SYNC_TRACE"));
+    let mut filter = level.unwrap_or_else(|| default.to_owned());
+    if trace.is_some_and(|trace| trace.eq_ignore_ascii_case("true") || trace == "1") {
+        filter += ",firn::sync=trace";
+    }
+    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|why| {
+        eprintln!("firn: FIRN_LOG={filter} is not understood ({why}); it is taken for {default}");
+        EnvFilter::new(default)
+    });
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -500,6 +547,19 @@ fn run(cli: Cli) -> Result<ExitCode> {
             operate::conflict(&Client::new(&cli.url, cli.token)?, command)?;
         }
         Command::Links(command) => operate::links(&Client::new(&cli.url, cli.token)?, command)?,
+        Command::Token(command) => access::token(&Client::new(&cli.url, cli.token)?, command)?,
+        Command::Audit(command) => {
+            return access::audit(|| Client::new(&cli.url, cli.token), &command);
+        }
+        Command::Tenant(command) => access::tenant(&Client::new(&cli.url, cli.token)?, &command)?,
+        Command::Backup(given) => keep::backup(&given)?,
+        Command::Restore(given) => keep::restore(&given)?,
+        Command::Key(command) => keep::key(&command)?,
+        Command::Config(Config::Show(arguments)) => server::show(arguments)?,
+        Command::Completions { shell } => {
+            let mut command = <Cli as clap::CommandFactory>::command();
+            clap_complete::generate(shell, &mut command, "firn", &mut std::io::stdout());
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -19,6 +19,32 @@ impl Client {
         Ok(Client { url: url.trim_end_matches('/').to_owned(), token, http })
     }
 
+    /// Where Firn is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Everything of a listing, page by page: what stands under `name`.
+    pub(crate) fn listed(&self, path: &str, name: &str) -> Result<Json> {
+        let mut all = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let mark = if path.contains('?') { '&' } else { '?' };
+            let page = match &after {
+                Some(after) => format!("{path}{mark}after={}", segment(after)),
+                None => path.to_owned(),
+            };
+            let mut answer = self.get(&page)?;
+            if let Json::Array(more) = answer[name].take() {
+                all.extend(more);
+            }
+            match answer["next"].as_str() {
+                Some(next) => after = Some(next.to_owned()),
+                None => return Ok(Json::Array(all)),
+            }
+        }
+    }
+
     fn send(
         &self,
         method: reqwest::Method,
@@ -83,7 +109,7 @@ impl Client {
         }
         match status.as_u16() {
             404 => NotFound(format!("{}: {}", text("title"), text("detail"))).into(),
-            401 => anyhow!("{}: {} (--token, FIRN_TOKEN)", text("title"), text("detail")),
+            401 | 403 => anyhow!("{}: {} (--token, FIRN_TOKEN)", text("title"), text("detail")),
             _ => anyhow!("{}: {}", text("title"), text("detail")),
         }
     }

@@ -1,17 +1,21 @@
 //! The program `firn`: the HTTP API, the command line, the sandbox, and the wiring between store,
 //! engine and remotes. Decides nothing about records: that is the engine's.
 
+mod access;
 pub mod api;
 pub mod cli;
 mod client;
 mod document;
 mod host;
+mod key;
 mod sample_platform;
 mod sandbox;
 mod serve;
 mod vault;
 
+pub use access::{Gate, Right, Role};
 pub use host::{Asked, Host, HostConfig};
+pub use key::KeySource;
 pub use sample_platform::{Comment, Record, SamplePlatform};
 pub use sandbox::{Report, Step, play};
 pub use serve::{Listening, listen};
@@ -26,4 +30,9 @@ pub(crate) fn cache() -> Option<std::path::PathBuf> {
     let base = set("XDG_CACHE_HOME").map(std::path::PathBuf::from);
     let base = base.or_else(|| Some(std::path::PathBuf::from(set("HOME")?).join(".cache")));
     base.filter(|base| base.is_absolute()).map(|base| base.join("firn"))
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

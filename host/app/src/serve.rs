@@ -16,6 +16,8 @@ use tokio::sync::{Semaphore, watch};
 const CONNECTIONS: usize = 2_048;
 /// How long a client may take for its headers.
 const HEADERS: Duration = Duration::from_secs(10);
+/// The longest head of a request: what is longer is answered with 431.
+const HEAD: usize = 32 << 10;
 /// How long a connection may finish what it does when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -72,6 +74,7 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADERS)
                 .max_headers(100)
+                .max_buf_size(HEAD)
                 .serve_connection(TokioIo::new(stream), service);
             let mut connection = std::pin::pin!(connection);
             tokio::select! {

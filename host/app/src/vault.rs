@@ -10,7 +10,7 @@ use firn_remote::{Granted, Secret, Secrets, Target};
 use firn_storage::Store;
 
 /// The owner of the host's own rows. No customer can have this name: it is not a valid one to ask for.
-fn system() -> TenantId {
+pub(crate) fn system() -> TenantId {
     TenantId::new("_firn").unwrap_or_else(|_| unreachable!("a valid name"))
 }
 
@@ -87,9 +87,18 @@ impl Vault {
         self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// By id, slug or exact name.
-    pub(crate) fn find(&self, reference: &str) -> Option<Arc<Known>> {
-        let all = self.all();
+    /// Everybody of whom anything is kept, also the host itself.
+    pub(crate) fn tenants(&self) -> Result<Vec<TenantId>> {
+        self.store.tenants().map_err(Into::into)
+    }
+
+    /// By id, slug or exact name, among those that whoever asks may see.
+    pub(crate) fn find(
+        &self,
+        reference: &str,
+        seen: impl Fn(&Known) -> bool,
+    ) -> Option<Arc<Known>> {
+        let all: Vec<_> = self.all().into_iter().filter(|known| seen(known)).collect();
         let by = |f: fn(&Integration) -> &str| {
             let mut hits = all.iter().filter(|k| f(&k.integration) == reference);
             match (hits.next(), hits.next()) {

@@ -266,7 +266,7 @@ impl Granted {
 }
 
 /// All secrets of an integration. Stored sealed; never part of an answer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub struct Secrets {
     /// For everyday work.
     pub credentials: Credentials,

@@ -9,8 +9,10 @@ mod seal;
 mod sqlite;
 
 pub use memory::Memory;
-pub use seal::{Sealer, SealerError};
-pub use sqlite::{OpenError, Sqlite};
+pub use seal::{MasterKey, SealerError};
+pub use sqlite::{
+    Alone, AuditFault, AuditReport, Inspected, OpenError, Sqlite, alone, opens, rotate,
+};
 
 use firn_model::{Change, CommitError, Key, Millis, Row, TenantId};
 
@@ -34,11 +36,26 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Row>, CommitError>;
 
-    /// All changes or none; returns after the data is safe.
+    /// All changes or none; returns after the data is safe. Rows whose path begins with `audit/` are only
+    /// ever added: one that is there already stays as it is, and none is deleted.
     ///
     /// # Errors
     /// `Stale` when a row was not as expected, `Failed` when the store cannot take it now.
     fn commit(&self, changes: &[Change]) -> Result<(), CommitError>;
+
+    /// Makes changes and removes lines of the audit, all or nothing, on somebody's wish: of what was there
+    /// nothing is left on disk. That lines were removed stays, as a row `told`, whose path begins with
+    /// `audit/_erased/`: their numbers.
+    ///
+    /// # Errors
+    /// As `commit`.
+    fn erase(&self, changes: &[Change], lines: &[Key], told: &Key) -> Result<(), CommitError>;
+
+    /// Everybody who has rows, in order.
+    ///
+    /// # Errors
+    /// `Failed` when the store cannot be read now.
+    fn tenants(&self) -> Result<Vec<TenantId>, CommitError>;
 
     /// Up to `limit` keys that are due, earliest first, with their due times.
     ///

@@ -2,6 +2,13 @@
 //! whatever commits wait into one transaction (group commit without lingering): a caller returns
 //! only after the fsync that covers its changes. Reads use connections of their own.
 
+mod chain;
+mod keep;
+mod keys;
+
+pub use chain::{AuditFault, AuditReport};
+pub use keep::{Alone, Inspected, alone, opens, rotate};
+
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -11,20 +18,40 @@ use firn_model::{Change, CommitError, Expect, Key, Millis, Row, TenantId};
 use rusqlite::{Connection, OptionalExtension, params};
 use rusqlite_migration::{M, Migrations};
 
-use crate::{Sealer, Store};
+use crate::Store;
+use crate::seal::{Keyring, MasterKey, SealerError};
 
 /// Schema changes, oldest first. A released one is never edited.
-const MIGRATIONS: &[M<'static>] = &[M::up(
-    "CREATE TABLE rows (
-       tenant  TEXT    NOT NULL,
-       path    TEXT    NOT NULL,
-       version INTEGER NOT NULL,
-       value   BLOB    NOT NULL,
-       due     INTEGER,
-       PRIMARY KEY (tenant, path)
-     ) WITHOUT ROWID;
-     CREATE INDEX rows_due ON rows (due, tenant, path) WHERE due IS NOT NULL;",
-)];
+const MIGRATIONS: &[M<'static>] = &[
+    M::up(
+        "CREATE TABLE rows (
+           tenant  TEXT    NOT NULL,
+           path    TEXT    NOT NULL,
+           version INTEGER NOT NULL,
+           value   BLOB    NOT NULL,
+           due     INTEGER,
+           PRIMARY KEY (tenant, path)
+         ) WITHOUT ROWID;
+         CREATE INDEX rows_due ON rows (due, tenant, path) WHERE due IS NOT NULL;",
+    ),
+    M::up(
+        "ALTER TABLE rows ADD COLUMN key INTEGER NOT NULL DEFAULT 0;
+         CREATE TABLE keys (
+           purpose TEXT    NOT NULL,
+           id      INTEGER NOT NULL,
+           wrapped BLOB    NOT NULL,
+           PRIMARY KEY (purpose, id)
+         ) WITHOUT ROWID;
+         CREATE TABLE chain (
+           seq    INTEGER PRIMARY KEY,
+           tenant TEXT NOT NULL,
+           path   TEXT NOT NULL,
+           digest BLOB NOT NULL,
+           link   BLOB NOT NULL
+         );
+         CREATE UNIQUE INDEX chain_line ON chain (tenant, path);",
+    ),
+];
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +62,9 @@ pub enum OpenError {
     /// It was made by a newer Firn.
     #[error("{0} was written by a newer version of Firn; use that version or restore a backup")]
     TooNew(String),
+    /// It is another store's key.
+    #[error("{0} was sealed under another key; is this its master key?")]
+    WrongKey(String),
     /// Anything else.
     #[error("{path} cannot be opened: {why}")]
     Failed {
@@ -45,14 +75,32 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    fn of_key(path: &str, why: &SealerError) -> OpenError {
+        match why {
+            SealerError::WrongMaster | SealerError::DoesNotOpen => {
+                OpenError::WrongKey(path.to_owned())
+            }
+            SealerError::NoRandomness(why) => {
+                OpenError::Failed { path: path.to_owned(), why: why.clone() }
+            }
+        }
+    }
+}
+
+enum Work {
+    Commit(Vec<Change>),
+    Erase { changes: Vec<Change>, lines: Vec<Key>, told: Key },
+}
+
 struct Job {
-    changes: Vec<Change>,
+    work: Work,
     done: Sender<Result<(), CommitError>>,
 }
 
 /// A store in a SQLite file.
 pub struct Sqlite {
-    sealer: std::sync::Arc<Sealer>,
+    ring: std::sync::Arc<Keyring>,
     readers: Mutex<Vec<Connection>>,
     path: String,
     jobs: Option<Sender<Job>>,
@@ -69,8 +117,8 @@ impl Sqlite {
     /// Opens or creates a store. The file stays locked against other processes.
     ///
     /// # Errors
-    /// When it is in use, too new, or cannot be read.
-    pub fn open(path: &Path, sealer: Sealer) -> Result<Sqlite, OpenError> {
+    /// When it is in use, too new, sealed under another key, or cannot be read.
+    pub fn open(path: &Path, master: &MasterKey) -> Result<Sqlite, OpenError> {
         let name = path.display().to_string();
         let other = |e: &dyn std::fmt::Display| OpenError::Failed {
             path: name.clone(),
@@ -78,7 +126,7 @@ impl Sqlite {
         };
         let mut connection = Connection::open(path).map_err(|e| other(&e))?;
         connection.busy_timeout(std::time::Duration::from_millis(200)).map_err(|e| other(&e))?;
-        let lock = lock(path).map_err(|()| OpenError::InUse(name.clone()))?;
+        let lock = lock(path)?;
         configure(&connection).map_err(|e| match e.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
                 OpenError::InUse(name.clone())
@@ -91,21 +139,34 @@ impl Sqlite {
             ) => OpenError::TooNew(name.clone()),
             e => other(&e),
         })?;
-        let sealer = std::sync::Arc::new(sealer);
+        let known = keys::read(&connection, master).map_err(|e| OpenError::of_key(&name, &e))?;
+        let ring = match known {
+            Some(ring) => ring,
+            None => keys::make(&mut connection, master).map_err(|e| other(&e))?,
+        };
+        let ring = std::sync::Arc::new(ring);
         let (jobs, queue) = unbounded();
-        let writing = std::sync::Arc::clone(&sealer);
+        let writing = std::sync::Arc::clone(&ring);
         let writer = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || write(connection, &queue, &writing))
             .map_err(|e| other(&e))?;
         Ok(Sqlite {
-            sealer,
+            ring,
             readers: Mutex::new(Vec::new()),
             path: name,
             jobs: Some(jobs),
             writer: Some(writer),
             _lock: lock,
         })
+    }
+
+    /// Has the writer do something.
+    fn work(&self, work: Work) -> Result<(), CommitError> {
+        let (done, result) = bounded(1);
+        let jobs = self.jobs.as_ref().ok_or_else(|| failed("the store is closed"))?;
+        jobs.send(Job { work, done }).map_err(|_| failed("the store has stopped"))?;
+        result.recv().map_err(|_| failed("the store has stopped"))?
     }
 
     /// Runs a read on a connection of the pool.
@@ -127,14 +188,9 @@ impl Sqlite {
         result
     }
 
-    fn row(
-        &self,
-        key: Key,
-        version: i64,
-        sealed: &[u8],
-        due: Option<i64>,
-    ) -> Result<Row, CommitError> {
-        let value = self.sealer.open(&key, sealed).map_err(failed)?;
+    fn row(&self, key: Key, stored: Stored) -> Result<Row, CommitError> {
+        let value = self.ring.open(&key, stored.key, &stored.sealed).map_err(failed)?;
+        let Stored { version, due, .. } = stored;
         Ok(Row { key, version: version.unsigned_abs(), value, due: due.map(Millis) })
     }
 }
@@ -159,14 +215,19 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// One process at a time: an advisory lock on a file beside the store.
-fn lock(path: &Path) -> Result<std::fs::File, ()> {
-    let file = std::fs::File::create(path.with_extension("lock")).map_err(|_| ())?;
-    file.try_lock().map_err(|_| ())?;
-    Ok(file)
+fn lock(path: &Path) -> Result<std::fs::File, OpenError> {
+    let name = path.display().to_string();
+    let failed = |e: std::io::Error| OpenError::Failed { path: name.clone(), why: e.to_string() };
+    let file = std::fs::File::create(path.with_extension("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(name)),
+        Err(std::fs::TryLockError::Error(e)) => Err(failed(e)),
+    }
 }
 
 /// The writer: takes what waits, commits it as one transaction, answers everybody.
-fn write(mut connection: Connection, queue: &Receiver<Job>, sealer: &Sealer) {
+fn write(mut connection: Connection, queue: &Receiver<Job>, ring: &Keyring) {
     const MERGED: usize = 64;
     while let Ok(first) = queue.recv() {
         let mut jobs = vec![first];
@@ -175,7 +236,16 @@ fn write(mut connection: Connection, queue: &Receiver<Job>, sealer: &Sealer) {
         {
             jobs.push(job);
         }
-        let results = transact(&mut connection, &jobs, sealer);
+        let erases = jobs.iter().any(|job| matches!(job.work, Work::Erase { .. }));
+        if erases {
+            let _ = connection.pragma_update(None, "secure_delete", "ON");
+        }
+        let results = transact(&mut connection, &jobs, ring);
+        if erases {
+            // What was overwritten is in the log still.
+            let _ = connection
+                .execute_batch("PRAGMA secure_delete = OFF; PRAGMA wal_checkpoint(TRUNCATE);");
+        }
         for (job, result) in jobs.into_iter().zip(results) {
             let _ = job.done.send(result);
         }
@@ -186,7 +256,7 @@ fn write(mut connection: Connection, queue: &Receiver<Job>, sealer: &Sealer) {
 fn transact(
     connection: &mut Connection,
     jobs: &[Job],
-    sealer: &Sealer,
+    ring: &Keyring,
 ) -> Vec<Result<(), CommitError>> {
     let all_failed =
         |why: String| jobs.iter().map(|_| Err(CommitError::Failed(why.clone()))).collect();
@@ -199,7 +269,13 @@ fn transact(
     for job in jobs {
         // A savepoint for each, so that one stale commit does not take the others with it.
         let result = transaction.savepoint().map_err(failed).and_then(|point| {
-            apply(&point, &job.changes, sealer)?;
+            match &job.work {
+                Work::Commit(changes) => apply(&point, changes, ring)?,
+                Work::Erase { changes, lines, told } => {
+                    apply(&point, changes, ring)?;
+                    erase(&point, lines, told, ring)?;
+                }
+            }
             point.commit().map_err(failed)
         });
         results.push(result);
@@ -210,14 +286,14 @@ fn transact(
     }
 }
 
-fn apply(connection: &Connection, changes: &[Change], sealer: &Sealer) -> Result<(), CommitError> {
+fn apply(connection: &Connection, changes: &[Change], ring: &Keyring) -> Result<(), CommitError> {
     let mut current = connection
         .prepare_cached("SELECT version FROM rows WHERE tenant = ?1 AND path = ?2")
         .map_err(failed)?;
     let mut put = connection
         .prepare_cached(
-            "INSERT INTO rows (tenant, path, version, value, due) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (tenant, path) DO UPDATE SET version = ?3, value = ?4, due = ?5",
+            "INSERT INTO rows (tenant, path, version, value, due, key) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (tenant, path) DO UPDATE SET version = ?3, value = ?4, due = ?5, key = ?6",
         )
         .map_err(failed)?;
     let mut delete = connection
@@ -235,11 +311,19 @@ fn apply(connection: &Connection, changes: &[Change], sealer: &Sealer) -> Result
         if !as_expected {
             return Err(CommitError::Stale(change.key.clone()));
         }
+        if path.starts_with(chain::LINES) {
+            match &change.put {
+                // It was written already: its name tells what it says.
+                Some(_) if version.is_some() => continue,
+                Some(new) => chain::append(connection, ring, &change.key, &new.value)?,
+                None => return Err(failed("a line of the audit is not deleted")),
+            }
+        }
         match &change.put {
             Some(new) => {
-                let sealed = sealer.seal(&change.key, &new.value).map_err(failed)?;
+                let (id, sealed) = ring.seal(&change.key, &new.value).map_err(failed)?;
                 let next = version.unwrap_or(0) + 1;
-                put.execute(params![tenant, path, next, sealed, new.due.map(|d| d.0)])
+                put.execute(params![tenant, path, next, sealed, new.due.map(|d| d.0), id])
                     .map_err(failed)?;
             }
             None => {
@@ -250,24 +334,61 @@ fn apply(connection: &Connection, changes: &[Change], sealer: &Sealer) -> Result
     Ok(())
 }
 
+/// Removes lines of the audit, and tells so in a line of its own.
+fn erase(
+    connection: &Connection,
+    lines: &[Key],
+    told: &Key,
+    ring: &Keyring,
+) -> Result<(), CommitError> {
+    let numbers = chain::numbers(connection, lines)?;
+    let value = serde_json::to_string(&numbers).map_err(failed)?;
+    let put = Some(firn_model::Put { value, due: None });
+    apply(connection, &[Change { key: told.clone(), expect: Expect::Absent, put }], ring)?;
+    let mut delete = connection
+        .prepare_cached("DELETE FROM rows WHERE tenant = ?1 AND path = ?2")
+        .map_err(failed)?;
+    for line in lines.iter().filter(|line| line.path.starts_with(chain::LINES)) {
+        delete.execute([line.tenant.as_str(), &line.path]).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// A row as it lies in the file.
+struct Stored {
+    version: i64,
+    sealed: Vec<u8>,
+    due: Option<i64>,
+    key: i64,
+}
+
+impl Stored {
+    /// From four columns, beginning with this one.
+    fn of(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Stored> {
+        Ok(Stored {
+            version: row.get(first)?,
+            sealed: row.get(first + 1)?,
+            due: row.get(first + 2)?,
+            key: row.get(first + 3)?,
+        })
+    }
+}
+
 impl Store for Sqlite {
     fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, CommitError> {
         self.read(|connection| {
             let mut statement = connection
                 .prepare_cached(
-                    "SELECT version, value, due FROM rows WHERE tenant = ?1 AND path = ?2",
+                    "SELECT version, value, due, key FROM rows WHERE tenant = ?1 AND path = ?2",
                 )
                 .map_err(failed)?;
             keys.iter()
                 .map(|key| {
-                    let found: Option<(i64, Vec<u8>, Option<i64>)> = statement
-                        .query_row([key.tenant.as_str(), key.path.as_str()], |row| {
-                            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-                        })
+                    statement
+                        .query_row([key.tenant.as_str(), &key.path], |row| Stored::of(row, 0))
                         .optional()
-                        .map_err(failed)?;
-                    found
-                        .map(|(version, value, due)| self.row(key.clone(), version, &value, due))
+                        .map_err(failed)?
+                        .map(|stored| self.row(key.clone(), stored))
                         .transpose()
                 })
                 .collect()
@@ -284,36 +405,51 @@ impl Store for Sqlite {
         self.read(|connection| {
             let mut statement = connection
                 .prepare_cached(
-                    "SELECT path, version, value, due FROM rows
+                    "SELECT path, version, value, due, key FROM rows
                      WHERE tenant = ?1 AND path >= ?2 AND path > ?3 AND path < ?2 || char(1114111)
                      ORDER BY path LIMIT ?4",
                 )
                 .map_err(failed)?;
             let found = statement
                 .query_map(params![tenant.as_str(), prefix, after.unwrap_or(""), limit], |row| {
-                    Ok((
-                        row.get::<_, String>(0)?,
-                        row.get::<_, i64>(1)?,
-                        row.get::<_, Vec<u8>>(2)?,
-                        row.get::<_, Option<i64>>(3)?,
-                    ))
+                    Ok((row.get::<_, String>(0)?, Stored::of(row, 1)?))
                 })
                 .map_err(failed)?;
             found
                 .map(|row| {
-                    let (path, version, value, due) = row.map_err(failed)?;
-                    self.row(Key { tenant: tenant.clone(), path }, version, &value, due)
+                    let (path, stored) = row.map_err(failed)?;
+                    self.row(Key { tenant: tenant.clone(), path }, stored)
                 })
                 .collect()
         })
     }
 
+    fn erase(&self, changes: &[Change], lines: &[Key], told: &Key) -> Result<(), CommitError> {
+        let (changes, lines) = (changes.to_vec(), lines.to_vec());
+        self.work(Work::Erase { changes, lines, told: told.clone() })
+    }
+
     fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
-        let (done, result) = bounded(1);
-        let jobs = self.jobs.as_ref().ok_or_else(|| failed("the store is closed"))?;
-        jobs.send(Job { changes: changes.to_vec(), done })
-            .map_err(|_| failed("the store has stopped"))?;
-        result.recv().map_err(|_| failed("the store has stopped"))?
+        self.work(Work::Commit(changes.to_vec()))
+    }
+
+    fn tenants(&self) -> Result<Vec<TenantId>, CommitError> {
+        self.read(|connection| {
+            // From one to the next, so that the rows of each are not walked.
+            let mut next = connection
+                .prepare_cached("SELECT min(tenant) FROM rows WHERE tenant > ?1")
+                .map_err(failed)?;
+            let mut all: Vec<TenantId> = Vec::new();
+            loop {
+                let last = all.last().map_or("", TenantId::as_str);
+                let found: Option<String> =
+                    next.query_row([last], |row| row.get(0)).map_err(failed)?;
+                match found {
+                    Some(tenant) => all.push(TenantId::new(tenant).map_err(failed)?),
+                    None => return Ok(all),
+                }
+            }
+        })
     }
 
     fn due(&self, now: Millis, limit: u32) -> Result<Vec<(Key, Millis)>, CommitError> {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
 use firn_model::{Change, CommitError, Expect, Key, Millis, Put, TenantId};
-use firn_storage::{Memory, Sealer, Sqlite, Store};
+use firn_storage::{AuditFault, Inspected, MasterKey, Memory, Sqlite, Store, opens, rotate};
 
 fn tenant(name: &str) -> TenantId {
     TenantId::new(name).unwrap()
@@ -88,6 +88,8 @@ fn suite(store: &dyn Store) {
     assert_eq!(paths("nothing/", None, 10), Vec::<String>::new());
     assert_eq!(paths("", None, 100).len(), 5);
 
+    assert_eq!(store.tenants().unwrap(), [tenant("acme"), tenant("other")]);
+
     // Any text is kept as it is.
     let odd = "\u{0}\"'\\ \u{1F600} %_";
     store.commit(&[put("odd/%_'\u{1F600}", Expect::Any, odd, None)]).unwrap();
@@ -126,6 +128,7 @@ fn race(store: &dyn Store) {
 fn memory_keeps_the_contract() {
     suite(&Memory::new());
     race(&Memory::new());
+    audit(&Memory::new());
 }
 
 #[test]
@@ -133,9 +136,10 @@ fn sqlite_keeps_the_contract_and_its_rows() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("firn.db");
     {
-        let store = Sqlite::open(&path, Sealer::new([7; 32])).unwrap();
+        let store = Sqlite::open(&path, &MasterKey::new([7; 32])).unwrap();
         suite(&store);
         race(&store);
+        audit(&store);
     }
     for entry in std::fs::read_dir(directory.path()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
@@ -147,16 +151,158 @@ fn sqlite_keeps_the_contract_and_its_rows() {
 fn a_second_process_or_a_wrong_key_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("firn.db");
-    let store = Sqlite::open(&path, Sealer::new([7; 32])).unwrap();
+    let store = Sqlite::open(&path, &MasterKey::new([7; 32])).unwrap();
     store.commit(&[put("link/1", Expect::Any, "a", None)]).unwrap();
-    let second = Sqlite::open(&path, Sealer::new([7; 32])).err().unwrap().to_string();
+    let second = Sqlite::open(&path, &MasterKey::new([7; 32])).err().unwrap().to_string();
     assert!(second.contains("in use"), "{second}");
     drop(store);
-    let wrong = Sqlite::open(&path, Sealer::new([8; 32])).unwrap();
-    let error = wrong.get(&[key("link/1")]).unwrap_err().to_string();
-    assert!(error.contains("key"), "{error}");
-    drop(wrong);
+    let wrong = Sqlite::open(&path, &MasterKey::new([8; 32])).err().unwrap().to_string();
+    assert!(wrong.contains("sealed under another key"), "{wrong}");
     // What was there before is there after.
-    let again = Sqlite::open(&path, Sealer::new([7; 32])).unwrap();
+    let again = Sqlite::open(&path, &MasterKey::new([7; 32])).unwrap();
     assert_eq!(again.get(&[key("link/1")]).unwrap()[0].as_ref().unwrap().value, "a");
+}
+
+/// Lines of the audit are written once, and stay.
+fn audit(store: &dyn Store) {
+    store.commit(&[put("audit/i/l/1", Expect::Any, "a", None)]).unwrap();
+    store.commit(&[put("audit/i/l/1", Expect::Any, "b", None)]).unwrap();
+    assert_eq!(store.get(&[key("audit/i/l/1")]).unwrap()[0].as_ref().unwrap().value, "a");
+    let delete = Change { key: key("audit/i/l/1"), expect: Expect::Any, put: None };
+    let refused = store.commit(&[put("other", Expect::Any, "x", None), delete]);
+    assert!(matches!(refused, Err(CommitError::Failed(_))), "{refused:?}");
+    store
+        .erase(
+            &[put("link/1", Expect::Any, "blank", None)],
+            &[key("audit/i/l/1"), key("count")],
+            &key("audit/_erased/1"),
+        )
+        .unwrap();
+    assert_eq!(store.get(&[key("audit/i/l/1")]).unwrap(), [None]);
+    assert!(store.get(&[key("audit/_erased/1")]).unwrap()[0].is_some());
+}
+
+fn in_file(path: &std::path::Path, sql: &str) {
+    rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+}
+
+#[test]
+fn the_audits_chain_tells_of_every_change_to_a_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("firn.db");
+    let master = MasterKey::new([7; 32]);
+    let store = Sqlite::open(&path, &master).unwrap();
+    for n in 1..=5 {
+        let line = put(&format!("audit/i/l/{n}"), Expect::Any, &format!("line {n}"), None);
+        store.commit(&[line, put(&format!("link/{n}"), Expect::Any, "x", None)]).unwrap();
+    }
+    store.erase(&[], &[key("audit/i/l/2")], &key("audit/_erased/1")).unwrap();
+    drop(store);
+    let verify = |path: &std::path::Path, noted: Option<&str>| {
+        Inspected::open(path, &master).unwrap().audit(noted).unwrap()
+    };
+    let whole = verify(&path, None);
+    assert_eq!((whole.lines, whole.erased, whole.faults.as_slice()), (6, 1, [].as_slice()));
+
+    for (sql, expected) in [
+        (
+            "UPDATE rows SET value = (SELECT value FROM rows WHERE path = 'audit/i/l/4') WHERE path = 'audit/i/l/3'",
+            vec![AuditFault::Changed(3, "audit/i/l/3".into())],
+        ),
+        (
+            "DELETE FROM rows WHERE path = 'audit/i/l/1'",
+            vec![AuditFault::Removed(1, "audit/i/l/1".into())],
+        ),
+        (
+            "INSERT INTO rows SELECT tenant, 'audit/i/l/9', version, value, due, key FROM rows WHERE path = 'audit/i/l/4'",
+            vec![AuditFault::Added("audit/i/l/9".into())],
+        ),
+        (
+            "DELETE FROM rows WHERE path = 'audit/i/l/4'; DELETE FROM chain WHERE path = 'audit/i/l/4'",
+            vec![AuditFault::Broken(5)],
+        ),
+        (
+            "UPDATE chain SET seq = 9 WHERE seq = 3; UPDATE chain SET seq = 3 WHERE seq = 4; UPDATE chain SET seq = 4 WHERE seq = 9",
+            vec![AuditFault::Broken(3), AuditFault::Broken(4), AuditFault::Broken(5)],
+        ),
+        // The end cut off is told by whoever noted the head.
+        (
+            "DELETE FROM rows WHERE path LIKE 'audit/_erased%'; DELETE FROM chain WHERE seq = 6",
+            vec![
+                AuditFault::Removed(2, "audit/i/l/2".into()),
+                AuditFault::NotContained(whole.head.clone()),
+            ],
+        ),
+    ] {
+        let copy = directory.path().join("copy.db");
+        let _ = std::fs::remove_file(&copy);
+        Inspected::open(&path, &master).unwrap().copy_to(&copy).unwrap();
+        in_file(&copy, sql);
+        let report = verify(&copy, Some(&whole.head));
+        assert_eq!(report.faults, expected, "{sql}");
+    }
+}
+
+#[test]
+fn keys_are_changed_without_a_row_being_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("firn.db");
+    let (old, new) = (MasterKey::new([7; 32]), MasterKey::new([8; 32]));
+    let store = Sqlite::open(&path, &old).unwrap();
+    suite(&store);
+    audit(&store);
+    let all = || ["acme", "other"].map(|t| store.scan(&tenant(t), "", None, 1_000).unwrap());
+    let before = all();
+    assert!(rotate(&path, &old, &new).unwrap_err().to_string().contains("in use"));
+    drop(store);
+    let head = Inspected::open(&path, &old).unwrap().audit(None).unwrap().head;
+    assert!(rotate(&path, &old, &new).unwrap() > 5);
+    assert!(opens(&path, &new) && !opens(&path, &old));
+    assert!(Sqlite::open(&path, &old).err().unwrap().to_string().contains("another key"));
+    let inspected = Inspected::open(&path, &new).unwrap();
+    assert!(inspected.sound().unwrap() > 5);
+    let report = inspected.audit(Some(&head)).unwrap();
+    assert!(report.faults.is_empty(), "{report:?}");
+    let store = Sqlite::open(&path, &new).unwrap();
+    let after = ["acme", "other"].map(|t| store.scan(&tenant(t), "", None, 1_000).unwrap());
+    assert_eq!(before, after);
+}
+
+#[test]
+fn a_copy_of_a_store_in_use_is_a_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("firn.db");
+    let master = MasterKey::new([7; 32]);
+    let store = Sqlite::open(&path, &master).unwrap();
+    store.commit(&[put("link/1", Expect::Any, "a", Some(5))]).unwrap();
+    let copy = directory.path().join("copy.db");
+    Inspected::open(&path, &master).unwrap().copy_to(&copy).unwrap();
+    store.commit(&[put("link/1", Expect::Any, "b", None)]).unwrap();
+    assert!(
+        Inspected::open(&path, &master).unwrap().copy_to(&copy).is_err(),
+        "nothing is overwritten"
+    );
+    let copy = Sqlite::open(&copy, &master).unwrap();
+    assert_eq!(copy.get(&[key("link/1")]).unwrap()[0].as_ref().unwrap().value, "a");
+    assert_eq!(copy.next_due().unwrap(), Some(Millis(5)));
+}
+
+#[test]
+fn what_is_broken_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("firn.db");
+    let master = MasterKey::new([7; 32]);
+    let store = Sqlite::open(&path, &master).unwrap();
+    store.commit(&[put("link/1", Expect::Any, "a", None)]).unwrap();
+    drop(store);
+    in_file(&path, "UPDATE rows SET value = zeroblob(length(value))");
+    let why = Inspected::open(&path, &master).unwrap().sound().unwrap_err().to_string();
+    assert!(why.contains("link/1"), "{why}");
+    in_file(&path, "PRAGMA user_version = 99");
+    for why in [
+        Sqlite::open(&path, &master).err().unwrap().to_string(),
+        Inspected::open(&path, &master).err().unwrap().to_string(),
+    ] {
+        assert!(why.contains("newer version"), "{why}");
+    }
 }

@@ -2,20 +2,23 @@
 //! secrets are taken out here; the rest goes to the engine, which checks it.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use firn_model::{Integration, IntegrationId, Intent, Operation, TenantId, Version};
 use firn_remote::{Secret, Secrets};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
-use super::integrations::{Given, free, new_id, slug_of};
-use super::{One, Shared, failed, json, ok, problem, respond};
+use super::at::{Asks, At, Named, Page, answer, not_found};
+use super::integrations::{Given, free, may_be_used, new_id, slug_of};
+use super::{Shared, failed, json, problem, respond};
+use crate::access::Caller;
 use crate::host::Asked;
 
 /// The body of `POST /api/v1/apply`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Apply {
     /// The settings file's content.
@@ -38,8 +41,13 @@ struct Ours {
     webhook_secret: Option<Secret>,
 }
 
-pub(crate) async fn apply(State(shared): State<Shared>, headers: HeaderMap, raw: Body) -> Response {
-    match try_apply(&shared, &headers, raw).await {
+pub(crate) async fn apply(
+    State(shared): State<Shared>,
+    caller: Caller,
+    headers: HeaderMap,
+    raw: Body,
+) -> Response {
+    match try_apply(&shared, &caller, &headers, raw).await {
         Ok(response) | Err(response) => response,
     }
 }
@@ -48,7 +56,12 @@ fn unsound(detail: impl Into<String>) -> Response {
     problem(422, "unsound-settings", "The settings are not sound", detail)
 }
 
-async fn try_apply(shared: &Shared, headers: &HeaderMap, raw: Body) -> Result<Response, Response> {
+async fn try_apply(
+    shared: &Shared,
+    caller: &Caller,
+    headers: &HeaderMap,
+    raw: Body,
+) -> Result<Response, Response> {
     let Apply { mut document, intent } = json(headers, raw).await?;
     let mut ours = Map::new();
     for key in crate::document::HOST_KEYS {
@@ -65,7 +78,8 @@ async fn try_apply(shared: &Shared, headers: &HeaderMap, raw: Body) -> Result<Re
         unsound("the document does not say which integration it is for; give it a slug or a name")
     })?;
     let _naming = shared.host.naming().await;
-    let known = shared.host.vault().find(&slug);
+    let known =
+        shared.host.vault().find(&slug, |known| caller.sees_integration(&known.integration));
     if known.is_none() {
         free(shared, &slug, None)?;
     }
@@ -76,7 +90,7 @@ async fn try_apply(shared: &Shared, headers: &HeaderMap, raw: Body) -> Result<Re
     if known.is_none() && name.is_none() {
         document.insert("name".to_owned(), json!(slug));
     }
-    let given = ours.credentials.map(|given| given.split(shared)).transpose()?;
+    let given = ours.credentials.map(Given::split).transpose()?;
     // The same again is no news: it would be tried more often than once a minute.
     let signs_in = match (&given, &known) {
         (Some((new, _)), Some(known)) => *new != known.secrets.credentials,
@@ -108,16 +122,31 @@ async fn try_apply(shared: &Shared, headers: &HeaderMap, raw: Body) -> Result<Re
     {
         document.insert("external_user".to_owned(), json!(user));
     }
+    let base_url = document.get("base_url").and_then(Json::as_str);
+    may_be_used(shared, caller, known.as_deref(), &secrets, base_url)?;
+    let changed = known.as_ref().is_some_and(|known| known.secrets != secrets);
+    if let (Some(known), Some(organization)) = (&known, &ours.organization_id)
+        && known.integration.tenant.as_str() != organization
+    {
+        return Err(unsound(format!(
+            "{slug} belongs to {}, and not to {organization}; an integration stays whose it is",
+            known.integration.tenant
+        )));
+    }
     let (id, tenant) = match &known {
         Some(known) => (known.integration.id.clone(), known.integration.tenant.clone()),
-        None => (fresh()?, owner(ours.organization_id.as_deref())?),
+        None => (fresh()?, owner(caller, ours.organization_id.as_deref())?),
     };
     shared.host.allowed(&document).map_err(|e| unsound(format!("{e:#}")))?;
     let document = Json::Object(document);
     let operation = Operation::Apply { id, document, intent };
-    let asked = shared.host.operate(&tenant, operation, "api").await;
+    let asked = shared.host.operate(&tenant, operation, &caller.name).await;
     if asked.status < 300 && intent == Intent::Act {
         let integration = keep(shared, &tenant, &asked, secrets)?;
+        if changed {
+            let host = &shared.host;
+            host.note(&tenant, Some(&integration), "secrets-changed", "by apply", &caller.name);
+        }
         if signs_in {
             shared.host.signed_in(&integration).await;
         }
@@ -129,11 +158,23 @@ fn fresh() -> Result<IntegrationId, Response> {
     IntegrationId::new(new_id()).map_err(|e| unsound(e.to_string()))
 }
 
-fn owner(organization: Option<&str>) -> Result<TenantId, Response> {
+fn owner(caller: &Caller, organization: Option<&str>) -> Result<TenantId, Response> {
+    let own = caller.tenant.as_ref().map(TenantId::as_str);
     let organization = organization
+        .or(own)
         .filter(|o| !o.starts_with('_'))
         .ok_or_else(|| unsound("a new integration needs organization_id: whose it is"))?;
-    TenantId::new(organization).map_err(|e| unsound(e.to_string()))
+    let tenant = TenantId::new(organization).map_err(|e| unsound(e.to_string()))?;
+    own_tenant(caller, tenant)
+}
+
+/// A tenant that the caller may make something for.
+pub(super) fn own_tenant(caller: &Caller, tenant: TenantId) -> Result<TenantId, Response> {
+    if caller.sees(&tenant) {
+        return Ok(tenant);
+    }
+    let detail = format!("this token is not of the organization {tenant}");
+    Err(problem(403, "not-allowed", "Not allowed", detail))
 }
 
 fn keep(
@@ -152,30 +193,47 @@ fn keep(
     Ok(id)
 }
 
+/// The versions of an integration's settings.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Versions {
+    /// The one that holds.
+    present: u64,
+    versions: Vec<Version>,
+    next: Option<String>,
+}
+
 /// All versions of an integration's settings.
-pub(crate) async fn versions(State(shared): State<Shared>, One(known): One) -> Response {
-    let prefix = format!("version/{}/", known.integration.id);
-    match shared.host.rows::<Version>(&known.integration.tenant, &prefix) {
-        Ok(versions) => ok(json!({ "present": known.integration.version, "versions": versions })),
-        Err(why) => failed(&why),
-    }
+pub(crate) async fn versions(at: At, Asks(page): Asks<Page>) -> Response {
+    let present = at.known.integration.version;
+    answer(at.page("version", "", &page).map(|(versions, next)| Versions {
+        present,
+        versions,
+        next,
+    }))
 }
 
 /// Makes an earlier version the present one.
-pub(crate) async fn rollback(
-    State(shared): State<Shared>,
-    One(known): One,
-    Path((_, version)): Path<(String, u64)>,
-) -> Response {
-    let _naming = shared.host.naming().await;
-    let integration = known.integration.id.clone();
-    let operation = Operation::Rollback { integration, version };
-    let asked = shared.host.operate(&known.integration.tenant, operation, "api").await;
-    if asked.status < 300
-        && let Err(response) =
-            keep(&shared, &known.integration.tenant, &asked, known.secrets.clone())
-    {
-        return response;
+pub(crate) async fn rollback(at: At, Named(version): Named) -> Response {
+    match try_rollback(&at, &version).await {
+        Ok(response) | Err(response) => response,
     }
-    respond(asked)
+}
+
+async fn try_rollback(at: &At, version: &str) -> Result<Response, Response> {
+    let Ok(number) = version.parse::<u64>() else { return Err(not_found("version", version)) };
+    let host = &at.shared.host;
+    let _naming = host.naming().await;
+    // Its name of then may be another's by now.
+    let earlier: Option<Version> =
+        at.row("version", &format!("{number:08}")).map_err(|why| failed(&why))?;
+    if let Some(Version { integration, .. }) = &earlier {
+        free(&at.shared, &integration.name, Some(at.id()))?;
+        free(&at.shared, &integration.slug, Some(at.id()))?;
+    }
+    let asked = at.asked(|integration| Operation::Rollback { integration, version: number }).await;
+    if asked.status < 300 {
+        let known = host.vault().get(at.id()).ok_or_else(|| not_found("version", version))?;
+        keep(&at.shared, at.tenant(), &asked, known.secrets.clone())?;
+    }
+    Ok(respond(asked))
 }

@@ -1,118 +1,135 @@
 //! Dead letters over HTTP: listed by what they are, shown one by one, retried and discarded.
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use firn_model::{
     DeadFilter, DeadLetter, DeadState, DeadWork, FieldName, IntegrationId, LinkId, Millis,
     Operation, Side, Verb,
 };
-use serde::Deserialize;
-use serde_json::{Value as Json, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
-use super::records::{operate, rows, with};
-use super::{Shared, json, ok, problem};
+use super::at::{Asks, At, Named, Page, answer};
+use super::{json, problem};
 
 /// Which are listed: those that wait, or all that are still there.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Listed {
+    /// Also those that were retried or discarded.
     #[serde(default)]
     all: bool,
     side: Option<Side>,
     work: Option<DeadWork>,
     field: Option<FieldName>,
+    /// Whose last reason contains this text.
     reason: Option<String>,
     link: Option<LinkId>,
+    /// Refused last before this instant. Milliseconds since 1970.
     before: Option<Millis>,
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<u32>,
+    after: Option<String>,
 }
 
-pub(crate) async fn list(
-    State(shared): State<Shared>,
-    Path(reference): Path<String>,
-    listed: Result<Query<Listed>, QueryRejection>,
-) -> Response {
-    let Query(listed) = match listed {
-        Ok(listed) => listed,
-        Err(why) => {
-            return problem(400, "malformed-query", "The query cannot be read", why.body_text());
-        }
-    };
-    let Listed { all, side, work, field, reason, link, before } = listed;
+/// A dead letter in a list. What it would write is told by field; the values are shown one letter at a
+/// time, masked.
+#[derive(Serialize, JsonSchema)]
+struct ShownLetter {
+    id: String,
+    link: LinkId,
+    side: Side,
+    work: DeadWork,
+    fields: Vec<FieldName>,
+    /// What the other side said last.
+    reason: String,
+    at: Millis,
+    state: DeadState,
+    /// How much happened to it.
+    times: usize,
+    key: String,
+}
+
+/// A page of dead letters.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Letters {
+    entries: Vec<ShownLetter>,
+    next: Option<String>,
+}
+
+pub(crate) async fn list(at: At, Asks(listed): Asks<Listed>) -> Response {
+    let Listed { all, side, work, field, reason, link, before, limit, after } = listed;
     let filter = DeadFilter { side, work, field, reason, link, before };
-    with(&shared, &reference, |known| {
-        let mut letters: Vec<DeadLetter> = rows(&shared, known, "dead")?;
+    let page = Page::new(limit, after);
+    let found = at.page::<DeadLetter>("dead", "", &page).map(|(mut letters, next)| {
         letters.retain(|l| (all || l.state == DeadState::Waiting) && l.fits(&filter));
         letters.sort_by_key(|letter| (letter.at, letter.id.clone()));
-        let entries: Vec<Json> = letters.iter().map(listed_as).collect();
-        Ok(ok(json!({ "entries": entries })))
-    })
+        Letters { entries: letters.into_iter().map(shown).collect(), next }
+    });
+    answer(found)
 }
 
-/// What it would write is told by field; the values are shown one letter at a time, masked.
-fn listed_as(letter: &DeadLetter) -> Json {
-    let fields: Vec<&FieldName> = match &letter.write.verb {
-        Verb::Update { set, .. } => set.keys().collect(),
+fn shown(letter: DeadLetter) -> ShownLetter {
+    let fields = match &letter.write.verb {
+        Verb::Update { set, .. } => set.keys().cloned().collect(),
         _ => Vec::new(),
     };
-    json!({ "id": letter.id, "link": letter.link, "side": letter.write.side,
-        "work": letter.work(), "fields": fields, "reason": letter.reason, "at": letter.at,
-        "state": letter.state, "times": letter.history.len(), "key": letter.write.key })
+    ShownLetter {
+        work: letter.work(),
+        id: letter.id,
+        link: letter.link,
+        side: letter.write.side,
+        fields,
+        reason: letter.reason,
+        at: letter.at,
+        state: letter.state,
+        times: letter.history.len(),
+        key: letter.write.key,
+    }
 }
 
-pub(crate) async fn show(
-    State(shared): State<Shared>,
-    Path((reference, id)): Path<(String, String)>,
-) -> Response {
-    operate(&shared, &reference, |integration| Operation::ShowDead { integration, id }).await
+pub(crate) async fn show(at: At, Named(id): Named) -> Response {
+    at.operate(|integration| Operation::ShowDead { integration, id }).await
 }
 
-pub(crate) async fn retry(
-    State(shared): State<Shared>,
-    Path((reference, id)): Path<(String, String)>,
-) -> Response {
-    operate(&shared, &reference, |integration| Operation::RetryDead { integration, id }).await
+pub(crate) async fn retry(at: At, Named(id): Named) -> Response {
+    at.operate(|integration| Operation::RetryDead { integration, id }).await
 }
 
-pub(crate) async fn discard(
-    State(shared): State<Shared>,
-    Path((reference, id)): Path<(String, String)>,
-) -> Response {
-    operate(&shared, &reference, |integration| Operation::DiscardDead { integration, id }).await
+pub(crate) async fn discard(at: At, Named(id): Named) -> Response {
+    at.operate(|integration| Operation::DiscardDead { integration, id }).await
 }
 
-pub(crate) async fn retry_all(
-    State(shared): State<Shared>,
-    Path(reference): Path<String>,
-    headers: HeaderMap,
-    body: axum::body::Body,
-) -> Response {
+pub(crate) async fn retry_all(at: At, headers: HeaderMap, body: axum::body::Body) -> Response {
     let all = |integration, filter| Operation::RetryAllDead { integration, filter };
-    decide_all(&shared, &reference, &headers, body, all).await
+    decide_all(&at, &headers, body, all).await
 }
 
-pub(crate) async fn discard_all(
-    State(shared): State<Shared>,
-    Path(reference): Path<String>,
-    headers: HeaderMap,
-    body: axum::body::Body,
-) -> Response {
+pub(crate) async fn discard_all(at: At, headers: HeaderMap, body: axum::body::Body) -> Response {
     let all = |integration, filter| Operation::DiscardAllDead { integration, filter };
-    decide_all(&shared, &reference, &headers, body, all).await
+    decide_all(&at, &headers, body, all).await
 }
 
 async fn decide_all(
-    shared: &Shared,
-    reference: &str,
+    at: &At,
     headers: &HeaderMap,
     body: axum::body::Body,
     all: impl FnOnce(IntegrationId, DeadFilter) -> Operation,
 ) -> Response {
     match meant(headers, body).await {
-        Ok(filter) => operate(shared, reference, |integration| all(integration, filter)).await,
+        Ok(filter) => at.operate(|integration| all(integration, filter)).await,
         Err(response) => response,
     }
+}
+
+/// Which dead letters are meant by a request that is about several; all of them only by `"all": true`.
+#[derive(JsonSchema)]
+#[allow(dead_code)] // It stands for what `meant` reads.
+pub(crate) struct Several {
+    #[serde(flatten)]
+    filter: DeadFilter,
+    all: Option<bool>,
 }
 
 /// Which are meant. Nobody means all of them by leaving everything out.

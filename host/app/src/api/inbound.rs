@@ -4,60 +4,83 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use firn_model::InboundKind;
 
-use super::{Shared, body, respond};
+use super::at::At;
+use super::{Shared, body, problem, respond};
+use crate::vault::Known;
 
 /// How long an escalation waits for its ticket unless `Prefer: wait` says otherwise.
 const WAIT: u64 = 2;
 /// At most so many seconds.
 const LONGEST_WAIT: u64 = 30;
 
+/// Requests of one integration at once. The others have the rest of the connections.
+pub(super) const AT_ONCE: usize = 1_024;
+
 pub(crate) async fn webhook(
-    state: State<Shared>,
-    path: Path<String>,
-    headers: HeaderMap,
-    raw: Body,
-) -> Response {
-    take(state, path, headers, raw, InboundKind::Webhook).await
-}
-
-pub(crate) async fn event(
-    state: State<Shared>,
-    path: Path<String>,
-    headers: HeaderMap,
-    raw: Body,
-) -> Response {
-    take(state, path, headers, raw, InboundKind::PlatformEvent).await
-}
-
-pub(crate) async fn escalation(
-    state: State<Shared>,
-    path: Path<String>,
-    headers: HeaderMap,
-    raw: Body,
-) -> Response {
-    take(state, path, headers, raw, InboundKind::Escalation).await
-}
-
-async fn take(
     State(shared): State<Shared>,
     Path(reference): Path<String>,
     headers: HeaderMap,
     raw: Body,
+) -> Response {
+    let known = shared.host.vault().find(&reference, |_| true);
+    let response = match &known {
+        Some(known) => take(&shared, known, &headers, raw, InboundKind::Webhook).await,
+        // It costs what a body costs.
+        None => match body(&headers, raw).await {
+            Ok(_) => not_signed(),
+            Err(response) => response,
+        },
+    };
+    if response.status() != StatusCode::UNAUTHORIZED {
+        return response;
+    }
+    // Whoever has no right signature is told the same, whatever there is; why, is for the log.
+    if let Some(known) = known {
+        let said = axum::body::to_bytes(response.into_body(), 4_096).await.unwrap_or_default();
+        let said: serde_json::Value = serde_json::from_slice(&said).unwrap_or_default();
+        let why = said["detail"].as_str().unwrap_or_default();
+        tracing::warn!("a webhook for {} was refused: {why}", known.integration.id);
+    }
+    not_signed()
+}
+
+fn not_signed() -> Response {
+    let detail = "check address, secret and both clocks; what exactly is wrong is in Firn's log";
+    problem(401, "bad-signature", "The webhook is not signed as agreed", detail)
+}
+
+pub(crate) async fn event(at: At, headers: HeaderMap, raw: Body) -> Response {
+    take(&at.shared, &at.known, &headers, raw, InboundKind::PlatformEvent).await
+}
+
+pub(crate) async fn escalation(at: At, headers: HeaderMap, raw: Body) -> Response {
+    take(&at.shared, &at.known, &headers, raw, InboundKind::Escalation).await
+}
+
+async fn take(
+    shared: &Shared,
+    known: &Known,
+    headers: &HeaderMap,
+    raw: Body,
     kind: InboundKind,
 ) -> Response {
-    let known = match shared.known(&reference) {
-        Ok(known) => known,
-        Err(response) => return response,
-    };
-    let text = match body(&headers, raw).await {
+    let text = match body(headers, raw).await {
         Ok(text) => text,
         Err(response) => return response,
     };
-    let wait = wait(&headers);
+    // Whoever sends slowly has none.
+    let place = shared.host.place(&known.integration.id, AT_ONCE);
+    let Ok(_place) = place.try_acquire_owned() else {
+        let detail = "too many requests for this integration at once; send it again in a moment";
+        let mut response = problem(503, "too-busy", "Too busy", detail);
+        response.headers_mut().insert("retry-after", HeaderValue::from_static("1"));
+        return response;
+    };
+    let wait = wait(headers);
     // Only what the engine looks at crosses the border.
     let wanted = headers
         .iter()
@@ -68,7 +91,7 @@ async fn take(
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         })
         .collect();
-    respond(shared.host.inbound(&known, kind, wanted, text, wait).await)
+    respond(shared.host.inbound(known, kind, wanted, text, wait).await)
 }
 
 /// `Prefer: wait=10` (RFC 7240).

@@ -1,22 +1,30 @@
 //! Integrations: create (seed 004's body), list, show, change, delete, provision.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use axum::body::Body;
-use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use firn_model::{
     Configure, IntegrationId, Millis, PlatformContract, Preset, TenantId, rfc3339_text,
 };
 use firn_remote::{ApiPath, Credentials, Secret, Secrets};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
 
-use super::{One, Shared, failed, json, ok, problem, respond};
+use super::at::{Asks, At, unknown};
+use super::instance::to_the_end;
+use super::{Shared, failed, json, ok, problem, respond};
+use crate::access::Caller;
 use crate::host::CONSENT;
 use crate::vault::Known;
 
 /// The body of `POST /api/v1/integrations`, as seed 004 prints it, and what else may be said.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Create {
     organization_id: String,
@@ -36,8 +44,10 @@ pub(crate) struct Create {
     #[serde(default)]
     platform: Option<PlatformContract>,
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     callback_secret: Option<Secret>,
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     webhook_secret: Option<Secret>,
     #[serde(default)]
     settings: Json,
@@ -51,7 +61,7 @@ fn servicenow() -> String {
 }
 
 /// How to sign in, where it does not follow from what is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Grant {
     Basic,
@@ -62,34 +72,28 @@ pub(crate) enum Grant {
 }
 
 /// Credentials as given: Basic or OAuth, and an administrator's for provisioning.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Given {
     grant: Option<Grant>,
     username: Option<String>,
+    #[schemars(with = "Option<String>")]
     password: Option<Secret>,
     client_id: Option<String>,
+    #[schemars(with = "Option<String>")]
     client_secret: Option<Secret>,
     subject: Option<String>,
+    #[schemars(with = "Option<String>")]
     private_key: Option<Secret>,
     key_id: Option<String>,
     refresh_token_ends: Option<String>,
     admin_username: Option<String>,
+    #[schemars(with = "Option<String>")]
     admin_password: Option<Secret>,
 }
 
 impl Given {
-    pub(super) fn split(
-        self,
-        shared: &Shared,
-    ) -> Result<(Credentials, Option<Credentials>), Response> {
-        let all = [&self.password, &self.client_secret, &self.private_key, &self.admin_password];
-        if !shared.exec_secrets
-            && all.into_iter().flatten().any(|s| s.expose().starts_with("exec:"))
-        {
-            let detail = "a command would run as Firn's own user; start with: firn serve --allow-exec-secrets";
-            return Err(problem(422, "exec-not-allowed", "exec: secrets are not allowed", detail));
-        }
+    pub(super) fn split(self) -> Result<(Credentials, Option<Credentials>), Response> {
         self.signs_in()
             .map_err(|why| problem(422, "credentials-missing", "Credentials are missing", why))
     }
@@ -182,6 +186,53 @@ impl Given {
         };
         Ok((credentials, admin))
     }
+}
+
+/// Where secrets are that are not given themselves: `env:NAME`, `file:PATH`, `exec:COMMAND`.
+fn references(secrets: &Secrets) -> BTreeSet<String> {
+    fn look(value: &Json, found: &mut BTreeSet<String>) {
+        match value {
+            Json::Object(map) => map.values().for_each(|value| look(value, found)),
+            Json::Array(items) => items.iter().for_each(|item| look(item, found)),
+            Json::String(text)
+                if ["env:", "file:", "exec:"].iter().any(|k| text.starts_with(k)) =>
+            {
+                found.insert(text.clone());
+            }
+            _ => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    look(&json!(secrets), &mut found);
+    found
+}
+
+/// Whether a caller may have an integration work with these secrets. What is looked up is looked up as
+/// Firn's own user, and sent to the instance: an environment, a file and a command are the host's own, and no
+/// tenant's.
+pub(super) fn may_be_used(
+    shared: &Shared,
+    caller: &Caller,
+    known: Option<&Known>,
+    secrets: &Secrets,
+    base_url: Option<&str>,
+) -> Result<(), Response> {
+    let now = references(secrets);
+    let before = known.map(|known| references(&known.secrets)).unwrap_or_default();
+    let new: Vec<&String> = now.difference(&before).collect();
+    if !shared.exec_secrets && new.iter().any(|text| text.starts_with("exec:")) {
+        let detail =
+            "a command would run as Firn's own user; start with: firn serve --allow-exec-secrets";
+        return Err(problem(422, "exec-not-allowed", "exec: secrets are not allowed", detail));
+    }
+    let moved = known.is_some_and(|known| {
+        base_url.is_some_and(|url| firn_model::instance_address(url) != known.integration.base_url)
+    });
+    if caller.tenant.is_some() && (!new.is_empty() || moved && !now.is_empty()) {
+        let detail = "env:, file: and exec: are looked up on the host, which is not this tenant's; give the secret itself, or have an administrator of all tenants do this";
+        return Err(problem(422, "reference-not-allowed", "Not a secret of this tenant's", detail));
+    }
+    Ok(())
 }
 
 /// The end of a day's beginning: `2027-01-31`, in milliseconds since 1970.
@@ -285,15 +336,21 @@ pub(super) fn slug_of(name: &str) -> String {
 
 pub(crate) async fn create(
     State(shared): State<Shared>,
+    caller: Caller,
     headers: HeaderMap,
     raw: Body,
 ) -> Response {
-    match try_create(&shared, &headers, raw).await {
+    match try_create(&shared, &caller, &headers, raw).await {
         Ok(response) | Err(response) => response,
     }
 }
 
-async fn try_create(shared: &Shared, headers: &HeaderMap, raw: Body) -> Result<Response, Response> {
+async fn try_create(
+    shared: &Shared,
+    caller: &Caller,
+    headers: &HeaderMap,
+    raw: Body,
+) -> Result<Response, Response> {
     let Create {
         organization_id,
         integration_type,
@@ -329,6 +386,7 @@ async fn try_create(shared: &Shared, headers: &HeaderMap, raw: Body) -> Result<R
             "organization_id must not begin with _",
         ));
     }
+    let tenant = super::apply::own_tenant(caller, tenant)?;
     let id = new_id();
     let slug = slug.unwrap_or_else(|| slug_of(&name));
     let slug = if slug.is_empty() { id.clone() } else { slug };
@@ -345,7 +403,7 @@ async fn try_create(shared: &Shared, headers: &HeaderMap, raw: Body) -> Result<R
     let _naming = shared.host.naming().await;
     free(shared, &slug, None)?;
     free(shared, &name, None)?;
-    let (credentials, admin) = credentials.split(shared)?;
+    let (credentials, admin) = credentials.split()?;
     direction(&mut settings, sync_direction)?;
     external_user(&mut settings, &credentials)?;
     let given = Configure {
@@ -366,8 +424,9 @@ async fn try_create(shared: &Shared, headers: &HeaderMap, raw: Body) -> Result<R
         callback: callback_secret,
         resource: None,
     };
+    may_be_used(shared, caller, None, &secrets, None)?;
     let id = given.id.clone();
-    let configured = shared.host.configure(&tenant, given, secrets, "api").await;
+    let configured = shared.host.configure(&tenant, given, secrets, &caller.name).await;
     let mut asked = configured.map_err(|e| {
         problem(422, "not-configured", "The integration was not created", format!("{e:#}"))
     })?;
@@ -376,7 +435,11 @@ async fn try_create(shared: &Shared, headers: &HeaderMap, raw: Body) -> Result<R
     {
         asked.body["webhook_url"] = json!(shared.host.webhook_url(&id));
         if provision {
-            match shared.host.provision(&known).await {
+            let host = Arc::clone(&shared.host);
+            let done = to_the_end(async move { host.provision(&known).await }).await;
+            let what = super::instance::outcome(&done);
+            shared.host.note(&tenant, Some(&id), "provisioned", &what, &caller.name);
+            match done {
                 Ok(artifacts) => asked.body["provisioned"] = json!(artifacts),
                 Err(why) => asked.body["provision_failed"] = json!(format!("{why:#}")),
             }
@@ -409,9 +472,11 @@ fn shown(shared: &Shared, known: &Known) -> Json {
 }
 
 /// Asks for a consent: answers where the person has to go with a browser.
-pub(crate) async fn connect(State(shared): State<Shared>, One(known): One) -> Response {
-    match shared.host.ask_consent(&known) {
+pub(crate) async fn connect(at: At) -> Response {
+    let shared = &at.shared;
+    match shared.host.ask_consent(&at.known) {
         Ok(url) => {
+            at.note("consent-asked", "of a person with a browser");
             ok(json!({ "authorize_url": url.as_str(), "redirect_uri": shared.host.redirect_uri(),
             "expires_in": CONSENT.as_secs() }))
         }
@@ -420,7 +485,7 @@ pub(crate) async fn connect(State(shared): State<Shared>, One(known): One) -> Re
 }
 
 /// What an instance sends the browser back with.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Consented {
     #[serde(default)]
     state: String,
@@ -431,7 +496,7 @@ pub(crate) struct Consented {
 /// The browser comes back from the instance. Its `state` is its ticket: unguessable, good once.
 pub(crate) async fn consented(
     State(shared): State<Shared>,
-    Query(Consented { state, code, error }): Query<Consented>,
+    Asks(Consented { state, code, error }): Asks<Consented>,
 ) -> Response {
     let (status, text) = match shared.host.consented(&state, code, error).await {
         Ok(name) => (200, format!("{name} is connected. You can close this page.")),
@@ -448,18 +513,50 @@ pub(crate) async fn consented(
     (status, headers, text + "\n").into_response()
 }
 
-pub(crate) async fn list(State(shared): State<Shared>) -> Response {
-    let all: Vec<Json> =
-        shared.host.vault().all().iter().map(|known| shown(&shared, known)).collect();
-    ok(json!({ "integrations": all }))
+/// All integrations that the caller sees.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Integrations {
+    /// Each as `GET /api/v1/integrations/{integration}` shows it.
+    integrations: Vec<Json>,
 }
 
-pub(crate) async fn get(State(shared): State<Shared>, One(known): One) -> Response {
-    ok(shown(&shared, &known))
+pub(crate) async fn list(State(shared): State<Shared>, caller: Caller) -> Response {
+    let all = shared.host.vault().all();
+    let seen = all.iter().filter(|known| caller.sees_integration(&known.integration));
+    ok(Integrations { integrations: seen.map(|known| shown(&shared, known)).collect() })
+}
+
+pub(crate) async fn get(at: At) -> Response {
+    tagged(ok(shown(&at.shared, &at.known)), &at.known)
+}
+
+/// What tells one state of an integration's settings from another: for `If-Match`.
+fn etag(known: &Known) -> String {
+    // Of the secrets nothing but that they are others: eight bytes of a digest of everything.
+    let text = json!([known.integration, known.secrets]).to_string();
+    format!("\"{}\"", crate::hex(&Sha256::digest(text.as_bytes())[..8]))
+}
+
+fn tagged(mut response: Response, known: &Known) -> Response {
+    if let Ok(value) = HeaderValue::from_str(&etag(known)) {
+        response.headers_mut().insert("etag", value);
+    }
+    response
+}
+
+/// Whether the integration is what whoever asks thinks it is (`If-Match`).
+fn unchanged(headers: &HeaderMap, known: &Known) -> Result<(), Response> {
+    let Some(wanted) = headers.get("if-match") else { return Ok(()) };
+    let (wanted, present) = (wanted.to_str().unwrap_or_default(), etag(known));
+    if wanted.split(',').any(|one| matches!(one.trim(), "*") || one.trim() == present) {
+        return Ok(());
+    }
+    let detail = format!("it is {present} now; look at it again, and send If-Match with that");
+    Err(problem(412, "changed-meanwhile", "It was changed meanwhile", detail))
 }
 
 /// The body of `PATCH /api/v1/integrations/{id}`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Change {
     name: Option<String>,
@@ -475,26 +572,20 @@ pub(crate) struct Change {
     resource_path: Option<String>,
 }
 
-pub(crate) async fn change(
-    State(shared): State<Shared>,
-    One(known): One,
-    headers: HeaderMap,
-    raw: Body,
-) -> Response {
-    match try_change(&shared, &known, &headers, raw).await {
+pub(crate) async fn change(at: At, headers: HeaderMap, raw: Body) -> Response {
+    match try_change(&at, &headers, raw).await {
         Ok(response) | Err(response) => response,
     }
 }
 
-async fn try_change(
-    shared: &Shared,
-    known: &Known,
-    headers: &HeaderMap,
-    raw: Body,
-) -> Result<Response, Response> {
+async fn try_change(at: &At, headers: &HeaderMap, raw: Body) -> Result<Response, Response> {
+    let shared = &at.shared;
     let mut change: Change = json(headers, raw).await?;
     direction(&mut change.settings, change.sync_direction)?;
     let _naming = shared.host.naming().await;
+    // As it is now that nobody else changes it.
+    let known = shared.host.vault().get(at.id()).ok_or_else(|| unknown(at.id().as_str()))?;
+    unchanged(headers, &known)?;
     if let Some(name) = &change.name {
         free(shared, name, Some(&known.integration.id))?;
     }
@@ -511,11 +602,13 @@ async fn try_change(
     let resource = resource
         .map_err(|e| problem(422, "invalid-path", "Not a path of an API", e.to_string()))?;
     if let Some(given) = change.credentials {
-        let (credentials, admin) = given.over(&secrets.credentials).split(shared)?;
+        let (credentials, admin) = given.over(&secrets.credentials).split()?;
         secrets.credentials = credentials;
         secrets.admin = admin.or(secrets.admin);
         external_user(&mut change.settings, &secrets.credentials)?;
     }
+    may_be_used(shared, &at.caller, Some(&known), &secrets, change.base_url.as_deref())?;
+    let changed = secrets != known.secrets;
     let given = Configure {
         id: known.integration.id.clone(),
         create: false,
@@ -530,13 +623,16 @@ async fn try_change(
     let id = given.id.clone();
     // The same again is no news: it would be tried more often than once a minute.
     let signs_in = secrets.credentials != known.secrets.credentials;
-    let configured = shared.host.configure(&known.integration.tenant, given, secrets, "api").await;
+    let configured = shared.host.configure(at.tenant(), given, secrets, &at.caller.name).await;
     if signs_in && configured.as_ref().is_ok_and(|asked| asked.status < 300) {
         shared.host.signed_in(&id).await;
     }
     let mut asked = configured.map_err(|e| {
         problem(422, "not-configured", "The integration was not changed", format!("{e:#}"))
     })?;
+    if changed && asked.status < 300 {
+        at.note("secrets-changed", "credentials");
+    }
     if let Some(path) = resource.filter(|_| asked.status < 300) {
         shared.host.told_resource(&id, path).map_err(|e| failed(&e))?;
     }
@@ -546,43 +642,55 @@ async fn try_change(
             "what was installed on {base} is there still, and nothing is on the new instance yet; go back and unprovision it, or remove it by hand, and provision the new one"
         ));
     }
-    Ok(respond(asked))
+    let response = respond(asked);
+    Ok(match shared.host.vault().get(&id) {
+        Some(known) => tagged(response, &known),
+        None => response,
+    })
 }
 
-/// Query of `DELETE`: `?provisioned=keep` leaves the instance as it is.
-#[derive(Deserialize)]
+/// Query of `DELETE`.
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Delete {
-    provisioned: Option<String>,
+    /// `keep` leaves the instance as it is.
+    provisioned: Option<Keep>,
 }
 
-pub(crate) async fn delete(
-    State(shared): State<Shared>,
-    One(known): One,
-    Query(query): Query<Delete>,
-) -> Response {
+/// What is left on the instance.
+#[derive(Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Keep {
+    /// Everything that was installed.
+    Keep,
+}
+
+pub(crate) async fn delete(at: At, Asks(query): Asks<Delete>, headers: HeaderMap) -> Response {
+    match try_delete(&at, &query, &headers).await {
+        Ok(response) | Err(response) => response,
+    }
+}
+
+async fn try_delete(at: &At, query: &Delete, headers: &HeaderMap) -> Result<Response, Response> {
+    let shared = &at.shared;
+    let _naming = shared.host.naming().await;
+    let known = shared.host.vault().get(at.id()).ok_or_else(|| unknown(at.id().as_str()))?;
+    unchanged(headers, &known)?;
     let mut removed = Vec::new();
     // Without a webhook secret nothing was ever installed.
-    if query.provisioned.as_deref() != Some("keep") && !known.secrets.webhook.is_empty() {
-        match shared.host.unprovision(&known, None).await {
-            Ok(artifacts) => removed = artifacts,
-            Err(why) => {
-                let detail = format!(
-                    "{why:#}; mend it, or delete with ?provisioned=keep and remove the artifacts by hand"
-                );
-                return problem(
-                    502,
-                    "not-unprovisioned",
-                    "The instance could not be cleaned up",
-                    detail,
-                );
-            }
-        }
+    if query.provisioned.is_none() && !known.secrets.webhook.is_empty() {
+        let (host, from) = (Arc::clone(&shared.host), Arc::clone(&known));
+        let done = to_the_end(async move { host.unprovision(&from, None).await }).await;
+        removed = done.map_err(|why| {
+            let detail = format!(
+                "{why:#}; mend it, or delete with ?provisioned=keep and remove the artifacts by hand"
+            );
+            problem(502, "not-unprovisioned", "The instance could not be cleaned up", detail)
+        })?;
     }
-    match shared.host.vault().forget(&known) {
-        Ok(()) => {
-            shared.host.forget_limits(&known.integration.id);
-            ok(json!({ "status": "deleted", "id": known.integration.id, "removed": removed }))
-        }
-        Err(why) => failed(&why),
-    }
+    shared.host.vault().forget(&known).map_err(|why| failed(&why))?;
+    shared.host.forget_limits(at.id());
+    let what = format!("{} ({})", known.integration.name, at.id());
+    // Where it is read still: the integration is no more.
+    shared.host.note(at.tenant(), None, "deleted", &what, &at.caller.name);
+    Ok(ok(json!({ "status": "deleted", "id": known.integration.id, "removed": removed })))
 }

@@ -1,15 +1,23 @@
-//! The HTTP API under `/api/v1`. Errors are problem documents (RFC 9457). This file: the router,
-//! who may come in, and what every handler shares.
+//! The HTTP API under `/api/v1`. Errors are problem documents (RFC 9457). This file: what every handler
+//! shares. Which routes there are and who may come: `routes.rs`.
 #![allow(clippy::result_large_err)] // A refusal is a response; it is made once and sent.
 
 mod apply;
+mod at;
 mod dead;
+mod host_audit;
 mod inbound;
 mod instance;
 mod integrations;
+mod openapi;
 mod records;
+mod route;
+mod routes;
+mod runs;
+mod status;
+mod tenants;
+mod tokens;
 
-use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,20 +25,16 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::HttpBody;
-use axum::extract::{FromRequestParts, Path, Request, State};
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use firn_model::Problem;
-use subtle::ConstantTimeEq;
 
 pub(crate) use integrations::Given;
+pub use route::{Method, Who};
 
 use crate::Host;
+use crate::access::Gate;
 use crate::host::Asked;
-use crate::vault::Known;
 
 /// The largest body that is taken: 1 MiB.
 const BODY: usize = 1 << 20;
@@ -42,117 +46,48 @@ const BODY_TIME: Duration = Duration::from_secs(20);
 /// What handlers share.
 #[derive(Clone)]
 pub struct Shared {
-    /// The host.
-    pub host: Arc<Host>,
-    /// The bearer token; `None` leaves the API open (the sandbox on loopback).
-    pub token: Option<Arc<str>>,
-    /// Whether `exec:` secrets may be given: whoever has the token then runs commands here.
-    pub exec_secrets: bool,
+    host: Arc<Host>,
+    gate: Gate,
+    /// Whether `exec:` secrets may be given: whoever may set up integrations then runs commands here.
+    exec_secrets: bool,
+    underway: Arc<route::Underway>,
+}
+
+impl Shared {
+    /// What the handlers of a host share.
+    #[must_use]
+    pub fn new(host: Arc<Host>, gate: Gate, exec_secrets: bool) -> Shared {
+        Shared { host, gate, exec_secrets, underway: Arc::default() }
+    }
 }
 
 /// All routes.
 pub fn router(shared: Shared) -> Router {
-    let open = Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(|| async { "ok\n" }))
-        .route("/readyz/{integration}", get(instance::ready))
-        // Its `state` is its ticket.
-        .route("/oauth/callback", get(integrations::consented))
-        // Webhooks are signed: the signature is their sign-in.
-        .route("/api/v1/webhooks/{integration}", post(inbound::webhook));
-    let guarded = Router::new()
-        .route("/api/v1/integrations", get(integrations::list).post(integrations::create))
-        .route("/api/v1/apply", post(apply::apply))
-        .route("/api/v1/integrations/{integration}/versions", get(apply::versions))
-        .route(
-            "/api/v1/integrations/{integration}/versions/{version}/restore",
-            post(apply::rollback),
-        )
-        .route(
-            "/api/v1/integrations/{integration}",
-            get(integrations::get).patch(integrations::change).delete(integrations::delete),
-        )
-        .route("/api/v1/integrations/{integration}/escalations", post(inbound::escalation))
-        .route("/api/v1/integrations/{integration}/events", post(inbound::event))
-        .route("/api/v1/integrations/{integration}/connect", post(integrations::connect))
-        .route(
-            "/api/v1/integrations/{integration}/provision",
-            get(instance::plan).post(instance::provision),
-        )
-        .route("/api/v1/integrations/{integration}/provision/export", get(instance::export))
-        .route("/api/v1/integrations/{integration}/test", post(instance::test))
-        .route("/api/v1/integrations/{integration}/unprovision", post(instance::unprovision))
-        .route("/api/v1/integrations/{integration}/sync-status", get(records::status))
-        .route("/api/v1/integrations/{integration}/poll", post(records::poll))
-        .route(
-            "/api/v1/integrations/{integration}/links",
-            get(records::links).post(records::attach),
-        )
-        .route("/api/v1/integrations/{integration}/links/{link}/unlink", post(records::unlink))
-        .route("/api/v1/integrations/{integration}/links/{link}/explain", get(records::explain))
-        .route("/api/v1/integrations/{integration}/links/{link}", get(records::link))
-        .route("/api/v1/integrations/{integration}/links/{link}/resync", post(records::resync))
-        .route("/api/v1/integrations/{integration}/conflicts", get(records::conflicts))
-        .route("/api/v1/integrations/{integration}/conflicts/{conflict}", get(records::conflict))
-        .route(
-            "/api/v1/integrations/{integration}/conflicts/{conflict}/resolve",
-            post(records::resolve),
-        )
-        .route("/api/v1/integrations/{integration}/dlq", get(dead::list))
-        .route("/api/v1/integrations/{integration}/dlq/retry", post(dead::retry_all))
-        .route("/api/v1/integrations/{integration}/dlq/discard", post(dead::discard_all))
-        .route("/api/v1/integrations/{integration}/dlq/{entry}", get(dead::show))
-        .route("/api/v1/integrations/{integration}/dlq/{entry}/retry", post(dead::retry))
-        .route("/api/v1/integrations/{integration}/dlq/{entry}/discard", post(dead::discard))
-        .route("/api/v1/integrations/{integration}/findings", get(records::findings))
-        .route("/api/v1/integrations/{integration}/quarantine", get(records::quarantine))
-        .route("/api/v1/integrations/{integration}/audit", get(records::audit))
-        .route(
-            "/api/v1/integrations/{integration}/reconcile",
-            get(records::runs).post(records::reconcile),
-        )
-        .route(
-            "/api/v1/integrations/{integration}/reconcile/schedule",
-            get(records::scheduled).post(records::schedule),
-        )
-        .route("/api/v1/integrations/{integration}/reconcile/{run}", get(records::run))
-        .route("/api/v1/integrations/{integration}/reconcile/{run}/stop", post(records::stop_run))
-        .route(
-            "/api/v1/integrations/{integration}/reconcile/{run}/confirm",
-            post(records::confirm_run),
-        )
-        .layer(axum::middleware::from_fn_with_state(shared.clone(), signed_in));
-    open.merge(guarded).fallback(nothing_here).with_state(shared)
+    route::router(routes::table(), &shared)
+        .method_not_allowed_fallback(not_this_way)
+        .fallback(nothing_here)
+        .with_state(shared)
+}
+
+/// Every route there is: what is done, its path, and who may.
+#[must_use]
+pub fn all_routes() -> Vec<(Method, &'static str, Who)> {
+    routes::table().iter().map(|route| (route.method, route.path, route.who)).collect()
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn openapi() -> serde_json::Value {
+    openapi::document(&routes::table())
 }
 
 async fn nothing_here() -> Response {
     problem(404, "not-found", "Not found", "there is nothing at this address")
 }
 
-async fn signed_in(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    if let Some(token) = &shared.token {
-        let mut given = request.headers().get_all("authorization").iter();
-        let value = match (given.next(), given.next()) {
-            (Some(value), None) => value
-                .as_bytes()
-                .split_at_checked(7)
-                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "))
-                .map(|(_, token)| token),
-            _ => None,
-        };
-        let right = value.is_some_and(|given| bool::from(given.ct_eq(token.as_bytes())));
-        if !right {
-            let mut response = problem(
-                401,
-                "not-signed-in",
-                "Not signed in",
-                "send the token as: Authorization: Bearer ...",
-            );
-            response.headers_mut().insert("www-authenticate", HeaderValue::from_static("Bearer"));
-            return response;
-        }
-    }
-    next.run(request).await
+async fn not_this_way() -> Response {
+    let detail = "the address is right, what is to be done there is not; see the header Allow";
+    problem(405, "not-this-way", "Not this way", detail)
 }
 
 /// A problem document as an answer.
@@ -187,61 +122,48 @@ pub(crate) fn failed(why: &anyhow::Error) -> Response {
     problem(500, "failed", "Something failed on our side", format!("{why:#}"))
 }
 
-impl Shared {
-    /// The integration of a path: by id, slug or exact name.
-    pub(crate) fn known(&self, reference: &str) -> Result<Arc<Known>, Response> {
-        self.host.vault().find(reference).ok_or_else(|| {
-            let text: String = reference.chars().take(64).collect();
-            problem(
-                404,
-                "unknown-integration",
-                "Unknown integration",
-                format!("there is no integration {text}; check the address"),
-            )
-        })
-    }
-}
-
-/// The integration that a path names.
-pub(crate) struct One(pub(crate) Arc<Known>);
-
-impl FromRequestParts<Shared> for One {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<One, Response> {
-        let path = Path::<BTreeMap<String, String>>::from_request_parts(parts, shared).await;
-        let path = path.map_err(IntoResponse::into_response)?;
-        let reference = path.get("integration").map(String::as_str).unwrap_or_default();
-        shared.known(reference).map(One)
-    }
-}
-
 /// Reads a body: not longer than 1 MiB (by its announced length, before anything is read), in time,
 /// and valid UTF-8.
 pub(crate) async fn body(headers: &HeaderMap, body: axum::body::Body) -> Result<String, Response> {
     let announced =
         headers.get("content-length").and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
-    let too_long =
-        || problem(413, "body-too-long", "The body is too long", "a body may have 1 MiB at most");
     if announced.is_some_and(|length| length > BODY) {
         discard(body).await;
         return Err(too_long());
     }
-    let bytes = match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, BODY)).await {
-        Ok(Ok(bytes)) => bytes,
-        Ok(Err(_)) => return Err(too_long()),
-        Err(_) => {
-            return Err(problem(
-                408,
-                "too-slow",
-                "The body did not arrive in time",
-                "send it within 20 s",
-            ));
-        }
-    };
-    String::from_utf8(bytes.to_vec()).map_err(|_| {
+    let bytes = read(body).await?;
+    String::from_utf8(bytes).map_err(|_| {
         problem(400, "malformed-json", "The body is not UTF-8", "JSON is sent as UTF-8")
     })
+}
+
+fn too_long() -> Response {
+    problem(413, "body-too-long", "The body is too long", "a body may have 1 MiB at most")
+}
+
+/// Reads a body to its end, but not beyond 1 MiB, and not for longer than it may take.
+async fn read(mut body: axum::body::Body) -> Result<Vec<u8>, Response> {
+    let mut bytes = Vec::new();
+    let whole = async {
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            let Ok(frame) = frame else {
+                let detail = "it broke off, or its chunks are none";
+                return Err(problem(400, "broken-body", "The body cannot be read", detail));
+            };
+            let data = frame.data_ref().map(AsRef::as_ref).unwrap_or_default();
+            if bytes.len() + data.len() > BODY {
+                return Err(too_long());
+            }
+            bytes.extend_from_slice(data);
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(BODY_TIME, whole).await {
+        Ok(read) => read.map(|()| bytes),
+        Err(_) => {
+            Err(problem(408, "too-slow", "The body did not arrive in time", "send it within 20 s"))
+        }
+    }
 }
 
 /// Lets a body that is too long pass by for a while: whoever is cut off in the middle of sending

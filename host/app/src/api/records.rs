@@ -1,86 +1,119 @@
-//! What an operator looks at and mends: links, conflicts, dead letters, findings, audit, reconcile
-//! runs. Reading comes from the store; changing goes through the engine. Values are shown masked:
-//! what the engine stores for these screens is masked already, and links show no values at all.
+//! What an operator looks at and mends: links, conflicts, findings, what came in, the audit. Reading comes
+//! from the store; changing goes through the engine. Values are shown masked: what the engine stores for
+//! these screens is masked already, and links show no values at all.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use firn_model::{
-    Audit, Conflict, ConflictId, ConflictState, DeadLetter, DeadState, Delivery, DeliveryState,
-    Ended, Finding, Link, Mirror, Operation, Pace, PlatformId, Polling, Quarantined, Resolution,
-    Run, RunMode, Schedule, Side, Sweep, SysId, TableName, TicketName, Value, Verb, rfc3339_text,
+    Audit, Conflict, ConflictId, ConflictState, CorrelationKey, Delivery, DeliveryState, Ended,
+    Finding, FindingKind, InboundKind, Link, LinkId, Millis, Mirror, Operation, ParkedWhy,
+    PlatformId, Quarantined, Resolution, Role, Side, SysId, TableName, TicketName, Value, Verb,
 };
-use firn_remote::SignInState;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value as Json, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
-use super::{Shared, failed, json, ok, problem, respond};
+use super::at::{Asks, At, Named, Page, answer, answer_one, not_found};
+use super::{json, problem};
 use crate::host::link_id;
-use crate::vault::Known;
 
-/// Rows of a kind that belong to an integration.
-pub(super) fn rows<T: DeserializeOwned>(
-    shared: &Shared,
-    known: &Known,
-    kind: &str,
-) -> anyhow::Result<Vec<T>> {
-    let prefix = format!("{kind}/{}/", known.integration.id);
-    shared.host.rows(&known.integration.tenant, &prefix)
+/// A side of a link, as shown.
+#[derive(Serialize, JsonSchema)]
+struct ShownSide {
+    /// What is being written there, if anything.
+    writing: Option<&'static str>,
+    /// How often in a row something failed there.
+    failures: u32,
+    /// Nothing is begun before then. Milliseconds since 1970.
+    not_before: Option<Millis>,
+    /// Whether its record was not found when it was last asked for.
+    missing: bool,
+    /// Whether a refusal for good waits for a person.
+    halted: bool,
 }
 
-/// Finds the integration and answers with what `f` makes of it.
-pub(super) fn with(
-    shared: &Shared,
-    reference: &str,
-    f: impl FnOnce(&Arc<Known>) -> anyhow::Result<Response>,
-) -> Response {
-    match shared.known(reference) {
-        Ok(known) => f(&known).unwrap_or_else(|why| failed(&why)),
-        Err(response) => response,
-    }
-}
-
-fn not_found(what: &str, id: &str) -> Response {
-    let id: String = id.chars().take(80).collect();
-    problem(404, "not-found", "Not found", format!("there is no {what} {id}"))
+/// A field of a link, as shown.
+#[derive(Serialize, JsonSchema)]
+struct ShownField {
+    /// Whether both sides ever agreed on a value.
+    agreed: bool,
+    /// Why it is left alone, if it is.
+    parked: Option<ParkedWhy>,
 }
 
 /// A link as shown: what it is and where it stands.
-fn shown(link: &Link) -> Json {
-    let side = |side: Side| {
-        let state = link.side(side);
-        let writing = state.flight.as_ref().map(|f| match f.write.verb {
-            Verb::Create { .. } => "create",
-            Verb::Update { .. } => "update",
-            Verb::Append { .. } => "append",
-            Verb::Retire { .. } => "retire",
-        });
-        json!({ "writing": writing, "failures": state.failures, "not_before": state.not_before,
-            "missing": state.missing, "halted": state.halted })
-    };
-    let fields: serde_json::Map<String, Json> = link
-        .fields
-        .iter()
-        .map(|(name, state)| {
-            let parked = state.parked.as_ref().map(|p| &p.why);
-            (name.to_string(), json!({ "agreed": state.base.is_some(), "parked": parked }))
-        })
-        .collect();
-    json!({
-        "id": link.id, "platform_id": link.platform_id, "key": link.key,
-        "sys_id": link.external.as_ref().map(|e| &e.sys_id),
-        "number": link.external.as_ref().and_then(|e| e.number.clone()),
-        "table": link.table, "role": link.role, "generation": link.generation,
-        "state": standing(link),
-        "ended": link.tombstone.as_ref().map(|t| &t.why),
-        "settled": settled(link), "created": link.created, "updated": link.updated,
-        "fields": fields, "entries": link.entries.len(),
-        "platform": side(Side::Platform), "external": side(Side::External),
-    })
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ShownLink {
+    id: LinkId,
+    platform_id: PlatformId,
+    /// The ticket's key.
+    key: CorrelationKey,
+    sys_id: Option<SysId>,
+    number: Option<String>,
+    table: TableName,
+    /// Whether it carries fields, or joins a ticket that another link speaks for.
+    role: Role,
+    /// How many tickets the key had before.
+    generation: u32,
+    /// Where it stands, in two words at most.
+    state: &'static str,
+    /// Why it has ended, if it has.
+    ended: Option<Ended>,
+    /// Whether nothing is left to do.
+    settled: bool,
+    created: Millis,
+    updated: Millis,
+    fields: BTreeMap<String, ShownField>,
+    /// How many journal entries it knows.
+    entries: usize,
+    platform: ShownSide,
+    external: ShownSide,
+}
+
+fn shown_side(link: &Link, side: Side) -> ShownSide {
+    let state = link.side(side);
+    let writing = state.flight.as_ref().map(|f| match f.write.verb {
+        Verb::Create { .. } => "create",
+        Verb::Update { .. } => "update",
+        Verb::Append { .. } => "append",
+        Verb::Retire { .. } => "retire",
+    });
+    ShownSide {
+        writing,
+        failures: state.failures,
+        not_before: state.not_before,
+        missing: state.missing,
+        halted: state.halted,
+    }
+}
+
+fn shown(link: &Link) -> ShownLink {
+    let fields = link.fields.iter().map(|(name, state)| {
+        let parked = state.parked.as_ref().map(|p| p.why.clone());
+        (name.to_string(), ShownField { agreed: state.base.is_some(), parked })
+    });
+    ShownLink {
+        id: link.id.clone(),
+        platform_id: link.platform_id.clone(),
+        key: link.key.clone(),
+        sys_id: link.external.as_ref().map(|e| e.sys_id.clone()),
+        number: link.external.as_ref().and_then(|e| e.number.clone()),
+        table: link.table.clone(),
+        role: link.role,
+        generation: link.generation,
+        state: standing(link),
+        ended: link.tombstone.as_ref().map(|t| t.why.clone()),
+        settled: settled(link),
+        created: link.created,
+        updated: link.updated,
+        fields: fields.collect(),
+        entries: link.entries.len(),
+        platform: shown_side(link, Side::Platform),
+        external: shown_side(link, Side::External),
+    }
 }
 
 /// Where a link stands, in two words at most.
@@ -96,7 +129,7 @@ fn standing(link: &Link) -> &'static str {
 }
 
 /// Whether nothing is left to do on a link.
-fn settled(link: &Link) -> bool {
+pub(super) fn settled(link: &Link) -> bool {
     let idle = |side: Side| {
         let state = link.side(side);
         // Nobody looks at a record whose pair has ended.
@@ -109,77 +142,50 @@ fn settled(link: &Link) -> bool {
         && link.entries.iter().all(|e| e.mirror != Mirror::Pending)
 }
 
-pub(crate) async fn status(
-    State(shared): State<Shared>,
-    Path(reference): Path<String>,
-) -> Response {
-    with(&shared, &reference, |known| {
-        let links: Vec<Link> = rows(&shared, known, "link")?;
-        let deliveries: Vec<Delivery> = rows(&shared, known, "delivery")?;
-        let conflicts: Vec<Conflict> = rows(&shared, known, "conflict")?;
-        let findings: Vec<Finding> = rows(&shared, known, "finding")?;
-        let mut dead: Vec<DeadLetter> = rows(&shared, known, "dead")?;
-        dead.retain(|letter| letter.state == DeadState::Waiting);
-        let mut sweeps: Vec<Sweep> = rows(&shared, known, "sweep")?;
-        // A table may have been polled once.
-        let streams = known.integration.streams();
-        sweeps.retain(|sweep| streams.contains(&sweep.stream));
-        let alone = known.integration.settings.polling.mode == Polling::Alone;
-        let waiting = deliveries.iter().filter(|d| d.state == DeliveryState::Received).count();
-        let backlog = links.iter().filter(|l| !settled(l)).count() + waiting;
-        Ok(ok(json!({
-            "integration": known.integration.id, "name": known.integration.name,
-            "enabled": known.integration.enabled, "links": links.len(), "backlog": backlog,
-            "deliveries_waiting": waiting, "dead_letters": dead.len(),
-            "open_conflicts": conflicts.iter().filter(|c| c.state == ConflictState::Open).count(),
-            "findings": findings.len(), "sign_in": sign_in(&shared, known),
-            "caught_up_at": caught_up(&sweeps),
-            "polling": sweeps.iter().map(|sweep| polled(sweep, alone)).collect::<Vec<_>>(),
-        })))
-    })
+// ---- links -----------------------------------------------------------------------------------
+
+/// Which links are listed.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct WhichLinks {
+    /// In a state: `in step`, `working`, `refused`, `unlinked`, `record gone`, `succeeded`.
+    state: Option<String>,
+    /// Of a platform's record.
+    platform_id: Option<String>,
+    /// Of a ticket.
+    number: Option<String>,
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<u32>,
+    after: Option<String>,
 }
 
-/// Up to when everything that happened at the instance has been seen, whatever its webhooks told:
-/// that of the table that is furthest behind.
-fn caught_up(sweeps: &[Sweep]) -> Json {
-    match sweeps.iter().map(|sweep| sweep.caught_up).min() {
-        Some(Some(at)) => json!(rfc3339_text(at)),
-        _ => Json::Null,
-    }
+/// A page of links.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Links {
+    links: Vec<ShownLink>,
+    /// Where the next page begins, if there is one.
+    next: Option<String>,
 }
 
-/// How the polling of a table stands.
-fn polled(sweep: &Sweep, alone: bool) -> Json {
-    let webhooks = match sweep.pace {
-        _ if alone => "are not expected",
-        Pace::Behind => "arrive",
-        Pace::Alone { .. } => "do not arrive",
-        Pace::Trial { .. } => "are given time to arrive",
-    };
-    json!({
-        "table": sweep.stream.to_string(), "caught_up_at": sweep.caught_up.map(rfc3339_text),
-        "webhooks": webhooks, "trouble": sweep.trouble,
-    })
+pub(crate) async fn links(at: At, Asks(which): Asks<WhichLinks>) -> Response {
+    let WhichLinks { state, platform_id, number, limit, after } = which;
+    let found = at.page::<Link>("link", "", &Page::new(limit, after)).map(|(links, next)| {
+        let meant = |link: &Link| {
+            let own = link.external.as_ref().and_then(|e| e.number.as_deref());
+            state.as_ref().is_none_or(|state| standing(link) == state)
+                && platform_id.as_ref().is_none_or(|id| link.platform_id.as_str() == id)
+                && number.as_ref().is_none_or(|number| own == Some(number))
+        };
+        Links { links: links.iter().filter(|link| meant(link)).map(shown).collect(), next }
+    });
+    answer(found)
 }
 
-/// How the sign-in stands, in a few words.
-fn sign_in(shared: &Shared, known: &Known) -> String {
-    match shared.host.sign_in(known) {
-        SignInState::Good => "good".to_owned(),
-        SignInState::NeverConnected => "never connected; run firn integration connect".to_owned(),
-        SignInState::NeedsReconnect { why, .. } => format!("needs reconnect: {why}"),
-    }
-}
-
-pub(crate) async fn links(State(shared): State<Shared>, Path(reference): Path<String>) -> Response {
-    with(&shared, &reference, |known| {
-        let links: Vec<Link> = rows(&shared, known, "link")?;
-        Ok(ok(json!({ "links": links.iter().map(shown).collect::<Vec<_>>() })))
-    })
+pub(crate) async fn link(at: At, Named(id): Named) -> Response {
+    answer_one(at.row("link", &id).map(|link: Option<Link>| link.as_ref().map(shown)), "link", &id)
 }
 
 /// The body of `POST …/links`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Attach {
     /// The platform's record.
@@ -191,16 +197,7 @@ pub(crate) struct Attach {
 }
 
 /// Pairs a platform's record with a ticket that is there.
-pub(crate) async fn attach(
-    State(shared): State<Shared>,
-    Path(reference): Path<String>,
-    headers: HeaderMap,
-    raw: Body,
-) -> Response {
-    let known = match shared.known(&reference) {
-        Ok(known) => known,
-        Err(response) => return response,
-    };
+pub(crate) async fn attach(at: At, headers: HeaderMap, raw: Body) -> Response {
     let Attach { platform_id, ticket, table } = match json(&headers, raw).await {
         Ok(body) => body,
         Err(response) => return response,
@@ -216,104 +213,93 @@ pub(crate) async fn attach(
         return problem(422, "invalid-ticket", "Not a ticket", detail);
     }
     let ticket = SysId::new(ticket.clone()).map_or(TicketName::Number(ticket), TicketName::SysId);
-    let integration = known.integration.id.clone();
-    let operation = Operation::Attach { integration, record, ticket, table };
-    respond(shared.host.operate(&known.integration.tenant, operation, "api").await)
+    at.operate(|integration| Operation::Attach { integration, record, ticket, table }).await
 }
 
 /// Takes a pair apart.
-pub(crate) async fn unlink(
-    State(shared): State<Shared>,
-    Path((reference, id)): Path<(String, String)>,
-) -> Response {
+pub(crate) async fn unlink(at: At, Named(id): Named) -> Response {
     let Some(link) = link_id(&id) else { return not_found("link", &id) };
-    operate(&shared, &reference, |integration| Operation::Unlink { integration, link }).await
+    at.operate(|integration| Operation::Unlink { integration, link }).await
 }
 
 /// Tells why each value of a link is what it is.
-pub(crate) async fn explain(
-    State(shared): State<Shared>,
-    Path((reference, id)): Path<(String, String)>,
-) -> Response {
+pub(crate) async fn explain(at: At, Named(id): Named) -> Response {
     let Some(link) = link_id(&id) else { return not_found("link", &id) };
-    operate(&shared, &reference, |integration| Operation::Explain { integration, link }).await
+    at.operate(|integration| Operation::Explain { integration, link }).await
 }
 
-pub(crate) async fn link(
-    State(shared): State<Shared>,
-    Path((reference, id)): Path<(String, String)>,
-) -> Response {
-    with(&shared, &reference, |known| {
-        let link: Option<Link> = shared
-            .host
-            .row(&known.integration.tenant, &["link", known.integration.id.as_str(), &id])?;
-        Ok(link.map_or_else(|| not_found("link", &id), |link| ok(shown(&link))))
-    })
-}
-
-pub(crate) async fn resync(
-    State(shared): State<Shared>,
-    Path((reference, id)): Path<(String, String)>,
-) -> Response {
+/// Has both sides of a link read again.
+pub(crate) async fn resync(at: At, Named(id): Named) -> Response {
     let Some(link) = link_id(&id) else { return not_found("link", &id) };
-    operate(&shared, &reference, |integration| Operation::Resync { integration, link }).await
+    at.operate(|integration| Operation::Resync { integration, link }).await
 }
 
 /// Asks the instance for what is new, now.
-pub(crate) async fn poll(State(shared): State<Shared>, Path(reference): Path<String>) -> Response {
-    operate(&shared, &reference, |integration| Operation::Poll { integration }).await
+pub(crate) async fn poll(at: At) -> Response {
+    at.note("poll-asked", "of the instance");
+    at.operate(|integration| Operation::Poll { integration }).await
 }
 
-pub(super) async fn operate(
-    shared: &Shared,
-    reference: &str,
-    operation: impl FnOnce(firn_model::IntegrationId) -> Operation,
-) -> Response {
-    match shared.known(reference) {
-        Ok(known) => {
-            let operation = operation(known.integration.id.clone());
-            respond(shared.host.operate(&known.integration.tenant, operation, "api").await)
-        }
-        Err(response) => response,
-    }
+// ---- conflicts -------------------------------------------------------------------------------
+
+/// Which conflicts are listed.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct WhichConflicts {
+    /// `open`, `resolved` or `closed`.
+    state: Option<Standing>,
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<u32>,
+    after: Option<String>,
 }
 
-pub(crate) async fn conflicts(
-    State(shared): State<Shared>,
-    Path(reference): Path<String>,
-) -> Response {
-    with(&shared, &reference, |known| {
-        let conflicts: Vec<Conflict> = rows(&shared, known, "conflict")?;
-        Ok(ok(json!({ "conflicts": conflicts })))
-    })
+/// Where a conflict stands.
+#[derive(Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Standing {
+    Open,
+    Resolved,
+    Closed,
 }
 
-pub(crate) async fn conflict(
-    State(shared): State<Shared>,
-    Path((reference, id)): Path<(String, String)>,
-) -> Response {
-    with(&shared, &reference, |known| {
-        let conflict: Option<Conflict> = shared
-            .host
-            .row(&known.integration.tenant, &["conflict", known.integration.id.as_str(), &id])?;
-        Ok(conflict.map_or_else(|| not_found("conflict", &id), ok))
-    })
+/// A page of conflicts.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Conflicts {
+    conflicts: Vec<Conflict>,
+    next: Option<String>,
+}
+
+pub(crate) async fn conflicts(at: At, Asks(which): Asks<WhichConflicts>) -> Response {
+    let WhichConflicts { state, limit, after } = which;
+    let page = Page::new(limit, after);
+    let found = at.page::<Conflict>("conflict", "", &page).map(|(mut conflicts, next)| {
+        conflicts.retain(|conflict| {
+            let stands = match conflict.state {
+                ConflictState::Open => Standing::Open,
+                ConflictState::Resolved { .. } => Standing::Resolved,
+                ConflictState::Closed { .. } => Standing::Closed,
+            };
+            state.is_none_or(|state| state == stands)
+        });
+        Conflicts { conflicts, next }
+    });
+    answer(found)
+}
+
+pub(crate) async fn conflict(at: At, Named(id): Named) -> Response {
+    answer_one(at.row::<Conflict>("conflict", &id), "conflict", &id)
 }
 
 /// `{"use": "platform"}`, `{"use": "external"}` or `{"value": ...}`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Resolve {
+    /// Whose value is taken: `platform` or `external`.
     r#use: Option<String>,
+    /// A third value.
     value: Option<Json>,
 }
 
-pub(crate) async fn resolve(
-    State(shared): State<Shared>,
-    Path((reference, id)): Path<(String, String)>,
-    headers: HeaderMap,
-    raw: Body,
-) -> Response {
+pub(crate) async fn resolve(at: At, Named(id): Named, headers: HeaderMap, raw: Body) -> Response {
     let Resolve { r#use, value } = match json(&headers, raw).await {
         Ok(resolve) => resolve,
         Err(response) => return response,
@@ -332,156 +318,133 @@ pub(crate) async fn resolve(
         }
     };
     let Ok(conflict) = ConflictId::new(id.clone()) else { return not_found("conflict", &id) };
-    operate(&shared, &reference, |integration| Operation::Resolve {
-        integration,
-        conflict,
-        resolution,
-    })
-    .await
+    at.operate(|integration| Operation::Resolve { integration, conflict, resolution }).await
 }
 
-pub(crate) async fn findings(
-    State(shared): State<Shared>,
-    Path(reference): Path<String>,
-) -> Response {
-    with(&shared, &reference, |known| {
-        let findings: Vec<Finding> = rows(&shared, known, "finding")?;
-        Ok(ok(json!({ "findings": findings })))
-    })
+// ---- findings, what came in, the audit -------------------------------------------------------
+
+/// Which findings are listed.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct WhichFindings {
+    /// Of a kind.
+    kind: Option<FindingKind>,
+    /// Of a link.
+    link: Option<LinkId>,
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<u32>,
+    after: Option<String>,
 }
 
-pub(crate) async fn quarantine(
-    State(shared): State<Shared>,
-    Path(reference): Path<String>,
-) -> Response {
-    with(&shared, &reference, |known| {
-        let kept: Vec<Quarantined> = rows(&shared, known, "quarantine")?;
-        // Bodies stay sealed: they were never masked.
-        let kept: Vec<Json> = kept
-            .iter()
-            .map(|q| json!({ "id": q.id, "kind": q.kind, "reason": q.reason, "at": q.at, "bytes": q.body.len() }))
-            .collect();
-        Ok(ok(json!({ "quarantine": kept })))
-    })
+/// A page of findings.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Findings {
+    findings: Vec<Finding>,
+    next: Option<String>,
 }
 
-pub(crate) async fn audit(State(shared): State<Shared>, Path(reference): Path<String>) -> Response {
-    with(&shared, &reference, |known| {
-        let mut lines: Vec<Audit> = rows(&shared, known, "audit")?;
-        lines.sort_by_key(|line| line.at);
-        Ok(ok(json!({ "audit": lines })))
-    })
+pub(crate) async fn findings(at: At, Asks(which): Asks<WhichFindings>) -> Response {
+    let WhichFindings { kind, link, limit, after } = which;
+    let page = Page::new(limit, after);
+    let found = at.page::<Finding>("finding", "", &page).map(|(mut findings, next)| {
+        findings.retain(|finding| {
+            kind.is_none_or(|kind| finding.kind == kind)
+                && link.as_ref().is_none_or(|link| finding.link.as_ref() == Some(link))
+        });
+        Findings { findings, next }
+    });
+    answer(found)
 }
 
-/// `{"mode": "dry-run"}` (the default) or `{"mode": "auto-heal"}`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Reconcile {
-    mode: Option<RunMode>,
+/// A payload that was kept, as shown. Its body stays sealed: it was never masked.
+#[derive(Serialize, JsonSchema)]
+struct ShownQuarantined {
+    id: String,
+    kind: InboundKind,
+    reason: String,
+    at: Millis,
+    bytes: usize,
 }
 
-pub(crate) async fn reconcile(
-    State(shared): State<Shared>,
-    Path(reference): Path<String>,
-    headers: HeaderMap,
-    raw: Body,
-) -> Response {
-    let Reconcile { mode } = match json(&headers, raw).await {
-        Ok(given) => given,
-        Err(response) => return response,
-    };
-    let mode = mode.unwrap_or(RunMode::DryRun);
-    operate(&shared, &reference, |integration| Operation::Reconcile { integration, mode }).await
+/// A page of payloads that were kept.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Quarantine {
+    quarantine: Vec<ShownQuarantined>,
+    next: Option<String>,
 }
 
-/// The body of `POST …/reconcile/schedule` (seed 004).
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Timing {
-    /// `1h`, `30m`, `1d 12h`.
-    interval: String,
-    /// Whether what drifted is mended.
-    #[serde(default)]
-    auto_heal: bool,
-    /// Whether it runs at all.
-    #[serde(default = "yes")]
-    enabled: bool,
+pub(crate) async fn quarantine(at: At, Asks(page): Asks<Page>) -> Response {
+    let found = at.page::<Quarantined>("quarantine", "", &page).map(|(kept, next)| {
+        let quarantine = kept.into_iter().map(|q| ShownQuarantined {
+            id: q.id,
+            kind: q.kind,
+            reason: q.reason,
+            at: q.at,
+            bytes: q.body.len(),
+        });
+        Quarantine { quarantine: quarantine.collect(), next }
+    });
+    answer(found)
 }
 
-fn yes() -> bool {
-    true
+/// A delivery, as shown. Its body stays sealed: it was never masked.
+#[derive(Serialize, JsonSchema)]
+struct ShownDelivery {
+    /// What makes it the same one.
+    identity: String,
+    kind: InboundKind,
+    received: Millis,
+    state: DeliveryState,
+    bytes: usize,
 }
 
-/// Lets runs begin by themselves.
-pub(crate) async fn schedule(
-    State(shared): State<Shared>,
-    Path(reference): Path<String>,
-    headers: HeaderMap,
-    raw: Body,
-) -> Response {
-    let Timing { interval, auto_heal, enabled } = match json(&headers, raw).await {
-        Ok(given) => given,
-        Err(response) => return response,
-    };
-    let days = jiff::SpanRelativeTo::days_are_24_hours();
-    let parsed = interval.parse::<jiff::Span>().ok().and_then(|span| span.to_duration(days).ok());
-    let Some(interval) = parsed.and_then(|d| u64::try_from(d.as_millis()).ok()) else {
-        let detail = format!("{interval:?} is no time: write 30m, 1h or 1d");
-        return problem(422, "bad-interval", "Not an interval", detail);
-    };
-    let mode = if auto_heal { RunMode::AutoHeal } else { RunMode::DryRun };
-    operate(&shared, &reference, |integration| Operation::Schedule {
-        integration,
-        interval,
-        mode,
-        enabled,
-    })
-    .await
+/// A page of deliveries.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Deliveries {
+    deliveries: Vec<ShownDelivery>,
+    next: Option<String>,
 }
 
-pub(crate) async fn scheduled(
-    State(shared): State<Shared>,
-    Path(reference): Path<String>,
-) -> Response {
-    with(&shared, &reference, |known| {
-        let id = known.integration.id.as_str();
-        let schedule: Option<Schedule> =
-            shared.host.row(&known.integration.tenant, &["schedule", id])?;
-        Ok(ok(json!({ "schedule": schedule })))
-    })
+pub(crate) async fn deliveries(at: At, Asks(page): Asks<Page>) -> Response {
+    let found = at.page::<Delivery>("delivery", "", &page).map(|(kept, next)| {
+        let deliveries = kept.into_iter().map(|d| ShownDelivery {
+            identity: d.identity,
+            kind: d.kind,
+            received: d.received,
+            state: d.state,
+            bytes: d.body.len(),
+        });
+        Deliveries { deliveries: deliveries.collect(), next }
+    });
+    answer(found)
 }
 
-/// Ends a run.
-pub(crate) async fn stop_run(
-    State(shared): State<Shared>,
-    Path((reference, run)): Path<(String, String)>,
-) -> Response {
-    operate(&shared, &reference, |integration| Operation::StopRun { integration, run }).await
+/// Which lines of the audit are listed.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct WhichLines {
+    /// Of a link.
+    link: Option<LinkId>,
+    /// In which this happened: `write`, `filtered`, `conflict-resolved`, ...
+    event: Option<String>,
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<u32>,
+    after: Option<String>,
 }
 
-/// Lets a run mend that found more drift than it mends unasked.
-pub(crate) async fn confirm_run(
-    State(shared): State<Shared>,
-    Path((reference, run)): Path<(String, String)>,
-) -> Response {
-    operate(&shared, &reference, |integration| Operation::ConfirmRun { integration, run }).await
+/// A page of the audit: link by link, in the order of time.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Lines {
+    audit: Vec<Audit>,
+    next: Option<String>,
 }
 
-pub(crate) async fn runs(State(shared): State<Shared>, Path(reference): Path<String>) -> Response {
-    with(&shared, &reference, |known| {
-        let runs: Vec<Run> = rows(&shared, known, "run")?;
-        Ok(ok(json!({ "runs": runs })))
-    })
-}
-
-pub(crate) async fn run(
-    State(shared): State<Shared>,
-    Path((reference, id)): Path<(String, String)>,
-) -> Response {
-    with(&shared, &reference, |known| {
-        let run: Option<Run> = shared
-            .host
-            .row(&known.integration.tenant, &["run", known.integration.id.as_str(), &id])?;
-        Ok(run.map_or_else(|| not_found("run", &id), ok))
-    })
+pub(crate) async fn audit(at: At, Asks(which): Asks<WhichLines>) -> Response {
+    let WhichLines { link, event, limit, after } = which;
+    let within = link.map(|link| format!("{link}/")).unwrap_or_default();
+    let page = Page::new(limit, after);
+    let found = at.page::<Audit>("audit", &within, &page).map(|(mut audit, next)| {
+        audit.retain(|line| event.as_ref().is_none_or(|event| line.event == *event));
+        audit.sort_by_key(|line| line.at);
+        Lines { audit, next }
+    });
+    answer(found)
 }

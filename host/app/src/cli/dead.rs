@@ -114,11 +114,12 @@ pub(super) fn list(client: &Client, given: &List) -> Result<()> {
     for (name, value) in given.which.filter()? {
         query.append_pair(&name, &cell(&value));
     }
-    let answer = client.get(&format!("{}/dlq?{}", path(&given.one), query.finish()))?;
+    let entries =
+        client.listed(&format!("{}/dlq?{}", path(&given.one), query.finish()), "entries")?;
     let columns = ["id", "link", "side", "work", "fields", "reason"];
     let with_state = ["id", "state", "link", "side", "work", "fields", "reason"];
     let columns: &[&str] = if given.all { &with_state } else { &columns };
-    table(&answer["entries"], columns, given.listing.format);
+    table(&entries, columns, given.listing.format);
     Ok(())
 }
 
@@ -206,8 +207,9 @@ fn count(client: &Client, given: &Several) -> Result<usize> {
     for (name, value) in meant(given)? {
         query.append_pair(&name, &cell(&value));
     }
-    let answer = client.get(&format!("{}/dlq?{}", path(&given.one), query.finish()))?;
-    Ok(answer["entries"].as_array().map_or(0, Vec::len))
+    let entries =
+        client.listed(&format!("{}/dlq?{}", path(&given.one), query.finish()), "entries")?;
+    Ok(entries.as_array().map_or(0, Vec::len))
 }
 
 /// Does it to all that are meant, a number of them at a time. What is refused again at once is not

@@ -33,8 +33,8 @@ fn find_link(client: &Client, what: &str, integration: Option<&str>) -> Result<(
     };
     let mut hits = Vec::new();
     for integration in integrations {
-        let answer = client.get(&format!("/integrations/{}/links", segment(&integration)))?;
-        for link in answer["links"].as_array().into_iter().flatten() {
+        let path = format!("/integrations/{}/links", segment(&integration));
+        for link in client.listed(&path, "links")?.as_array().into_iter().flatten() {
             if ["id", "number", "sys_id", "platform_id"].iter().any(|name| link[*name] == what) {
                 hits.push((integration.clone(), cell(&link["id"])));
             }

@@ -29,12 +29,10 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitC
         }
         Integration::Apply(given) => return super::settings::apply(client, &given),
         Integration::Versions(named) => {
-            let mut answer = client.get(&format!("{}/versions", at(&named.one)))?;
-            for version in answer["versions"].as_array_mut().into_iter().flatten() {
-                let at = version["at"].as_i64().unwrap_or_default();
-                version["at"] = json!(firn_model::rfc3339_text(firn_model::Millis(at)));
-            }
-            table(&answer["versions"], &["version", "at", "by"], named.listing.format);
+            let mut versions =
+                client.listed(&format!("{}/versions", at(&named.one)), "versions")?;
+            versions = timed(versions, &["at"]);
+            table(&versions, &["version", "at", "by"], named.listing.format);
         }
         Integration::Rollback { one, version } => {
             let answer =
@@ -102,16 +100,34 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitC
             }
         }
         Integration::Links(named) => {
-            let answer = client.get(&format!("{}/links", at(&named.one)))?;
+            let links = client.listed(&format!("{}/links", at(&named.one)), "links")?;
             table(
-                &answer["links"],
+                &links,
                 &["id", "platform_id", "number", "role", "state", "settled"],
                 named.listing.format,
             );
         }
         Integration::Findings(named) => {
-            let answer = client.get(&format!("{}/findings", at(&named.one)))?;
-            table(&answer["findings"], &["kind", "link", "field", "text"], named.listing.format);
+            let findings = client.listed(&format!("{}/findings", at(&named.one)), "findings")?;
+            table(&findings, &["kind", "link", "field", "text"], named.listing.format);
+        }
+        Integration::Deliveries(named) => {
+            let path = format!("{}/deliveries", at(&named.one));
+            let columns = ["identity", "kind", "received", "state", "bytes"];
+            table(
+                &timed(client.listed(&path, "deliveries")?, &["received"]),
+                &columns,
+                named.listing.format,
+            );
+        }
+        Integration::Quarantine(named) => {
+            let path = format!("{}/quarantine", at(&named.one));
+            let columns = ["id", "kind", "reason", "at", "bytes"];
+            table(
+                &timed(client.listed(&path, "quarantine")?, &["at"]),
+                &columns,
+                named.listing.format,
+            );
         }
         Integration::Reconcile(given) => reconcile(client, given)?,
         Integration::Dlq(given) => dead::list(client, &given)?,
@@ -121,6 +137,18 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitC
         Integration::FieldOwnership(command) => field_ownership(client, command)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Instants as people read them.
+pub(super) fn timed(mut rows: Json, columns: &[&str]) -> Json {
+    for row in rows.as_array_mut().into_iter().flatten() {
+        for column in columns {
+            if let Some(at) = row[column].as_i64() {
+                row[column] = json!(firn_model::rfc3339_text(firn_model::Millis(at)));
+            }
+        }
+    }
+    rows
 }
 
 /// Waits for a person's consent in a browser. The instance sends the browser back to the server,
@@ -312,10 +340,9 @@ fn known_field(client: &Client, one: &One, field: &str) -> Result<()> {
 pub(super) fn conflict(client: &Client, command: Conflict) -> Result<()> {
     match command {
         Conflict::List { integration, listing } => {
-            let answer =
-                client.get(&format!("/integrations/{}/conflicts", segment(&integration)))?;
+            let path = format!("/integrations/{}/conflicts", segment(&integration));
             table(
-                &answer["conflicts"],
+                &client.listed(&path, "conflicts")?,
                 &["id", "number", "field", "state", "link"],
                 listing.format,
             );

@@ -69,9 +69,8 @@ fn runs(client: &Client, given: ReconcileHistory) -> Result<()> {
     let path = |one: &One| format!("/integrations/{}/reconcile", segment(&one.integration));
     match given {
         ReconcileHistory::History(named) => {
-            let answer = client.get(&path(&named.one))?;
             table(
-                &answer["runs"],
+                &client.listed(&path(&named.one), "runs")?,
                 &["id", "by", "mode", "state", "links", "checked", "drifted", "healed", "failed"],
                 named.listing.format,
             );

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use secrecy::SecretString;
 
+use crate::access::Gate;
 use crate::api::{Shared, router};
-use crate::{Host, HostConfig};
+use crate::{Host, HostConfig, KeySource};
 
 #[derive(Args)]
 pub(super) struct Serve {
@@ -35,6 +37,10 @@ pub(super) struct Serve {
     /// Allow `exec:` secrets: whoever has the API's token then runs commands as this user.
     #[arg(long)]
     allow_exec_secrets: bool,
+    /// Where the master key is, if not in a file beside the store: env:NAME, file:PATH or exec:COMMAND, of 32
+    /// bytes as base64 or hexadecimal.
+    #[arg(long, env = "FIRN_KEY")]
+    key: Option<String>,
     /// How many engine instances work [default: 2].
     #[arg(long)]
     workers: Option<usize>,
@@ -60,6 +66,7 @@ struct ServeFile {
     proxy: Option<String>,
     ca: Vec<PathBuf>,
     workers: Option<usize>,
+    key: Option<String>,
 }
 
 #[derive(Args)]
@@ -78,55 +85,134 @@ pub(super) struct Simulator {
     quirks: Option<PathBuf>,
 }
 
+/// How the process is to run: the command line over the file over what is taken otherwise.
+struct Process {
+    data: PathBuf,
+    listen: SocketAddr,
+    public_url: String,
+    allow_hosts: Vec<String>,
+    allow_loopback: bool,
+    exec_secrets: bool,
+    egress: super::Egress,
+    workers: usize,
+    cache: PathBuf,
+    key: Option<String>,
+    record: Option<PathBuf>,
+}
+
+impl Process {
+    fn of(arguments: Serve) -> Result<Process> {
+        let file: ServeFile = match &arguments.config {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                toml::from_str(&text).with_context(|| format!("{} is not sound", path.display()))?
+            }
+            None => ServeFile::default(),
+        };
+        let listen = arguments.listen.or(file.listen).unwrap_or(([127, 0, 0, 1], 8080).into());
+        let data = arguments.data.or(file.data).unwrap_or_else(|| PathBuf::from("firn-data"));
+        let public_url = arguments.public_url.or(file.public_url);
+        let process = Process {
+            cache: arguments.cache.unwrap_or_else(|| data.join("cache")),
+            data,
+            listen,
+            public_url: public_url.unwrap_or_else(|| format!("http://{listen}")),
+            allow_hosts: [arguments.allow_hosts, file.allow_hosts].concat(),
+            allow_loopback: arguments.allow_loopback || file.allow_loopback,
+            exec_secrets: arguments.allow_exec_secrets || file.allow_exec_secrets,
+            egress: super::Egress {
+                proxy: arguments.egress.proxy.or(file.proxy),
+                ca: [arguments.egress.ca, file.ca].concat(),
+            },
+            workers: arguments.workers.or(file.workers).unwrap_or(2),
+            key: arguments.key.or(file.key),
+            record: arguments.record,
+        };
+        // It is installed on instances: what is none would be found out much later.
+        let sound = url::Url::parse(&process.public_url)
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.query().is_none());
+        if !sound {
+            anyhow::bail!("--public-url is https://host, not {:?}", process.public_url);
+        }
+        Ok(process)
+    }
+}
+
+/// Shows how the process would run, as a file for `--config`; where a secret is, never the secret.
+pub(super) fn show(arguments: Serve) -> Result<()> {
+    let process = Process::of(arguments)?;
+    // A proxy with a password is a secret as a whole.
+    let secret = |text: &str| url::Url::parse(text).is_ok_and(|url| url.password().is_some());
+    let proxy = process.egress.proxy.clone().filter(|text| !secret(text));
+    if proxy.is_none() && process.egress.proxy.is_some() {
+        eprintln!("firn: the proxy has a password, and is not shown; set FIRN_PROXY");
+    }
+    process.egress.read()?;
+    KeySource::of(process.key.as_deref())?;
+    let shown = Shown {
+        data: &process.data,
+        listen: process.listen,
+        public_url: &process.public_url,
+        allow_hosts: &process.allow_hosts,
+        allow_loopback: process.allow_loopback,
+        allow_exec_secrets: process.exec_secrets,
+        proxy,
+        ca: &process.egress.ca,
+        workers: process.workers,
+        key: process.key.as_deref(),
+    };
+    print!("{}", toml::to_string(&shown)?);
+    Ok(())
+}
+
+/// What `firn config show` prints.
+#[derive(serde::Serialize)]
+struct Shown<'a> {
+    data: &'a PathBuf,
+    listen: SocketAddr,
+    public_url: &'a str,
+    allow_hosts: &'a [String],
+    allow_loopback: bool,
+    allow_exec_secrets: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy: Option<String>,
+    ca: &'a [PathBuf],
+    workers: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+}
+
 /// Runs the host until it is told to stop.
 pub(super) async fn serve(arguments: Serve, token: Option<String>) -> Result<()> {
-    let file: ServeFile = match &arguments.config {
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
-            toml::from_str(&text).with_context(|| format!("{} is not sound", path.display()))?
-        }
-        None => ServeFile::default(),
-    };
-    let listen = arguments.listen.or(file.listen).unwrap_or(([127, 0, 0, 1], 8080).into());
-    let data = arguments.data.or(file.data).unwrap_or_else(|| PathBuf::from("firn-data"));
-    let hosts = [arguments.allow_hosts, file.allow_hosts].concat();
-    let egress = super::Egress {
-        proxy: arguments.egress.proxy.or(file.proxy),
-        ca: [arguments.egress.ca, file.ca].concat(),
-    };
+    let process = Process::of(arguments)?;
+    // What is in memory is in no file, whatever happens.
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
     let config = HostConfig {
-        cache: arguments.cache.unwrap_or_else(|| data.join("cache")),
-        data: data.clone(),
-        workers: arguments.workers.or(file.workers).unwrap_or(2),
-        record: arguments.record,
+        cache: process.cache,
+        data: process.data.clone(),
+        key: KeySource::of(process.key.as_deref())?,
+        workers: process.workers,
+        record: process.record,
         addresses: firn_remote::Addresses {
-            loopback: arguments.allow_loopback || file.allow_loopback,
-            hosts,
+            loopback: process.allow_loopback,
+            hosts: process.allow_hosts,
         },
-        egress: egress.read()?,
-        public_url: arguments
-            .public_url
-            .or(file.public_url)
-            .unwrap_or_else(|| format!("http://{listen}")),
+        egress: process.egress.read()?,
+        public_url: process.public_url,
     };
-    // It is installed on instances: what is none would be found out much later.
-    let sound = url::Url::parse(&config.public_url)
-        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.query().is_none());
-    if !sound {
-        anyhow::bail!("--public-url is https://host, not {:?}", config.public_url);
-    }
     let host = Host::open(&config)?;
-    let token = match token.filter(|token| !token.trim().is_empty()) {
-        Some(token) => token,
-        None => admin_token(&data)?,
-    };
-    let shared = Shared {
-        host: std::sync::Arc::clone(&host),
-        token: Some(token.into()),
-        exec_secrets: arguments.allow_exec_secrets || file.allow_exec_secrets,
-    };
-    let server = crate::listen(listen, router(shared)).await?;
+    let own = token.filter(|token| !token.trim().is_empty());
+    // A token that Firn made is a client's, of whatever role: in the same shell it is nobody's to become
+    // the administrator's by.
+    let own = own.filter(|token| !token.trim().starts_with("firn_")).map(SecretString::from);
+    if own.is_none() {
+        host.access().first(crate::host::now(), |token| tell(&process.data, token))?;
+    }
+    let gate = Gate::guarded(own);
+    let shared = Shared::new(std::sync::Arc::clone(&host), gate, process.exec_secrets);
+    let server = crate::listen(process.listen, router(shared)).await?;
     println!("firn listens on http://{}", server.address);
     stopped().await;
     server.stop().await;
@@ -134,37 +220,25 @@ pub(super) async fn serve(arguments: Serve, token: Option<String>) -> Result<()>
     Ok(())
 }
 
-/// The token that opens the API: made on first start, in a file that only its owner reads.
-fn admin_token(data: &std::path::Path) -> Result<String> {
+/// Keeps the first token, in a file that only its owner reads, and says where.
+fn tell(data: &std::path::Path, token: &str) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let path = data.join("admin-token");
-    if let Ok(token) = std::fs::read_to_string(&path)
-        && !token.trim().is_empty()
-    {
-        return Ok(token.trim().to_owned());
-    }
-    let bytes: [u8; 32] = firn_remote::random()?;
-    let token: String = std::iter::once("firn_".to_owned())
-        .chain(bytes.iter().map(|b| format!("{b:02x}")))
-        .collect();
     // Whole or not at all: an empty file would lock everybody out.
     let unfinished = path.with_extension("tmp");
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&unfinished)?;
+    let _ = std::fs::remove_file(&unfinished);
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     file.write_all(token.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&unfinished, &path)?;
     eprintln!(
-        "an admin token was created in {}; export FIRN_TOKEN=$(cat {})",
+        "an administrator's token was made, and is in {}; export FIRN_TOKEN=$(cat {})",
         path.display(),
         path.display()
     );
-    Ok(token)
+    Ok(())
 }
 
 async fn stopped() {

@@ -5,11 +5,11 @@
 
 mod consent;
 mod examine;
+mod forget;
 mod instance;
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
@@ -18,20 +18,25 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use firn_model::{
-    Answer, AnswerBody, Change, CommitError, Event, HttpRequest, Inbound, InboundKind, Integration,
-    IntegrationId, Key, LinkId, Millis, Notice, Operation, Problem, Reply, Report, Row, TenantId,
+    Answer, AnswerBody, Audit, Change, CommitError, Event, Expect, HttpRequest, Inbound,
+    InboundKind, Integration, IntegrationId, Key, LinkId, Millis, Notice, Operation, Problem, Put,
+    Reply, Report, Row, TenantId,
 };
 use firn_remote::{Addresses, Carrier, Consent, Egress, Secrets};
 use firn_runtime::{Doors, Runtime, Scheme, Signature, Worker};
-use firn_storage::{Sealer, Sqlite, Store};
+use firn_storage::{Sqlite, Store};
 use serde::de::DeserializeOwned;
-use tokio::sync::{broadcast, oneshot};
+use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, broadcast, oneshot};
 
 use self::consent::VaultKeeper;
 use self::examine::Examined;
+use crate::access::Access;
+use crate::key::{self, KeySource};
 use crate::vault::{Known, Vault};
 
 pub(crate) use self::consent::CONSENT;
+pub(crate) use self::forget::{Forgotten, NotForgotten};
 
 /// The most events of one batch, and so of one commit.
 const BATCH: usize = 64;
@@ -40,11 +45,16 @@ const TRAPPED: Duration = Duration::from_secs(60);
 /// The same row is not handed out again sooner than this.
 const BREATH: Duration = Duration::from_millis(5);
 
+/// In the place of an integration, in lines of the audit that are about none.
+pub(crate) const OF_NONE: &str = "_host";
+
 /// How a host runs.
 #[derive(Debug, Clone)]
 pub struct HostConfig {
     /// Where store, key and cache are.
     pub data: PathBuf,
+    /// Where the master key is.
+    pub key: KeySource,
     /// Where compiled components are kept.
     pub cache: PathBuf,
     /// How many engine instances work.
@@ -74,6 +84,9 @@ pub struct Asked {
 pub struct Host {
     store: Arc<dyn Store>,
     vault: Arc<Vault>,
+    access: Access,
+    /// Requests that come in, of each integration.
+    places: Mutex<BTreeMap<IntegrationId, Arc<Semaphore>>>,
     carrier: Carrier,
     /// Consents that are waited for, by their state.
     consents: Mutex<BTreeMap<String, (IntegrationId, Consent, Instant)>>,
@@ -121,35 +134,9 @@ impl Wake {
     }
 }
 
-fn now() -> Millis {
+pub(crate) fn now() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// Reads the master key of a data directory, or makes one on first start.
-fn master_key(data: &std::path::Path) -> Result<[u8; 32]> {
-    let path = data.join("master.key");
-    if !path.exists() {
-        if data.join("firn.db").exists() {
-            bail!(
-                "{} is missing, and the store beside it cannot be read without it; restore it from a backup",
-                path.display()
-            );
-        }
-        let key: [u8; 32] = firn_remote::random()?;
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .with_context(|| format!("cannot create {}", path.display()))?;
-        std::io::Write::write_all(&mut file, &key)?;
-        file.sync_all()?;
-    }
-    let key = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    key.try_into().map_err(|_| {
-        anyhow::anyhow!("{} is not a key of 32 bytes; restore it from a backup", path.display())
-    })
 }
 
 impl Host {
@@ -164,17 +151,20 @@ impl Host {
             &config.data,
             std::os::unix::fs::PermissionsExt::from_mode(0o700),
         )?;
-        let sealer = Sealer::new(master_key(&config.data)?);
-        let store: Arc<dyn Store> = Arc::new(Sqlite::open(&config.data.join("firn.db"), sealer)?);
+        let master = config.key.open(&config.data)?;
+        let store: Arc<dyn Store> = Arc::new(Sqlite::open(&key::store(&config.data), &master)?);
         let runtime = Runtime::new(Some(&config.cache))?;
         let vault = Vault::load(Arc::clone(&store)).context("the integrations cannot be loaded")?;
         let vault = Arc::new(vault);
+        let access = Access::load(Arc::clone(&store)).context("the tokens cannot be loaded")?;
         let channels: Vec<_> = (0..config.workers.max(1)).map(|_| unbounded()).collect();
         let host = Arc::new(Host {
             store,
             carrier: Carrier::through(config.addresses.clone(), &config.egress)?
                 .with_keeper(Arc::new(VaultKeeper(Arc::clone(&vault)))),
             vault,
+            access,
+            places: Mutex::new(BTreeMap::new()),
             consents: Mutex::new(BTreeMap::new()),
             refusals: Mutex::new(BTreeMap::new()),
             public_url: config.public_url.trim_end_matches('/').to_owned(),
@@ -263,6 +253,79 @@ impl Host {
         &self.vault
     }
 
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// The places that an integration has for requests at once.
+    pub(crate) fn place(&self, id: &IntegrationId, places: usize) -> Arc<Semaphore> {
+        let mut all = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get(id) {
+            return Arc::clone(known);
+        }
+        let made = Arc::new(Semaphore::new(places));
+        all.insert(id.clone(), Arc::clone(&made));
+        made
+    }
+
+    /// Writes down what was done outside of the engine, and by whom. It was done: that it cannot be written
+    /// down is told, and undoes nothing.
+    pub(crate) fn note(
+        &self,
+        tenant: &TenantId,
+        integration: Option<&IntegrationId>,
+        event: &str,
+        what: &str,
+        by: &str,
+    ) {
+        let none = || IntegrationId::new(OF_NONE).unwrap_or_else(|_| unreachable!("a valid name"));
+        let integration = integration.cloned().unwrap_or_else(none);
+        let at = now();
+        let line = Audit {
+            integration: integration.clone(),
+            link: None,
+            at,
+            event: event.to_owned(),
+            key: None,
+            side: None,
+            fields: Vec::new(),
+            note: Some(format!("{what}; by {by}")),
+        };
+        let value = serde_json::to_string(&line).unwrap_or_default();
+        let hash = crate::hex(&Sha256::digest(value.as_bytes())[..8]);
+        let name = format!("{:015}-{hash}", at.0.max(0));
+        let key = Key::new(tenant, &["audit", integration.as_str(), "-", &name]);
+        let put = Some(Put { value, due: None });
+        if let Err(why) = self.store.commit(&[Change { key, expect: Expect::Any, put }]) {
+            tracing::error!("{event} by {by} could not be written to the audit: {why}");
+        }
+    }
+
+    /// What was answered under a key before.
+    pub(crate) fn given<T: DeserializeOwned>(&self, place: &Key) -> Result<Option<T>> {
+        let row = self.store.get(std::slice::from_ref(place))?.pop().flatten();
+        row.map(|row| serde_json::from_str(&row.value).map_err(Into::into)).transpose()
+    }
+
+    /// Keeps an answer, and lets go of some that nobody asks for any more: those given before `old`.
+    pub(crate) fn keep_given(&self, answer: Change, old: i64) -> Result<()> {
+        #[derive(serde::Deserialize)]
+        struct Aged {
+            at: i64,
+        }
+        let tenant = answer.key.tenant.clone();
+        let mut changes = vec![answer];
+        // Keys are digests: from anywhere, all of them come by in time.
+        let from = format!("once/{:08x}", fastrand::u32(..));
+        for row in self.store.scan(&tenant, "once/", Some(&from), 20)? {
+            let aged = serde_json::from_str::<Aged>(&row.value).is_ok_and(|aged| aged.at >= old);
+            if !aged && row.key != changes[0].key {
+                changes.push(Change { key: row.key, expect: Expect::Any, put: None });
+            }
+        }
+        self.store.commit(&changes).map_err(Into::into)
+    }
+
     fn push(&self, event: Event) {
         let mut hasher = std::hash::DefaultHasher::new();
         match &event {
@@ -271,6 +334,7 @@ impl Host {
             Event::Due(key) => key.path.hash(&mut hasher),
             Event::Answer(answer) => answer.ticket.split('#').next().hash(&mut hasher),
         }
+        tracing::trace!(target: "firn::sync", "{}", traced(&event));
         let queue = &self.queues[hasher.finish() as usize % self.queues.len()];
         let _ = queue.send(event);
     }
@@ -299,6 +363,30 @@ impl Host {
                     .ok()
             })
             .collect())
+    }
+
+    /// A page of rows of a kind, decoded, and where the next one begins if there is one. `after` is what
+    /// the page before gave.
+    pub(crate) fn page<T: DeserializeOwned>(
+        &self,
+        tenant: &TenantId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<(Vec<T>, Option<String>)> {
+        let after = after.map(|after| format!("{prefix}{after}"));
+        let mut rows =
+            self.store.scan(tenant, prefix, after.as_deref(), limit.saturating_add(1))?;
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let last = rows.last().filter(|_| more);
+        let next = last.and_then(|row| row.key.path.strip_prefix(prefix).map(str::to_owned));
+        let decoded = rows.into_iter().filter_map(|row| {
+            serde_json::from_str(&row.value)
+                .map_err(|e| tracing::error!("{} cannot be read: {e}", row.key.path))
+                .ok()
+        });
+        Ok((decoded.collect(), next))
     }
 
     /// One row, decoded.
@@ -436,6 +524,44 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::SeqCst);
+    }
+}
+
+/// An event, in a line of the sync trace: what it is about, and nothing that anybody said.
+fn traced(event: &Event) -> String {
+    match event {
+        Event::Inbound(inbound) => {
+            let bytes = inbound.body.len();
+            format!("in   {:?} of {} bytes for {}", inbound.kind, bytes, inbound.integration)
+        }
+        Event::Operate { operation, by, .. } => {
+            // Only the operation's name: what is to be done may hold values.
+            let name = serde_json::to_value(operation).ok();
+            let name = name.as_ref().and_then(|value| match value {
+                serde_json::Value::Object(map) => map
+                    .get("operation")
+                    .and_then(|name| name.as_str())
+                    .or_else(|| map.keys().next().map(String::as_str)),
+                serde_json::Value::String(name) => Some(name.as_str()),
+                _ => None,
+            });
+            format!("asks {} by {by}", name.unwrap_or("an operation"))
+        }
+        Event::Due(key) => format!("due  {}", key.path),
+        Event::Answer(answer) => {
+            let end = match &answer.body {
+                AnswerBody::Response(response) => format!("status {}", response.status),
+                AnswerBody::Busy(_) => "no room now".to_owned(),
+                AnswerBody::NotSent(why) => format!("not sent: {why}"),
+                AnswerBody::Silent(_) => {
+                    "left alone for a while: it has not answered lately".to_owned()
+                }
+                AnswerBody::Lost(why) => format!("lost: {why}"),
+                AnswerBody::NoFile(status) => format!("no file: {status}"),
+                AnswerBody::OtherFile => "another file".to_owned(),
+            };
+            format!("end  {} {end}", answer.ticket)
+        }
     }
 }
 
@@ -616,6 +742,9 @@ impl Doors for HostDoors {
 
     fn submit(&self, request: HttpRequest) {
         let Some(host) = self.0.upgrade() else { return };
+        tracing::trace!(
+            target: "firn::sync", "out  {} {:?} {:?}", request.ticket, request.method, request.remote,
+        );
         let tokio = host.tokio.clone();
         tokio.spawn(async move {
             let known = host

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use firn_simulator::{Faults, Record, Simulator};
 use serde_json::{Value as Json, json};
 
+use crate::access::Gate;
 use crate::api::{Shared, router};
 use crate::{Host, HostConfig, Listening, SamplePlatform, listen};
 
@@ -45,13 +46,14 @@ impl Stage {
         let host = Host::open(&HostConfig {
             cache: crate::cache().unwrap_or_else(|| data.join("cache")),
             data: data.to_owned(),
+            key: crate::KeySource::Beside,
             workers: 2,
             record: None,
             addresses: firn_remote::Addresses { loopback: true, hosts: Vec::new() },
             egress: firn_remote::Egress::default(),
             public_url: format!("http://{address}"),
         })?;
-        let shared = Shared { host: Arc::clone(&host), token: None, exec_secrets: false };
+        let shared = Shared::new(Arc::clone(&host), Gate::open(), false);
         let server = listen(address, router(shared)).await?;
         let http =
             reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;

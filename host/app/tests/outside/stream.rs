@@ -1,12 +1,9 @@
 //! Webhook and poll as one stream: whatever share of the webhooks is lost, both sides end the same.
 //! The numbers are those of the failure model.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
-
-mod common;
 
 use std::sync::Arc;
 
-use common::pair::{Pair, Place};
+use crate::common::pair::{Pair, Place};
 use firn_simulator::{Faults, OutboundFaults};
 use serde_json::{Value as Json, json};
 
@@ -29,29 +26,9 @@ fn lose(pair: &Pair, lost: u32) {
 }
 
 impl Pair {
-    async fn opened(&self, id: &str) -> String {
-        let fields = json!({ "title": "Checkout is slow", "description": "p99 is 9 s",
-            "severity": "high", "status": "open", "assigned_to": null });
-        self.platform.edit("incident", id, fields);
-        self.until("a ticket is made", || self.key(id).is_some()).await;
-        self.settled().await;
-        self.key(id).unwrap()
-    }
-
-    /// The ticket of a record.
-    fn key(&self, id: &str) -> Option<String> {
-        let tickets = self.simulator.rows("incident");
-        let ticket = tickets.iter().find(|t| t.get("correlation_id").is_some_and(|k| k == id));
-        ticket.and_then(|t| t.get("sys_id").cloned())
-    }
-
     fn says(&self, id: &str) -> Vec<String> {
         let record = self.platform.record(id);
         record.into_iter().flat_map(|r| r.comments).map(|c| c.text).collect()
-    }
-
-    async fn status(&self) -> Json {
-        self.place.get(&format!("/integrations/{}/sync-status", self.slug)).await
     }
 }
 

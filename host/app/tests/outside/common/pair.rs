@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use firn::api::{Shared, router};
-use firn::{Host, HostConfig, Listening, SamplePlatform, listen};
+use firn::{Gate, Host, HostConfig, KeySource, Listening, SamplePlatform, listen};
 use firn_remote::{Addresses, Egress};
 use firn_simulator::{Faults, Simulator};
 use serde_json::{Value as Json, json};
@@ -30,6 +30,7 @@ impl Place {
         let host = Host::open(&HostConfig {
             data: directory.path().join("data"),
             cache: concat!(env!("CARGO_TARGET_TMPDIR"), "/components").into(),
+            key: KeySource::Beside,
             workers: 2,
             addresses: Addresses { loopback: true, hosts: Vec::new() },
             egress: Egress::default(),
@@ -37,7 +38,7 @@ impl Place {
             record: None,
         })
         .unwrap();
-        let shared = Shared { host: Arc::clone(&host), token: None, exec_secrets: false };
+        let shared = Shared::new(Arc::clone(&host), Gate::open(), false);
         let server = listen(address, router(shared)).await.unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let url = format!("http://{address}/api/v1");
@@ -142,6 +143,32 @@ impl Pair {
         platform.connect(format!("{}/integrations/{slug}/events", place.url));
         let (place, slug) = (Arc::clone(place), slug.to_owned());
         Pair { place, simulator, platform, listening, slug }
+    }
+
+    /// A record of the platform's that makes a ticket.
+    pub(crate) fn opens(&self, id: &str) {
+        let fields = json!({ "title": format!("Checkout is slow ({id})"), "description": "p99 is 9 s",
+            "severity": "high", "status": "open", "assigned_to": null });
+        self.platform.edit("incident", id, fields);
+    }
+
+    /// The tickets of a record.
+    pub(crate) fn tickets(&self, id: &str) -> Vec<firn_simulator::Record> {
+        let rows = self.simulator.rows("incident").into_iter();
+        rows.filter(|row| row.get("correlation_id").is_some_and(|key| key == id)).collect()
+    }
+
+    /// The ticket's id, once there is one and nothing is left to do.
+    pub(crate) async fn opened(&self, id: &str) -> String {
+        self.opens(id);
+        self.until("a ticket is made", || self.tickets(id).len() == 1).await;
+        self.settled().await;
+        self.tickets(id)[0]["sys_id"].clone()
+    }
+
+    /// How the integration stands.
+    pub(crate) async fn status(&self) -> Json {
+        self.place.get(&format!("/integrations/{}/sync-status", self.slug)).await
     }
 
     /// Where the platform takes changes.

@@ -2,14 +2,11 @@
 //! for its number: the real rules, host and store, and an instance that fails on demand. (Others: 14 and 18
 //! in `stream.rs`, 23 to 25 in `signin.rs`, 26 and 27 in `quirks.rs`, 39 in
 //! `attachments.rs`.)
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
-
-mod common;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use common::pair::{Pair, Place};
+use crate::common::pair::{Pair, Place};
 use firn_simulator::{Faults, OutboundFaults, Pace, RequestFault, Trouble};
 use serde_json::{Value as Json, json};
 
@@ -35,25 +32,6 @@ impl Pair {
         self.simulator.set_faults(Faults { requests, ..Faults::default() });
     }
 
-    fn opens(&self, id: &str) {
-        let fields = json!({ "title": format!("Checkout is slow ({id})"), "description": "p99 is 9 s",
-            "severity": "high", "status": "open", "assigned_to": null });
-        self.platform.edit("incident", id, fields);
-    }
-
-    fn tickets(&self, id: &str) -> Vec<firn_simulator::Record> {
-        let rows = self.simulator.rows("incident").into_iter();
-        rows.filter(|row| text(row, "correlation_id") == id).collect()
-    }
-
-    /// The ticket's id, once there is one and nothing is left to do.
-    async fn opened(&self, id: &str) -> String {
-        self.opens(id);
-        self.until("a ticket is made", || self.tickets(id).len() == 1).await;
-        self.settled().await;
-        text(&self.tickets(id)[0], "sys_id")
-    }
-
     /// Exactly one ticket in the end.
     async fn once(&self, id: &str, what: &str) {
         self.until(what, || !self.tickets(id).is_empty()).await;
@@ -71,10 +49,6 @@ impl Pair {
     fn said(&self, id: &str) -> Vec<String> {
         let record = self.platform.record(id);
         record.into_iter().flat_map(|r| r.comments).map(|c| c.text).collect()
-    }
-
-    async fn status(&self) -> Json {
-        self.place.get(&format!("/integrations/{}/sync-status", self.slug)).await
     }
 
     async fn change(&self, patch: Json) {

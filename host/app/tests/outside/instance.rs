@@ -1,10 +1,7 @@
 //! Meeting an instance: what is installed there and removed again, interrupted at every step; two
 //! tenants on one instance; what an earlier version left; what the doctor finds, and says to do.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
-mod common;
-
-use common::{Firn, TOKEN};
+use crate::common::{Firn, TOKEN};
 use firn_simulator::{Access, Faults, Permit, Record, RequestFault, Simulator, Trouble};
 use serde_json::{Value as Json, json};
 
@@ -338,7 +335,7 @@ fn rules_tell_of_the_integrations_own_tickets_only() {
     let calls = || place.simulator.rows("sys_outbound_http_log").len();
     place.create("problem", &[("short_description", "x"), ("work_notes", "not for others")]);
     place.create("incident", &[("short_description", "x"), ("work_notes", "for us")]);
-    common::settle("the incident is not told of", || calls() == 2);
+    crate::common::settle("the incident is not told of", || calls() == 2);
     std::thread::sleep(std::time::Duration::from_millis(300));
     assert_eq!(calls(), 2);
 }
@@ -605,7 +602,7 @@ fn a_help_desk_is_asked_for_every_right_of_seed_001() {
     assert!(rules.iter().any(|rule| rule["collection"] == "sn_customerservice_case"));
     assert!(rules.iter().all(|rule| rule["collection"] != "task"));
     place.create("sn_customerservice_case", &[("short_description", "y")]);
-    common::settle("no webhook of a case", || {
+    crate::common::settle("no webhook of a case", || {
         place.simulator.rows("sys_outbound_http_log").len() == 1
     });
     let api = |name: &str| Access { api: vec![name.to_owned()], ..Access::default() };

@@ -1,5 +1,4 @@
 //! The real binary, started and asked, for the tests that look at Firn from outside.
-#![allow(dead_code)] // No test needs all of it.
 
 pub(crate) mod pair;
 
@@ -24,16 +23,27 @@ pub(crate) struct Firn {
 impl Firn {
     /// Starts it on a data directory. What it logs goes to `log`, or nowhere.
     pub(crate) fn start(data: &Path, more: &[&str], log: Option<&Path>) -> Firn {
+        Firn::start_with(data, more, log, Some(TOKEN))
+    }
+
+    /// The same with another token of its own, or with none.
+    pub(crate) fn start_with(
+        data: &Path,
+        more: &[&str],
+        log: Option<&Path>,
+        token: Option<&str>,
+    ) -> Firn {
         let listen: SocketAddr =
             std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
         let out = |path: &Path| -> Stdio {
             std::fs::File::options().create(true).append(true).open(path).unwrap().into()
         };
         let child = Command::new(env!("CARGO_BIN_EXE_firn"))
+            .env_remove("FIRN_TOKEN")
+            .envs(token.map(|token| ("FIRN_TOKEN", token)))
             .args(["serve", "--allow-loopback", "--listen", &listen.to_string(), "--data"])
             .arg(data)
             .args(more)
-            .env("FIRN_TOKEN", TOKEN)
             .env("FIRN_CACHE", CACHE)
             .env("FIRN_LOG", if log.is_some() { "trace" } else { "error" })
             .stdout(log.map_or_else(Stdio::null, out))
@@ -63,6 +73,51 @@ impl Firn {
         let text = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
     }
+}
+
+/// A client of the API, with a token of one's choice.
+pub(crate) struct Api {
+    url: String,
+    token: Option<String>,
+    http: reqwest::blocking::Client,
+}
+
+impl Api {
+    pub(crate) fn new(firn: &Firn, token: Option<&str>) -> Api {
+        let http = reqwest::blocking::Client::builder().no_proxy().build().unwrap();
+        Api { url: firn.url.clone(), token: token.map(str::to_owned), http }
+    }
+
+    /// A request that is not sent yet.
+    pub(crate) fn request(&self, method: &str, path: &str) -> reqwest::blocking::RequestBuilder {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    /// Status and body.
+    pub(crate) fn call(
+        &self,
+        method: &str,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> (u16, serde_json::Value) {
+        answered(self.request(method, path).json(body))
+    }
+
+    pub(crate) fn get(&self, path: &str) -> serde_json::Value {
+        answered(self.request("GET", path)).1
+    }
+}
+
+/// Status and body of an answer.
+pub(crate) fn answered(request: reqwest::blocking::RequestBuilder) -> (u16, serde_json::Value) {
+    let response = request.send().unwrap();
+    let status = response.status().as_u16();
+    (status, response.json().unwrap_or_default())
 }
 
 impl Drop for Firn {

@@ -1,12 +1,9 @@
 //! Firn from outside: the real binary, its command line and its API, against a simulator.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-mod common;
-
-use common::{Firn, TOKEN};
+use crate::common::{Firn, TOKEN};
 use firn_simulator::{Faults, Simulator};
 use serde_json::{Value as Json, json};
 

@@ -1,14 +1,11 @@
 //! What nobody is sure of about ServiceNow, both ways: one story, played under every quirk of the
 //! simulator at once beside each other, ends the same. And faults 26 and 27: what an instance does to
 //! columns and tickets behind our back is told, never taken for an edit.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
-
-mod common;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::pair::{PATIENCE, Pair, Place};
+use crate::common::pair::{PATIENCE, Pair, Place};
 use firn_simulator::{Access, Faults, Permit, Quirks, RequestFault, Trouble};
 use serde_json::{Value as Json, json};
 

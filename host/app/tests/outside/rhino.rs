@@ -1,17 +1,14 @@
 //! Every script that Firn installs, under Rhino: the JavaScript engine of an instance, which knows
 //! ES5. The objects around them are the simulator's own.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)] // Tests may.
-
-mod common;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::Firn;
+use crate::common::Firn;
 use firn_simulator::{Faults, Simulator};
 use serde_json::{Value as Json, json};
 
-const PRELUDE: &str = include_str!("../../simulator/src/prelude.js");
+const PRELUDE: &str = include_str!("../../../simulator/src/prelude.js");
 
 /// Rhino's jar: the system's, or Debian's package, unpacked without being installed.
 fn rhino() -> Option<PathBuf> {

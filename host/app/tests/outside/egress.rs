@@ -1,6 +1,5 @@
 //! Connections that do not leave directly: through a proxy, and to an instance whose certificate an
 //! authority of the operator's own has signed.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)] // Tests may.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,9 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-mod common;
-
-use common::Firn;
+use crate::common::Firn;
 use firn_simulator::{Faults, Simulator};
 
 /// A forwarding proxy for plain HTTP; counts what it was asked for.
@@ -147,7 +144,7 @@ fn an_authority_of_ones_own_is_believed_when_it_is_named() {
         assert!(firn.cli(&["integration", "apply", file.to_str().unwrap()]).0);
         firn.cli(&["integration", "test", "snow"]).1
     };
-    common::settle("the server does not come up", || {
+    crate::common::settle("the server does not come up", || {
         TcpStream::connect(("127.0.0.1", port)).is_ok()
     });
     let said = examined(&[], "a");

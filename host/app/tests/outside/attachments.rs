@@ -1,12 +1,9 @@
 //! Attachments between a real instance's rules, a platform and the host: streamed, by hash, once.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
-
-mod common;
 
 use std::sync::Arc;
 
+use crate::common::pair::{Pair, Place};
 use axum::body::Bytes;
-use common::pair::{Pair, Place};
 use firn_simulator::{Faults, OutboundFaults, RequestFault, Trouble};
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};

@@ -1,14 +1,11 @@
 //! Signing in to an instance: every grant, tokens that end in the middle, a consent in a browser and
 //! its end. Faults 23 to 25: nothing is lost, nobody is hammered, nobody is signed out by us.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
-
-mod common;
 
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::{Firn, TOKEN, settle};
+use crate::common::{Firn, TOKEN, settle};
 use firn_simulator::{Faults, Simulator};
 use serde_json::{Value as Json, json};
 

@@ -1,7 +1,6 @@
 //! Values that nobody but their owner may see are planted at every entrance; then every place that
 //! Firn writes to or shows is searched for them: the other side, comments, callbacks, logs, API,
 //! command line, and every file.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -9,9 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-mod common;
-
-use common::{Firn, TOKEN, settle};
+use crate::common::{Firn, TOKEN, settle};
 use firn_simulator::{Faults, Simulator};
 use serde_json::{Value as Json, json};
 

@@ -1,0 +1,214 @@
+//! What is done with a data directory: backup, restore, the keys, the audit's chain. Nothing here goes
+//! over the API; a backup and a look at the audit may be taken while Firn works on it.
+#![allow(clippy::print_stderr)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use firn_storage::Inspected;
+
+use super::show::{confirm, say};
+use crate::key::{self, KeySource};
+
+/// A data directory, and where its key is.
+#[derive(Args)]
+pub(super) struct Data {
+    /// Where store and key are kept.
+    #[arg(long, default_value = "firn-data")]
+    data: PathBuf,
+    /// Where the master key is, if it is not beside the store: env:NAME, file:PATH or exec:COMMAND.
+    #[arg(long, env = "FIRN_KEY")]
+    key: Option<String>,
+}
+
+impl Data {
+    fn open(&self) -> Result<Inspected> {
+        let store = key::store(&self.data);
+        if !store.exists() {
+            bail!("there is no store in {} (--data)", self.data.display());
+        }
+        let master = KeySource::of(self.key.as_deref())?.open(&self.data)?;
+        Ok(Inspected::open(&store, &master)?)
+    }
+}
+
+#[derive(Args)]
+pub(super) struct Backup {
+    #[command(flatten)]
+    data: Data,
+    /// The file that is written; it must not be there yet.
+    to: PathBuf,
+    /// Also write the master key, to this file. Keep it elsewhere: with it the backup can be read.
+    #[arg(long)]
+    key_to: Option<PathBuf>,
+}
+
+/// Copies a store, as it is at this moment.
+pub(super) fn backup(given: &Backup) -> Result<()> {
+    let inspected = given.data.open()?;
+    if given.to.exists() {
+        bail!("{} is there already", given.to.display());
+    }
+    if let Some(path) = &given.key_to {
+        let master = KeySource::of(given.data.key.as_deref())?.open(&given.data.data)?;
+        key::write(path, &master)?;
+    }
+    // Whole or not at all.
+    let unfinished = given.to.with_extension("unfinished");
+    let _ = std::fs::remove_file(&unfinished);
+    inspected
+        .copy_to(&unfinished)
+        .with_context(|| format!("cannot write {}", given.to.display()))?;
+    std::fs::File::open(&unfinished)?.sync_all()?;
+    std::fs::rename(&unfinished, &given.to)?;
+    let size = std::fs::metadata(&given.to)?.len();
+    say!("{} holds {} KiB, sealed", given.to.display(), size.div_ceil(1024));
+    if given.key_to.is_none() {
+        say!("it is read with the master key only, which is not in it: keep that too, elsewhere");
+    }
+    Ok(())
+}
+
+#[derive(Args)]
+pub(super) struct Restore {
+    #[command(flatten)]
+    data: Data,
+    /// The backup.
+    from: PathBuf,
+    /// The master key's file, if it is not in the data directory any more.
+    #[arg(long)]
+    key_from: Option<PathBuf>,
+    /// Replace the store that is there; it is kept beside the new one.
+    #[arg(long)]
+    replace: bool,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Makes a backup the store of a data directory, after every row of it was read.
+pub(super) fn restore(given: &Restore) -> Result<()> {
+    let data = &given.data.data;
+    let store = key::store(data);
+    let source = KeySource::of(given.data.key.as_deref())?;
+    let beside = matches!(source, KeySource::Beside);
+    let master = match &given.key_from {
+        Some(_) if !beside => {
+            bail!(
+                "--key-from puts a key beside the store, and --key (FIRN_KEY) says it is elsewhere"
+            )
+        }
+        Some(path) => key::read(path)?,
+        None if beside && !data.join("master.key").exists() => bail!(
+            "{} has no master key, and the backup cannot be read without it; name its file with --key-from",
+            data.display()
+        ),
+        None => source.open(data)?,
+    };
+    let inspected = Inspected::open(&given.from, &master)?;
+    let rows =
+        inspected.sound().with_context(|| format!("{} is not sound", given.from.display()))?;
+    let report = inspected.audit(None)?;
+    if let Some(fault) = report.faults.first() {
+        bail!("the audit in {} is broken: {fault}", given.from.display());
+    }
+    if store.exists() {
+        if !given.replace {
+            bail!("{} has a store already; --replace puts the backup in its place", data.display());
+        }
+        if !given.yes {
+            confirm(&format!("put {} in the place of {}?", given.from.display(), store.display()))?;
+        }
+    }
+    std::fs::create_dir_all(data)?;
+    let _alone = firn_storage::alone(&store)?;
+    let unfinished = store.with_extension("restored");
+    let _ = std::fs::remove_file(&unfinished);
+    inspected.copy_to(&unfinished)?;
+    std::fs::File::open(&unfinished)?.sync_all()?;
+    let stamp = firn_model::rfc3339_text(crate::host::now()).replace(':', "-");
+    // What belongs to the old store goes before the new one takes its name, and stays beside it.
+    for part in ["-wal", "-shm"] {
+        let old = data.join(format!("firn.db{part}"));
+        if old.exists() {
+            std::fs::rename(&old, data.join(format!("before-{stamp}.db{part}")))?;
+        }
+    }
+    if store.exists() {
+        std::fs::hard_link(&store, data.join(format!("before-{stamp}.db")))?;
+    }
+    if given.key_from.is_some() {
+        key::put_by(data)?;
+        key::write(&data.join("master.key"), &master)?;
+    }
+    std::fs::rename(&unfinished, &store)?;
+    say!("{} holds {rows} rows of {}", data.display(), given.from.display());
+    say!("what happened since the backup is asked for again when Firn starts");
+    say!("tokens that were revoked and people who were forgotten since are back: do both again");
+    Ok(())
+}
+
+#[derive(Subcommand)]
+pub(super) enum KeyCommand {
+    /// Change the master key and the keys under it: every row is sealed anew. Firn must not run meanwhile.
+    Rotate {
+        #[command(flatten)]
+        data: Data,
+        /// Where the new master key is; without it a new one is made beside the store.
+        #[arg(long)]
+        new_key: Option<String>,
+    },
+}
+
+pub(super) fn key(command: &KeyCommand) -> Result<()> {
+    let KeyCommand::Rotate { data, new_key } = command;
+    let source = KeySource::of(data.key.as_deref())?;
+    let new = new_key.as_deref().map(|text| KeySource::of(Some(text))).transpose()?;
+    let sealed = source.rotate(&data.data, new.as_ref())?;
+    say!("{sealed} rows are sealed under new keys");
+    say!(
+        "backups of before need the key of before: master.key.until-..., if it lay beside the store"
+    );
+    Ok(())
+}
+
+#[derive(Args)]
+pub(super) struct Verify {
+    #[command(flatten)]
+    data: Data,
+    /// A head that was noted earlier: whether it is in the chain still, and nothing was cut off.
+    #[arg(long)]
+    noted: Option<String>,
+    /// Look at a backup instead.
+    #[arg(long)]
+    backup: Option<PathBuf>,
+}
+
+/// Looks at the audit's chain. Exit 1 if it is broken.
+pub(super) fn verify(given: &Verify) -> Result<ExitCode> {
+    let inspected = match &given.backup {
+        Some(path) => {
+            let master = KeySource::of(given.data.key.as_deref())?.open(&given.data.data)?;
+            Inspected::open(path, &master)?
+        }
+        None => given.data.open()?,
+    };
+    let report = inspected.audit(given.noted.as_deref())?;
+    for fault in report.faults.iter().take(100) {
+        eprintln!("firn: {fault}");
+    }
+    if report.faults.is_empty() {
+        say!(
+            "{} lines, {} of them erased on request; nothing was changed",
+            report.lines,
+            report.erased
+        );
+        say!("head {}", report.head);
+        say!("note the head elsewhere: with --noted HEAD it shows later that nothing was cut off");
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("firn: the audit is not what was written: {} faults", report.faults.len());
+    Ok(ExitCode::FAILURE)
+}

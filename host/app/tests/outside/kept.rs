@@ -1,0 +1,303 @@
+//! What is kept on disk: backups, keys, the audit's chain, and what is forgotten on somebody's wish.
+
+use std::path::Path;
+
+use crate::common::{Api, Firn, TOKEN, settle};
+use firn_simulator::{Faults, Simulator};
+use serde_json::{Value as Json, json};
+
+fn simulator(runtime: &tokio::runtime::Runtime) -> Simulator {
+    runtime.block_on(Simulator::start(([127, 0, 0, 1], 0).into(), 1, Faults::default())).unwrap()
+}
+
+fn calls(api: &Api, simulator: &Simulator) -> String {
+    let body = json!({ "organization_id": "acme", "name": "calls", "preset": "genesys",
+        "base_url": simulator.url(), "provision": true,
+        "credentials": { "username": "integration", "password": "integration",
+            "admin_username": "admin", "admin_password": "admin" } });
+    let (status, made) = api.call("POST", "/api/v1/integrations", &body);
+    assert_eq!(status, 201, "{made}");
+    made["id"].as_str().unwrap().to_owned()
+}
+
+fn escalate(api: &Api, integration: &str, call: &str) -> Json {
+    let body = json!({ "callId": call, "startTime": "2026-11-27T14:30:00.000Z", "direction": "inbound",
+        "queueName": "IT_Support_Hotline", "agentUserId": "admin_user_01",
+        "escalationReason": "IVR_TIMEOUT_EXCEEDED", "customerPhone": "+15550199888" });
+    let path = format!("/api/v1/integrations/{integration}/escalations");
+    let request = api.request("POST", &path).header("prefer", "wait=20").json(&body);
+    let response = request.send().unwrap();
+    assert!(matches!(response.status().as_u16(), 200 | 201), "{response:?}");
+    response.json().unwrap()
+}
+
+fn call_id(n: u32) -> String {
+    format!("{n:08x}-0000-4000-8000-000000000000")
+}
+
+fn tickets(simulator: &Simulator) -> usize {
+    simulator.rows("incident").len()
+}
+
+fn at_rest(api: &Api, integration: &str) {
+    let path = format!("/api/v1/integrations/{integration}/sync-status");
+    settle("it does not come to rest", || api.get(&path)["backlog"] == 0);
+}
+
+/// Runs `firn ...` without a server.
+fn offline(arguments: &[&str]) -> (bool, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_firn"));
+    let output = command.args(arguments).env_remove("FIRN_KEY").output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Fault 38: what happened since a backup is found out again, and nothing is doubled.
+#[test]
+fn fault_38_a_backup_of_an_hour_ago_doubles_nothing() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let simulator = simulator(&runtime);
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("data");
+    let firn = Firn::start(&data, &[], None);
+    let api = Api::new(&firn, Some(TOKEN));
+    let id = calls(&api, &simulator);
+    let first = escalate(&api, &id, &call_id(1));
+    at_rest(&api, &id);
+    // While it works on it.
+    let backup = place.path().join("backup.db");
+    let (ok, said) = firn.cli(&["backup", "--data", path(&data), path(&backup)]);
+    assert!(ok && said.contains("KiB"), "{said}");
+    let (ok, said) = firn.cli(&["backup", "--data", path(&data), path(&backup)]);
+    assert!(!ok && said.contains("is there already"), "{said}");
+    let second = escalate(&api, &id, &call_id(2));
+    at_rest(&api, &id);
+    let restore = ["restore", "--data", path(&data), path(&backup), "--replace", "--yes"];
+    let (ok, said) = firn.cli(&restore);
+    assert!(!ok && said.contains("in use"), "{said}");
+    drop(firn);
+    // Stopped, and an hour younger.
+    let (ok, said) = offline(&restore);
+    assert!(ok && said.contains("rows"), "{said}");
+    let firn = Firn::start(&data, &[], None);
+    let api = Api::new(&firn, Some(TOKEN));
+    assert_eq!(escalate(&api, &id, &call_id(1))["sys_id"], first["sys_id"]);
+    assert_eq!(
+        escalate(&api, &id, &call_id(2))["sys_id"],
+        second["sys_id"],
+        "its ticket is adopted"
+    );
+    at_rest(&api, &id);
+    assert_eq!(tickets(&simulator), 2);
+}
+
+#[test]
+fn a_backup_elsewhere_needs_its_key_and_is_looked_at_first() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let simulator = simulator(&runtime);
+    let place = tempfile::tempdir().unwrap();
+    let (data, elsewhere) = (place.path().join("data"), place.path().join("elsewhere"));
+    let firn = Firn::start(&data, &[], None);
+    let api = Api::new(&firn, Some(TOKEN));
+    let id = calls(&api, &simulator);
+    let first = escalate(&api, &id, &call_id(1));
+    at_rest(&api, &id);
+    let (backup, key) = (place.path().join("b.db"), place.path().join("b.key"));
+    let (ok, said) =
+        firn.cli(&["backup", "--data", path(&data), path(&backup), "--key-to", path(&key)]);
+    assert!(ok, "{said}");
+    drop(firn);
+    let bytes = std::fs::read(&backup).unwrap();
+    for secret in ["integration", "+15550199888", "IVR_TIMEOUT"] {
+        let there = bytes.windows(secret.len()).filter(|w| *w == secret.as_bytes()).count();
+        // The names of kinds of rows are no secret.
+        assert!(there == 0 || secret == "integration", "{secret} lies open in the backup");
+    }
+    let (ok, said) = offline(&["restore", "--data", path(&elsewhere), path(&backup)]);
+    assert!(!ok && said.contains("--key-from"), "{said}");
+    let wrong = place.path().join("wrong.key");
+    std::fs::write(&wrong, [1; 32]).unwrap();
+    let restore = |backup: &Path, key: &Path| {
+        offline(&["restore", "--data", path(&elsewhere), path(backup), "--key-from", path(key)])
+    };
+    let (ok, said) = restore(&backup, &wrong);
+    assert!(!ok && said.contains("sealed under another key"), "{said}");
+    // One bit of one row.
+    let sql = "SELECT value FROM rows WHERE path LIKE 'link/%'";
+    let sealed: Vec<u8> =
+        rusqlite::Connection::open(&backup).unwrap().query_row(sql, [], |row| row.get(0)).unwrap();
+    let at = bytes.windows(64).position(|w| w == &sealed[..64]).unwrap();
+    let mut broken = bytes.clone();
+    broken[at + 40] ^= 1;
+    let file = place.path().join("broken.db");
+    std::fs::write(&file, broken).unwrap();
+    let (ok, said) = restore(&file, &key);
+    assert!(!ok && said.contains("is not sound") && said.contains("link/"), "{said}");
+    std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    let (ok, said) = restore(&file, &key);
+    assert!(!ok, "half of it is no backup: {said}");
+    assert!(!elsewhere.join("firn.db").exists());
+    let (ok, said) = restore(&backup, &key);
+    assert!(ok, "{said}");
+    let firn = Firn::start(&elsewhere, &[], None);
+    let api = Api::new(&firn, Some(TOKEN));
+    assert_eq!(escalate(&api, &id, &call_id(1))["sys_id"], first["sys_id"]);
+}
+
+#[test]
+fn keys_are_changed_and_may_lie_elsewhere() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let simulator = simulator(&runtime);
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("data");
+    let firn = Firn::start(&data, &[], None);
+    let id = calls(&Api::new(&firn, Some(TOKEN)), &simulator);
+    let first = escalate(&Api::new(&firn, Some(TOKEN)), &id, &call_id(1));
+    let rotate = ["key", "rotate", "--data", path(&data)];
+    let (ok, said) = offline(&rotate);
+    assert!(!ok && said.contains("in use"), "{said}");
+    drop(firn);
+    let before = std::fs::read(data.join("master.key")).unwrap();
+    let (ok, said) = offline(&rotate);
+    assert!(ok && said.contains("sealed under new keys"), "{said}");
+    assert_ne!(std::fs::read(data.join("master.key")).unwrap(), before);
+    // To a place of its own.
+    let key = place.path().join("key");
+    std::fs::write(&key, "ab".repeat(32)).unwrap();
+    let elsewhere = format!("file:{}", path(&key));
+    let (ok, said) = offline(&[&rotate[..], &["--new-key", &elsewhere]].concat());
+    assert!(ok, "{said}");
+    assert!(!data.join("master.key").exists());
+    let (ok, said) = offline(&["serve", "--data", path(&data), "--listen", "127.0.0.1:0"]);
+    assert!(!ok && said.contains("--key"), "{said}");
+    for (key, said) in [
+        ("abcd", "env:NAME"),
+        ("env:FIRN_NO_SUCH", "cannot be had"),
+        ("file:/dev/null", "holds no key"),
+    ] {
+        let (ok, told) = offline(&["serve", "--data", path(&data), "--key", key]);
+        assert!(!ok && told.contains(said), "{told}");
+    }
+    let firn = Firn::start(&data, &["--key", &elsewhere], None);
+    let api = Api::new(&firn, Some(TOKEN));
+    assert_eq!(escalate(&api, &id, &call_id(1))["sys_id"], first["sys_id"]);
+}
+
+#[test]
+fn the_audit_tells_who_and_shows_that_nobody_changed_it() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let simulator = simulator(&runtime);
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("data");
+    let firn = Firn::start(&data, &[], None);
+    let api = Api::new(&firn, Some(TOKEN));
+    let id = calls(&api, &simulator);
+    escalate(&api, &id, &call_id(1));
+    at_rest(&api, &id);
+    let (_, made) =
+        api.call("POST", "/api/v1/tokens", &json!({ "name": "night shift", "role": "operator" }));
+    let night = Api::new(&firn, made["secret"].as_str());
+    let link = api.get(&format!("/api/v1/integrations/{id}/links"))["links"][0]["id"].clone();
+    let base = format!("/api/v1/integrations/{id}");
+    // Every call that changes something has its line, with whoever it was.
+    for (what, body, event) in [
+        (format!("{base}/links/{}/resync", link.as_str().unwrap()), json!({}), "resync"),
+        (format!("{base}/reconcile"), json!({}), "reconcile"),
+        (format!("{base}/reconcile/schedule"), json!({ "interval": "1h" }), "schedule"),
+        (format!("{base}/links/{}/unlink", link.as_str().unwrap()), json!({}), "unlink"),
+    ] {
+        let before = api.get(&format!("{base}/audit"))["audit"].as_array().unwrap().len();
+        let (status, said) = night.call("POST", &what, &body);
+        assert!(status < 300, "{what}: {said}");
+        let lines = api.get(&format!("{base}/audit"))["audit"].as_array().unwrap().clone();
+        let new: Vec<&Json> =
+            lines.iter().filter(|line| line["note"].to_string().contains("night shift")).collect();
+        assert!(
+            lines.len() > before && new.iter().any(|l| l["event"].to_string().contains(event)),
+            "{event}: {lines:?}"
+        );
+    }
+    for (method, body, event) in
+        [("PATCH", json!({ "enabled": false }), "configured"), ("DELETE", json!({}), "deleted")]
+    {
+        let (status, said) = api.call(method, &base, &body);
+        assert!(status < 300, "{said}");
+        let (ok, said) = firn.cli(&["audit", "list", "--format", "json"]);
+        let whole = said + &api.get(&format!("{base}/audit")).to_string();
+        assert!(ok && whole.contains(event), "{event}: {whole}");
+    }
+    let verify = ["audit", "verify", "--data", path(&data)];
+    let (ok, said) = firn.cli(&verify);
+    assert!(ok && said.contains("nothing was changed"), "{said}");
+    let head = said.lines().find_map(|line| line.strip_prefix("head ")).unwrap().to_owned();
+    drop(firn);
+    let sql = "DELETE FROM rows WHERE path IN (SELECT path FROM chain WHERE seq = 3);
+        DELETE FROM rows WHERE path IN (SELECT path FROM chain ORDER BY seq DESC LIMIT 1);
+        DELETE FROM chain WHERE seq = (SELECT max(seq) FROM chain)";
+    rusqlite::Connection::open(data.join("firn.db")).unwrap().execute_batch(sql).unwrap();
+    let (ok, said) = offline(&[&verify[..], &["--noted", &head]].concat());
+    assert!(!ok && said.contains("line 3 was removed") && said.contains("cut off"), "{said}");
+}
+
+#[test]
+fn what_is_forgotten_is_in_no_row_and_opens_nothing_again() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let simulator = simulator(&runtime);
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("data");
+    let firn = Firn::start(&data, &[], None);
+    let api = Api::new(&firn, Some(TOKEN));
+    let id = calls(&api, &simulator);
+    let (call, other) = (call_id(7), call_id(8));
+    let ticket = escalate(&api, &id, &call);
+    escalate(&api, &id, &other);
+    at_rest(&api, &id);
+    let number = ticket["number"].as_str().unwrap();
+    let (ok, said) =
+        firn.cli(&["tenant", "forget", "acme", "--key", "call-that-never-was", "--yes"]);
+    assert!(!ok && said.contains("no record of"), "{said}");
+    let (ok, said) = firn.cli(&["tenant", "forget", "acme", "--key", &call, "--yes"]);
+    assert!(ok && said.contains("links") && said.contains("deliveries"), "{said}");
+    assert!(
+        said.contains(number) && said.contains("backups"),
+        "what is out of reach is told: {said}"
+    );
+    let (ok, said) = firn.cli(&["audit", "verify", "--data", path(&data)]);
+    assert!(ok && said.contains("erased on request"), "{said}");
+    // A late escalation of the same call opens no second ticket.
+    let before = tickets(&simulator);
+    let body = json!({ "callId": call, "startTime": "2026-11-27T14:30:00.000Z", "direction": "inbound",
+        "queueName": "q", "agentUserId": "a", "escalationReason": "r", "customerPhone": "+15550199888" });
+    let (status, said) = api.call("POST", &format!("/api/v1/integrations/{id}/escalations"), &body);
+    assert!(status < 500, "{status} {said}");
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert_eq!(tickets(&simulator), before, "{said}");
+    let (ok, _) = firn.cli(&["tenant", "forget", "acme", "--key", &call, "--yes"]);
+    let _ = ok; // What came in late is erased again, if it was kept.
+    drop(firn);
+    // No row of any kind says it any more; the other's are there.
+    let master = std::fs::read(data.join("master.key")).unwrap();
+    let master = firn_storage::MasterKey::new(master.try_into().unwrap());
+    let store = firn_storage::Sqlite::open(&data.join("firn.db"), &master).unwrap();
+    let tenant = firn_model::TenantId::new("acme").unwrap();
+    let rows = firn_storage::Store::scan(&store, &tenant, "", None, 10_000).unwrap();
+    let of = |what: &str| -> Vec<String> {
+        rows.iter().filter(|row| row.value.contains(what)).map(|row| row.key.path.clone()).collect()
+    };
+    assert_eq!(of(&call), Vec::<String>::new());
+    assert_eq!(of(number), Vec::<String>::new());
+    // What is the other's is there: link, delivery, audit.
+    for kind in ["link/", "delivery/", "audit/"] {
+        assert!(
+            of("IVR_TIMEOUT_EXCEEDED").iter().chain(&of(&other)).any(|p| p.starts_with(kind))
+                || kind == "audit/"
+        );
+    }
+    // Nor do the bytes of the file, under its own key: what was there was overwritten.
+    let wal = std::fs::metadata(data.join("firn.db-wal")).map_or(0, |m| m.len());
+    assert!(wal < 1 << 20);
+}

@@ -1,0 +1,20 @@
+//! Firn from outside: the real binary, the real store on disk, the simulator with its business rules
+//! executed. One program for all of these tests: linking it is most of what building them costs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)] // Tests may.
+
+mod common;
+
+mod access;
+mod attachments;
+mod commands;
+mod egress;
+mod faults;
+mod hostile;
+mod instance;
+mod kept;
+mod quirks;
+mod rhino;
+mod seed004;
+mod sentinel;
+mod signin;
+mod stream;
