@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use super::at::{Asks, At, Named, Page, answer, not_found};
-use super::integrations::{Given, free, may_be_used, new_id, slug_of};
+use super::credentials::{Given, may_be_used};
+use super::integrations::{free, new_id, slug_of};
 use super::{Shared, failed, json, problem, respond};
 use crate::access::Caller;
 use crate::host::Asked;

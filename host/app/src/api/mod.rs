@@ -4,11 +4,15 @@
 
 mod apply;
 mod at;
+mod consent;
+mod credentials;
 mod dead;
+mod fields;
 mod host_audit;
 mod inbound;
 mod instance;
 mod integrations;
+mod once;
 mod openapi;
 mod records;
 mod route;
@@ -29,7 +33,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use firn_model::Problem;
 
-pub(crate) use integrations::Given;
+pub(crate) use credentials::Given;
 pub use route::{Method, Who};
 
 use crate::Host;
@@ -50,7 +54,7 @@ pub struct Shared {
     gate: Gate,
     /// Whether `exec:` secrets may be given: whoever may set up integrations then runs commands here.
     exec_secrets: bool,
-    underway: Arc<route::Underway>,
+    underway: Arc<once::Underway>,
 }
 
 impl Shared {

@@ -11,8 +11,8 @@ use super::at::Page;
 use super::route::Method::{Delete, Get, Patch, Post};
 use super::route::{Route, Who};
 use super::{
-    apply, dead, host_audit, inbound, instance, integrations, records, runs, status, tenants,
-    tokens,
+    apply, consent, dead, fields, host_audit, inbound, instance, integrations, records, runs,
+    status, tenants, tokens,
 };
 use crate::access::Right::{Administer, Operate, Read, Send};
 use crate::host::Forgotten;
@@ -251,6 +251,32 @@ fn integrations_and_settings() -> Vec<Route> {
         .gives::<Applied>(200),
         Route::new(
             Get,
+            at!("/field-ownership"),
+            reader,
+            fields::list,
+            (INTEGRATIONS, "Which side each field belongs to"),
+        )
+        .gives::<fields::Fields>(200),
+        Route::new(
+            Post,
+            at!("/field-ownership/{field}"),
+            admin,
+            fields::set,
+            (INTEGRATIONS, "Sets a field's owner"),
+        )
+        .takes::<fields::Own>()
+        .gives::<fields::Fields>(200),
+        Route::new(
+            Delete,
+            at!("/field-ownership/{field}"),
+            admin,
+            fields::delete,
+            (INTEGRATIONS, "Makes a field shared again"),
+        )
+        .gives::<fields::Fields>(200)
+        .fails(&[422]),
+        Route::new(
+            Get,
             at!("/sync-status"),
             reader,
             status::status,
@@ -268,7 +294,7 @@ fn at_the_instance() -> Vec<Route> {
             Post,
             at!("/connect"),
             admin,
-            integrations::connect,
+            consent::connect,
             (INSTANCE, "Asks for a person's consent"),
         )
         .gives::<Consent>(200)
@@ -277,10 +303,10 @@ fn at_the_instance() -> Vec<Route> {
             Get,
             "/oauth/callback",
             anybody, // Its `state` is its ticket.
-            integrations::consented,
+            consent::consented,
             (INSTANCE, "Where the instance sends the browser back to"),
         )
-        .query::<integrations::Consented>()
+        .query::<consent::Consented>()
         .gives_text(200, "text/plain; charset=utf-8")
         .gives_text(400, "text/plain; charset=utf-8"),
         Route::new(

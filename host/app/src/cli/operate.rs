@@ -1,6 +1,7 @@
 //! What an operator does: the commands that are clients of the API.
 #![allow(clippy::print_stderr)]
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -185,7 +186,25 @@ fn connect(client: &Client, given: &Connect) -> Result<()> {
     bail!("nobody consented within {} minutes; run it again", patience.as_secs() / 60)
 }
 
+/// Asks for a secret that was not given, where somebody sits: what is typed is not shown.
+fn asked(of: Option<&String>, what: &str, given: Option<String>) -> Result<Option<String>> {
+    match of {
+        Some(who) if given.is_none() && std::io::stdin().is_terminal() => {
+            Ok(Some(rpassword::prompt_password(format!("{what} of {who}: "))?))
+        }
+        _ => Ok(given),
+    }
+}
+
 fn configure(client: &Client, given: Configure) -> Result<()> {
+    let mut given = given;
+    let signs_in_by_browser = given.grant.as_deref() == Some("authorization-code");
+    given.password = asked(given.username.as_ref(), "Password", given.password)?;
+    given.admin_password = asked(given.admin_username.as_ref(), "Password", given.admin_password)?;
+    if !signs_in_by_browser {
+        given.client_secret =
+            asked(given.client_id.as_ref(), "Client secret", given.client_secret)?;
+    }
     let mut settings = json!({});
     if let Some(strategy) = given.conflict_strategy {
         settings["strategy"] = json!(strategy);
@@ -193,7 +212,8 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
     if let Some(environment) = given.environment {
         settings["environment"] = json!(environment);
     }
-    if given.password.as_deref().is_some_and(|p| !p.contains(':')) {
+    let on_the_line = std::env::args().any(|word| word.starts_with("--password"));
+    if on_the_line && given.password.as_deref().is_some_and(|p| !p.contains(':')) {
         eprintln!(
             "firn: a password on the command line is seen by others on this machine; better: --password env:NAME"
         );
@@ -282,59 +302,25 @@ fn enable(client: &Client, one: &One, enabled: bool) -> Result<()> {
 }
 
 fn field_ownership(client: &Client, command: FieldOwnership) -> Result<()> {
-    let set = |one: &One, field: &str, change: Json| -> Result<()> {
-        let path = format!("/integrations/{}", segment(&one.integration));
-        let body = json!({ "settings": { "fields": { field: change } } });
-        client.call(reqwest::Method::PATCH, &path, Some(&body)).map(|_| ())
-    };
+    let at = |one: &One| format!("{}/field-ownership", path(one));
     match command {
         FieldOwnership::List(named) => {
-            let answer =
-                client.get(&format!("/integrations/{}", segment(&named.one.integration)))?;
-            let columns = ["name", "owner", "platform_priority", "external_priority", "off_owner"];
-            table(&named_fields(&answer), &columns, named.listing.format);
+            let answer = client.get(&at(&named.one))?;
+            let columns = ["field", "owner", "platform_priority", "external_priority", "off_owner"];
+            table(&answer["fields"], &columns, named.listing.format);
         }
         FieldOwnership::Set { one, field, owner, priority } => {
-            let change = match owner.as_str() {
-                "platform" => json!({ "owner": owner, "platform_priority": priority }),
-                "external" => json!({ "owner": owner, "external_priority": priority }),
-                _ => json!({ "owner": owner }),
-            };
-            known_field(client, &one, &field)?;
-            set(&one, &field, change)?;
+            let body = json!({ "owner": owner, "priority": priority });
+            client.post(&format!("{}/{}", at(&one), segment(&field)), &body)?;
             say!("{field} belongs to {owner} now");
         }
         FieldOwnership::Delete { one, field } => {
-            known_field(client, &one, &field)?;
-            set(
-                &one,
-                &field,
-                json!({ "owner": "shared", "platform_priority": 0, "external_priority": 0 }),
-            )?;
+            let address = format!("{}/{}", at(&one), segment(&field));
+            client.call(reqwest::Method::DELETE, &address, None)?;
             say!("{field} is shared now");
         }
     }
     Ok(())
-}
-
-/// The mapped fields, each with its name in it.
-fn named_fields(answer: &Json) -> Json {
-    let fields = answer["settings"]["fields"].as_object().cloned().unwrap_or_default();
-    let named = fields.into_iter().map(|(name, mut field)| {
-        field["name"] = json!(name);
-        field
-    });
-    Json::Array(named.collect())
-}
-
-fn known_field(client: &Client, one: &One, field: &str) -> Result<()> {
-    let answer = client.get(&format!("/integrations/{}", segment(&one.integration)))?;
-    let fields = answer["settings"]["fields"].as_object().cloned().unwrap_or_default();
-    let names: Vec<&str> = fields.keys().map(String::as_str).chain(["work_notes"]).collect();
-    if names.contains(&field) {
-        return Ok(());
-    }
-    bail!("there is no field {field}; mapped are: {}", names.join(", "))
 }
 
 pub(super) fn conflict(client: &Client, command: Conflict) -> Result<()> {

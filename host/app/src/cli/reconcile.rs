@@ -1,5 +1,9 @@
 //! `firn integration reconcile`: a run and what it found, earlier runs, and those to come.
 
+#![allow(clippy::print_stderr)] // How far a run has come.
+
+use std::io::IsTerminal;
+
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
@@ -17,9 +21,16 @@ pub(super) fn reconcile(client: &Client, given: Reconcile) -> Result<()> {
     let mode = if given.auto_heal { "auto-heal" } else { "dry-run" };
     let mut run = client.post(&path, &json!({ "mode": mode }))?;
     let id = run["id"].as_str().unwrap_or_default().to_owned();
+    let watched = std::io::stderr().is_terminal();
     while run["state"] == "running" || run["state"] == "healing" {
+        if watched {
+            eprint!("\r{} of {} links looked at", cell(&run["checked"]), cell(&run["links"]));
+        }
         std::thread::sleep(std::time::Duration::from_millis(200));
         run = client.get(&format!("{path}/{id}"))?;
+    }
+    if watched {
+        eprint!("\r\u{1b}[K");
     }
     say!(
         "{mode}: {} links checked, {} drifted, {} could not be looked at",

@@ -163,6 +163,8 @@ impl Host {
                 .await
                 .map_err(|why| anyhow!("{why}"))?;
             host.vault.grant(&id, None, &granted)?;
+            let tenant = &known.integration.tenant;
+            host.note(tenant, Some(&id), "consented", "with a browser", "a person at the instance");
             host.signed_in(&id).await;
             Ok(known.integration.name.clone())
         });

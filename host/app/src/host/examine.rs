@@ -238,7 +238,9 @@ impl Host {
         let mut checks = Vec::new();
         for owner in owners {
             let other = IntegrationId::new(owner.as_str()).ok().and_then(|id| self.vault.get(&id));
-            checks.push(match other {
+            // What another tenant's is called and where it is, is not told.
+            let ours = |other: &Known| other.integration.tenant == known.integration.tenant;
+            checks.push(match other.filter(|other| ours(other)) {
                 Some(other) => Check::of(
                     NAME,
                     Verdict::Bad,
@@ -251,7 +253,7 @@ impl Host {
                 None => Check::of(
                     NAME,
                     Verdict::Note,
-                    format!("rules of {owner} are here, which this Firn does not know: another Firn's, a clone's, or left behind"),
+                    format!("rules of {owner} are here, which is none of this tenant's: another Firn's, a clone's, or left behind"),
                     format!("if nobody needs them: firn integration unprovision {} --orphan {owner}", known.integration.slug),
                 ),
             });

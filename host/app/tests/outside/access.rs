@@ -28,6 +28,7 @@ read        GET    /api/v1/integrations/{integration}/conflicts/{conflict}
 read        GET    /api/v1/integrations/{integration}/deliveries
 read        GET    /api/v1/integrations/{integration}/dlq
 read        GET    /api/v1/integrations/{integration}/dlq/{entry}
+read        GET    /api/v1/integrations/{integration}/field-ownership
 read        GET    /api/v1/integrations/{integration}/findings
 read        GET    /api/v1/integrations/{integration}/links
 read        GET    /api/v1/integrations/{integration}/links/{link}
@@ -58,6 +59,8 @@ administer  POST   /api/v1/integrations
 administer  PATCH  /api/v1/integrations/{integration}
 administer  DELETE /api/v1/integrations/{integration}
 administer  POST   /api/v1/integrations/{integration}/connect
+administer  POST   /api/v1/integrations/{integration}/field-ownership/{field}
+administer  DELETE /api/v1/integrations/{integration}/field-ownership/{field}
 administer  POST   /api/v1/integrations/{integration}/provision
 administer  POST   /api/v1/integrations/{integration}/unprovision
 administer  POST   /api/v1/integrations/{integration}/versions/{version}/restore

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::common::{Firn, TOKEN};
+use crate::common::{Api, Firn, TOKEN};
 use firn_simulator::{Faults, Simulator};
 use serde_json::{Value as Json, json};
 
@@ -624,4 +624,44 @@ fn seed_004s_own_signature_and_the_standard_one() {
     let junk = "[1, 2";
     let (status, said) = post(&signed("d", now, junk), junk);
     assert_eq!((status, &said["status"]), (202, &json!("quarantined")), "{said}");
+}
+
+/// Told to stop, it answers what it was asked, ends with success, and begins again where it was.
+#[test]
+fn sigterm_finishes_what_is_under_way() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let simulator = simulator(&runtime);
+    let data = tempfile::tempdir().unwrap();
+    let mut firn = Firn::start(data.path(), &[], None);
+    let (ok, said) = configure(&firn, &simulator, "Prod Snow");
+    assert!(ok, "{said}");
+    let api = Api::new(&firn, Some(TOKEN));
+    let events: Vec<u16> = std::thread::scope(|scope| {
+        let send = |n: u32| {
+            let event = json!({ "id": format!("e{n}"), "type": "record.created", "occurred_at": "2026-11-27T10:00:00Z",
+                "record": { "kind": "incident", "id": format!("r{n}"), "version": 1, "partial": false,
+                    "fields": { "title": "t", "description": "d", "severity": "high", "status": "open", "assigned_to": null } } });
+            let request = api.request("POST", "/api/v1/integrations/prod-snow/events").json(&event);
+            request.send().map_or(0, |answer| answer.status().as_u16())
+        };
+        let threads: Vec<_> = (0..20).map(|n| scope.spawn(move || send(n))).collect();
+        firn.terminate();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(firn.ended().success());
+    let accepted = events.iter().filter(|status| **status == 202).count();
+    // Whoever was told that it was accepted finds its ticket, and nobody finds two.
+    let firn = Firn::start(data.path(), &[], None);
+    let api = Api::new(&firn, Some(TOKEN));
+    crate::common::settle("it does not come to rest", || {
+        api.get("/api/v1/integrations/prod-snow/sync-status")["backlog"] == 0
+    });
+    let keys: Vec<String> = simulator
+        .rows("incident")
+        .iter()
+        .filter_map(|row| row.get("correlation_id").cloned())
+        .collect();
+    let once: std::collections::BTreeSet<&String> = keys.iter().collect();
+    assert_eq!(once.len(), keys.len(), "{keys:?}");
+    assert!(keys.len() >= accepted, "{accepted} were accepted, {} are there", keys.len());
 }
