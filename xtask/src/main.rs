@@ -33,7 +33,8 @@ fn verify() -> Result<()> {
     let guests = ["--package", "firn-core-component", "--package", "firn-engine-component"];
     step("formatting", cargo(&["fmt", "--all", "--check"]))?;
     let mut tests = cargo(&["test", "--release"]);
-    tests.env("RUST_BACKTRACE", "1");
+    // Most of them wait for something more than they work.
+    tests.env("RUST_BACKTRACE", "1").env("RUST_TEST_THREADS", "4");
     step("tests", tests)?;
     step("lints", cargo(&["clippy", "--release", "--all-targets", "--", "-D", "warnings"]))?;
     let mut lints = cargo(&["clippy", "--profile", "guest", "--target", "wasm32-unknown-unknown"]);

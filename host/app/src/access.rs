@@ -149,6 +149,8 @@ pub(crate) enum Revoked {
     Unknown,
     /// Several have the name; these are their ids.
     Several(Vec<String>),
+    /// It is the last administrator's of all tenants: nobody could make another.
+    Last,
 }
 
 /// Why a token is not made.
@@ -200,6 +202,8 @@ pub(crate) enum Refused {
     Unknown,
     /// It has ended.
     Ended,
+    /// It is an OAuth client's secret.
+    Client,
 }
 
 fn key_of(id: &str) -> Key {
@@ -247,10 +251,14 @@ impl Access {
     }
 
     /// Makes the first token, an administrator's, if there is none: `tell` is told it before it opens
-    /// anything, so that nobody is locked out by what breaks off in between.
-    pub(crate) fn first(&self, now: Millis, tell: impl FnOnce(&str) -> Result<()>) -> Result<()> {
+    /// anything, so that nobody is locked out by what breaks off in between. Says what was made.
+    pub(crate) fn first(
+        &self,
+        now: Millis,
+        tell: impl FnOnce(&str) -> Result<()>,
+    ) -> Result<Option<Token>> {
         if !self.tokens.read().unwrap_or_else(PoisonError::into_inner).is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let asked = Asked {
             name: "admin".to_owned(),
@@ -263,8 +271,7 @@ impl Access {
         };
         let (kept, text) = asked.made()?;
         tell(text.expose_secret())?;
-        self.keep(kept)?;
-        Ok(())
+        Ok(Some(self.keep(kept)?))
     }
 
     fn keep(&self, kept: Kept) -> Result<Token, NotMade> {
@@ -318,6 +325,16 @@ impl Access {
             [one] => (*one).clone(),
             several => return Ok(Revoked::Several(several.iter().map(|t| t.id.clone()).collect())),
         };
+        let everybodys = |t: &Token| {
+            t.tenant.is_none()
+                && t.role == Role::Admin
+                && t.kind == Kind::Bearer
+                && t.expires.is_none()
+        };
+        let others = seen.iter().filter(|t| everybodys(t) && t.id != token.id).count();
+        if everybodys(&token) && others == 0 {
+            return Ok(Revoked::Last);
+        }
         let change = Change { key: key_of(&token.id), expect: Expect::Any, put: None };
         self.store.commit(&[change]).context("the token could not be removed")?;
         self.tokens.write().unwrap_or_else(PoisonError::into_inner).remove(&token.id);
@@ -351,6 +368,7 @@ impl Access {
         let right = same(&shown, kept.as_ref().map_or("", |kept| kept.digest.as_str()));
         match kept {
             Ok(kept) if right && kept.token.kind == kind => Ok(kept.token),
+            Ok(kept) if right && kept.token.kind == Kind::Client => Err(Refused::Client),
             Err(Refused::Ended) => Err(Refused::Ended),
             _ => Err(Refused::Unknown),
         }
@@ -487,7 +505,7 @@ mod tests {
         let (client, secret) =
             access.create(asked("genesys", Role::Sender, Kind::Client, None)).unwrap();
         let secret = secret.expose_secret();
-        assert_eq!(access.admit(secret, Millis(0)), Err(Refused::Unknown));
+        assert_eq!(access.admit(secret, Millis(0)), Err(Refused::Client));
         assert_eq!(access.exchange("other", secret, Millis(0)).err(), Some(Refused::Unknown));
         let (token, _) = access.exchange(&client.id, secret, Millis(0)).unwrap();
         let token = token.expose_secret();

@@ -253,6 +253,9 @@ struct Configure {
     /// Where changes are posted to the platform.
     #[arg(long)]
     callback_url: Option<String>,
+    /// Signs what is posted to the platform (whsec_..., or any text).
+    #[arg(long)]
+    callback_secret: Option<String>,
     /// Where the platform's records can be read, with {id}.
     #[arg(long)]
     read_url: Option<String>,
@@ -558,7 +561,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Config(Config::Show(arguments)) => server::show(arguments)?,
         Command::Completions { shell } => {
             let mut command = <Cli as clap::CommandFactory>::command();
-            clap_complete::generate(shell, &mut command, "firn", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "firn", &mut script);
+            show::say!("{}", String::from_utf8_lossy(&script).trim_end());
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -16,6 +16,8 @@ impl Client {
             .timeout(std::time::Duration::from_secs(120))
             .no_proxy()
             .build()?;
+        // A file may end in a newline.
+        let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
         Ok(Client { url: url.trim_end_matches('/').to_owned(), token, http })
     }
 
@@ -62,6 +64,7 @@ impl Client {
         request.send().map_err(|why| {
             let at = &self.url;
             let text = match why.is_timeout() {
+                _ if why.is_builder() => "the token or a name cannot be sent".to_owned(),
                 true => format!(
                     "Firn at {at} has not answered within 2 minutes; it may go on: look again"
                 ),

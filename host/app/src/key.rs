@@ -48,7 +48,9 @@ impl KeySource {
             Some(text) if ["env:", "file:", "exec:"].iter().any(|kind| text.starts_with(kind)) => {
                 Ok(KeySource::Elsewhere(Secret::new(text)))
             }
-            Some(_) => bail!("--key says where the key is: env:NAME, file:PATH or exec:COMMAND"),
+            Some(_) => bail!(
+                "it is said where a key is, and not the key: env:NAME, file:PATH or exec:COMMAND"
+            ),
         }
     }
 
@@ -89,13 +91,20 @@ impl KeySource {
     /// anew.
     pub(crate) fn rotate(&self, data: &Path, new: Option<&KeySource>) -> Result<u64> {
         let store = store(data);
+        if !store.exists() {
+            bail!("there is no store in {} (--data)", data.display());
+        }
         match (self, new) {
             (KeySource::Beside, None) => {
                 let old = self.open(data)?;
                 let (key, coming) = (MasterKey::random()?, coming(data));
                 let _ = std::fs::remove_file(&coming);
                 write(&coming, &key)?;
-                let sealed = firn_storage::rotate(&store, &old, &key)?;
+                let rotated = firn_storage::rotate(&store, &old, &key);
+                if rotated.is_err() && !firn_storage::opens(&store, &key) {
+                    std::fs::remove_file(&coming)?; // It opens nothing.
+                }
+                let sealed = rotated?;
                 put_by(data)?;
                 std::fs::rename(&coming, beside(data))?;
                 Ok(sealed)
@@ -143,12 +152,18 @@ fn parse(text: &str) -> Option<MasterKey> {
     Some(MasterKey::new(<[u8; 32]>::try_from(bytes).ok()?))
 }
 
-/// A key file: its 32 bytes.
+/// A key file: 32 bytes as base64 or hexadecimal, or as they are.
 pub(crate) fn read(path: &Path) -> Result<MasterKey> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let key = <[u8; 32]>::try_from(bytes).ok().map(MasterKey::new);
+    let key = match <[u8; 32]>::try_from(bytes.as_slice()) {
+        Ok(raw) => Some(MasterKey::new(raw)),
+        Err(_) => std::str::from_utf8(&bytes).ok().and_then(parse),
+    };
     key.with_context(|| {
-        format!("{} is not a key of 32 bytes; restore it from a backup", path.display())
+        format!(
+            "{} holds no key (32 bytes, also as base64 or hexadecimal); restore it from a backup",
+            path.display()
+        )
     })
 }
 
@@ -160,7 +175,7 @@ pub(crate) fn write(path: &Path, key: &MasterKey) -> Result<()> {
         .mode(0o600)
         .open(path)
         .with_context(|| format!("cannot create {}", path.display()))?;
-    file.write_all(key.expose())?;
+    writeln!(file, "{}", STANDARD.encode(key.expose()))?;
     file.sync_all()?;
     // The name is as lasting as the bytes.
     if let Some(directory) = path.parent().and_then(|parent| std::fs::File::open(parent).ok()) {

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, watch};
 const CONNECTIONS: usize = 2_048;
 /// How long a client may take for its headers.
 const HEADERS: Duration = Duration::from_secs(10);
-/// The longest head of a request: what is longer is answered with 431.
+/// How much of a request's head is read at once; twice that is too long, and answered with 431.
 const HEAD: usize = 32 << 10;
 /// How long a connection may finish what it does when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);

@@ -49,7 +49,12 @@ const MIGRATIONS: &[M<'static>] = &[
            digest BLOB NOT NULL,
            link   BLOB NOT NULL
          );
-         CREATE UNIQUE INDEX chain_line ON chain (tenant, path);",
+         CREATE UNIQUE INDEX chain_line ON chain (tenant, path);
+         CREATE TABLE chain_head (
+           one INTEGER PRIMARY KEY CHECK (one = 1),
+           seq INTEGER NOT NULL,
+           mac BLOB    NOT NULL
+         );",
     ),
 ];
 

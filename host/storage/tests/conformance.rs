@@ -203,6 +203,13 @@ fn the_audits_chain_tells_of_every_change_to_a_line() {
     };
     let whole = verify(&path, None);
     assert_eq!((whole.lines, whole.erased, whole.faults.as_slice()), (6, 1, [].as_slice()));
+    let gone = directory.path().join("gone.db");
+    Inspected::open(&path, &master).unwrap().copy_to(&gone).unwrap();
+    in_file(
+        &gone,
+        "DELETE FROM rows WHERE path LIKE 'audit/%'; DELETE FROM chain; DELETE FROM chain_head",
+    );
+    assert_eq!(verify(&gone, None).faults, [AuditFault::CutOff(0)], "all of it");
 
     for (sql, expected) in [
         (
@@ -230,6 +237,7 @@ fn the_audits_chain_tells_of_every_change_to_a_line() {
             "DELETE FROM rows WHERE path LIKE 'audit/_erased%'; DELETE FROM chain WHERE seq = 6",
             vec![
                 AuditFault::Removed(2, "audit/i/l/2".into()),
+                AuditFault::CutOff(5),
                 AuditFault::NotContained(whole.head.clone()),
             ],
         ),

@@ -148,7 +148,9 @@ pub(super) fn rollback<D: Doors>(
     let Some(earlier) = session.get::<Version>(&rows::version(tenant, id, version))? else {
         return not_found(session, request, "version", &version.to_string());
     };
-    let integration = Integration { version: known.version, ..earlier.integration };
+    // Whether it runs is no setting: nobody resumes it by going back.
+    let Integration { version, enabled, .. } = known;
+    let integration = Integration { version, enabled, ..earlier.integration };
     if let Err(faults) = settings::compile(integration.clone()) {
         return unsound(session, request, &faults);
     }

@@ -143,6 +143,7 @@ pub(crate) fn answer_one<T: Serialize>(
 
 /// Which page of a listing.
 #[derive(Debug, Default, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Page {
     /// How many at most: 1 to 1,000, by default 1,000. Where something is filtered a page may hold fewer and
     /// still have a next one.

@@ -343,6 +343,12 @@ pub(crate) struct Change {
     #[serde(default)]
     settings: Json,
     credentials: Option<Given>,
+    /// Signs what is posted to the platform.
+    #[schemars(with = "Option<String>")]
+    callback_secret: Option<Secret>,
+    /// Signs ServiceNow's webhooks, where its rules were installed by hand.
+    #[schemars(with = "Option<String>")]
+    webhook_secret: Option<Secret>,
     /// Where the instance has the Scripted REST resource, where nobody may look for it.
     resource_path: Option<String>,
 }
@@ -382,6 +388,8 @@ async fn try_change(at: &At, headers: &HeaderMap, raw: Body) -> Result<Response,
         secrets.admin = admin.or(secrets.admin);
         external_user(&mut change.settings, &secrets.credentials)?;
     }
+    secrets.callback = change.callback_secret.or(secrets.callback);
+    secrets.webhook = change.webhook_secret.map_or(secrets.webhook, |secret| vec![secret]);
     may_be_used(shared, &at.caller, Some(&known), &secrets, change.base_url.as_deref())?;
     let changed = secrets != known.secrets;
     let given = Configure {
@@ -457,7 +465,7 @@ async fn try_delete(at: &At, query: &Delete, headers: &HeaderMap) -> Result<Resp
         let done = to_the_end(async move { host.unprovision(&from, None).await }).await;
         removed = done.map_err(|why| {
             let detail = format!(
-                "{why:#}; mend it, or delete with ?provisioned=keep and remove the artifacts by hand"
+                "{why:#}; mend it, or delete with ?provisioned=keep (--no-unprovision) and remove the artifacts by hand"
             );
             problem(502, "not-unprovisioned", "The instance could not be cleaned up", detail)
         })?;

@@ -144,8 +144,12 @@ pub(super) fn settled(link: &Link) -> bool {
 
 // ---- links -----------------------------------------------------------------------------------
 
+/// Every state that a link may be in.
+const STATES: [&str; 6] = ["in step", "working", "refused", "unlinked", "record gone", "succeeded"];
+
 /// Which links are listed.
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct WhichLinks {
     /// In a state: `in step`, `working`, `refused`, `unlinked`, `record gone`, `succeeded`.
     state: Option<String>,
@@ -168,6 +172,10 @@ pub(crate) struct Links {
 
 pub(crate) async fn links(at: At, Asks(which): Asks<WhichLinks>) -> Response {
     let WhichLinks { state, platform_id, number, limit, after } = which;
+    if state.as_ref().is_some_and(|state| !STATES.contains(&state.as_str())) {
+        let detail = format!("state is one of: {}", STATES.join(", "));
+        return problem(400, "malformed-query", "The query cannot be read", detail);
+    }
     let found = at.page::<Link>("link", "", &Page::new(limit, after)).map(|(links, next)| {
         let meant = |link: &Link| {
             let own = link.external.as_ref().and_then(|e| e.number.as_deref());
@@ -244,6 +252,7 @@ pub(crate) async fn poll(at: At) -> Response {
 
 /// Which conflicts are listed.
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct WhichConflicts {
     /// `open`, `resolved` or `closed`.
     state: Option<Standing>,
@@ -325,6 +334,7 @@ pub(crate) async fn resolve(at: At, Named(id): Named, headers: HeaderMap, raw: B
 
 /// Which findings are listed.
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct WhichFindings {
     /// Of a kind.
     kind: Option<FindingKind>,
@@ -420,6 +430,7 @@ pub(crate) async fn deliveries(at: At, Asks(page): Asks<Page>) -> Response {
 
 /// Which lines of the audit are listed.
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct WhichLines {
     /// Of a link.
     link: Option<LinkId>,

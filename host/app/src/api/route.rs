@@ -238,6 +238,7 @@ fn not_signed_in(refused: Option<Refused>) -> Response {
         None => "send the token as: Authorization: Bearer ...",
         Some(Refused::Unknown) => "there is no such token, or it was revoked",
         Some(Refused::Ended) => "the token has ended; ask for a new one",
+        Some(Refused::Client) => "this is a client's secret: exchange it at /oauth/token",
     };
     let mut response = problem(401, "not-signed-in", "Not signed in", detail);
     let header = match refused {

@@ -35,10 +35,14 @@ pub(crate) async fn forget(
         Ok(given) => given,
         Err(response) => return response,
     };
-    // A short one would be found in everybody's texts.
-    if key.trim().len() < 4 || key.len() > 256 {
+    match shared.host.vault().tenants() {
+        Ok(known) if known.contains(&tenant) => {}
+        Ok(_) => return not_found("tenant", tenant.as_str()),
+        Err(why) => return failed(&why),
+    }
+    if key.trim().is_empty() || key.len() > 256 {
         let detail =
-            "a key has 4 to 256 bytes: a conversation's, call's or record's id, or a number";
+            "a key has 1 to 256 bytes: a conversation's, call's or record's id, or a number";
         return problem(422, "invalid-key", "Not a key", detail);
     }
     match shared.host.forget_key(&tenant, &key, &caller.name).await {

@@ -118,7 +118,8 @@ async fn try_create(
         NotMade::Full => problem(422, "too-many", "Too many tokens", why.to_string()),
         NotMade::Failed(why) => failed(&why),
     })?;
-    let what = format!("{} {} ({:?})", token.id, token.name, token.role);
+    let role = serde_json::to_value(token.role).unwrap_or_default();
+    let what = format!("{} ({}), {}", token.name, token.id, role.as_str().unwrap_or_default());
     shared.host.note(&owner(&token), None, "token-created", &what, &caller.name);
     let secret = secret.expose_secret().to_owned();
     let created = match token.kind {
@@ -148,13 +149,17 @@ pub(crate) async fn revoke(
 ) -> Response {
     match shared.host.access().revoke(&caller, &id) {
         Ok(Revoked::Ended(token)) => {
-            let what = format!("{} {}", token.id, token.name);
+            let what = format!("{} ({})", token.name, token.id);
             shared.host.note(&owner(&token), None, "token-revoked", &what, &caller.name);
             ok(json!({ "status": "revoked", "id": token.id }))
         }
         Ok(Revoked::Several(ids)) => {
             let detail = format!("several tokens have this name; name one of {}", ids.join(", "));
             problem(409, "several-meant", "Several are meant", detail)
+        }
+        Ok(Revoked::Last) => {
+            let detail = "it is the last administrator's of all tenants, and nobody could make another; make one first";
+            problem(409, "last-administrator", "Not the last one", detail)
         }
         Ok(Revoked::Unknown) => not_found("token", &id),
         Err(why) => failed(&why),

@@ -51,6 +51,9 @@ pub(super) fn backup(given: &Backup) -> Result<()> {
     if given.to.exists() {
         bail!("{} is there already", given.to.display());
     }
+    if given.key_to.as_ref() == Some(&given.to) {
+        bail!("--key-to is another file: whoever has both can read the backup");
+    }
     if let Some(path) = &given.key_to {
         let master = KeySource::of(given.data.key.as_deref())?.open(&given.data.data)?;
         key::write(path, &master)?;
@@ -58,11 +61,16 @@ pub(super) fn backup(given: &Backup) -> Result<()> {
     // Whole or not at all.
     let unfinished = given.to.with_extension("unfinished");
     let _ = std::fs::remove_file(&unfinished);
-    inspected
-        .copy_to(&unfinished)
-        .with_context(|| format!("cannot write {}", given.to.display()))?;
-    std::fs::File::open(&unfinished)?.sync_all()?;
-    std::fs::rename(&unfinished, &given.to)?;
+    let written = || -> Result<()> {
+        inspected.copy_to(&unfinished)?;
+        std::fs::File::open(&unfinished)?.sync_all()?;
+        std::fs::rename(&unfinished, &given.to)?;
+        Ok(())
+    };
+    if let Err(why) = written() {
+        let _ = std::fs::remove_file(&unfinished);
+        return Err(why.context(format!("cannot write {}", given.to.display())));
+    }
     let size = std::fs::metadata(&given.to)?.len();
     say!("{} holds {} KiB, sealed", given.to.display(), size.div_ceil(1024));
     if given.key_to.is_none() {

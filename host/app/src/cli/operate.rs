@@ -114,12 +114,23 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitC
         }
         Integration::Deliveries(named) => {
             let path = format!("{}/deliveries", at(&named.one));
-            let columns = ["identity", "kind", "received", "state", "bytes"];
-            table(
-                &timed(client.listed(&path, "deliveries")?, &["received"]),
-                &columns,
-                named.listing.format,
-            );
+            let columns = ["received", "kind", "state", "bytes", "identity"];
+            let mut deliveries = client.listed(&path, "deliveries")?;
+            if let Format::Table = named.listing.format {
+                for one in deliveries.as_array_mut().into_iter().flatten() {
+                    // `{"done": "observed by ..."}`, or a word.
+                    let state = one["state"].as_object().and_then(|state| state.iter().next());
+                    if let Some(text) = state.map(|(name, what)| format!("{name}: {}", cell(what)))
+                    {
+                        one["state"] = json!(text);
+                    }
+                }
+                if let Json::Array(all) = &mut deliveries {
+                    all.sort_by_key(|one| one["received"].as_i64());
+                }
+                deliveries = timed(deliveries, &["received"]);
+            }
+            table(&deliveries, &columns, named.listing.format);
         }
         Integration::Quarantine(named) => {
             let path = format!("{}/quarantine", at(&named.one));
@@ -244,6 +255,7 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
     put("name", name.map(Json::from));
     put("base_url", base_url.map(Json::from));
     put("sync_direction", given.direction.map(Json::from));
+    put("callback_secret", given.callback_secret.map(Json::from));
     put("resource_path", given.resource_path.map(Json::from));
     put("credentials", has_credentials.then_some(credentials));
     // Only what was given: the other addresses stay.
@@ -286,7 +298,11 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
         eprintln!("firn: {note}");
     }
     if let Some(why) = answer["provision_failed"].as_str() {
-        bail!("nothing was installed on the instance: {why}");
+        bail!(
+            "{} is made, but nothing was installed on the instance: {why}; then run: firn integration provision {}",
+            cell(&answer["slug"]),
+            cell(&answer["slug"])
+        );
     }
     if answer["provisioned"].is_array() {
         table(&answer["provisioned"], &["table", "name", "outcome"], Format::Table);

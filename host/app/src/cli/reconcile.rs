@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr)] // How far a run has come.
 
 use std::io::IsTerminal;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
@@ -22,11 +23,18 @@ pub(super) fn reconcile(client: &Client, given: Reconcile) -> Result<()> {
     let mut run = client.post(&path, &json!({ "mode": mode }))?;
     let id = run["id"].as_str().unwrap_or_default().to_owned();
     let watched = std::io::stderr().is_terminal();
+    let (began, mut told) = (Instant::now(), false);
     while run["state"] == "running" || run["state"] == "healing" {
         if watched {
             eprint!("\r{} of {} links looked at", cell(&run["checked"]), cell(&run["links"]));
         }
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        if !told && began.elapsed() > Duration::from_secs(10) {
+            told = true;
+            eprintln!(
+                "\nfirn: run {id} goes on, also if this ends; firn integration reconcile stop {integration} {id} ends it; see: firn integration sync-status {integration}"
+            );
+        }
+        std::thread::sleep(Duration::from_millis(200));
         run = client.get(&format!("{path}/{id}"))?;
     }
     if watched {

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use secrecy::SecretString;
 
+use super::show::say;
 use crate::access::Gate;
 use crate::api::{Shared, router};
 use crate::{Host, HostConfig, KeySource};
@@ -162,7 +163,7 @@ pub(super) fn show(arguments: Serve) -> Result<()> {
         workers: process.workers,
         key: process.key.as_deref(),
     };
-    print!("{}", toml::to_string(&shown)?);
+    say!("{}", toml::to_string(&shown)?.trim_end());
     Ok(())
 }
 
@@ -206,9 +207,16 @@ pub(super) async fn serve(arguments: Serve, token: Option<String>) -> Result<()>
     let own = token.filter(|token| !token.trim().is_empty());
     // A token that Firn made is a client's, of whatever role: in the same shell it is nobody's to become
     // the administrator's by.
+    if own.as_ref().is_some_and(|token| token.trim().starts_with("firn_")) {
+        eprintln!("firn: FIRN_TOKEN is a token that Firn made; it opens the API as what it is");
+    }
     let own = own.filter(|token| !token.trim().starts_with("firn_")).map(SecretString::from);
-    if own.is_none() {
-        host.access().first(crate::host::now(), |token| tell(&process.data, token))?;
+    if own.is_none()
+        && let Some(token) =
+            host.access().first(crate::host::now(), |token| tell(&process.data, token))?
+    {
+        let what = format!("{} ({}), admin", token.name, token.id);
+        host.note(&crate::vault::system(), None, "token-created", &what, &token.by);
     }
     let gate = Gate::guarded(own);
     let shared = Shared::new(std::sync::Arc::clone(&host), gate, process.exec_secrets);

@@ -9,10 +9,22 @@ use super::Format;
 /// Prints a line; a reader that has gone (`| head`) is no reason to complain.
 macro_rules! say {
     ($($text:tt)*) => {{
-        let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*)));
+        let written = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*)));
+        if let Err(why) = written {
+            $crate::cli::show::unwritten(&why);
+        }
     }};
 }
 pub(super) use say;
+
+/// What was to be printed has no place: a reader that has gone wants no more, anything else is told.
+pub(crate) fn unwritten(why: &std::io::Error) -> ! {
+    if why.kind() == std::io::ErrorKind::BrokenPipe {
+        std::process::exit(0);
+    }
+    eprintln!("firn: what was to be printed cannot be written: {why}");
+    std::process::exit(1);
+}
 
 /// Asks whether something is really to be done.
 ///

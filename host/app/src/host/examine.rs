@@ -240,7 +240,15 @@ impl Host {
             let other = IntegrationId::new(owner.as_str()).ok().and_then(|id| self.vault.get(&id));
             // What another tenant's is called and where it is, is not told.
             let ours = |other: &Known| other.integration.tenant == known.integration.tenant;
-            checks.push(match other.filter(|other| ours(other)) {
+            checks.push(match other {
+                Some(other) if !ours(&other) => Check::of(
+                    NAME,
+                    Verdict::Bad,
+                    format!(
+                        "rules of another integration ({owner}) are here, and this is not its instance: it was cloned, and tells of its tickets in that one's name"
+                    ),
+                    format!("firn integration unprovision {} --orphan {owner}", known.integration.slug),
+                ),
                 Some(other) => Check::of(
                     NAME,
                     Verdict::Bad,
@@ -253,7 +261,7 @@ impl Host {
                 None => Check::of(
                     NAME,
                     Verdict::Note,
-                    format!("rules of {owner} are here, which is none of this tenant's: another Firn's, a clone's, or left behind"),
+                    format!("rules of {owner} are here, which this Firn does not know: another Firn's, a clone's, or left behind"),
                     format!("if nobody needs them: firn integration unprovision {} --orphan {owner}", known.integration.slug),
                 ),
             });

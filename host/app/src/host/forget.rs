@@ -77,7 +77,14 @@ impl Host {
         by: &str,
     ) -> Result<Forgotten, NotForgotten> {
         let mut all = Found::default();
-        for integration in self.integrations_of(tenant)? {
+        let integrations = self.integrations_of(tenant)?;
+        // Also what came in about it and never found a link: of one ticket several integrations may have heard.
+        let mut names = BTreeSet::from([key.to_owned()]);
+        for integration in &integrations {
+            let links = self.links_of(tenant, integration, key).await?;
+            names.extend(links.iter().flat_map(names_of));
+        }
+        for integration in integrations {
             let links = self.links_of(tenant, &integration, key).await?;
             for link in &links {
                 if link.tombstone.is_none() {
@@ -96,8 +103,8 @@ impl Host {
             if links.iter().flat_map(sides).any(|s| s.flight.is_some() || s.exchange.is_some()) {
                 return Err(NotForgotten::Busy("a write is under way"));
             }
-            let (host, tenant, key) = (Arc::clone(self), tenant.clone(), key.to_owned());
-            let search = move || host.find_rows(&tenant, &integration, &links, &key);
+            let (host, tenant, names) = (Arc::clone(self), tenant.clone(), names.clone());
+            let search = move || host.find_rows(&tenant, &integration, &links, &names);
             let found =
                 tokio::task::spawn_blocking(search).await.map_err(anyhow::Error::from)??;
             all.changes.extend(found.changes);
@@ -192,17 +199,14 @@ impl Host {
         tenant: &TenantId,
         integration: &IntegrationId,
         links: &[Link],
-        key: &str,
+        names: &BTreeSet<String>,
     ) -> Result<Found, NotForgotten> {
         let prefix = |kind: &str| format!("{kind}/{integration}/");
         let ids: BTreeSet<&str> = links.iter().map(|link| link.id.as_str()).collect();
         let of = |link: Option<&LinkId>| link.is_some_and(|link| ids.contains(link.as_str()));
-        // Also what came in about it and never found a link.
-        let mut names: BTreeSet<String> = links.iter().flat_map(names_of).collect();
-        names.insert(key.to_owned());
         let mut found = Found::default();
         for (row, delivery) in self.stored::<Delivery>(tenant, &prefix("delivery"))? {
-            if is_about(&delivery.body, &names) {
+            if is_about(&delivery.body, names) {
                 if let DeliveryState::Received = delivery.state {
                     return Err(NotForgotten::Busy("something about it has just come in"));
                 }
@@ -210,7 +214,7 @@ impl Host {
             }
         }
         for (row, kept) in self.stored::<Quarantined>(tenant, &prefix("quarantine"))? {
-            if is_about(&kept.body, &names) {
+            if is_about(&kept.body, names) {
                 found.gone("quarantined", row);
             }
         }

@@ -370,7 +370,12 @@ fn the_first_start_makes_a_token_and_says_where() {
         |firn: &Firn| answered(Api::new(firn, Some(&secret)).request("GET", "/api/v1/tokens"));
     assert_eq!(open(&firn).0, 200);
     assert_eq!(answered(Api::new(&firn, Some(TOKEN)).request("GET", "/api/v1/tokens")).0, 401);
-    drop(firn);
+    // The last one is not ended: nobody could make another.
+    let admin = Api::new(&firn, Some(&secret));
+    let id = secret.split('_').nth(1).unwrap();
+    let (status, said) = answered(admin.request("DELETE", &format!("/api/v1/tokens/{id}")));
+    assert_eq!((status, kind(&said)), (409, "last-administrator"));
+    drop((admin, firn));
     // It holds without its file, and no other is made.
     std::fs::remove_file(&file).unwrap();
     let firn = Firn::start_with(&place, &[], None, None);
@@ -513,6 +518,10 @@ fn listings_come_page_by_page() {
     let (status, said) =
         answered(admin.request("GET", &format!("/api/v1/integrations/{id}/links?limit=x")));
     assert_eq!((status, kind(&said)), (400, "malformed-query"));
+    for query in ["links?state=nope", "links?stat=working", "audit?evnt=write", "quarantine?x=1"] {
+        let path = format!("/api/v1/integrations/{id}/{query}");
+        assert_eq!(answered(admin.request("GET", &path)).0, 400, "{query}");
+    }
 }
 
 #[test]

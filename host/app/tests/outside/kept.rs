@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::common::{Api, Firn, TOKEN, settle};
 use firn_simulator::{Faults, Simulator};
 use serde_json::{Value as Json, json};
@@ -175,7 +178,7 @@ fn keys_are_changed_and_may_lie_elsewhere() {
     let (ok, said) = offline(&["serve", "--data", path(&data), "--listen", "127.0.0.1:0"]);
     assert!(!ok && said.contains("--key"), "{said}");
     for (key, said) in [
-        ("abcd", "env:NAME"),
+        ("abcd", "not the key: env:NAME"),
         ("env:FIRN_NO_SUCH", "cannot be had"),
         ("file:/dev/null", "holds no key"),
     ] {
@@ -252,6 +255,12 @@ fn what_is_forgotten_is_in_no_row_and_opens_nothing_again() {
     let firn = Firn::start(&data, &[], None);
     let api = Api::new(&firn, Some(TOKEN));
     let id = calls(&api, &simulator);
+    // Another integration hears of every ticket there too.
+    let body = json!({ "organization_id": "acme", "name": "beside", "base_url": simulator.url(),
+        "provision": true, "credentials": { "username": "integration", "password": "integration",
+            "admin_username": "admin", "admin_password": "admin" } });
+    let (status, beside) = api.call("POST", "/api/v1/integrations", &body);
+    assert_eq!(status, 201, "{beside}");
     let (call, other) = (call_id(7), call_id(8));
     let ticket = escalate(&api, &id, &call);
     escalate(&api, &id, &other);
@@ -280,7 +289,8 @@ fn what_is_forgotten_is_in_no_row_and_opens_nothing_again() {
     let _ = ok; // What came in late is erased again, if it was kept.
     drop(firn);
     // No row of any kind says it any more; the other's are there.
-    let master = std::fs::read(data.join("master.key")).unwrap();
+    let master = std::fs::read_to_string(data.join("master.key")).unwrap();
+    let master = STANDARD.decode(master.trim()).unwrap();
     let master = firn_storage::MasterKey::new(master.try_into().unwrap());
     let store = firn_storage::Sqlite::open(&data.join("firn.db"), &master).unwrap();
     let tenant = firn_model::TenantId::new("acme").unwrap();
@@ -290,6 +300,9 @@ fn what_is_forgotten_is_in_no_row_and_opens_nothing_again() {
     };
     assert_eq!(of(&call), Vec::<String>::new());
     assert_eq!(of(number), Vec::<String>::new());
+    let sys_id = ticket["sys_id"].as_str().unwrap();
+    let told: Vec<String> = of(sys_id).into_iter().filter(|p| p.starts_with("delivery/")).collect();
+    assert_eq!(told, Vec::<String>::new(), "webhooks of its journal, to whomever");
     // What is the other's is there: link, delivery, audit.
     for kind in ["link/", "delivery/", "audit/"] {
         assert!(

@@ -48,6 +48,9 @@ pub enum AuditFault {
     /// The chain's own links do not follow from one another.
     #[error("the chain is broken at line {0}")]
     Broken(u64),
+    /// The last line is not the one that was written last.
+    #[error("lines after line {0} were cut off")]
+    CutOff(u64),
     /// A link that was noted earlier is not in it.
     #[error("the chain does not contain {0}: lines were cut off, or this is another store")]
     NotContained(String),
@@ -94,7 +97,16 @@ pub(super) fn append(
         )
         .and_then(|mut put| put.execute(params![seq, tenant, path, digest, link]))
         .map_err(failed)?;
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO chain_head (one, seq, mac) VALUES (1, ?1, ?2)")
+        .and_then(|mut put| put.execute(params![seq, end(ring, seq, &link)]))
+        .map_err(failed)?;
     Ok(())
+}
+
+/// What tells that a line is the last.
+fn end(ring: &Keyring, seq: i64, link: &[u8]) -> [u8; 32] {
+    ring.audit.digest(&[b"end", &seq.to_be_bytes(), link])
 }
 
 /// The numbers of lines, for those that have one.
@@ -109,6 +121,15 @@ pub(super) fn numbers(connection: &Connection, keys: &[Key]) -> Result<Vec<i64>,
         numbers.extend(found.optional().map_err(failed)?);
     }
     Ok(numbers)
+}
+
+/// Whether anybody but the host itself has rows: then something was done.
+fn used(connection: &Connection) -> Result<bool, CommitError> {
+    let found = connection
+        .query_row("SELECT 1 FROM rows WHERE tenant <> '_firn' LIMIT 1", [], |_| Ok(()))
+        .optional()
+        .map_err(failed)?;
+    Ok(found.is_some())
 }
 
 /// Looks at the whole chain, and at every line. `noted` is a head that was seen earlier.
@@ -172,6 +193,18 @@ pub(super) fn verify(
     let strangers = strangers.query_map([], |row| row.get(0)).map_err(failed)?;
     for path in strangers {
         faults.push(AuditFault::Added(path.map_err(failed)?));
+    }
+    let last: Option<(i64, Vec<u8>)> = connection
+        .query_row("SELECT seq, mac FROM chain_head", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+        .map_err(failed)?;
+    let whole = match &last {
+        Some((seq, mac)) => seq.unsigned_abs() == lines && end(ring, *seq, &before)[..] == mac[..],
+        // The first thing that anybody does is noted.
+        None => lines == 0 && !used(connection)?,
+    };
+    if !whole {
+        faults.push(AuditFault::CutOff(lines));
     }
     if let Some(noted) = noted.filter(|_| !contained) {
         faults.push(AuditFault::NotContained(noted.to_owned()));
