@@ -110,6 +110,19 @@ pub(crate) fn note<D: Doors>(
     event: &str,
     by: &str,
 ) -> Result<(), CommitError> {
+    note_of(session, tenant, integration, link, event, ("", by))
+}
+
+/// The same with what it was done to, in a few words.
+pub(crate) fn note_of<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    integration: &IntegrationId,
+    link: Option<&LinkId>,
+    event: &str,
+    (what, by): (&str, &str),
+) -> Result<(), CommitError> {
+    let what = if what.is_empty() { String::new() } else { format!("{what}; ") };
     let line = Audit {
         integration: integration.clone(),
         link: link.cloned(),
@@ -118,7 +131,7 @@ pub(crate) fn note<D: Doors>(
         key: None,
         side: None,
         fields: Vec::new(),
-        note: Some(format!("by {by}")),
+        note: Some(format!("{what}by {by}")),
     };
     session.audit(tenant, &line)
 }

@@ -164,7 +164,7 @@ enum Integration {
     /// Sign in with a browser: shows the address of the instance's consent page, and waits.
     Connect(Connect),
     /// Show health: links, backlog, dead letters, conflicts.
-    SyncStatus(One),
+    SyncStatus(Named),
     /// List links.
     Links(Named),
     /// List findings: what a person should see.
@@ -323,6 +323,8 @@ struct Reconcile {
     /// Mend what drifted.
     #[arg(long)]
     auto_heal: bool,
+    #[command(flatten)]
+    listing: Listing,
 }
 
 #[derive(Subcommand)]

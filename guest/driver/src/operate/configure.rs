@@ -1,5 +1,7 @@
 //! Settings: created, changed, applied from a document, rolled back. Every version is kept.
 
+use std::collections::BTreeSet;
+
 use firn_core::{preset, settings};
 use firn_model::{
     CommitError, Configure, Fault, Integration, IntegrationId, Intent, Level, PlatformContract,
@@ -7,7 +9,7 @@ use firn_model::{
 };
 use serde_json::{Value as Json, json};
 
-use super::{not_found, note};
+use super::{not_found, note_of};
 use crate::session::Session;
 use crate::{Doors, rows, sweep};
 
@@ -98,8 +100,33 @@ fn store<D: Doors>(
     if let Some(rules) = session.rules(tenant, &integration.id)? {
         sweep::watch(session, tenant, &rules)?;
     }
-    note(session, tenant, &integration.id, None, event, by)?;
+    let what = match known {
+        Some(known) => changed(known, &integration).join(", "),
+        None => "everything".to_owned(),
+    };
+    note_of(session, tenant, &integration.id, None, event, (&what, by))?;
     Ok(integration)
+}
+
+/// The names of what differs, never its values: `enabled`, `settings.strategy`, `settings.fields.title`.
+fn changed(before: &Integration, after: &Integration) -> Vec<String> {
+    fn look(path: &str, before: &Json, after: &Json, found: &mut Vec<String>) {
+        let deeper = matches!(path, "" | "settings" | "settings.fields");
+        let (Json::Object(old), Json::Object(new), true) = (before, after, deeper) else {
+            found.push(path.to_owned());
+            return;
+        };
+        let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        for name in names.into_iter().filter(|name| old.get(*name) != new.get(*name)) {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let (old, new) = (old.get(name), new.get(name));
+            look(&path, old.unwrap_or(&Json::Null), new.unwrap_or(&Json::Null), found);
+        }
+    }
+    let mut found = Vec::new();
+    look("", &json!(before), &json!(after), &mut found);
+    found.retain(|path| path != "version");
+    found
 }
 
 /// Makes an integration what a document says, or only says what that would change. Changed settings
@@ -155,8 +182,7 @@ pub(super) fn rollback<D: Doors>(
         return unsound(session, request, &faults);
     }
     let before = known.clone();
-    let event = format!("rolled back to version {version}");
-    let after = store(session, tenant, Some(&known), integration, &event, by)?;
+    let after = store(session, tenant, Some(&known), integration, "rolled-back", by)?;
     let status = if before == after { "unchanged" } else { "changed" };
     session.reply(request, 200, &json!({ "status": status, "before": before, "after": after }));
     Ok(())

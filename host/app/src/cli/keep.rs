@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use firn_storage::Inspected;
 
 use super::show::{confirm, say};
+use super::{Format, Listing};
 use crate::key::{self, KeySource};
 
 /// A data directory, and where its key is.
@@ -192,6 +193,8 @@ pub(super) struct Verify {
     /// Look at a backup instead.
     #[arg(long)]
     backup: Option<PathBuf>,
+    #[command(flatten)]
+    listing: Listing,
 }
 
 /// Looks at the audit's chain. Exit 1 if it is broken.
@@ -204,6 +207,14 @@ pub(super) fn verify(given: &Verify) -> Result<ExitCode> {
         None => given.data.open()?,
     };
     let report = inspected.audit(given.noted.as_deref())?;
+    let whole = if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if let Format::Json = given.listing.format {
+        let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
+        let report = serde_json::json!({ "lines": report.lines, "erased": report.erased,
+            "head": report.head, "faults": faults });
+        say!("{report:#}");
+        return Ok(whole);
+    }
     for fault in report.faults.iter().take(100) {
         eprintln!("firn: {fault}");
     }
@@ -215,8 +226,8 @@ pub(super) fn verify(given: &Verify) -> Result<ExitCode> {
         );
         say!("head {}", report.head);
         say!("note the head elsewhere: with --noted HEAD it shows later that nothing was cut off");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(whole);
     }
     eprintln!("firn: the audit is not what was written: {} faults", report.faults.len());
-    Ok(ExitCode::FAILURE)
+    Ok(whole)
 }

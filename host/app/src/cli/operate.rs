@@ -87,8 +87,12 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitC
         Integration::Unprovision(given) => super::instance::unprovision(client, &given)?,
         Integration::Test(given) => return super::instance::test(client, &given),
         Integration::Connect(given) => connect(client, &given)?,
-        Integration::SyncStatus(one) => {
-            let answer = client.get(&format!("{}/sync-status", at(&one)))?;
+        Integration::SyncStatus(named) => {
+            let answer = client.get(&format!("{}/sync-status", at(&named.one)))?;
+            if let Format::Json = named.listing.format {
+                say!("{answer:#}");
+                return Ok(ExitCode::SUCCESS);
+            }
             for (name, value) in answer.as_object().into_iter().flatten() {
                 if name != "polling" {
                     say!("{:<20} {}", name.replace('_', " "), cell(value));

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use super::show::{cell, say, shape, table};
-use super::{One, Reconcile, ReconcileHistory};
+use super::{Format, One, Reconcile, ReconcileHistory};
 use crate::client::{Client, segment};
 
 pub(super) fn reconcile(client: &Client, given: Reconcile) -> Result<()> {
@@ -39,6 +39,13 @@ pub(super) fn reconcile(client: &Client, given: Reconcile) -> Result<()> {
     }
     if watched {
         eprint!("\r\u{1b}[K");
+    }
+    if let Format::Json = given.listing.format {
+        say!("{run:#}");
+        return match run["failed"].as_u64().unwrap_or(0) {
+            0 => Ok(()),
+            _ => bail!("not every link could be looked at"),
+        };
     }
     say!(
         "{mode}: {} links checked, {} drifted, {} could not be looked at",

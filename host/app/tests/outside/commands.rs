@@ -351,6 +351,19 @@ fn seed_004s_command_lines_work() {
     must(&["integration", "reconcile", "prod-snow", "--auto-heal"], "auto-heal");
     must(&["integration", "reconcile", "history", "prod-snow"], "dry-run");
     must(&["integration", "sync-status", "prod-snow"], "backlog");
+    for listing in [
+        &["integration", "sync-status", "prod-snow", "--format", "json"][..],
+        &["integration", "reconcile", "prod-snow", "--dry-run", "--format", "json"],
+        &["integration", "field-ownership", "list", "prod-snow", "--format", "json"],
+        &["integration", "deliveries", "prod-snow", "--format", "json"],
+        &["audit", "list", "--integration", "prod-snow", "--format", "json"],
+        &["audit", "verify", "--data", data.path().to_str().unwrap(), "--format", "json"],
+        &["token", "list", "--format", "json"],
+    ] {
+        let output = firn.command(listing).output().unwrap();
+        let read = serde_json::from_slice::<Json>(&output.stdout);
+        assert!(output.status.success() && read.is_ok(), "{listing:?}: {output:?}");
+    }
     must(&["integration", "links", "prod-snow", "--format", "table"], "none");
     must(&["integration", "links", "prod-snow", "--format", "json"], "[]");
     must(&["integration", "dlq", "prod-snow"], "none");

@@ -232,7 +232,11 @@ fn the_audit_tells_who_and_shows_that_nobody_changed_it() {
         let (ok, said) = firn.cli(&["audit", "list", "--format", "json"]);
         let whole = said + &api.get(&format!("{base}/audit")).to_string();
         assert!(ok && whole.contains(event), "{event}: {whole}");
+        assert!(method == "DELETE" || whole.contains("enabled; by admin"), "{whole}");
     }
+    // What was changed is named.
+    let lines = api.get("/api/v1/audit").to_string();
+    assert!(lines.contains("deleted"), "{lines}");
     let verify = ["audit", "verify", "--data", path(&data)];
     let (ok, said) = firn.cli(&verify);
     assert!(ok && said.contains("nothing was changed"), "{said}");
