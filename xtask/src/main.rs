@@ -46,28 +46,38 @@ fn verify() -> Result<()> {
     // It looks at the crates of every target, also at those that nothing was built for.
     step("fetching what other targets need", cargo(&["fetch", "--locked"]))?;
     step("licences and sources", deny()?)?;
-    let mut sandbox = match built() {
-        Some(path) => Command::new(path),
-        None => cargo(&["run", "--quiet", "--release", "--"]),
-    };
+    let mut sandbox = built("firn", &["run", "--quiet", "--release", "--"]);
     sandbox.args(["sandbox", "--once"]).stdout(std::process::Stdio::null());
     step("sandbox", sandbox)?;
-    let mut generated = cargo(&["schemathesis"]);
-    generated.envs(built().map(|path| ("FIRN_BINARY", path)));
+    let mut generated = built("schemathesis", &["schemathesis"]);
+    generated.envs(binary().map(|path| ("FIRN_BINARY", path)));
     step("generated requests", generated)?;
-    step("simulation", cargo(&["simulate", "--seeds", "5000", "--from", "20000"]))?;
-    let mut crash = cargo(&["crash", "--cycles", "30"]);
-    crash.envs(built().map(|path| ("FIRN_BINARY", path)));
+    let mut simulation = built("simulate", &["simulate"]);
+    simulation.args(["--seeds", "5000", "--from", "20000"]);
+    step("simulation", simulation)?;
+    let mut crash = built("crash", &["crash"]);
+    crash.args(["--cycles", "30"]).envs(binary().map(|path| ("FIRN_BINARY", path)));
     step("crash loop", crash)?;
     println!("everything holds, after {:.0} s", began.elapsed().as_secs_f64());
     Ok(())
 }
 
-/// The program as the tests built it: built alone it would be built anew, with other features of what
-/// it shares with them.
-fn built() -> Option<PathBuf> {
-    let target = std::env::current_exe().ok()?.parent()?.parent()?.to_owned();
-    Some(target.join("release/firn")).filter(|path| path.exists())
+/// A program as the tests built it, or what cargo makes of it: built alone it would be built anew, with
+/// other features of what it shares with them.
+fn built(name: &str, otherwise: &[&str]) -> Command {
+    release()
+        .map(|release| release.join(name))
+        .filter(|path| path.exists())
+        .map_or_else(|| cargo(otherwise), Command::new)
+}
+
+/// Firn itself, as the tests built it.
+fn binary() -> Option<PathBuf> {
+    release().map(|release| release.join("firn")).filter(|path| path.exists())
+}
+
+fn release() -> Option<PathBuf> {
+    Some(std::env::current_exe().ok()?.parent()?.to_owned())
 }
 
 fn cargo(arguments: &[&str]) -> Command {
