@@ -1,4 +1,5 @@
 //! The real program as a process of its own, and a client of it: for what kills it or floods it.
+#![allow(clippy::print_stderr)]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,24 @@ pub fn binary() -> Result<PathBuf> {
         bail!("{} was not built", built.display());
     }
     Ok(built)
+}
+
+/// Runs a developer command to its end: each fault is printed, and what brings it back.
+pub fn ended(
+    name: &str,
+    again: &str,
+    run: impl Future<Output = Result<Vec<String>>>,
+) -> std::process::ExitCode {
+    let outcome = tokio::runtime::Runtime::new()
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(run));
+    match outcome {
+        Ok(faults) if faults.is_empty() => return std::process::ExitCode::SUCCESS,
+        Ok(faults) => faults.iter().for_each(|fault| eprintln!("{fault}")),
+        Err(why) => eprintln!("{name}: {why:#}"),
+    }
+    eprintln!("bring it back with: {again}");
+    std::process::ExitCode::FAILURE
 }
 
 /// The running program.

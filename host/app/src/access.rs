@@ -100,6 +100,11 @@ impl Caller {
         self.tenant.as_ref().is_none_or(|own| own == tenant)
     }
 
+    /// One of all tenants is seen by those alone.
+    fn sees_token(&self, token: &Token) -> bool {
+        token.tenant.as_ref().map_or(self.tenant.is_none(), |tenant| self.sees(tenant))
+    }
+
     pub(crate) fn sees_integration(&self, integration: &Integration) -> bool {
         self.sees(&integration.tenant)
     }
@@ -132,6 +137,21 @@ pub(crate) struct Token {
     pub(crate) expires: Option<Millis>,
     /// Who made it.
     pub(crate) by: String,
+}
+
+impl Token {
+    /// Whether it is an administrator's of all tenants, without end: nobody is locked out as long as there
+    /// is one.
+    fn is_everybodys(&self) -> bool {
+        self.tenant.is_none()
+            && self.role == Role::Admin
+            && self.kind == Kind::Bearer
+            && self.expires.is_none()
+    }
+
+    fn has_ended(&self, now: Millis) -> bool {
+        self.expires.is_some_and(|end| end <= now)
+    }
 }
 
 /// With what tells it from others.
@@ -250,24 +270,27 @@ impl Access {
         Ok((self.keep(kept)?, text))
     }
 
-    /// Makes the first token, an administrator's, if there is none: `tell` is told it before it opens
+    /// Makes an administrator's token of all tenants, if there is none: `tell` is told it before it opens
     /// anything, so that nobody is locked out by what breaks off in between. Says what was made.
     pub(crate) fn first(
         &self,
         now: Millis,
         tell: impl FnOnce(&str) -> Result<()>,
     ) -> Result<Option<Token>> {
-        if !self.tokens.read().unwrap_or_else(PoisonError::into_inner).is_empty() {
+        let all = self.list(&Caller::admin(""));
+        if all.iter().any(Token::is_everybodys) {
             return Ok(None);
         }
+        // Somebody may have called another token so.
+        let taken = all.iter().any(|token| token.name == "admin");
         let asked = Asked {
-            name: "admin".to_owned(),
+            name: if taken { format!("admin since {}", now.0) } else { "admin".to_owned() },
             role: Role::Admin,
             tenant: None,
             kind: Kind::Bearer,
             created: now,
             expires: None,
-            by: "the first start".to_owned(),
+            by: "a start without one".to_owned(),
         };
         let (kept, text) = asked.made()?;
         tell(text.expose_secret())?;
@@ -277,7 +300,7 @@ impl Access {
     fn keep(&self, kept: Kept) -> Result<Token, NotMade> {
         let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
         let token = kept.token.clone();
-        let ended = |other: &Token| other.expires.is_some_and(|end| end <= token.created);
+        let ended = |other: &Token| other.has_ended(token.created);
         let theirs = tokens.values().map(|kept| &kept.token).filter(|t| t.tenant == token.tenant);
         let theirs: Vec<&Token> = theirs.filter(|other| !ended(other)).collect();
         if theirs.iter().any(|other| other.name == token.name) {
@@ -302,52 +325,38 @@ impl Access {
 
     pub(crate) fn list(&self, caller: &Caller) -> Vec<Token> {
         let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
-        let mut seen: Vec<Token> = tokens
-            .values()
-            .map(|kept| kept.token.clone())
-            .filter(|token| {
-                token.tenant.as_ref().map_or(caller.tenant.is_none(), |t| caller.sees(t))
-            })
-            .collect();
+        let all = tokens.values().map(|kept| &kept.token);
+        let mut seen: Vec<Token> = all.filter(|t| caller.sees_token(t)).cloned().collect();
         seen.sort_by_key(|token| token.created);
         seen
     }
 
     /// Ends a token for good; by its id, or by its name if only one has it. Gives what it was.
     pub(crate) fn revoke(&self, caller: &Caller, reference: &str) -> Result<Revoked> {
-        let seen = self.list(caller);
-        let named: Vec<&Token> = match seen.iter().find(|token| token.id == reference) {
+        // Held to the end: of the last two administrators' both are not ended at once.
+        let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+        let seen = || tokens.values().map(|kept| &kept.token).filter(|t| caller.sees_token(t));
+        let named: Vec<&Token> = match seen().find(|token| token.id == reference) {
             Some(token) => vec![token],
-            None => seen.iter().filter(|token| token.name == reference).collect(),
+            None => seen().filter(|token| token.name == reference).collect(),
         };
         let token = match named.as_slice() {
             [] => return Ok(Revoked::Unknown),
             [one] => (*one).clone(),
             several => return Ok(Revoked::Several(several.iter().map(|t| t.id.clone()).collect())),
         };
-        let everybodys = |t: &Token| {
-            t.tenant.is_none()
-                && t.role == Role::Admin
-                && t.kind == Kind::Bearer
-                && t.expires.is_none()
-        };
-        let others = seen.iter().filter(|t| everybodys(t) && t.id != token.id).count();
-        if everybodys(&token) && others == 0 {
+        let others = tokens.values().any(|k| k.token.id != token.id && k.token.is_everybodys());
+        if token.is_everybodys() && !others {
             return Ok(Revoked::Last);
         }
         let change = Change { key: key_of(&token.id), expect: Expect::Any, put: None };
         self.store.commit(&[change]).context("the token could not be removed")?;
-        self.tokens.write().unwrap_or_else(PoisonError::into_inner).remove(&token.id);
+        tokens.remove(&token.id);
         Ok(Revoked::Ended(token))
     }
 
-    fn find(&self, id: &str, now: Millis) -> Result<Kept, Refused> {
-        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
-        let kept = tokens.get(id).ok_or(Refused::Unknown)?;
-        match kept.token.expires {
-            Some(end) if end <= now => Err(Refused::Ended),
-            _ => Ok(kept.clone()),
-        }
+    fn find(&self, id: &str) -> Option<Kept> {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     /// Whom a token lets in.
@@ -364,13 +373,14 @@ impl Access {
     fn shown(&self, given: &str, now: Millis, kind: Kind) -> Result<Token, Refused> {
         // An unknown one costs what a known one costs.
         let shown = digest(given);
-        let kept = self.find(id_of(given).unwrap_or_default(), now);
+        let kept = self.find(id_of(given).unwrap_or_default());
         let right = same(&shown, kept.as_ref().map_or("", |kept| kept.digest.as_str()));
-        match kept {
-            Ok(kept) if right && kept.token.kind == kind => Ok(kept.token),
-            Ok(kept) if right && kept.token.kind == Kind::Client => Err(Refused::Client),
-            Err(Refused::Ended) => Err(Refused::Ended),
-            _ => Err(Refused::Unknown),
+        match kept.map(|kept| kept.token).filter(|_| right) {
+            None => Err(Refused::Unknown),
+            Some(token) if token.has_ended(now) => Err(Refused::Ended),
+            Some(token) if token.kind == kind => Ok(token),
+            Some(token) if token.kind == Kind::Client => Err(Refused::Client),
+            Some(_) => Err(Refused::Unknown),
         }
     }
 
@@ -402,7 +412,8 @@ impl Access {
         if end <= now.0 {
             return Err(Refused::Ended);
         }
-        self.find(id, now).map(|kept| kept.token)
+        let token = self.find(id).ok_or(Refused::Unknown)?.token;
+        if token.has_ended(now) { Err(Refused::Ended) } else { Ok(token) }
     }
 
     fn mac(&self, text: &str) -> String {
@@ -519,6 +530,26 @@ mod tests {
             Err(Refused::Unknown),
             "it ends with its client"
         );
+    }
+
+    #[test]
+    fn there_is_always_an_administrator() {
+        let access = access();
+        access.create(asked("admin", Role::Viewer, Kind::Bearer, None)).unwrap();
+        let everybodys = Asked { tenant: None, ..asked("admin", Role::Viewer, Kind::Bearer, None) };
+        access.create(everybodys).unwrap();
+        let made = access.first(Millis(5), |_| Ok(())).unwrap().unwrap();
+        assert_eq!((made.role, &made.tenant), (Role::Admin, &None));
+        assert!(access.first(Millis(6), |_| Ok(())).unwrap().is_none(), "one is enough");
+        let admin = Caller::admin("x");
+        assert!(matches!(access.revoke(&admin, &made.id).unwrap(), Revoked::Last));
+        assert!(
+            matches!(access.revoke(&admin, "admin").unwrap(), Revoked::Several(ids) if ids.len() == 2)
+        );
+        // What could not be told opens nothing.
+        let fresh = Access::load(Arc::new(Memory::new())).unwrap();
+        assert!(fresh.first(Millis(0), |_| anyhow::bail!("the disk is full")).is_err());
+        assert!(fresh.list(&admin).is_empty());
     }
 
     #[test]

@@ -81,14 +81,16 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    fn failed(path: &str, why: impl std::fmt::Display) -> OpenError {
+        OpenError::Failed { path: path.to_owned(), why: why.to_string() }
+    }
+
     fn of_key(path: &str, why: &SealerError) -> OpenError {
         match why {
             SealerError::WrongMaster | SealerError::DoesNotOpen => {
                 OpenError::WrongKey(path.to_owned())
             }
-            SealerError::NoRandomness(why) => {
-                OpenError::Failed { path: path.to_owned(), why: why.clone() }
-            }
+            SealerError::NoRandomness(why) => OpenError::failed(path, why),
         }
     }
 }
@@ -125,10 +127,7 @@ impl Sqlite {
     /// When it is in use, too new, sealed under another key, or cannot be read.
     pub fn open(path: &Path, master: &MasterKey) -> Result<Sqlite, OpenError> {
         let name = path.display().to_string();
-        let other = |e: &dyn std::fmt::Display| OpenError::Failed {
-            path: name.clone(),
-            why: e.to_string(),
-        };
+        let other = |e: &dyn std::fmt::Display| OpenError::failed(&name, e);
         let mut connection = Connection::open(path).map_err(|e| other(&e))?;
         connection.busy_timeout(std::time::Duration::from_millis(200)).map_err(|e| other(&e))?;
         let lock = lock(path)?;
@@ -222,7 +221,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 /// One process at a time: an advisory lock on a file beside the store.
 fn lock(path: &Path) -> Result<std::fs::File, OpenError> {
     let name = path.display().to_string();
-    let failed = |e: std::io::Error| OpenError::Failed { path: name.clone(), why: e.to_string() };
+    let failed = |e: std::io::Error| OpenError::failed(&name, e);
     let file = std::fs::File::create(path.with_extension("lock")).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use firn::SamplePlatform;
 use firn_simulator::{Faults, Record, Simulator};
-use firn_tests::process::{Client, Firn, TOKEN, binary, free_port, integration, settle};
+use firn_tests::process::{Client, Firn, TOKEN, binary, ended, free_port, integration, settle};
 use serde_json::{Value as Json, json};
 
 /// Kills the real binary in a loop and checks both sides afterwards.
@@ -27,26 +27,8 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = tokio::runtime::Runtime::new()
-        .map_err(Into::into)
-        .and_then(|rt| rt.block_on(run(&arguments)));
-    match outcome {
-        Ok(faults) if faults.is_empty() => ExitCode::SUCCESS,
-        Ok(faults) => {
-            for fault in faults {
-                eprintln!("{fault}");
-            }
-            eprintln!(
-                "bring it back with: cargo crash --cycles {} --seed {}",
-                arguments.cycles, arguments.seed
-            );
-            ExitCode::FAILURE
-        }
-        Err(why) => {
-            eprintln!("crash: {why:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let again = format!("cargo crash --cycles {} --seed {}", arguments.cycles, arguments.seed);
+    ended("crash", &again, run(&arguments))
 }
 
 /// What was acknowledged, and so must be there in the end.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::Parser;
 use firn_simulator::{Faults, Meter, Pace, RequestFault, Simulator, Trouble};
-use firn_tests::process::{Client, Firn, binary, free_port, integration, settle};
+use firn_tests::process::{Client, Firn, binary, ended, free_port, integration, settle};
 use serde_json::json;
 
 /// A mass outage: many escalations at once.
@@ -37,22 +37,11 @@ const PACE: Pace = Pace { per_second: 50, at_once: 4 };
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = tokio::runtime::Runtime::new()
-        .map_err(Into::into)
-        .and_then(|runtime| runtime.block_on(run(&arguments)));
-    match outcome {
-        Ok(faults) if faults.is_empty() => ExitCode::SUCCESS,
-        Ok(faults) => {
-            for fault in faults {
-                eprintln!("{fault}");
-            }
-            ExitCode::FAILURE
-        }
-        Err(why) => {
-            eprintln!("outage: {why:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let again = format!(
+        "cargo outage --escalations {} --seconds {}",
+        arguments.escalations, arguments.seconds
+    );
+    ended("outage", &again, run(&arguments))
 }
 
 fn faults() -> Faults {

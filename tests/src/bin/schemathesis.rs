@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use firn_simulator::{Faults, Simulator};
-use firn_tests::process::{Client, Firn, TOKEN, binary, free_port, integration};
+use firn_tests::process::{Client, Firn, TOKEN, binary, ended, free_port, integration};
 use serde_json::json;
 
 /// The version that is installed.
@@ -33,16 +33,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = tokio::runtime::Runtime::new()
-        .map_err(Into::into)
-        .and_then(|runtime| runtime.block_on(run(&arguments)));
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("schemathesis: {why:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let again =
+        format!("cargo schemathesis --examples {} --seed {}", arguments.examples, arguments.seed);
+    ended("schemathesis", &again, run(&arguments))
 }
 
 /// The program, in an environment of its own below `target/tools`.
@@ -70,10 +63,10 @@ fn installed() -> Result<Option<PathBuf>> {
     Ok(Some(program))
 }
 
-async fn run(arguments: &Arguments) -> Result<()> {
+async fn run(arguments: &Arguments) -> Result<Vec<String>> {
     let Some(program) = installed()? else {
         println!("skipped: Python is not here; install it with: apt install python3-venv");
-        return Ok(());
+        return Ok(Vec::new());
     };
     let binary = binary()?;
     let directory = tempfile::tempdir()?;
@@ -96,7 +89,8 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let there = format!("[parameters]\n\"path.integration\" = \"{id}\"\n");
     let keep = ["--exclude-operation-id", "delete_integrations_one"];
     generated(&program, directory.path(), &client.url, (&there, &keep), arguments).await?;
-    generated(&program, directory.path(), &client.url, ("", &[]), arguments).await
+    generated(&program, directory.path(), &client.url, ("", &[]), arguments).await?;
+    Ok(Vec::new())
 }
 
 async fn generated(

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use super::at::{Asks, At, unknown};
 use super::credentials::{Given, may_be_used};
 use super::instance::to_the_end;
-use super::{Shared, failed, json, ok, problem, respond};
+use super::{Shared, failed, json, ok, plain, problem, respond};
 use crate::access::Caller;
 use crate::vault::Known;
 
@@ -112,8 +112,7 @@ pub(super) fn free(
     name: &str,
     own: Option<&IntegrationId>,
 ) -> Result<(), Response> {
-    let plain = !name.trim().is_empty() && name.len() <= 120 && !name.chars().any(char::is_control);
-    if !plain {
+    if !plain(name, 120) {
         return Err(problem(
             422,
             "invalid-name",

@@ -18,6 +18,7 @@ mod records;
 mod route;
 mod routes;
 mod runs;
+mod shapes;
 mod status;
 mod tenants;
 mod tokens;
@@ -168,6 +169,18 @@ async fn read(mut body: axum::body::Body) -> Result<Vec<u8>, Response> {
             Err(problem(408, "too-slow", "The body did not arrive in time", "send it within 20 s"))
         }
     }
+}
+
+/// How long something lasts that is written so: `30m`, `12h`, `90d`. In milliseconds.
+fn span(text: &str) -> Option<i64> {
+    let days = jiff::SpanRelativeTo::days_are_24_hours();
+    let span = text.parse::<jiff::Span>().ok()?.to_duration(days).ok()?;
+    i64::try_from(span.as_millis()).ok().filter(|millis| *millis > 0)
+}
+
+/// Whether people can use a name: not empty, not too long, nothing that does not show.
+fn plain(name: &str, most: usize) -> bool {
+    !name.trim().is_empty() && name.len() <= most && !name.chars().any(char::is_control)
 }
 
 /// Lets a body that is too long pass by for a while: whoever is cut off in the middle of sending

@@ -1,86 +1,20 @@
 //! Everything that the API can be asked, in one table: address, who may, what does it, and what the
 //! OpenAPI document says of it.
-#![allow(dead_code)] // Some types stand for what the engine or the doctor print.
 
 use axum::response::{IntoResponse, Response};
 use firn_model::{Conflict, Run, Schedule};
-use schemars::JsonSchema;
 use serde_json::Value as Json;
 
 use super::at::Page;
 use super::route::Method::{Delete, Get, Patch, Post};
 use super::route::{Route, Who};
+use super::shapes::{Applied, Artifacts, Consent, Integration, Outcome, Plan, Ready, Report};
 use super::{
     apply, consent, dead, fields, host_audit, inbound, instance, integrations, records, runs,
     status, tenants, tokens,
 };
 use crate::access::Right::{Administer, Operate, Read, Send};
 use crate::host::Forgotten;
-
-/// What an operation came to, in a word; more where there is more to say.
-#[derive(JsonSchema)]
-struct Outcome {
-    status: String,
-}
-
-/// An integration: never a secret.
-#[derive(JsonSchema)]
-struct Integration {
-    id: String,
-    slug: String,
-    name: String,
-    /// Whose it is.
-    tenant: String,
-    base_url: String,
-    enabled: bool,
-    /// The version of its settings.
-    version: u64,
-    settings: Json,
-    platform: Json,
-}
-
-/// What was or would be applied.
-#[derive(JsonSchema)]
-struct Applied {
-    /// `created`, `changed`, `unchanged`, or the same with `would be`.
-    status: String,
-    /// Null if there was none.
-    before: Json,
-    after: Json,
-}
-
-/// What stands on the instance.
-#[derive(JsonSchema)]
-struct Plan {
-    in_step: bool,
-    artifacts: Vec<Json>,
-    strangers: Vec<Json>,
-}
-
-#[derive(JsonSchema)]
-struct Artifacts {
-    artifacts: Vec<Json>,
-}
-
-/// The doctor's report.
-#[derive(JsonSchema)]
-struct Report {
-    checks: Vec<Json>,
-}
-
-/// Where a person has to go with a browser.
-#[derive(JsonSchema)]
-struct Consent {
-    authorize_url: String,
-    redirect_uri: String,
-    /// In seconds.
-    expires_in: u64,
-}
-
-#[derive(JsonSchema)]
-struct Ready {
-    ready: bool,
-}
 
 const INTEGRATIONS: &str = "Integrations";
 const INSTANCE: &str = "At the instance";

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::at::{Asks, At, Named, Page, answer, answer_one};
-use super::{json, problem};
+use super::{json, problem, span};
 
 /// `{"mode": "dry-run"}` (the default) or `{"mode": "auto-heal"}`.
 #[derive(Deserialize, JsonSchema)]
@@ -50,9 +50,7 @@ pub(crate) async fn schedule(at: At, headers: HeaderMap, raw: Body) -> Response 
         Ok(given) => given,
         Err(response) => return response,
     };
-    let days = jiff::SpanRelativeTo::days_are_24_hours();
-    let parsed = interval.parse::<jiff::Span>().ok().and_then(|span| span.to_duration(days).ok());
-    let Some(interval) = parsed.and_then(|d| u64::try_from(d.as_millis()).ok()) else {
+    let Some(interval) = span(&interval).map(i64::unsigned_abs) else {
         let detail = format!("{interval:?} is no time: write 30m, 1h or 1d");
         return problem(422, "bad-interval", "Not an interval", detail);
     };

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::at::{Named, not_found};
-use super::{Shared, body, failed, json, ok, problem, respond};
+use super::{Shared, body, failed, json, ok, plain, problem, respond, span};
 use crate::access::{ACCESS, Asked as Wanted, Caller, Kind, NotMade, Revoked, Role, Token};
 use crate::host::{Asked, now};
 
@@ -72,11 +72,7 @@ pub(crate) async fn create(
 
 /// When something ends that lasts so long: `90d`, `12h`.
 fn end(text: &str) -> Result<Millis, Response> {
-    let days = jiff::SpanRelativeTo::days_are_24_hours();
-    text.parse::<jiff::Span>()
-        .ok()
-        .and_then(|span| i64::try_from(span.to_duration(days).ok()?.as_millis()).ok())
-        .filter(|millis| *millis > 0)
+    span(text)
         .and_then(|millis| now().0.checked_add(millis))
         // What is written as a date has four digits for the year.
         .filter(|end| *end < 253_370_764_800_000)
@@ -94,8 +90,7 @@ async fn try_create(
     raw: Body,
 ) -> Result<Response, Response> {
     let Create { name, role, tenant, expires_in, client } = json(headers, raw).await?;
-    let plain = !name.trim().is_empty() && name.len() <= 80 && !name.chars().any(char::is_control);
-    if !plain {
+    if !plain(&name, 80) {
         let detail = "a name has 1 to 80 bytes and no control characters";
         return Err(problem(422, "invalid-name", "Not a valid name", detail));
     }

@@ -213,6 +213,11 @@ fn asked(of: Option<&String>, what: &str, given: Option<String>) -> Result<Optio
 
 fn configure(client: &Client, given: Configure) -> Result<()> {
     let mut given = given;
+    if given.password.as_deref().is_some_and(|p| !p.contains(':')) {
+        eprintln!(
+            "firn: a password on the command line is seen by others on this machine; better: --password env:NAME"
+        );
+    }
     let signs_in_by_browser = given.grant.as_deref() == Some("authorization-code");
     given.password = asked(given.username.as_ref(), "Password", given.password)?;
     given.admin_password = asked(given.admin_username.as_ref(), "Password", given.admin_password)?;
@@ -226,12 +231,6 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
     }
     if let Some(environment) = given.environment {
         settings["environment"] = json!(environment);
-    }
-    let on_the_line = std::env::args().any(|word| word.starts_with("--password"));
-    if on_the_line && given.password.as_deref().is_some_and(|p| !p.contains(':')) {
-        eprintln!(
-            "firn: a password on the command line is seen by others on this machine; better: --password env:NAME"
-        );
     }
     let credentials = json!({
         "username": given.username, "password": given.password,

@@ -1,49 +1,43 @@
-//! The host: workers with engine instances, a scheduler that hands out what is due, and the doors.
-//!
-//! Events of one row go to one worker, in order; what collides all the same is found by the row's
-//! version and looked at again.
+//! The host: what it is made of, how it begins and ends, what it is asked and what it reads. Who works for it:
+//! `work.rs`; what the engine asks of it: `doors.rs`.
 
 mod consent;
+mod doors;
 mod examine;
 mod forget;
 mod instance;
+mod work;
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Sender, unbounded};
 use firn_model::{
-    Answer, AnswerBody, Audit, Change, CommitError, Event, Expect, HttpRequest, Inbound,
-    InboundKind, Integration, IntegrationId, Key, LinkId, Millis, Notice, Operation, Problem, Put,
-    Reply, Report, Row, TenantId,
+    Audit, Change, Event, Expect, Inbound, InboundKind, Integration, IntegrationId, Key, LinkId,
+    Millis, Notice, Operation, Problem, Put, Reply, Row, TenantId,
 };
 use firn_remote::{Addresses, Carrier, Consent, Egress, Secrets};
-use firn_runtime::{Doors, Runtime, Scheme, Signature, Worker};
+use firn_runtime::Runtime;
 use firn_storage::{Sqlite, Store};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, broadcast, oneshot};
 
 use self::consent::VaultKeeper;
+use self::doors::HostDoors;
 use self::examine::Examined;
+use self::work::Wake;
 use crate::access::Access;
 use crate::key::{self, KeySource};
 use crate::vault::{Known, Vault};
 
 pub(crate) use self::consent::CONSENT;
 pub(crate) use self::forget::{Forgotten, NotForgotten};
-
-/// The most events of one batch, and so of one commit.
-const BATCH: usize = 64;
-/// After a trap on a row, it is left alone for so long.
-const TRAPPED: Duration = Duration::from_secs(60);
-/// The same row is not handed out again sooner than this.
-const BREATH: Duration = Duration::from_millis(5);
 
 /// In the place of an integration, in lines of the audit that are about none.
 pub(crate) const OF_NONE: &str = "_host";
@@ -112,28 +106,6 @@ pub struct Host {
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
 }
 
-#[derive(Default)]
-struct Wake {
-    woken: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Wake {
-    fn wake(&self) {
-        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_one();
-    }
-
-    fn sleep(&self, at_most: Duration) {
-        let woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut woken, _) = self
-            .changed
-            .wait_timeout_while(woken, at_most, |woken| !*woken)
-            .unwrap_or_else(PoisonError::into_inner);
-        *woken = false;
-    }
-}
-
 pub(crate) fn now() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
@@ -197,14 +169,14 @@ impl Host {
                 .worker(move || Box::new(HostDoors(Weak::clone(&doors))))
                 .recording(recorder.clone());
             let host = Arc::downgrade(&host);
-            let run = move || work(&host, &queue, worker);
+            let run = move || work::work(&host, &queue, worker);
             threads.push(std::thread::Builder::new().name(format!("worker-{i}")).spawn(run)?);
         }
         let weak = Arc::downgrade(&host);
         threads.push(
             std::thread::Builder::new()
                 .name("scheduler".to_owned())
-                .spawn(move || schedule(&weak))?,
+                .spawn(move || work::schedule(&weak))?,
         );
         *host.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
         // What happened while nobody was there is asked for at once.
@@ -334,7 +306,7 @@ impl Host {
             Event::Due(key) => key.path.hash(&mut hasher),
             Event::Answer(answer) => answer.ticket.split('#').next().hash(&mut hasher),
         }
-        tracing::trace!(target: "firn::sync", "{}", traced(&event));
+        tracing::trace!(target: "firn::sync", "{}", work::traced(&event));
         let queue = &self.queues[hasher.finish() as usize % self.queues.len()];
         let _ = queue.send(event);
     }
@@ -527,44 +499,6 @@ impl Drop for Host {
     }
 }
 
-/// An event, in a line of the sync trace: what it is about, and nothing that anybody said.
-fn traced(event: &Event) -> String {
-    match event {
-        Event::Inbound(inbound) => {
-            let bytes = inbound.body.len();
-            format!("in   {:?} of {} bytes for {}", inbound.kind, bytes, inbound.integration)
-        }
-        Event::Operate { operation, by, .. } => {
-            // Only the operation's name: what is to be done may hold values.
-            let name = serde_json::to_value(operation).ok();
-            let name = name.as_ref().and_then(|value| match value {
-                serde_json::Value::Object(map) => map
-                    .get("operation")
-                    .and_then(|name| name.as_str())
-                    .or_else(|| map.keys().next().map(String::as_str)),
-                serde_json::Value::String(name) => Some(name.as_str()),
-                _ => None,
-            });
-            format!("asks {} by {by}", name.unwrap_or("an operation"))
-        }
-        Event::Due(key) => format!("due  {}", key.path),
-        Event::Answer(answer) => {
-            let end = match &answer.body {
-                AnswerBody::Response(response) => format!("status {}", response.status),
-                AnswerBody::Busy(_) => "no room now".to_owned(),
-                AnswerBody::NotSent(why) => format!("not sent: {why}"),
-                AnswerBody::Silent(_) => {
-                    "left alone for a while: it has not answered lately".to_owned()
-                }
-                AnswerBody::Lost(why) => format!("lost: {why}"),
-                AnswerBody::NoFile(status) => format!("no file: {status}"),
-                AnswerBody::OtherFile => "another file".to_owned(),
-            };
-            format!("end  {} {end}", answer.ticket)
-        }
-    }
-}
-
 /// The answer to a request that waited for its ticket.
 fn ticket(notice: &Notice, first: bool) -> Asked {
     let created = notice.created && first;
@@ -595,203 +529,6 @@ fn answered<E>(reply: Result<Reply, E>) -> Asked {
         status: reply.status,
         body: serde_json::from_str(&reply.body).unwrap_or_default(),
         location: None,
-    }
-}
-
-/// A worker: takes what waits as one batch, and passes on what the engine reports.
-fn work(host: &Weak<Host>, queue: &Receiver<Event>, mut worker: Worker) {
-    loop {
-        let first = match queue.recv_timeout(Duration::from_millis(200)) {
-            Ok(event) => event,
-            Err(crossbeam_channel::RecvTimeoutError::Timeout) => match host.upgrade() {
-                Some(host) if !host.stopping.load(Ordering::SeqCst) => continue,
-                _ => return,
-            },
-            Err(crossbeam_channel::RecvTimeoutError::Disconnected) => return,
-        };
-        let mut batch = vec![first];
-        batch.extend(queue.try_iter().take(BATCH - 1));
-        let due: Vec<Key> = batch
-            .iter()
-            .filter_map(|event| match event {
-                Event::Due(key) => Some(key.clone()),
-                _ => None,
-            })
-            .collect();
-        let handled = worker.handle(batch);
-        let Some(host) = host.upgrade() else { return };
-        for (event, trap) in &handled.trapped {
-            tracing::error!("the engine trapped on one event and goes on without it: {trap}");
-            host.trapped(event);
-        }
-        let trapped: Vec<&Key> = handled
-            .trapped
-            .iter()
-            .filter_map(|(event, _)| match event {
-                Event::Due(key) => Some(key),
-                _ => None,
-            })
-            .collect();
-        {
-            let mut claims = host.claims.lock().unwrap_or_else(PoisonError::into_inner);
-            for key in due {
-                let pause = if trapped.contains(&&key) { TRAPPED } else { BREATH };
-                claims.insert(key, Some(Instant::now() + pause));
-            }
-        }
-        for report in handled.reports {
-            match report {
-                Report::Reply { request, reply } => host.reply(request, reply),
-                Report::Notice(notice) => {
-                    let _ = host.notices.send(notice);
-                }
-            }
-        }
-        host.wake.wake();
-    }
-}
-
-impl Host {
-    fn reply(&self, request: u64, reply: Reply) {
-        let waiting = self.replies.lock().unwrap_or_else(PoisonError::into_inner).remove(&request);
-        if let Some(waiting) = waiting {
-            let _ = waiting.send(reply);
-        }
-    }
-
-    /// Whoever waits for an event that trapped is told so: the sender is dropped.
-    fn trapped(&self, event: &Event) {
-        if let Event::Inbound(Inbound { request, .. }) | Event::Operate { request, .. } = event {
-            self.replies.lock().unwrap_or_else(PoisonError::into_inner).remove(request);
-        }
-    }
-}
-
-/// The scheduler: hands out rows that are due, each to one worker at a time.
-fn schedule(host: &Weak<Host>) {
-    const LOOK: Duration = Duration::from_millis(100);
-    while let Some(host) = host.upgrade() {
-        if host.stopping.load(Ordering::SeqCst) {
-            return;
-        }
-        let due = match host.store.due(now(), 1_000) {
-            Ok(due) => due,
-            Err(why) => {
-                tracing::error!("the store cannot be read: {why}");
-                std::thread::sleep(Duration::from_secs(1));
-                continue;
-            }
-        };
-        let mut ready = Vec::new();
-        let mut sleep = LOOK;
-        {
-            let mut claims = host.claims.lock().unwrap_or_else(PoisonError::into_inner);
-            let at = Instant::now();
-            claims.retain(|_, free| free.is_none_or(|free| free > at));
-            for (key, _) in due {
-                match claims.get(&key) {
-                    Some(Some(free)) => sleep = sleep.min(free.saturating_duration_since(at)),
-                    Some(None) => {}
-                    None => {
-                        claims.insert(key.clone(), None);
-                        ready.push(key);
-                    }
-                }
-            }
-        }
-        for key in ready {
-            host.push(Event::Due(key));
-        }
-        if let Ok(Some(next)) = host.store.next_due() {
-            let ahead = next.since(now());
-            if ahead > 0 {
-                sleep = sleep.min(Duration::from_millis(ahead.unsigned_abs()));
-            }
-        }
-        host.wake.sleep(sleep.max(Duration::from_millis(1)));
-    }
-}
-
-/// The doors of one instance.
-struct HostDoors(Weak<Host>);
-
-impl HostDoors {
-    fn host(&self) -> Result<Arc<Host>, CommitError> {
-        self.0.upgrade().ok_or_else(|| CommitError::Failed("the host is stopping".to_owned()))
-    }
-}
-
-impl Doors for HostDoors {
-    fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, CommitError> {
-        self.host()?.store.get(keys)
-    }
-
-    fn scan(
-        &self,
-        tenant: &TenantId,
-        prefix: &str,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<Row>, CommitError> {
-        self.host()?.store.scan(tenant, prefix, after, limit)
-    }
-
-    fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
-        self.host()?.store.commit(changes)
-    }
-
-    fn submit(&self, request: HttpRequest) {
-        let Some(host) = self.0.upgrade() else { return };
-        tracing::trace!(
-            target: "firn::sync", "out  {} {:?} {:?}", request.ticket, request.method, request.remote,
-        );
-        let tokio = host.tokio.clone();
-        tokio.spawn(async move {
-            let known = host
-                .vault
-                .get(&request.integration)
-                .filter(|k| k.integration.tenant == request.tenant);
-            let body = match known {
-                Some(known) => host.carrier.carry(&known.target(), &request).await,
-                None => AnswerBody::NotSent("the integration is gone".to_owned()),
-            };
-            let HttpRequest { ticket, tenant, integration, .. } = request;
-            host.push(Event::Answer(Answer { ticket, tenant, integration, body }));
-        });
-    }
-
-    fn now(&self) -> Millis {
-        now()
-    }
-
-    fn verify(
-        &self,
-        tenant: &str,
-        integration: &str,
-        _: Scheme,
-        message: &str,
-        signatures: &[String],
-    ) -> Signature {
-        let known = self
-            .0
-            .upgrade()
-            .and_then(|host| host.vault.get(&IntegrationId::new(integration).ok()?));
-        let Some(known) = known.filter(|k| k.integration.tenant.as_str() == tenant) else {
-            return Signature::NoSecret;
-        };
-        match firn_remote::verify(&known.secrets.webhook, message, signatures) {
-            None => Signature::NoSecret,
-            Some(true) => Signature::Valid,
-            Some(false) => Signature::Invalid,
-        }
-    }
-
-    fn token(&self, tenant: &str, kind: &str, canonical: &str) -> Option<String> {
-        self.0.upgrade()?.vault.token(&TenantId::new(tenant).ok()?, kind, canonical)
-    }
-
-    fn line(&self, text: &str) {
-        tracing::info!("{text}");
     }
 }
 

@@ -500,7 +500,7 @@ fn listings_come_page_by_page() {
         // Not to be understood: kept, with its reason.
         let event = json!({ "id": format!("e{n}"), "type": "x" });
         let (status, _) = admin.call("POST", &format!("/api/v1/integrations/{id}/events"), &event);
-        assert!(matches!(status, 202 | 422), "{status}");
+        assert_eq!(status, 422);
     }
     let all = admin.get(&format!("/api/v1/integrations/{id}/quarantine"));
     assert_eq!((all["quarantine"].as_array().unwrap().len(), &all["next"]), (7, &Json::Null));

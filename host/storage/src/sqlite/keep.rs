@@ -27,10 +27,7 @@ impl Inspected {
     /// When there is none, it is another version's, or the key is not its.
     pub fn open(path: &Path, master: &MasterKey) -> Result<Inspected, OpenError> {
         let name = path.display().to_string();
-        let other = |why: &dyn std::fmt::Display| OpenError::Failed {
-            path: name.clone(),
-            why: why.to_string(),
-        };
+        let other = |why: &dyn std::fmt::Display| OpenError::failed(&name, why);
         if !path.exists() {
             return Err(other(&"there is no such file"));
         }
@@ -116,10 +113,7 @@ pub(super) fn sealed_row(row: &rusqlite::Row<'_>) -> Result<(Key, Vec<u8>, i64),
 /// When the store is in use, or is not opened by the old key.
 pub fn rotate(path: &Path, old: &MasterKey, new: &MasterKey) -> Result<u64, OpenError> {
     let name = path.display().to_string();
-    let other = |why: &dyn std::fmt::Display| OpenError::Failed {
-        path: name.clone(),
-        why: why.to_string(),
-    };
+    let other = |why: &dyn std::fmt::Display| OpenError::failed(&name, why);
     if !path.exists() {
         return Err(other(&"there is no such file"));
     }

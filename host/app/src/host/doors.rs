@@ -1,0 +1,94 @@
+//! The doors of one engine instance: store, HTTP, clock, secrets and log, as this host has them.
+
+use std::sync::{Arc, Weak};
+
+use firn_model::{
+    Answer, AnswerBody, Change, CommitError, Event, HttpRequest, IntegrationId, Key, Millis, Row,
+    TenantId,
+};
+use firn_runtime::{Doors, Scheme, Signature};
+
+use super::{Host, now};
+
+/// The doors of one instance.
+pub(super) struct HostDoors(pub(super) Weak<Host>);
+
+impl HostDoors {
+    fn host(&self) -> Result<Arc<Host>, CommitError> {
+        self.0.upgrade().ok_or_else(|| CommitError::Failed("the host is stopping".to_owned()))
+    }
+}
+
+impl Doors for HostDoors {
+    fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, CommitError> {
+        self.host()?.store.get(keys)
+    }
+
+    fn scan(
+        &self,
+        tenant: &TenantId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Row>, CommitError> {
+        self.host()?.store.scan(tenant, prefix, after, limit)
+    }
+
+    fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
+        self.host()?.store.commit(changes)
+    }
+
+    fn submit(&self, request: HttpRequest) {
+        let Some(host) = self.0.upgrade() else { return };
+        tracing::trace!(
+            target: "firn::sync", "out  {} {:?} {:?}", request.ticket, request.method, request.remote,
+        );
+        let tokio = host.tokio.clone();
+        tokio.spawn(async move {
+            let known = host
+                .vault
+                .get(&request.integration)
+                .filter(|k| k.integration.tenant == request.tenant);
+            let body = match known {
+                Some(known) => host.carrier.carry(&known.target(), &request).await,
+                None => AnswerBody::NotSent("the integration is gone".to_owned()),
+            };
+            let HttpRequest { ticket, tenant, integration, .. } = request;
+            host.push(Event::Answer(Answer { ticket, tenant, integration, body }));
+        });
+    }
+
+    fn now(&self) -> Millis {
+        now()
+    }
+
+    fn verify(
+        &self,
+        tenant: &str,
+        integration: &str,
+        _: Scheme,
+        message: &str,
+        signatures: &[String],
+    ) -> Signature {
+        let known = self
+            .0
+            .upgrade()
+            .and_then(|host| host.vault.get(&IntegrationId::new(integration).ok()?));
+        let Some(known) = known.filter(|k| k.integration.tenant.as_str() == tenant) else {
+            return Signature::NoSecret;
+        };
+        match firn_remote::verify(&known.secrets.webhook, message, signatures) {
+            None => Signature::NoSecret,
+            Some(true) => Signature::Valid,
+            Some(false) => Signature::Invalid,
+        }
+    }
+
+    fn token(&self, tenant: &str, kind: &str, canonical: &str) -> Option<String> {
+        self.0.upgrade()?.vault.token(&TenantId::new(tenant).ok()?, kind, canonical)
+    }
+
+    fn line(&self, text: &str) {
+        tracing::info!("{text}");
+    }
+}

@@ -1,0 +1,195 @@
+//! Who works: workers with engine instances, and a scheduler that hands out what is due.
+//!
+//! Events of one row go to one worker, in order; what collides all the same is found by the row's
+//! version and looked at again.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Condvar, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+use firn_model::{AnswerBody, Event, Inbound, Key, Reply, Report};
+use firn_runtime::Worker;
+
+use super::{Host, now};
+
+/// The most events of one batch, and so of one commit.
+const BATCH: usize = 64;
+/// After a trap on a row, it is left alone for so long.
+const TRAPPED: Duration = Duration::from_secs(60);
+/// The same row is not handed out again sooner than this.
+const BREATH: Duration = Duration::from_millis(5);
+
+#[derive(Default)]
+pub(super) struct Wake {
+    woken: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Wake {
+    pub(super) fn wake(&self) {
+        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_one();
+    }
+
+    pub(super) fn sleep(&self, at_most: Duration) {
+        let woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut woken, _) = self
+            .changed
+            .wait_timeout_while(woken, at_most, |woken| !*woken)
+            .unwrap_or_else(PoisonError::into_inner);
+        *woken = false;
+    }
+}
+
+/// A worker: takes what waits as one batch, and passes on what the engine reports.
+pub(super) fn work(host: &Weak<Host>, queue: &Receiver<Event>, mut worker: Worker) {
+    loop {
+        let first = match queue.recv_timeout(Duration::from_millis(200)) {
+            Ok(event) => event,
+            Err(crossbeam_channel::RecvTimeoutError::Timeout) => match host.upgrade() {
+                Some(host) if !host.stopping.load(Ordering::SeqCst) => continue,
+                _ => return,
+            },
+            Err(crossbeam_channel::RecvTimeoutError::Disconnected) => return,
+        };
+        let mut batch = vec![first];
+        batch.extend(queue.try_iter().take(BATCH - 1));
+        let due: Vec<Key> = batch
+            .iter()
+            .filter_map(|event| match event {
+                Event::Due(key) => Some(key.clone()),
+                _ => None,
+            })
+            .collect();
+        let handled = worker.handle(batch);
+        let Some(host) = host.upgrade() else { return };
+        for (event, trap) in &handled.trapped {
+            tracing::error!("the engine trapped on one event and goes on without it: {trap}");
+            host.trapped(event);
+        }
+        let trapped: Vec<&Key> = handled
+            .trapped
+            .iter()
+            .filter_map(|(event, _)| match event {
+                Event::Due(key) => Some(key),
+                _ => None,
+            })
+            .collect();
+        {
+            let mut claims = host.claims.lock().unwrap_or_else(PoisonError::into_inner);
+            for key in due {
+                let pause = if trapped.contains(&&key) { TRAPPED } else { BREATH };
+                claims.insert(key, Some(Instant::now() + pause));
+            }
+        }
+        for report in handled.reports {
+            match report {
+                Report::Reply { request, reply } => host.reply(request, reply),
+                Report::Notice(notice) => {
+                    let _ = host.notices.send(notice);
+                }
+            }
+        }
+        host.wake.wake();
+    }
+}
+
+impl Host {
+    fn reply(&self, request: u64, reply: Reply) {
+        let waiting = self.replies.lock().unwrap_or_else(PoisonError::into_inner).remove(&request);
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(reply);
+        }
+    }
+
+    /// Whoever waits for an event that trapped is told so: the sender is dropped.
+    fn trapped(&self, event: &Event) {
+        if let Event::Inbound(Inbound { request, .. }) | Event::Operate { request, .. } = event {
+            self.replies.lock().unwrap_or_else(PoisonError::into_inner).remove(request);
+        }
+    }
+}
+
+/// The scheduler: hands out rows that are due, each to one worker at a time.
+pub(super) fn schedule(host: &Weak<Host>) {
+    const LOOK: Duration = Duration::from_millis(100);
+    while let Some(host) = host.upgrade() {
+        if host.stopping.load(Ordering::SeqCst) {
+            return;
+        }
+        let due = match host.store.due(now(), 1_000) {
+            Ok(due) => due,
+            Err(why) => {
+                tracing::error!("the store cannot be read: {why}");
+                std::thread::sleep(Duration::from_secs(1));
+                continue;
+            }
+        };
+        let mut ready = Vec::new();
+        let mut sleep = LOOK;
+        {
+            let mut claims = host.claims.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = Instant::now();
+            claims.retain(|_, free| free.is_none_or(|free| free > at));
+            for (key, _) in due {
+                match claims.get(&key) {
+                    Some(Some(free)) => sleep = sleep.min(free.saturating_duration_since(at)),
+                    Some(None) => {}
+                    None => {
+                        claims.insert(key.clone(), None);
+                        ready.push(key);
+                    }
+                }
+            }
+        }
+        for key in ready {
+            host.push(Event::Due(key));
+        }
+        if let Ok(Some(next)) = host.store.next_due() {
+            let ahead = next.since(now());
+            if ahead > 0 {
+                sleep = sleep.min(Duration::from_millis(ahead.unsigned_abs()));
+            }
+        }
+        host.wake.sleep(sleep.max(Duration::from_millis(1)));
+    }
+}
+
+/// An event, in a line of the sync trace: what it is about, and nothing that anybody said.
+pub(super) fn traced(event: &Event) -> String {
+    match event {
+        Event::Inbound(inbound) => {
+            let bytes = inbound.body.len();
+            format!("in   {:?} of {} bytes for {}", inbound.kind, bytes, inbound.integration)
+        }
+        Event::Operate { operation, by, .. } => {
+            // Only the operation's name: what is to be done may hold values.
+            let name = serde_json::to_value(operation).ok();
+            let name = name.as_ref().and_then(|value| match value {
+                serde_json::Value::Object(map) => map
+                    .get("operation")
+                    .and_then(|name| name.as_str())
+                    .or_else(|| map.keys().next().map(String::as_str)),
+                serde_json::Value::String(name) => Some(name.as_str()),
+                _ => None,
+            });
+            format!("asks {} by {by}", name.unwrap_or("an operation"))
+        }
+        Event::Due(key) => format!("due  {}", key.path),
+        Event::Answer(answer) => {
+            let end = match &answer.body {
+                AnswerBody::Response(response) => format!("status {}", response.status),
+                AnswerBody::Busy(_) => "no room now".to_owned(),
+                AnswerBody::NotSent(why) => format!("not sent: {why}"),
+                AnswerBody::Silent(_) => {
+                    "left alone for a while: it has not answered lately".to_owned()
+                }
+                AnswerBody::Lost(why) => format!("lost: {why}"),
+                AnswerBody::NoFile(status) => format!("no file: {status}"),
+                AnswerBody::OtherFile => "another file".to_owned(),
+            };
+            format!("end  {} {end}", answer.ticket)
+        }
+    }
+}
