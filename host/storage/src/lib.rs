@@ -16,6 +16,20 @@ pub use sqlite::{
 
 use firn_model::{Change, CommitError, Key, Millis, Row, TenantId};
 
+/// How far an erasure got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Erased {
+    /// Nothing of it is left on disk.
+    Wholly,
+    /// The rows are gone; what they said lies sealed in free parts of the file, which could not be written
+    /// anew. The next erasure or change of keys clears them.
+    FromRows {
+        /// Why not.
+        why: String,
+    },
+}
+
 /// The storage door, host side.
 pub trait Store: Send + Sync {
     /// The rows of these keys, in order.
@@ -45,11 +59,11 @@ pub trait Store: Send + Sync {
 
     /// Makes changes and removes lines of the audit, all or nothing, on somebody's wish: of what was there
     /// nothing is left on disk. That lines were removed stays, as a row `told`, whose path begins with
-    /// `audit/_erased/`: their numbers.
+    /// `audit/_erased/`: their numbers. The whole file may be written anew for it, and others wait meanwhile.
     ///
     /// # Errors
     /// As `commit`.
-    fn erase(&self, changes: &[Change], lines: &[Key], told: &Key) -> Result<(), CommitError>;
+    fn erase(&self, changes: &[Change], lines: &[Key], told: &Key) -> Result<Erased, CommitError>;
 
     /// Everybody who has rows, in order.
     ///

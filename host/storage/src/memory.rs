@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use firn_model::{Change, CommitError, Expect, Key, Millis, Row, TenantId};
 
-use crate::Store;
+use crate::{Erased, Store};
 
 #[derive(Default)]
 struct Tables {
@@ -102,7 +102,7 @@ impl Store for Memory {
         Ok(())
     }
 
-    fn erase(&self, changes: &[Change], lines: &[Key], told: &Key) -> Result<(), CommitError> {
+    fn erase(&self, changes: &[Change], lines: &[Key], told: &Key) -> Result<Erased, CommitError> {
         self.commit(changes)?;
         let mut tables = self.tables();
         for line in lines.iter().filter(|line| line.path.starts_with("audit/")) {
@@ -110,7 +110,7 @@ impl Store for Memory {
         }
         let row = Row { key: told.clone(), version: 1, value: "[]".to_owned(), due: None };
         tables.rows.insert(told.clone(), row);
-        Ok(())
+        Ok(Erased::Wholly)
     }
 
     fn tenants(&self) -> Result<Vec<TenantId>, CommitError> {

@@ -18,8 +18,8 @@ use firn_model::{Change, CommitError, Expect, Key, Millis, Row, TenantId};
 use rusqlite::{Connection, OptionalExtension, params};
 use rusqlite_migration::{M, Migrations};
 
-use crate::Store;
 use crate::seal::{Keyring, MasterKey, SealerError};
+use crate::{Erased, Store};
 
 /// Schema changes, oldest first. A released one is never edited.
 const MIGRATIONS: &[M<'static>] = &[
@@ -102,7 +102,7 @@ enum Work {
 
 struct Job {
     work: Work,
-    done: Sender<Result<(), CommitError>>,
+    done: Sender<Result<Erased, CommitError>>,
 }
 
 /// A store in a SQLite file.
@@ -166,7 +166,7 @@ impl Sqlite {
     }
 
     /// Has the writer do something.
-    fn work(&self, work: Work) -> Result<(), CommitError> {
+    fn work(&self, work: Work) -> Result<Erased, CommitError> {
         let (done, result) = bounded(1);
         let jobs = self.jobs.as_ref().ok_or_else(|| failed("the store is closed"))?;
         jobs.send(Job { work, done }).map_err(|_| failed("the store has stopped"))?;
@@ -240,21 +240,31 @@ fn write(mut connection: Connection, queue: &Receiver<Job>, ring: &Keyring) {
         {
             jobs.push(job);
         }
-        let erases = jobs.iter().any(|job| matches!(job.work, Work::Erase { .. }));
-        if erases {
-            let _ = connection.pragma_update(None, "secure_delete", "ON");
-        }
         let results = transact(&mut connection, &jobs, ring);
-        if erases {
-            // What was overwritten is in the log still.
-            let _ = connection
-                .execute_batch("PRAGMA secure_delete = OFF; PRAGMA wal_checkpoint(TRUNCATE);");
-        }
+        let erases = |job: &Job| matches!(job.work, Work::Erase { .. });
+        let erases = jobs.iter().zip(&results).any(|(job, done)| erases(job) && done.is_ok());
+        let erased = if erases { clear(&connection) } else { Erased::Wholly };
         for (job, result) in jobs.into_iter().zip(results) {
-            let _ = job.done.send(result);
+            let _ = job.done.send(result.map(|()| erased.clone()));
         }
     }
     let _ = connection.execute_batch("PRAGMA optimize;");
+}
+
+/// Writes the whole file anew, with what is live and nothing else. Pages that are split and rows that move
+/// leave copies behind that no later `secure_delete` finds.
+fn clear(connection: &Connection) -> Erased {
+    let cleared = || -> rusqlite::Result<bool> {
+        connection.execute_batch("VACUUM")?;
+        // What was there before is in the log still.
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+    };
+    let why = match cleared() {
+        Ok(false) => return Erased::Wholly,
+        Ok(true) => "somebody is reading the file".to_owned(),
+        Err(why) => why.to_string(),
+    };
+    Erased::FromRows { why }
 }
 
 fn transact(
@@ -428,13 +438,13 @@ impl Store for Sqlite {
         })
     }
 
-    fn erase(&self, changes: &[Change], lines: &[Key], told: &Key) -> Result<(), CommitError> {
+    fn erase(&self, changes: &[Change], lines: &[Key], told: &Key) -> Result<Erased, CommitError> {
         let (changes, lines) = (changes.to_vec(), lines.to_vec());
         self.work(Work::Erase { changes, lines, told: told.clone() })
     }
 
     fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
-        self.work(Work::Commit(changes.to_vec()))
+        self.work(Work::Commit(changes.to_vec())).map(|_| ())
     }
 
     fn tenants(&self) -> Result<Vec<TenantId>, CommitError> {

@@ -1,8 +1,12 @@
 //! One suite for every store: what the contract of the storage door says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
-use firn_model::{Change, CommitError, Expect, Key, Millis, Put, TenantId};
-use firn_storage::{AuditFault, Inspected, MasterKey, Memory, Sqlite, Store, opens, rotate};
+use std::collections::{BTreeSet, HashSet};
+
+use firn_model::{Change, CommitError, Expect, Key, Millis, Put, Row, TenantId};
+use firn_storage::{
+    AuditFault, Erased, Inspected, MasterKey, Memory, Sqlite, Store, opens, rotate,
+};
 
 fn tenant(name: &str) -> TenantId {
     TenantId::new(name).unwrap()
@@ -171,15 +175,51 @@ fn audit(store: &dyn Store) {
     let delete = Change { key: key("audit/i/l/1"), expect: Expect::Any, put: None };
     let refused = store.commit(&[put("other", Expect::Any, "x", None), delete]);
     assert!(matches!(refused, Err(CommitError::Failed(_))), "{refused:?}");
-    store
+    let erased = store
         .erase(
             &[put("link/1", Expect::Any, "blank", None)],
             &[key("audit/i/l/1"), key("count")],
             &key("audit/_erased/1"),
         )
         .unwrap();
+    assert_eq!(erased, Erased::Wholly);
     assert_eq!(store.get(&[key("audit/i/l/1")]).unwrap(), [None]);
     assert!(store.get(&[key("audit/_erased/1")]).unwrap()[0].is_some());
+}
+
+/// Rows that grew, moved and made pages split left copies behind, and so did the log.
+#[test]
+fn what_is_erased_lies_nowhere_in_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("firn.db");
+    let store = Sqlite::open(&path, &MasterKey::new([7; 32])).unwrap();
+    let sealed = || -> BTreeSet<Vec<u8>> {
+        let file = rusqlite::Connection::open(&path).unwrap();
+        let mut rows =
+            file.prepare("SELECT value FROM rows WHERE path LIKE 'link/person%'").unwrap();
+        rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let mut random = fastrand::Rng::with_seed(8);
+    let mut theirs = BTreeSet::new();
+    for turn in 0..600 {
+        let who = if turn % 3 == 0 { "person" } else { "other" };
+        let row = format!("link/{who}{:02}", random.u8(..40));
+        let value = "x".repeat(random.usize(10..4_000));
+        store.commit(&[put(&row, Expect::Any, &value, None)]).unwrap();
+        theirs.extend(sealed());
+    }
+    let of_theirs = store.scan(&tenant("acme"), "link/person", None, 100).unwrap();
+    let gone = |row: Row| Change { key: row.key, expect: Expect::Any, put: None };
+    let changes: Vec<Change> = of_theirs.into_iter().map(gone).collect();
+    assert!(theirs.len() > 150 && changes.len() > 30);
+    assert_eq!(store.erase(&changes, &[], &key("audit/_erased/1")).unwrap(), Erased::Wholly);
+    let begin: HashSet<&[u8]> = theirs.iter().map(|value| &value[..32]).collect();
+    for file in ["firn.db", "firn.db-wal"] {
+        let bytes = std::fs::read(directory.path().join(file)).unwrap_or_default();
+        let left = bytes.windows(32).filter(|window| begin.contains(window)).count();
+        assert_eq!(left, 0, "of {} in {file}", theirs.len());
+    }
+    assert!(store.scan(&tenant("acme"), "link/other", None, 100).unwrap().len() > 30);
 }
 
 fn in_file(path: &std::path::Path, sql: &str) {
@@ -196,7 +236,8 @@ fn the_audits_chain_tells_of_every_change_to_a_line() {
         let line = put(&format!("audit/i/l/{n}"), Expect::Any, &format!("line {n}"), None);
         store.commit(&[line, put(&format!("link/{n}"), Expect::Any, "x", None)]).unwrap();
     }
-    store.erase(&[], &[key("audit/i/l/2")], &key("audit/_erased/1")).unwrap();
+    let erased = store.erase(&[], &[key("audit/i/l/2")], &key("audit/_erased/1")).unwrap();
+    assert_eq!(erased, Erased::Wholly);
     drop(store);
     let verify = |path: &std::path::Path, noted: Option<&str>| {
         Inspected::open(path, &master).unwrap().audit(noted).unwrap()

@@ -11,6 +11,7 @@ use firn_model::{
     Finding, IntegrationId, Key, Link, LinkId, Operation, PlatformId, Put, Quarantined, Role, Row,
     Run, TenantId,
 };
+use firn_storage::Erased;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
@@ -120,7 +121,21 @@ impl Host {
         }
         let name = format!("{:015}-{:08x}", now().0.max(0), fastrand::u32(..));
         let told = Key::new(tenant, &["audit", "_erased", &name]);
-        self.store.erase(&changes, &lines, &told).map_err(anyhow::Error::from)?;
+        // The store's file may be written anew for it.
+        let store = Arc::clone(&self.store);
+        let erased = {
+            let lines = lines.clone();
+            tokio::task::spawn_blocking(move || store.erase(&changes, &lines, &told))
+                .await
+                .map_err(anyhow::Error::from)?
+                .map_err(anyhow::Error::from)?
+        };
+        if let Erased::FromRows { why } = erased {
+            forgotten.out_of_reach.push(format!(
+                "free parts of the store's file, where it lies sealed, as the file could not be written anew ({why}): \
+                 change the keys (firn key rotate), which writes it anew too"
+            ));
+        }
         if !lines.is_empty() {
             forgotten.erased.insert("lines of the audit", lines.len() as u64);
         }
