@@ -25,6 +25,7 @@ pub mod merge;
 pub mod observe;
 pub mod plan;
 pub mod preset;
+pub mod preview;
 #[cfg(test)]
 mod sample;
 pub mod settings;

@@ -389,6 +389,7 @@ fn receive<D: Doors>(
         body: inbound.body.clone(),
         received: session.now,
         state,
+        links: Vec::new(),
     };
     session.put(&key, &delivery, Some(due))?;
     match fault {

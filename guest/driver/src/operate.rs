@@ -29,6 +29,9 @@ pub(crate) fn operate<D: Doors>(
         Operation::Apply { id, document, intent } => {
             configure::apply(session, request, tenant, id, document, *intent, by)
         }
+        Operation::Preview { integration, document, deliveries } => {
+            configure::preview(session, request, tenant, integration, document, deliveries)
+        }
         Operation::Rollback { integration, version } => {
             configure::rollback(session, request, tenant, integration, *version, by)
         }

@@ -65,11 +65,12 @@ fn delivery<D: Doors>(
     let done = match delivery.kind {
         InboundKind::Webhook => webhook(session, rules, key, &delivery)?,
         InboundKind::PlatformEvent => event(session, rules, key, &delivery)?,
-        InboundKind::Escalation => Some("escalations are links from the start".to_owned()),
+        InboundKind::Escalation => led_to("escalations are links from the start"),
     };
     match done {
-        Some(what) => {
+        Some((what, links)) => {
             delivery.state = DeliveryState::Done(what);
+            delivery.links = links;
             let end = delivery.received.plus(RETENTION);
             session.put(key, &delivery, Some(end))
         }
@@ -81,16 +82,23 @@ fn delivery<D: Doors>(
     }
 }
 
-/// What a webhook led to; `None` if it has to wait for its ticket to be known.
+/// What a delivery led to, in a word, and the links that it brought something to. `None` if it has to wait.
+type Led = Option<(String, Vec<LinkId>)>;
+
+fn led_to(what: impl Into<String>) -> Led {
+    Some((what.into(), Vec::new()))
+}
+
+/// What a webhook led to; it may have to wait for its ticket to be known.
 fn webhook<D: Doors>(
     session: &mut Session<'_, D>,
     rules: &Rules,
     key: &Key,
     delivery: &Delivery,
-) -> Result<Option<String>, CommitError> {
+) -> Result<Led, CommitError> {
     let observation = match intake::servicenow(rules, &delivery.body) {
         Ok(observation) => observation,
-        Err(why) => return Ok(Some(format!("unreadable: {why}"))),
+        Err(why) => return Ok(led_to(format!("unreadable: {why}"))),
     };
     let links = session.on_ticket(&key.tenant, rules.id(), &observation.record.id)?;
     if links.is_empty() {
@@ -99,7 +107,9 @@ fn webhook<D: Doors>(
         let column = &rules.settings().correlation.column;
         let age = session.now.since(delivery.received);
         if let Some(link) = by_shown_key(session, rules, &key.tenant, &observation.record)? {
-            return Ok((!link.is_making_its_ticket()).then(|| LOOKS_ITSELF.to_owned()));
+            return Ok(
+                (!link.is_making_its_ticket()).then(|| (LOOKS_ITSELF.to_owned(), vec![link.id]))
+            );
         }
         let hidden = !observation.record.attributes.contains_key(column);
         if hidden && age <= UNKNOWN_TICKET_PATIENCE {
@@ -112,15 +122,16 @@ fn webhook<D: Doors>(
     for id in links {
         if file {
             attach::tell(session, &key.tenant, rules, &id, attachment::Input::List)?;
-            observed.push(id.to_string());
+            observed.push(id);
             continue;
         }
         if let Some(link) = session.link(&key.tenant, rules.id(), &id)? {
             session.advance(&key.tenant, rules, link, &[Input::Seen(observation.clone())])?;
-            observed.push(id.to_string());
+            observed.push(id);
         }
     }
-    Ok(Some(format!("observed by {}", observed.join(", "))))
+    let names: Vec<&str> = observed.iter().map(LinkId::as_str).collect();
+    Ok(Some((format!("observed by {}", names.join(", ")), observed)))
 }
 
 const LOOKS_ITSELF: &str = "its link looks for it itself";
@@ -149,30 +160,31 @@ pub(crate) fn mirror<D: Doors>(
     rules: &Rules,
     tenant: &TenantId,
     observation: Observation,
-) -> Result<String, CommitError> {
+) -> Result<(String, Vec<LinkId>), CommitError> {
+    let not_ours = || ("not a ticket of ours".to_owned(), Vec::new());
     let class = observation.record.class.clone().and_then(|c| TableName::new(c).ok());
     let table = class.or_else(|| rules.tables().next().cloned());
     let seen = &observation.record;
     let (Some(table), Ok(sys_id), Ok(record)) =
         (table, SysId::new(seen.id.clone()), PlatformId::new(seen.id.clone()))
     else {
-        return Ok("not a ticket of ours".to_owned());
+        return Ok(not_ours());
     };
     if seen.attributes.is_empty() || seen.presence == Presence::Deleted || !rules.takes(&table) {
-        return Ok("not a ticket of ours".to_owned());
+        return Ok(not_ours());
     }
     let context = json!({ "table": table, "ticket": seen.attributes });
     match rules.lets_in(Gate::Mirror, &context) {
         Ok(true) => {}
-        Ok(false) => return Ok("not a ticket of ours".to_owned()),
+        Ok(false) => return Ok(not_ours()),
         Err(why) => {
             let why = format!("filters.mirror cannot be evaluated on a ticket: {why}");
             session.filter_failed(tenant, rules.id(), why.clone())?;
-            return Ok(why);
+            return Ok((why, Vec::new()));
         }
     }
     if session.current(tenant, rules.id(), &record)?.is_some() {
-        return Ok("its pair was taken apart, or looks for it itself".to_owned());
+        return Ok(("its pair was taken apart, or looks for it itself".to_owned(), Vec::new()));
     }
     let mut link = admit::new_link(session, tenant, rules, &record, 1, table.clone())?;
     link.origin = Side::External;
@@ -184,7 +196,7 @@ pub(crate) fn mirror<D: Doors>(
     let id = link.id.clone();
     session.join(tenant, &mut link)?;
     session.advance(tenant, rules, link, &[Input::Seen(observation)])?;
-    Ok(format!("mirrored as {id}"))
+    Ok((format!("mirrored as {id}"), vec![id]))
 }
 
 fn event<D: Doors>(
@@ -192,16 +204,16 @@ fn event<D: Doors>(
     rules: &Rules,
     key: &Key,
     delivery: &Delivery,
-) -> Result<Option<String>, CommitError> {
+) -> Result<Led, CommitError> {
     let event = match intake::platform(rules, &delivery.body) {
         Ok(event) => event,
-        Err(why) => return Ok(Some(format!("unreadable: {why}"))),
+        Err(why) => return Ok(led_to(format!("unreadable: {why}"))),
     };
     let known = session.current(&key.tenant, rules.id(), &event.record)?;
     let deleted = event.observation.record.presence == Presence::Deleted;
     let link = match (known, rules.settings().preset) {
         (Some(link), _) => link,
-        (None, _) if deleted => return Ok(Some("deleted before it had a ticket".to_owned())),
+        (None, _) if deleted => return Ok(led_to("deleted before it had a ticket")),
         (None, Preset::Incidents) => {
             let mut link =
                 admit::new_link(session, &key.tenant, rules, &event.record, 1, event.table)?;
@@ -211,11 +223,11 @@ fn event<D: Doors>(
             link
         }
         (None, Preset::Genesys | Preset::Bot) => {
-            return Ok(Some("its conversation was never escalated".to_owned()));
+            return Ok(led_to("its conversation was never escalated"));
         }
         (None, Preset::Neo | Preset::Helpdesk) => {
-            return Ok(Some(
-                "it mirrors no ticket: with this preset tickets begin in ServiceNow".to_owned(),
+            return Ok(led_to(
+                "it mirrors no ticket: with this preset tickets begin in ServiceNow",
             ));
         }
     };
@@ -225,7 +237,7 @@ fn event<D: Doors>(
         let files = attachment::Input::Seen(Side::Platform, event.attachments);
         attach::tell(session, &key.tenant, rules, &id, files)?;
     }
-    Ok(Some(format!("observed by {id}")))
+    Ok(Some((format!("observed by {id}"), vec![id])))
 }
 
 /// A request is over.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{InboundKind, IntegrationId, Millis};
+use crate::{InboundKind, IntegrationId, LinkId, Millis};
 
 /// Where a delivery stands.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -32,6 +32,9 @@ pub struct Delivery {
     pub received: Millis,
     /// Where it stands.
     pub state: DeliveryState,
+    /// The links that it brought something to; none before it was looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkId>,
 }
 
 /// A payload that was kept because it could not be used.

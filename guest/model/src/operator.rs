@@ -115,6 +115,15 @@ pub enum Operation {
         /// The version.
         version: u64,
     },
+    /// Reads deliveries that are there under other settings, and changes nothing.
+    Preview {
+        /// The integration.
+        integration: IntegrationId,
+        /// The settings document, as JSON.
+        document: serde_json::Value,
+        /// Which deliveries, by the names of their rows.
+        deliveries: Vec<String>,
+    },
     /// Pairs a platform's record with a ticket that is there.
     Attach {
         /// The integration.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use firn_core::{preset, settings};
 use firn_model::{
-    CommitError, Configure, Fault, Integration, IntegrationId, Intent, Level, PlatformContract,
-    Problem, TenantId, Version, instance_address,
+    CommitError, Configure, Delivery, Fault, Integration, IntegrationId, Intent, Key, Level,
+    PlatformContract, Problem, TenantId, Version, instance_address,
 };
 use serde_json::{Value as Json, json};
 
@@ -157,6 +157,40 @@ pub(super) fn apply<D: Doors>(
     };
     let body = json!({ "status": status, "intent": intent, "before": known, "after": after, "faults": applied.faults });
     session.reply(request, if status == "created" { 201 } else { 200 }, &body);
+    Ok(())
+}
+
+/// Reads deliveries under settings that are not in force, beside those that are.
+pub(super) fn preview<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    id: &IntegrationId,
+    document: &Json,
+    deliveries: &[String],
+) -> Result<(), CommitError> {
+    let (Some(known), Some(present)) =
+        (session.get::<Integration>(&rows::integration(tenant, id))?, session.rules(tenant, id)?)
+    else {
+        return not_found(session, request, "integration", id.as_str());
+    };
+    let applied = settings::apply(Some(&known), id, tenant, document);
+    let Some(proposed) = applied.integration.and_then(|new| settings::compile(new).ok()) else {
+        return unsound(session, request, &applied.faults);
+    };
+    let mut read = Vec::new();
+    for name in deliveries {
+        let key = Key::new(tenant, &["delivery", id.as_str(), name]);
+        let Some(delivery) = session.get::<Delivery>(&key)? else { continue };
+        let Delivery { identity, kind, body, received, .. } = &delivery;
+        let before = firn_core::preview::preview(&present, *kind, body);
+        let after = firn_core::preview::preview(&proposed, *kind, body);
+        read.push(json!({
+            "identity": identity, "kind": kind, "received": received, "differs": before != after,
+            "before": before, "after": after,
+        }));
+    }
+    session.reply(request, 200, &json!({ "deliveries": read, "faults": applied.faults }));
     Ok(())
 }
 
