@@ -16,6 +16,26 @@ const FUEL: u64 = 50_000;
 /// The longest result, in bytes.
 const MAX_OUTPUT: usize = 64 * 1024;
 
+/// The statements that there are. Whatever else the library is built with, nothing reaches another template.
+const STATEMENTS: &[&str] = &[
+    "autoescape",
+    "elif",
+    "else",
+    "endautoescape",
+    "endfilter",
+    "endfor",
+    "endif",
+    "endraw",
+    "endset",
+    "endwith",
+    "filter",
+    "for",
+    "if",
+    "raw",
+    "set",
+    "with",
+];
+
 const NAME: &str = "t";
 const OPEN: &str = "{% if ";
 
@@ -68,6 +88,14 @@ impl Template {
     /// # Errors
     /// Says what the engine does not understand.
     pub fn new(source: &str) -> Result<Template, SyntaxError> {
+        for statement in source.split("{%").skip(1) {
+            let statement = statement.trim_start_matches(['-', '+']).trim_start();
+            let end = statement.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(statement.len());
+            let word = &statement[..end];
+            if !word.is_empty() && !STATEMENTS.contains(&word) {
+                return Err(SyntaxError { text: format!("there is no statement {word}") });
+            }
+        }
         let mut environment = environment();
         environment.add_template_owned(NAME, source.to_owned()).map_err(|e| syntax(&e))?;
         Ok(Template { source: source.to_owned(), environment: Arc::new(environment) })
@@ -153,7 +181,14 @@ mod tests {
             assert!(Condition::new(bad).is_err(), "{bad}");
         }
         assert!(Template::new("{{ a").is_err());
-        assert!(Template::new("{% include 'x' %}").is_err(), "nothing reaches outside");
+        for outside in ["include 'x'", "- import 'x' as x", "extends 'x'", "macro x()", "block x"] {
+            let said = Template::new(&format!("{{%{outside} %}}")).unwrap_err().text;
+            assert!(said.starts_with("there is no statement"), "nothing reaches outside: {said}");
+        }
+        for inside in ["{%- if a -%}1{%+ endif %}", "{% raw %}{{ a }}{% endraw %}", "{%set a = 1%}"]
+        {
+            assert!(Template::new(inside).is_ok(), "{inside}");
+        }
     }
 
     #[test]

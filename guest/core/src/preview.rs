@@ -31,9 +31,10 @@ pub struct Shown {
     pub becomes: String,
 }
 
-/// Reads a payload under settings.
+/// Reads a payload under settings. What is shown is masked by `masks`, the rules in force: settings that are
+/// only tried unmask nothing.
 #[must_use]
-pub fn preview(rules: &Rules, kind: InboundKind, body: &str) -> Preview {
+pub fn preview(rules: &Rules, masks: &Rules, kind: InboundKind, body: &str) -> Preview {
     let only = |outcome: String| Preview { outcome, fields: BTreeMap::new() };
     let gate = match kind {
         InboundKind::Webhook => Gate::Webhooks,
@@ -48,7 +49,7 @@ pub fn preview(rules: &Rules, kind: InboundKind, body: &str) -> Preview {
         match rules.lets_in(gate, &json!({ "payload": payload })) {
             Ok(true) => {}
             Ok(false) => return only("a filter excludes it".to_owned()),
-            Err(why) => return only(format!("a filter cannot be evaluated on it: {why}")),
+            Err(_) => return only("a filter cannot be evaluated on it".to_owned()),
         }
     }
     let read = match kind {
@@ -71,7 +72,7 @@ pub fn preview(rules: &Rules, kind: InboundKind, body: &str) -> Preview {
         }
         Ok((side, Some(table), record)) => Preview {
             outcome: format!("read as {table}"),
-            fields: fields(rules, side, &table, &record),
+            fields: fields(rules, masks, side, &table, &record),
         },
         Err(why) => only(format!("it cannot be read: {why}")),
     }
@@ -79,6 +80,7 @@ pub fn preview(rules: &Rules, kind: InboundKind, body: &str) -> Preview {
 
 fn fields(
     rules: &Rules,
+    masks: &Rules,
     side: Side,
     table: &TableName,
     record: &ObservedRecord,
@@ -87,14 +89,14 @@ fn fields(
         let shape = match mapping::read(field, side, &record.attributes) {
             Reading::Whole(shape) => shape,
             Reading::Partial(shape) => {
-                let seen = mask_shape(rules, &shape).to_string();
+                let seen = mask_shape(masks, &shape).to_string();
                 let becomes = "only a part of it is shown: the record is read".to_owned();
                 return Some(Shown { seen, becomes });
             }
             Reading::Unseen => return None,
         };
         let becomes = match mapping::translate(field, side, &shape, None, &BTreeMap::new()) {
-            Ok(columns) => mask_shape(rules, &columns.shape).to_string(),
+            Ok(columns) => mask_shape(masks, &columns.shape).to_string(),
             Err(Untranslatable::Unmapped) => "(it is not in the value map)".to_owned(),
             Err(Untranslatable::LookUp(row)) => {
                 format!("(whoever {} names, by {})", row.table, row.key)
@@ -102,10 +104,83 @@ fn fields(
             Err(Untranslatable::UnknownReference) => "(whom it names is not found)".to_owned(),
             Err(Untranslatable::Lossy) => "(it was masked or cut, and does not go back)".to_owned(),
             Err(Untranslatable::OneWay) => "(it goes the other way only)".to_owned(),
-            Err(Untranslatable::Template(why)) => format!("(its template fails: {why})"),
+            // What a template says of itself may quote what it was given.
+            Err(Untranslatable::Template(_)) => "(its template fails)".to_owned(),
         };
-        Some(Shown { seen: mask_shape(rules, &shape).to_string(), becomes })
+        Some(Shown { seen: mask_shape(masks, &shape).to_string(), becomes })
     };
     let all = rules.fields(table).iter();
     all.filter_map(|field| Some((field.name.clone(), shown(field)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{rules, rules_of};
+    use firn_model::Preset;
+
+    const WEBHOOK: &str = r#"{ "sys_id": "0123456789abcdef0123456789abcdef", "number": "INC0010001",
+        "table": "incident", "action": "update", "current": { "sys_updated_on": "2026-04-29 14:30:00",
+        "short_description": "pay with 4111 1111 1111 1111", "state": "6", "priority": "99" } }"#;
+
+    fn event(fields: &Json) -> String {
+        json!({ "id": "e1", "type": "changed", "occurred_at": "2026-04-29T14:30:00Z", "record":
+            { "kind": "incident", "id": "42", "version": 1, "partial": true, "fields": fields } })
+        .to_string()
+    }
+
+    fn shown<'a>(preview: &'a Preview, field: &str) -> (&'a str, &'a str) {
+        let shown = &preview.fields[&FieldName::new(field).unwrap()];
+        (&shown.seen, &shown.becomes)
+    }
+
+    #[test]
+    fn each_field_is_shown_as_both_sides_say_it_and_masked() {
+        let rules = rules(Preset::Incidents);
+        let read = preview(&rules, &rules, InboundKind::Webhook, WEBHOOK);
+        assert_eq!(read.outcome, "read as incident");
+        assert_eq!(shown(&read, "status"), ("6", "resolved"));
+        let (seen, becomes) = shown(&read, "title");
+        assert!(!seen.contains("4111") && !becomes.contains("4111"), "{seen} {becomes}");
+        // One of the columns of a field says only that something is there.
+        assert!(shown(&read, "severity").1.contains("a part of it"));
+        let body = event(&json!({ "status": "in space", "title": "Down" }));
+        let read = preview(&rules, &rules, InboundKind::PlatformEvent, &body);
+        assert_eq!(shown(&read, "title"), ("Down", "Down"));
+        assert!(shown(&read, "status").1.contains("value map"));
+        assert!(!read.fields.contains_key(&FieldName::new("severity").unwrap()));
+    }
+
+    #[test]
+    fn settings_that_are_tried_unmask_nothing() {
+        let open = rules_of(&json!({ "preset": "incidents", "masking": { "strategy": "keep" } }));
+        let read = preview(&open, &rules(Preset::Incidents), InboundKind::Webhook, WEBHOOK);
+        let (seen, becomes) = shown(&read, "title");
+        assert!(!seen.contains("4111") && !becomes.contains("4111"), "{seen} {becomes}");
+    }
+
+    #[test]
+    fn what_is_not_read_says_why() {
+        let incidents = rules(Preset::Incidents);
+        for (body, why) in [
+            ("{", "it cannot be read"),
+            ("{}", "it cannot be read"),
+            (
+                r#"{ "sys_id": "0123456789abcdef0123456789abcdef", "table": "problem" }"#,
+                "no kind of ticket",
+            ),
+            (
+                r#"{ "sys_id": "0123456789abcdef0123456789abcdef", "table": "incident", "action": "delete" }"#,
+                "the record was deleted",
+            ),
+        ] {
+            let read = preview(&incidents, &incidents, InboundKind::Webhook, body);
+            assert!(read.outcome.contains(why) && read.fields.is_empty(), "{body}: {read:?}");
+        }
+        let document = json!({ "preset": "incidents", "filters": { "webhooks": "payload.number != 'INC0010001'" } });
+        let read = preview(&rules_of(&document), &incidents, InboundKind::Webhook, WEBHOOK);
+        assert_eq!(read.outcome, "a filter excludes it");
+        let read = preview(&incidents, &incidents, InboundKind::Escalation, "{}");
+        assert!(read.outcome.contains("as they come"));
+    }
 }

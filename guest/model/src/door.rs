@@ -20,6 +20,18 @@ pub enum InboundKind {
     Escalation,
 }
 
+impl InboundKind {
+    /// In a word, for people and for labels.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            InboundKind::Webhook => "webhook",
+            InboundKind::PlatformEvent => "event",
+            InboundKind::Escalation => "escalation",
+        }
+    }
+}
+
 /// A request from outside, for one integration. Bearer tokens were checked by the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inbound {

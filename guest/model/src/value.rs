@@ -175,6 +175,10 @@ impl Shape {
 
 impl std::fmt::Display for Shape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Nothing, whatever it is made of, is nothing.
+        if self.0.values().all(Value::is_empty) {
+            return Ok(());
+        }
         let mut first = true;
         for (attribute, value) in &self.0 {
             if self.0.len() > 1 {

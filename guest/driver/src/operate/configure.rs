@@ -183,8 +183,8 @@ pub(super) fn preview<D: Doors>(
         let key = Key::new(tenant, &["delivery", id.as_str(), name]);
         let Some(delivery) = session.get::<Delivery>(&key)? else { continue };
         let Delivery { identity, kind, body, received, .. } = &delivery;
-        let before = firn_core::preview::preview(&present, *kind, body);
-        let after = firn_core::preview::preview(&proposed, *kind, body);
+        let before = firn_core::preview::preview(&present, &present, *kind, body);
+        let after = firn_core::preview::preview(&proposed, &present, *kind, body);
         read.push(json!({
             "identity": identity, "kind": kind, "received": received, "differs": before != after,
             "before": before, "after": after,
