@@ -1,5 +1,4 @@
 //! The arrows of the house, and the borders of the components.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

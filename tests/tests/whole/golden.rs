@@ -1,5 +1,4 @@
 //! Golden transcripts: the core component answers as written down, in wasmtime and in Python.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
 use firn_tests::golden;
 

@@ -1,6 +1,5 @@
 //! The published JSON Schema of settings is what the code reads. To write it anew:
-//! `FIRN_ACCEPT=1 cargo test --release -p firn-tests --test schema`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
+//! `FIRN_ACCEPT=1 cargo test --release --test whole schema::`.
 
 use serde_json::{Value as Json, json};
 

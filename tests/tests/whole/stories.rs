@@ -1,6 +1,5 @@
 //! The sandbox's stories as a test: the real component in real wasmtime, SQLite on disk, the
 //! simulator with its business rules run as JavaScript, the sample platform, all over HTTP.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
 #[test]
 fn every_expectation_of_the_sandbox_holds() {

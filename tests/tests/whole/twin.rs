@@ -1,6 +1,5 @@
 //! Twins: the native driver and the engine component do the same on the same events; so do the
 //! native core and the core component.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -344,8 +343,10 @@ fn native_core_and_core_component_give_the_same_answers() {
     let core =
         core_component::Core::instantiate(&mut *store.borrow_mut(), &component, &linker).unwrap();
 
-    let labelled =
-        [include_str!("../laws/masking/labelled.tsv"), include_str!("../laws/masking/second.tsv")];
+    let labelled = [
+        include_str!("../../laws/masking/labelled.tsv"),
+        include_str!("../../laws/masking/second.tsv"),
+    ];
     let wide = "\u{FF14}111 1111 1111 1111";
     for text in labelled.into_iter().flat_map(str::lines).chain(["", wide]) {
         let inside = core.firn_sync_masking().call_mask(&mut *store.borrow_mut(), text).unwrap();

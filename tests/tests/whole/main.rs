@@ -1,0 +1,9 @@
+//! What needs the host, whole: one program for all of these tests, as linking it is most of what building them
+//! costs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
+
+mod arrows;
+mod golden;
+mod schema;
+mod stories;
+mod twin;
