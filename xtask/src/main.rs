@@ -32,9 +32,13 @@ fn verify() -> Result<()> {
     let began = Instant::now();
     let guests = ["--package", "firn-core-component", "--package", "firn-engine-component"];
     step("formatting", cargo(&["fmt", "--all", "--check"]))?;
+    let browser = browser();
     let mut tests = cargo(&["test", "--release"]);
     // Most of them wait for something more than they work.
     tests.env("RUST_BACKTRACE", "1").env("RUST_TEST_THREADS", "4");
+    if browser {
+        tests.env("FIRN_BROWSER", "required");
+    }
     step("tests", tests)?;
     step("lints", cargo(&["clippy", "--release", "--all-targets", "--", "-D", "warnings"]))?;
     let mut lints = cargo(&["clippy", "--profile", "guest", "--target", "wasm32-unknown-unknown"]);
@@ -60,6 +64,31 @@ fn verify() -> Result<()> {
     step("crash loop", crash)?;
     println!("everything holds, after {:.0} s", began.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// Whether there is a browser to look at the console with; where it can be installed it is.
+fn browser() -> bool {
+    let there = || {
+        ["chromium", "chromedriver"].iter().all(|name| {
+            Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success())
+        })
+    };
+    if there() {
+        return true;
+    }
+    // Only whoever may, and where it cannot ask anything.
+    for arguments in [
+        &["update", "--quiet"][..],
+        &["install", "--quiet", "--yes", "--no-install-recommends", "chromium", "chromium-driver"],
+    ] {
+        let mut apt = Command::new("apt-get");
+        apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        let _ = apt.stdin(std::process::Stdio::null()).output();
+    }
+    if !there() {
+        println!("the console is not looked at: apt-get install chromium chromium-driver");
+    }
+    there()
 }
 
 /// A program as the tests built it, or what cargo makes of it: built alone it would be built anew, with

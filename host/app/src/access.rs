@@ -4,6 +4,8 @@
 //! A token belongs to one tenant, or to all of them. What belongs to another tenant does not exist for
 //! it.
 
+mod session;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -21,6 +23,8 @@ use subtle::ConstantTimeEq;
 
 use crate::hex;
 use crate::vault::system;
+
+pub(crate) use session::LASTS;
 
 /// How long an access token of an OAuth client lasts. In milliseconds.
 pub(crate) const ACCESS: i64 = 3_600_000;
@@ -94,6 +98,12 @@ impl Caller {
     /// Whoever has the process's own token, or stands before an open API.
     pub(crate) fn admin(name: &str) -> Caller {
         Caller { name: name.to_owned(), role: Role::Admin, tenant: None }
+    }
+
+    fn of(token: Token) -> Caller {
+        // Names are given again; the number never is.
+        let name = format!("{} ({})", token.name, token.id);
+        Caller { name, role: token.role, tenant: token.tenant }
     }
 
     pub(crate) fn sees(&self, tenant: &TenantId) -> bool {
@@ -234,7 +244,7 @@ fn digest(token: &str) -> String {
     hex(&Sha256::digest(token.as_bytes()))
 }
 
-fn same(a: &str, b: &str) -> bool {
+pub(crate) fn same(a: &str, b: &str) -> bool {
     a.as_bytes().ct_eq(b.as_bytes()).into()
 }
 
@@ -365,9 +375,7 @@ impl Access {
             Some(access) => self.exchanged(access, now)?,
             None => self.shown(given, now, Kind::Bearer)?,
         };
-        // Names are given again; the number never is.
-        let name = format!("{} ({})", token.name, token.id);
-        Ok(Caller { name, role: token.role, tenant: token.tenant })
+        Ok(Caller::of(token))
     }
 
     fn shown(&self, given: &str, now: Millis, kind: Kind) -> Result<Token, Refused> {

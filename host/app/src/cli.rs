@@ -15,7 +15,6 @@ mod server;
 mod settings;
 mod show;
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,9 +22,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::client::Client;
 use crate::sandbox;
+use crate::telemetry::Logs;
 
 /// Firn keeps a platform and ServiceNow in step.
 #[derive(Parser)]
@@ -507,15 +508,27 @@ fn log(default: &str) {
     if trace.is_some_and(|trace| trace.eq_ignore_ascii_case("true") || trace == "1") {
         filter += ",firn::sync=trace";
     }
-    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|why| {
-        eprintln!("firn: FIRN_LOG={filter} is not understood ({why}); it is taken for {default}");
-        EnvFilter::new(default)
-    });
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .try_init();
+    // A word that is no level is taken for a target by others, and then says nothing.
+    let word = |part: &str| part.contains(['=', ':']) || part.trim().parse::<LevelFilter>().is_ok();
+    let filter = match EnvFilter::try_new(&filter) {
+        Ok(read) if filter.split(',').all(word) => read,
+        _ => {
+            let levels = "error, warn, info, debug, trace, or TARGET=LEVEL";
+            eprintln!(
+                "firn: FIRN_LOG={filter} is not understood ({levels}); it is taken for {default}"
+            );
+            EnvFilter::new(default)
+        }
+    };
+    let logs = match set("FIRN_LOG_FORMAT").as_deref() {
+        Some("json") => Logs::Json,
+        None | Some("text") => Logs::Text,
+        Some(other) => {
+            eprintln!("firn: FIRN_LOG_FORMAT={other} is not understood: there is text, and json");
+            Logs::Text
+        }
+    };
+    crate::telemetry::init(filter, logs);
 }
 
 fn run(cli: Cli) -> Result<ExitCode> {

@@ -51,13 +51,17 @@ impl Document {
     pub(crate) fn open(path: &Path) -> Result<(Document, Option<Unreadable>)> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Document::read(&path.display().to_string(), text))
+    }
+
+    /// Reads a text; `path` is what it is called.
+    pub(crate) fn read(path: &str, text: String) -> (Document, Option<Unreadable>) {
         let (table, errors) = DeTable::parse_recoverable(&text);
         let json = Json::Object(object(table.get_ref()));
         let faults: Vec<_> =
             errors.iter().map(|e| (e.span().unwrap_or(0..0), e.message().to_owned())).collect();
-        let path = path.display().to_string();
         let unreadable = (!faults.is_empty()).then_some(Unreadable(faults));
-        Ok((Document { path, text, json }, unreadable))
+        (Document { path: path.to_owned(), text, json }, unreadable)
     }
 
     /// What goes to the core: everything but what is the host's.
@@ -75,9 +79,8 @@ impl Document {
     ///
     /// # Errors
     /// When the core cannot be run.
-    pub(crate) fn check(&self) -> Result<Vec<Fault>> {
-        let mut faults =
-            Core::new(crate::cache().as_deref())?.check(&self.for_core().to_string())?;
+    pub(crate) fn check(&self, cache: Option<&Path>) -> Result<Vec<Fault>> {
+        let mut faults = Core::new(cache)?.check(&self.for_core().to_string())?;
         faults.extend(self.check_ours());
         Ok(faults)
     }
@@ -193,6 +196,30 @@ impl Document {
             .collect();
         print(&groups, styled)
     }
+}
+
+/// Settings, or a whole integration, written out as TOML; what is not set is left out, and so is what only
+/// Firn gives: ids and versions.
+pub(crate) fn written(integration: &Json) -> String {
+    fn plain(value: &Json) -> Option<toml::Value> {
+        Some(match value {
+            Json::Null => return None,
+            Json::Bool(b) => toml::Value::Boolean(*b),
+            Json::Number(n) => toml::Value::Integer(n.as_i64()?),
+            Json::String(s) => toml::Value::String(s.clone()),
+            Json::Array(items) => toml::Value::Array(items.iter().filter_map(plain).collect()),
+            Json::Object(map) => toml::Value::Table(
+                map.iter().filter_map(|(k, v)| Some((k.clone(), plain(v)?))).collect(),
+            ),
+        })
+    }
+    let mut shown = integration.clone();
+    if let Json::Object(map) = &mut shown {
+        for key in ["id", "version"] {
+            map.remove(key);
+        }
+    }
+    plain(&shown).and_then(|t| toml::to_string_pretty(&t).ok()).unwrap_or_default()
 }
 
 fn print(groups: &[Group<'_>], styled: bool) -> String {

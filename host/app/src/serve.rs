@@ -37,14 +37,19 @@ impl Listening {
     }
 }
 
+/// Takes an address. Whoever looks first whether it is free lets go of it again.
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; is another program there?"))
+}
+
 /// Serves a router at an address; port 0 chooses one.
 ///
 /// # Errors
 /// When the address cannot be listened on.
 pub async fn listen(address: SocketAddr, router: Router) -> Result<Listening> {
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}; is another program there?"))?;
+    let listener = bind(address).await?;
     let address = listener.local_addr()?;
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(accept(listener, router, stopped));

@@ -196,7 +196,7 @@ impl Vault {
                     keys.entry(tenant.clone()).or_insert(key).clone()
                 }
                 Err(why) => {
-                    tracing::error!("no tokens for {tenant}, values are redacted: {why:#}");
+                    tracing::error!(%tenant, why = %format!("{why:#}"), "no tokens, values are redacted");
                     return None;
                 }
             },

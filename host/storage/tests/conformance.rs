@@ -1,7 +1,7 @@
 //! One suite for every store: what the contract of the storage door says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use firn_model::{Change, CommitError, Expect, Key, Millis, Put, Row, TenantId};
 use firn_storage::{
@@ -213,7 +213,7 @@ fn what_is_erased_lies_nowhere_in_the_file() {
     let changes: Vec<Change> = of_theirs.into_iter().map(gone).collect();
     assert!(theirs.len() > 150 && changes.len() > 30);
     assert_eq!(store.erase(&changes, &[], &key("audit/_erased/1")).unwrap(), Erased::Wholly);
-    let begin: HashSet<&[u8]> = theirs.iter().map(|value| &value[..32]).collect();
+    let begin: BTreeSet<&[u8]> = theirs.iter().map(|value| &value[..32]).collect();
     for file in ["firn.db", "firn.db-wal"] {
         let bytes = std::fs::read(directory.path().join(file)).unwrap_or_default();
         let left = bytes.windows(32).filter(|window| begin.contains(window)).count();

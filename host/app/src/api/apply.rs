@@ -48,8 +48,13 @@ pub(crate) async fn apply(
     headers: HeaderMap,
     raw: Body,
 ) -> Response {
-    match try_apply(&shared, &caller, &headers, raw).await {
-        Ok(response) | Err(response) => response,
+    let Apply { document, intent } = match json(&headers, raw).await {
+        Ok(given) => given,
+        Err(response) => return response,
+    };
+    match apply_document(&shared, &caller, document, intent).await {
+        Ok(asked) => respond(asked),
+        Err(response) => response,
     }
 }
 
@@ -57,13 +62,16 @@ fn unsound(detail: impl Into<String>) -> Response {
     problem(422, "unsound-settings", "The settings are not sound", detail)
 }
 
-async fn try_apply(
+/// Makes an integration what a document says, or looks what would change.
+///
+/// # Errors
+/// Why it is not: a problem.
+pub(crate) async fn apply_document(
     shared: &Shared,
     caller: &Caller,
-    headers: &HeaderMap,
-    raw: Body,
-) -> Result<Response, Response> {
-    let Apply { mut document, intent } = json(headers, raw).await?;
+    mut document: Map<String, Json>,
+    intent: Intent,
+) -> Result<Asked, Response> {
     let mut ours = Map::new();
     for key in crate::document::HOST_KEYS {
         if let Some(value) = document.remove(*key) {
@@ -152,7 +160,7 @@ async fn try_apply(
             shared.host.signed_in(&integration).await;
         }
     }
-    Ok(respond(asked))
+    Ok(asked)
 }
 
 fn fresh() -> Result<IntegrationId, Response> {
@@ -216,11 +224,16 @@ pub(crate) async fn versions(at: At, Asks(page): Asks<Page>) -> Response {
 /// Makes an earlier version the present one.
 pub(crate) async fn rollback(at: At, Named(version): Named) -> Response {
     match try_rollback(&at, &version).await {
-        Ok(response) | Err(response) => response,
+        Ok(asked) => respond(asked),
+        Err(response) => response,
     }
 }
 
-async fn try_rollback(at: &At, version: &str) -> Result<Response, Response> {
+/// Makes an earlier version the present one.
+///
+/// # Errors
+/// Why it is not: a problem.
+pub(crate) async fn try_rollback(at: &At, version: &str) -> Result<Asked, Response> {
     let Ok(number) = version.parse::<u64>() else { return Err(not_found("version", version)) };
     let host = &at.shared.host;
     let _naming = host.naming().await;
@@ -236,5 +249,5 @@ async fn try_rollback(at: &At, version: &str) -> Result<Response, Response> {
         let known = host.vault().get(at.id()).ok_or_else(|| not_found("version", version))?;
         keep(&at.shared, at.tenant(), &asked, known.secrets.clone())?;
     }
-    Ok(respond(asked))
+    Ok(asked)
 }

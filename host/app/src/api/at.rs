@@ -67,17 +67,16 @@ pub(crate) fn not_found(what: &str, id: &str) -> Response {
 }
 
 impl At {
+    pub(crate) fn host(&self) -> &Arc<crate::Host> {
+        &self.shared.host
+    }
+
     pub(crate) fn id(&self) -> &IntegrationId {
         &self.known.integration.id
     }
 
     pub(crate) fn tenant(&self) -> &TenantId {
         &self.known.integration.tenant
-    }
-
-    /// All rows of a kind.
-    pub(crate) fn rows<T: DeserializeOwned>(&self, kind: &str) -> anyhow::Result<Vec<T>> {
-        self.shared.host.rows(self.tenant(), &format!("{kind}/{}/", self.id()))
     }
 
     pub(crate) fn row<T: DeserializeOwned>(

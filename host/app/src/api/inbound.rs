@@ -43,7 +43,7 @@ pub(crate) async fn webhook(
         let said = axum::body::to_bytes(response.into_body(), 4_096).await.unwrap_or_default();
         let said: serde_json::Value = serde_json::from_slice(&said).unwrap_or_default();
         let why = said["detail"].as_str().unwrap_or_default();
-        tracing::warn!("a webhook for {} was refused: {why}", known.integration.id);
+        tracing::warn!(integration = %known.integration.id, %why, "a webhook was refused");
     }
     not_signed()
 }

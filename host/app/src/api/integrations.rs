@@ -471,6 +471,7 @@ async fn try_delete(at: &At, query: &Delete, headers: &HeaderMap) -> Result<Resp
     }
     shared.host.vault().forget(&known).map_err(|why| failed(&why))?;
     shared.host.forget_limits(at.id());
+    shared.forget_standing(at.id());
     let what = format!("{} ({})", known.integration.name, at.id());
     // Where it is read still: the integration is no more.
     shared.host.note(at.tenant(), None, "deleted", &what, &at.caller.name);

@@ -2,7 +2,7 @@
 //! shares. Which routes there are and who may come: `routes.rs`.
 #![allow(clippy::result_large_err)] // A refusal is a response; it is made once and sent.
 
-mod apply;
+pub(crate) mod apply;
 mod at;
 mod consent;
 mod credentials;
@@ -12,14 +12,15 @@ mod host_audit;
 mod inbound;
 mod instance;
 mod integrations;
+mod metrics;
 mod once;
 mod openapi;
-mod records;
+pub(crate) mod records;
 mod route;
 mod routes;
 mod runs;
 mod shapes;
-mod status;
+pub(crate) mod status;
 mod tenants;
 mod tokens;
 
@@ -33,7 +34,9 @@ use axum::body::HttpBody;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use firn_model::Problem;
+use tokio::sync::Semaphore;
 
+pub(crate) use at::{Asks, At, Named, not_found};
 pub(crate) use credentials::Given;
 pub use route::{Method, Who};
 
@@ -48,29 +51,48 @@ const DISCARD_TIME: Duration = Duration::from_secs(2);
 /// How long a client may take for its body.
 const BODY_TIME: Duration = Duration::from_secs(20);
 
+/// How many look through all rows of a kind at once, for pages that show them.
+const SCANS: usize = 2;
+
 /// What handlers share.
 #[derive(Clone)]
 pub struct Shared {
-    host: Arc<Host>,
-    gate: Gate,
+    pub(crate) host: Arc<Host>,
+    pub(crate) gate: Gate,
     /// Whether `exec:` secrets may be given: whoever may set up integrations then runs commands here.
     exec_secrets: bool,
     underway: Arc<once::Underway>,
+    stood: Arc<status::Stood>,
+    /// Pages of the console that are told what happens.
+    pub(crate) watchers: Arc<crate::console::Watchers>,
+    /// Held by whoever looks through all rows of a kind.
+    pub(crate) scans: Arc<Semaphore>,
 }
 
 impl Shared {
     /// What the handlers of a host share.
     #[must_use]
     pub fn new(host: Arc<Host>, gate: Gate, exec_secrets: bool) -> Shared {
-        Shared { host, gate, exec_secrets, underway: Arc::default() }
+        Shared {
+            host,
+            gate,
+            exec_secrets,
+            underway: Arc::default(),
+            stood: Arc::default(),
+            watchers: Arc::default(),
+            scans: Arc::new(Semaphore::new(SCANS)),
+        }
     }
 }
 
 /// All routes.
 pub fn router(shared: Shared) -> Router {
     route::router(routes::table(), &shared)
+        .merge(crate::console::router(&shared))
         .method_not_allowed_fallback(not_this_way)
         .fallback(nothing_here)
+        .layer(axum::middleware::from_fn_with_state(shared.clone(), crate::open::guarded))
+        .layer(axum::middleware::from_fn_with_state(shared.clone(), metrics::counted))
         .with_state(shared)
 }
 
@@ -86,13 +108,23 @@ pub fn openapi() -> serde_json::Value {
     openapi::document(&routes::table())
 }
 
-async fn nothing_here() -> Response {
-    problem(404, "not-found", "Not found", "there is nothing at this address")
+async fn nothing_here(headers: HeaderMap) -> Response {
+    let refused = problem(404, "not-found", "Not found", "there is nothing at this address");
+    for_whom(&headers, refused).await
 }
 
-async fn not_this_way() -> Response {
+async fn not_this_way(headers: HeaderMap) -> Response {
     let detail = "the address is right, what is to be done there is not; see the header Allow";
-    problem(405, "not-this-way", "Not this way", detail)
+    for_whom(&headers, problem(405, "not-this-way", "Not this way", detail)).await
+}
+
+/// A problem as a page, if it is a browser that asks.
+async fn for_whom(headers: &HeaderMap, problem: Response) -> Response {
+    let accepts = headers.get("accept").and_then(|accepts| accepts.to_str().ok());
+    if accepts.is_some_and(|accepts| accepts.contains("text/html")) {
+        return crate::console::nothing_here(problem).await;
+    }
+    problem
 }
 
 /// A problem document as an answer.
@@ -123,7 +155,7 @@ pub(crate) fn ok(body: impl serde::Serialize) -> Response {
 
 /// A failure of our own: the store, most likely.
 pub(crate) fn failed(why: &anyhow::Error) -> Response {
-    tracing::error!("a request failed: {why:#}");
+    tracing::error!(why = %format!("{why:#}"), "a request failed");
     problem(500, "failed", "Something failed on our side", format!("{why:#}"))
 }
 

@@ -150,7 +150,7 @@ impl Kept {
         if let Err(why) =
             shared.host.keep_given(Change { key: place, expect: Expect::Any, put }, now().0 - KEPT)
         {
-            tracing::error!("an answer could not be kept for its Idempotency-Key: {why:#}");
+            tracing::error!(why = %format!("{why:#}"), "an answer could not be kept for its Idempotency-Key");
         }
         Response::from_parts(parts, Body::from(body))
     }

@@ -90,7 +90,7 @@ fn shown_side(link: &Link, side: Side) -> ShownSide {
     }
 }
 
-fn shown(link: &Link) -> ShownLink {
+pub(crate) fn shown(link: &Link) -> ShownLink {
     let fields = link.fields.iter().map(|(name, state)| {
         let parked = state.parked.as_ref().map(|p| p.why.clone());
         (name.to_string(), ShownField { agreed: state.base.is_some(), parked })
@@ -117,7 +117,7 @@ fn shown(link: &Link) -> ShownLink {
 }
 
 /// Where a link stands, in two words at most.
-fn standing(link: &Link) -> &'static str {
+pub(crate) fn standing(link: &Link) -> &'static str {
     match link.tombstone.as_ref().map(|t| &t.why) {
         Some(Ended::Gone(_)) => "record gone",
         Some(Ended::Unlinked { .. }) => "unlinked",
@@ -129,7 +129,7 @@ fn standing(link: &Link) -> &'static str {
 }
 
 /// Whether nothing is left to do on a link.
-pub(super) fn settled(link: &Link) -> bool {
+pub(crate) fn settled(link: &Link) -> bool {
     let idle = |side: Side| {
         let state = link.side(side);
         // Nobody looks at a record whose pair has ended.
@@ -145,7 +145,8 @@ pub(super) fn settled(link: &Link) -> bool {
 // ---- links -----------------------------------------------------------------------------------
 
 /// Every state that a link may be in.
-const STATES: [&str; 6] = ["in step", "working", "refused", "unlinked", "record gone", "succeeded"];
+pub(crate) const STATES: [&str; 6] =
+    ["in step", "working", "refused", "unlinked", "record gone", "succeeded"];
 
 /// Which links are listed.
 #[derive(Deserialize, JsonSchema)]
@@ -404,6 +405,8 @@ struct ShownDelivery {
     kind: InboundKind,
     received: Millis,
     state: DeliveryState,
+    /// The links that it brought something to.
+    links: Vec<LinkId>,
     bytes: usize,
 }
 
@@ -421,6 +424,7 @@ pub(crate) async fn deliveries(at: At, Asks(page): Asks<Page>) -> Response {
             kind: d.kind,
             received: d.received,
             state: d.state,
+            links: d.links,
             bytes: d.body.len(),
         });
         Deliveries { deliveries: deliveries.collect(), next }

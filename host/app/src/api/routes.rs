@@ -10,8 +10,8 @@ use super::route::Method::{Delete, Get, Patch, Post};
 use super::route::{Route, Who};
 use super::shapes::{Applied, Artifacts, Consent, Integration, Outcome, Plan, Ready, Report};
 use super::{
-    apply, consent, dead, fields, host_audit, inbound, instance, integrations, records, runs,
-    status, tenants, tokens,
+    apply, consent, dead, fields, host_audit, inbound, instance, integrations, metrics, records,
+    runs, status, tenants, tokens,
 };
 use crate::access::Right::{Administer, Operate, Read, Send};
 use crate::host::Forgotten;
@@ -78,6 +78,14 @@ fn process() -> Vec<Route> {
             (PROCESS, "Whether an integration can work, as far as is known"),
         )
         .gives::<Ready>(200),
+        Route::new(
+            Get,
+            "/metrics",
+            Who::Holder(Read), // Of all tenants.
+            metrics::metrics,
+            (PROCESS, "Metrics, for Prometheus"),
+        )
+        .gives_text(200, crate::telemetry::CONTENT),
         Route::new(Get, "/api/v1/openapi.json", anybody, document, (PROCESS, "This document"))
             .gives::<Json>(200),
     ]

@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use super::show::say;
 use crate::access::Gate;
 use crate::api::{Shared, router};
+use crate::telemetry::Traces;
 use crate::{Host, HostConfig, KeySource};
 
 #[derive(Args)]
@@ -203,7 +204,12 @@ pub(super) async fn serve(arguments: Serve, token: Option<String>) -> Result<()>
         egress: process.egress.read()?,
         public_url: process.public_url,
     };
-    let host = Host::open(&config)?;
+    let traces = Traces::from_environment()?;
+    // Found out before anything is made.
+    drop(crate::serve::bind(process.listen).await?);
+    let (version, data) = (env!("CARGO_PKG_VERSION"), process.data.display());
+    tracing::info!("firn {version} starts on {data}; the first start compiles the engine");
+    let host = Host::traced(&config, traces.as_ref().map(Traces::tracer))?;
     let own = token.filter(|token| !token.trim().is_empty());
     // A token that Firn made is a client's, of whatever role: in the same shell it is nobody's to become
     // the administrator's by.
@@ -222,9 +228,19 @@ pub(super) async fn serve(arguments: Serve, token: Option<String>) -> Result<()>
     let shared = Shared::new(std::sync::Arc::clone(&host), gate, process.exec_secrets);
     let server = crate::listen(process.listen, router(shared)).await?;
     println!("firn listens on http://{}", server.address);
+    tracing::info!("listens on http://{}; the console is there", server.address);
     stopped().await;
+    tracing::info!("stops");
+    // Whoever watches is let go: what never ends would be waited for.
+    host.pulse().end();
     server.stop().await;
-    tokio::task::spawn_blocking(move || host.stop()).await?;
+    tokio::task::spawn_blocking(move || {
+        host.stop();
+        if let Some(traces) = traces {
+            traces.end();
+        }
+    })
+    .await?;
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use similar::{ChangeTag, TextDiff};
 use super::show::{cell, confirm, say};
 use crate::api::Given;
 use crate::client::Client;
-use crate::document::Document;
+use crate::document::{Document, written};
 
 #[derive(Args)]
 pub(super) struct Check {
@@ -65,7 +65,7 @@ fn sound(file: &std::path::Path) -> Result<Option<Document>> {
         eprintln!("{}", document.render_unreadable(&why, std::io::stderr().is_terminal()));
         return Ok(None);
     }
-    let found = document.check()?;
+    let found = document.check(crate::cache().as_deref())?;
     Ok(faults(&document, &found).then_some(document))
 }
 
@@ -198,25 +198,4 @@ pub(super) fn diff(before: &Json, after: &Json) {
         }
         say!("");
     }
-}
-
-/// An integration as TOML; what is not set is left out.
-fn written(integration: &Json) -> String {
-    fn plain(value: &Json) -> Option<toml::Value> {
-        Some(match value {
-            Json::Null => return None,
-            Json::Bool(b) => toml::Value::Boolean(*b),
-            Json::Number(n) => toml::Value::Integer(n.as_i64()?),
-            Json::String(s) => toml::Value::String(s.clone()),
-            Json::Array(items) => toml::Value::Array(items.iter().filter_map(plain).collect()),
-            Json::Object(map) => toml::Value::Table(
-                map.iter().filter_map(|(k, v)| Some((k.clone(), plain(v)?))).collect(),
-            ),
-        })
-    }
-    let mut shown = integration.clone();
-    if let Json::Object(map) = &mut shown {
-        map.remove("version");
-    }
-    plain(&shown).and_then(|t| toml::to_string_pretty(&t).ok()).unwrap_or_default()
 }

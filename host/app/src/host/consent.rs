@@ -59,8 +59,8 @@ impl Host {
         let asked = self.operate(&known.integration.tenant, operation, "sign-in").await;
         if asked.status >= 300 {
             tracing::warn!(
-                "{id}: what waits for the sign-in goes on within a minute: {}",
-                asked.body
+                integration = %id, status = asked.status,
+                "what waits for the sign-in goes on within a minute"
             );
         }
     }
@@ -92,10 +92,17 @@ impl Host {
             let key = Key::new(tenant, &["finding", id.as_str(), &name]);
             let put = Some(Put { value, due: None });
             let change = Change { key, expect: Expect::Absent, put };
-            match self.store.commit(&[change]) {
-                Ok(()) => tracing::warn!("{id}: {}", finding.text),
+            let changes = [change];
+            let stored = self.store.commit(&changes);
+            if stored.is_ok() {
+                self.committed(&changes);
+            }
+            match stored {
+                Ok(()) => tracing::warn!(integration = %id, "{}", finding.text),
                 Err(CommitError::Stale(_)) => {}
-                Err(why) => tracing::error!("{id}: {}; it cannot be stored: {why}", finding.text),
+                Err(why) => {
+                    tracing::error!(integration = %id, %why, "{}; it cannot be stored", finding.text);
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The doors of one engine instance: store, HTTP, clock, secrets and log, as this host has them.
 
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use firn_model::{
     Answer, AnswerBody, Change, CommitError, Event, HttpRequest, IntegrationId, Key, Millis, Row,
@@ -35,10 +36,13 @@ impl Doors for HostDoors {
     }
 
     fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
-        self.host()?.store.commit(changes)
+        let host = self.host()?;
+        host.store.commit(changes)?;
+        host.committed(changes);
+        Ok(())
     }
 
-    fn submit(&self, request: HttpRequest) {
+    fn submit(&self, mut request: HttpRequest) {
         let Some(host) = self.0.upgrade() else { return };
         tracing::trace!(
             target: "firn::sync", "out  {} {:?} {:?}", request.ticket, request.method, request.remote,
@@ -49,10 +53,17 @@ impl Doors for HostDoors {
                 .vault
                 .get(&request.integration)
                 .filter(|k| k.integration.tenant == request.tenant);
+            let leg = host.journeys.leaves(&request);
+            if let Some(parent) = leg.traceparent() {
+                request.headers.push(("traceparent".to_owned(), parent));
+            }
+            let began = Instant::now();
             let body = match known {
                 Some(known) => host.carrier.carry(&known.target(), &request).await,
                 None => AnswerBody::NotSent("the integration is gone".to_owned()),
             };
+            host.metrics.asked(&request.integration, request.remote, began.elapsed(), &body);
+            leg.over(&body);
             let HttpRequest { ticket, tenant, integration, .. } = request;
             host.push(Event::Answer(Answer { ticket, tenant, integration, body }));
         });

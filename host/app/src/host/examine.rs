@@ -154,7 +154,7 @@ impl Host {
             Ok(artifacts) => {
                 // Somebody may have installed the resource by hand.
                 if let Err(why) = self.keep_resource(known, &provisioner).await {
-                    tracing::warn!("{slug}: where its resource is was not kept: {why:#}");
+                    tracing::warn!(integration = slug, why = %format!("{why:#}"), "where its resource is was not kept");
                 }
                 let off: Vec<String> = artifacts
                     .iter()

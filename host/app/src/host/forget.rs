@@ -130,6 +130,7 @@ impl Host {
                 .map_err(anyhow::Error::from)?
                 .map_err(anyhow::Error::from)?
         };
+        self.pulse.erased(tenant);
         if let Erased::FromRows { why } = erased {
             forgotten.out_of_reach.push(format!(
                 "free parts of the store's file, where it lies sealed, as the file could not be written anew ({why}): \

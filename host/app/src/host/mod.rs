@@ -6,6 +6,7 @@ mod doors;
 mod examine;
 mod forget;
 mod instance;
+pub(crate) mod pulse;
 mod work;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Sender, unbounded};
 use firn_model::{
     Audit, Change, Event, Expect, Inbound, InboundKind, Integration, IntegrationId, Key, LinkId,
-    Millis, Notice, Operation, Problem, Put, Reply, Row, TenantId,
+    Millis, Notice, Operation, Problem, Put, Reply, TenantId,
 };
 use firn_remote::{Addresses, Carrier, Consent, Egress, Secrets};
 use firn_runtime::Runtime;
@@ -30,13 +31,15 @@ use tokio::sync::{Semaphore, broadcast, oneshot};
 
 use self::consent::VaultKeeper;
 use self::doors::HostDoors;
-use self::examine::Examined;
+use self::pulse::Pulse;
 use self::work::Wake;
 use crate::access::Access;
 use crate::key::{self, KeySource};
+use crate::telemetry::{Journeys, Metrics, Process};
 use crate::vault::{Known, Vault};
 
 pub(crate) use self::consent::CONSENT;
+pub(crate) use self::examine::Examined;
 pub(crate) use self::forget::{Forgotten, NotForgotten};
 
 /// In the place of an integration, in lines of the audit that are about none.
@@ -82,6 +85,11 @@ pub struct Host {
     /// Requests that come in, of each integration.
     places: Mutex<BTreeMap<IntegrationId, Arc<Semaphore>>>,
     carrier: Carrier,
+    pulse: Pulse,
+    metrics: Metrics,
+    journeys: Journeys,
+    /// Where the store is.
+    file: PathBuf,
     /// Consents that are waited for, by their state.
     consents: Mutex<BTreeMap<String, (IntegrationId, Consent, Instant)>>,
     /// Why the last consent came to nothing, until the next is asked for.
@@ -117,6 +125,14 @@ impl Host {
     /// # Errors
     /// When the directory cannot be used, or the engine cannot be run.
     pub fn open(config: &HostConfig) -> Result<Arc<Host>> {
+        Host::traced(config, None)
+    }
+
+    /// The same, and every change is traced.
+    pub(crate) fn traced(
+        config: &HostConfig,
+        tracer: Option<opentelemetry_sdk::trace::SdkTracer>,
+    ) -> Result<Arc<Host>> {
         std::fs::create_dir_all(&config.data)
             .with_context(|| format!("cannot create {}", config.data.display()))?;
         std::fs::set_permissions(
@@ -124,7 +140,8 @@ impl Host {
             std::os::unix::fs::PermissionsExt::from_mode(0o700),
         )?;
         let master = config.key.open(&config.data)?;
-        let store: Arc<dyn Store> = Arc::new(Sqlite::open(&key::store(&config.data), &master)?);
+        let file = key::store(&config.data);
+        let store: Arc<dyn Store> = Arc::new(Sqlite::open(&file, &master)?);
         let runtime = Runtime::new(Some(&config.cache))?;
         let vault = Vault::load(Arc::clone(&store)).context("the integrations cannot be loaded")?;
         let vault = Arc::new(vault);
@@ -136,6 +153,10 @@ impl Host {
                 .with_keeper(Arc::new(VaultKeeper(Arc::clone(&vault)))),
             vault,
             access,
+            pulse: Pulse::new(),
+            metrics: Metrics::new(),
+            journeys: Journeys::new(tracer),
+            file,
             places: Mutex::new(BTreeMap::new()),
             consents: Mutex::new(BTreeMap::new()),
             refusals: Mutex::new(BTreeMap::new()),
@@ -181,6 +202,7 @@ impl Host {
         *host.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
         // What happened while nobody was there is asked for at once.
         for known in host.vault.all() {
+            host.metrics.known(&known.integration);
             let Integration { tenant, id: integration, .. } = known.integration.clone();
             let operation = Operation::Poll { integration };
             drop(host.ask(|request| {
@@ -210,6 +232,11 @@ impl Host {
         }
     }
 
+    /// Whether we are reached by https.
+    pub(crate) fn is_https(&self) -> bool {
+        self.public_url.starts_with("https://")
+    }
+
     /// Where ServiceNow reaches an integration's webhook.
     #[must_use]
     pub fn webhook_url(&self, id: &IntegrationId) -> String {
@@ -227,6 +254,40 @@ impl Host {
 
     pub(crate) fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// Where compiled components are kept.
+    pub(crate) fn cache(&self) -> &std::path::Path {
+        &self.cache
+    }
+
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What is the process's own, for its metrics.
+    pub(crate) fn process(&self) -> Process {
+        let log = self.file.with_extension("db-wal");
+        let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |file| file.len());
+        Process {
+            store: size(&self.file) + size(&log),
+            waiting: self.queues.iter().map(Sender::len).sum(),
+        }
+    }
+
+    /// Changes were committed: whoever watches is told, and it is counted.
+    fn committed(&self, changes: &[Change]) {
+        let now = now();
+        for beat in self.pulse.committed(changes, now) {
+            self.metrics.beat(&beat);
+        }
+        for (integration, took) in self.journeys.committed(changes, now) {
+            self.metrics.settled(&integration, took);
+        }
     }
 
     /// The places that an integration has for requests at once.
@@ -268,8 +329,10 @@ impl Host {
         let name = format!("{:015}-{hash}", at.0.max(0));
         let key = Key::new(tenant, &["audit", integration.as_str(), "-", &name]);
         let put = Some(Put { value, due: None });
-        if let Err(why) = self.store.commit(&[Change { key, expect: Expect::Any, put }]) {
-            tracing::error!("{event} by {by} could not be written to the audit: {why}");
+        let changes = [Change { key, expect: Expect::Any, put }];
+        match self.store.commit(&changes) {
+            Ok(()) => self.committed(&changes),
+            Err(why) => tracing::error!(event, by, %why, "could not be written to the audit"),
         }
     }
 
@@ -317,24 +380,35 @@ impl Host {
         tenant: &TenantId,
         prefix: &str,
     ) -> Result<Vec<T>> {
-        let mut rows: Vec<Row> = Vec::new();
+        let mut rows = Vec::new();
+        self.each(tenant, prefix, |_, row| rows.push(row))?;
+        Ok(rows)
+    }
+
+    /// Every row of a kind with its name, decoded, one after the other; what cannot be decoded is left out
+    /// (and said so in the log).
+    pub(crate) fn each<T: DeserializeOwned>(
+        &self,
+        tenant: &TenantId,
+        prefix: &str,
+        mut see: impl FnMut(&str, T),
+    ) -> Result<()> {
+        const PAGE: u32 = 1_000;
+        let mut after: Option<String> = None;
         loop {
-            let after = rows.last().map(|r| r.key.path.clone());
-            let page = self.store.scan(tenant, prefix, after.as_deref(), 1_000)?;
-            let full = page.len() == 1_000;
-            rows.extend(page);
+            let page = self.store.scan(tenant, prefix, after.as_deref(), PAGE)?;
+            let full = page.len() == PAGE as usize;
+            after = page.last().map(|row| row.key.path.clone());
+            for row in page {
+                match serde_json::from_str(&row.value) {
+                    Ok(value) => see(row.key.path.strip_prefix(prefix).unwrap_or_default(), value),
+                    Err(why) => tracing::error!(row = row.key.path, %why, "cannot be read"),
+                }
+            }
             if !full {
-                break;
+                return Ok(());
             }
         }
-        Ok(rows
-            .into_iter()
-            .filter_map(|row| {
-                serde_json::from_str(&row.value)
-                    .map_err(|e| tracing::error!("{} cannot be read: {e}", row.key.path))
-                    .ok()
-            })
-            .collect())
     }
 
     /// A page of rows of a kind, decoded, and where the next one begins if there is one. `after` is what
@@ -355,7 +429,7 @@ impl Host {
         let next = last.and_then(|row| row.key.path.strip_prefix(prefix).map(str::to_owned));
         let decoded = rows.into_iter().filter_map(|row| {
             serde_json::from_str(&row.value)
-                .map_err(|e| tracing::error!("{} cannot be read: {e}", row.key.path))
+                .map_err(|why| tracing::error!(row = row.key.path, %why, "cannot be read"))
                 .ok()
         });
         Ok((decoded.collect(), next))
@@ -397,11 +471,19 @@ impl Host {
     ) -> Asked {
         let Integration { id, tenant, .. } = &known.integration;
         let mut notices = self.notices.subscribe();
-        let (tenant, integration) = (tenant.clone(), id.clone());
+        let came = now();
+        let (whose, integration) = (tenant.clone(), id.clone());
         let reply = self.ask(|request| {
-            Event::Inbound(Inbound { request, tenant, integration, kind, headers, body })
+            Event::Inbound(Inbound { request, tenant: whose, integration, kind, headers, body })
         });
-        let Ok(reply) = reply.await else { return answered(Err(())) };
+        let Ok(reply) = reply.await else {
+            self.metrics.came(id, kind, 500, "");
+            return answered(Err(()));
+        };
+        self.metrics.came(id, kind, reply.status, &reply.body);
+        if reply.status < 300 {
+            self.pulse.came(id, came);
+        }
         self.notice_ping(id, kind, &reply);
         let Some(link) = reply.waits_for.clone() else { return answered(Ok::<_, ()>(reply)) };
         let first = reply.first;
@@ -480,12 +562,15 @@ impl Host {
             .filter(|known| known.integration.base_url == integration.base_url)
             .and_then(|known| known.secrets.resource.clone());
         self.forget_report(&integration.id);
+        self.metrics.known(&integration);
         self.vault.keep(integration, secrets)
     }
 
     /// An integration is gone, and what it allowed of its instance's budget.
     pub(crate) fn forget_limits(&self, id: &IntegrationId) {
         self.carrier.forget(id);
+        self.pulse.forget(id);
+        self.metrics.forget(id);
     }
 
     fn carrier_addresses(&self) -> &Addresses {

@@ -65,7 +65,8 @@ pub(super) fn work(host: &Weak<Host>, queue: &Receiver<Event>, mut worker: Worke
         let handled = worker.handle(batch);
         let Some(host) = host.upgrade() else { return };
         for (event, trap) in &handled.trapped {
-            tracing::error!("the engine trapped on one event and goes on without it: {trap}");
+            tracing::error!(why = %trap, "the engine trapped on one event and goes on without it");
+            host.metrics.trapped();
             host.trapped(event);
         }
         let trapped: Vec<&Key> = handled
@@ -121,7 +122,7 @@ pub(super) fn schedule(host: &Weak<Host>) {
         let due = match host.store.due(now(), 1_000) {
             Ok(due) => due,
             Err(why) => {
-                tracing::error!("the store cannot be read: {why}");
+                tracing::error!(%why, "the store cannot be read");
                 std::thread::sleep(Duration::from_secs(1));
                 continue;
             }

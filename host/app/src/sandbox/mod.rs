@@ -78,6 +78,24 @@ pub async fn play(data: &std::path::Path) -> Result<Report> {
     Ok(Report { ok: teller.steps.iter().all(|s| s.ok), steps: teller.steps })
 }
 
+/// Stays up, with something to do for whoever looks.
+async fn stay(stage: &Stage, quiet: bool) {
+    let left = stories::leave(stage).await;
+    if !quiet {
+        let url = stage.url();
+        println!("\nThe console: {url}/   (until Ctrl-C; API and console are open on loopback)");
+        if left {
+            println!("  a conflict waits at      {url}/console/incidents/conflicts");
+            println!("  and a dead letter at     {url}/console/incidents/dead-letters");
+        }
+        println!("  why a value is what it is: open any link at {url}/console/incidents/links");
+        println!("The same by command line:");
+        println!("  firn --url {url} integration list");
+        println!("  firn --url {url} conflict list --integration incidents");
+    }
+    std::future::pending().await
+}
+
 /// The command: plays, prints, and stays up until Ctrl-C unless told otherwise.
 pub(crate) async fn run(listen: Option<SocketAddr>, once: bool, json: bool) -> Result<Report> {
     let data = std::env::temp_dir().join(format!("firn-sandbox-{}", std::process::id()));
@@ -114,15 +132,10 @@ pub(crate) async fn run(listen: Option<SocketAddr>, once: bool, json: bool) -> R
         println!("\n{held} of {} expectations held{cut}", report.steps.len());
     }
     if !once && !interrupted {
-        if !json {
-            println!(
-                "\nfirn stays up at {} until Ctrl-C. The API is open on loopback; try:",
-                stage.url()
-            );
-            println!("  firn --url {} integration list", stage.url());
-            println!("  firn --url {} integration links incidents", stage.url());
+        tokio::select! {
+            () = stay(&stage, json) => {}
+            _ = tokio::signal::ctrl_c() => {}
         }
-        let _ = tokio::signal::ctrl_c().await;
     }
     stage.clear().await;
     let _ = std::fs::remove_dir_all(&data);

@@ -94,6 +94,7 @@ impl Stage {
     }
 
     pub(crate) async fn clear(self) {
+        self.host.pulse().end();
         self.server.stop().await;
         for platform in self.platforms {
             platform.stop().await;
@@ -209,6 +210,18 @@ impl Stage {
                 return true;
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        false
+    }
+
+    /// Waits until a list of an integration's has something in it.
+    pub(crate) async fn waits(&self, side: &Side, what: &str, list: &str) -> bool {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            if self.of(side, what).await[list].as_array().is_some_and(|list| !list.is_empty()) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         false
     }

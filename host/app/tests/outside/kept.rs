@@ -277,7 +277,11 @@ fn what_is_forgotten_is_in_no_row_and_opens_nothing_again() {
         values.map(Result::unwrap).collect()
     };
     let before = sealed();
+    let visitor = crate::console::Visitor::signed_in(&firn.url, crate::common::TOKEN);
+    let feed = || visitor.get(&format!("/console/{id}")).text;
+    assert!(feed().contains(number), "{}", feed());
     let (ok, said) = firn.cli(&["tenant", "forget", "acme", "--key", &call, "--yes"]);
+    assert!(!feed().contains(number), "what was told of it is shown no more");
     assert!(ok && said.contains("links") && said.contains("deliveries"), "{said}");
     assert!(
         said.contains(number) && said.contains("backups"),

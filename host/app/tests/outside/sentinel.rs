@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::common::{Firn, TOKEN, settle};
+use crate::console::Visitor;
+use crate::telemetry::collector;
 use firn_simulator::{Faults, Simulator};
 use serde_json::{Value as Json, json};
 
@@ -86,6 +88,23 @@ fn tokens(text: &str) -> std::collections::BTreeSet<String> {
     after.filter_map(|rest| rest.split(']').next().map(str::to_owned)).collect()
 }
 
+/// Reads what open pages are told.
+fn watch(url: &str, cookie: &str) -> Arc<Mutex<String>> {
+    let told = Arc::new(Mutex::new(String::new()));
+    let http = reqwest::blocking::Client::builder().no_proxy().timeout(None).build().unwrap();
+    let request = http.get(format!("{url}/console/live")).header("cookie", cookie);
+    let (mut stream, kept) = (request.send().unwrap(), Arc::clone(&told));
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(n) = stream.read(&mut buffer)
+            && n > 0
+        {
+            kept.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..n]));
+        }
+    });
+    told
+}
+
 fn every_file(place: &Path, seen: &mut impl FnMut(&Path, &[u8])) {
     for entry in std::fs::read_dir(place).unwrap() {
         let path = entry.unwrap().path();
@@ -107,7 +126,11 @@ fn what_is_planted_at_every_entrance_is_found_nowhere() {
     let (data, log) = (place.path().join("data"), place.path().join("log"));
     let told = Arc::new(Mutex::new(Vec::new()));
     let callback = platform(Arc::clone(&told));
-    let firn = Firn::start(&data, &[], Some(&log));
+    let spans = Arc::new(Mutex::new(Vec::new()));
+    let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector(Arc::clone(&spans)))];
+    let firn = Firn::start_in(&data, &[], Some(&log), Some(TOKEN), &environment);
+    let visitor = Visitor::signed_in(&firn.url, TOKEN);
+    let live = watch(&firn.url, visitor.cookie.as_deref().unwrap());
 
     let apply = |slug: &str, more: &str| {
         let file = place.path().join(format!("{slug}.toml"));
@@ -276,6 +299,57 @@ fn what_is_planted_at_every_entrance_is_found_nowhere() {
         }
     }
     assert!(shown > 2_000, "there was something to show");
+    // The console, page by page; what it told open pages; metrics and traces.
+    let form_key = visitor.form_key();
+    for slug in ["desk", "calls"] {
+        let mut pages = [
+            "",
+            "/links",
+            "/conflicts",
+            "/dead-letters",
+            "/findings",
+            "/runs",
+            "/settings",
+            "/doctor",
+        ]
+        .map(|page| format!("/console/{slug}{page}"))
+        .to_vec();
+        for (kind, list, id, place) in [
+            ("links", "links", "id", "links"),
+            ("conflicts", "conflicts", "id", "conflicts"),
+            ("dlq", "entries", "id", "dead-letters"),
+            ("reconcile", "runs", "id", "runs"),
+        ] {
+            let url = format!("{}/api/v1/integrations/{slug}/{kind}", firn.url);
+            let all: Json = client.get(&url).bearer_auth(TOKEN).send().unwrap().json().unwrap();
+            for one in all[list].as_array().unwrap() {
+                pages.push(format!("/console/{slug}/{place}/{}", one[id].as_str().unwrap()));
+            }
+        }
+        assert!(pages.len() > 8, "{pages:?}");
+        for page in pages {
+            let seen = visitor.get(&page);
+            assert_eq!(seen.status, 200, "{page}");
+            assert_clean(&page, &seen.text);
+        }
+        // Settings that are tried unmask nothing.
+        for document in ["[fields.title]\nmax = 9\n", "[masking]\nstrategy = \"keep\"\n"] {
+            let form = [("form_key", form_key.as_str()), ("document", document), ("do", "try")];
+            let seen = visitor.post(&format!("/console/{slug}/settings"), &form, &[]);
+            assert_eq!(seen.status, 200);
+            assert_clean("a try of settings", &seen.text);
+        }
+    }
+    let told = live.lock().unwrap().clone();
+    assert!(told.matches("data: ").count() > 3 && told.contains("title is ours"), "{told}");
+    assert_clean("the live feed", &told);
+    let url = format!("{}/metrics", firn.url);
+    let text = client.get(url).bearer_auth(TOKEN).send().unwrap().text().unwrap();
+    assert!(text.contains("firn_writes_total"));
+    assert_clean("metrics", &text);
+    settle("no traces", || spans.lock().unwrap().len() > 20);
+    assert_clean("traces", &format!("{:?}", spans.lock().unwrap()));
+
     assert_clean("explain", &firn.cli(&["explain", "PAY-1"]).1);
     assert_clean("conflicts", &firn.cli(&["conflict", "list", "desk"]).1);
 

@@ -74,7 +74,7 @@ pub(super) async fn both_ways(stage: &Stage, teller: &mut Teller) {
 }
 
 /// Both sides change the title; the platform first, and its event is late.
-async fn collide(stage: &Stage, id: &str, ours: &str, theirs: &str) {
+pub(super) async fn collide(stage: &Stage, id: &str, ours: &str, theirs: &str) {
     let back = stage.incidents.platform.hold();
     stage.incidents.platform.edit("incident", id, json!({ "title": ours }));
     tokio::time::sleep(Duration::from_millis(1_200)).await;

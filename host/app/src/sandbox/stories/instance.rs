@@ -87,6 +87,12 @@ fn check(report: &Json, name: &str) -> (String, String) {
     (text("verdict"), if remedy.is_empty() { text("detail") } else { remedy })
 }
 
+/// Whether the instance refuses new incidents.
+pub(super) fn refuse(stage: &Stage, refuses: bool) {
+    let write = refuses.then(|| ("incident".to_owned(), Permit::Refused));
+    stage.simulator.set_access(Access { write: write.into_iter().collect(), ..Access::default() });
+}
+
 /// (l) Rights are missing, and the doctor says which; then they are given.
 pub(super) async fn rights(stage: &Stage, teller: &mut Teller) {
     teller.chapter("l. Rights that are missing are told before they hurt (seeds 001, 002)");

@@ -44,6 +44,23 @@ pub(crate) async fn tell(stage: &Stage, teller: &mut Teller) {
     instance::provisioned(stage, teller).await;
 }
 
+/// Leaves something to do for whoever opens the console: a conflict, and a dead letter. Says whether it is
+/// there.
+pub(crate) async fn leave(stage: &Stage) -> bool {
+    let side = &stage.incidents;
+    let by_hand = json!({ "settings": { "fields": { "title": { "owner": "shared", "strategy": "manual-review" } } } });
+    stage.patch(side, by_hand).await;
+    incident(stage, "inc-500").await;
+    edits::collide(stage, "inc-500", "Checkout is slow in Europe", "Checkout: EU latency").await;
+    let conflict = stage.waits(side, "conflicts?state=open", "conflicts").await;
+    instance::refuse(stage, true);
+    let fields = json!({ "title": "Search is slow", "description": "p99 is 4 s; ask ann.lee@example.com", "severity": "high", "status": "open", "assigned_to": null });
+    side.platform.edit("incident", "inc-501", fields);
+    let dead = stage.waits(side, "dlq", "entries").await;
+    instance::refuse(stage, false);
+    conflict && dead
+}
+
 fn fault(method: &str, path: &str, times: Option<u32>, trouble: Trouble) -> RequestFault {
     RequestFault {
         method: Some(method.to_owned()),

@@ -1,10 +1,12 @@
 //! The real binary, started and asked, for the tests that look at Firn from outside.
 
+pub(crate) mod desk;
 pub(crate) mod pair;
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// What the API wants to be shown.
@@ -12,6 +14,20 @@ pub(crate) const TOKEN: &str = "outside-token";
 
 /// Compiled once for all tests: it is most of what a start costs.
 const CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/components");
+
+/// An address that nobody has, and nobody else will be given: below those that the system hands out, and
+/// another one each time.
+fn free() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let start = u16::try_from(std::process::id() % 8_000).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], 20_000 + (start + n) % 10_000));
+        if std::net::TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
 
 /// A running `firn serve`. Dropping it kills it.
 pub(crate) struct Firn {
@@ -33,8 +49,18 @@ impl Firn {
         log: Option<&Path>,
         token: Option<&str>,
     ) -> Firn {
-        let listen: SocketAddr =
-            std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        Firn::start_in(data, more, log, token, &[])
+    }
+
+    /// The same in an environment of its own.
+    pub(crate) fn start_in(
+        data: &Path,
+        more: &[&str],
+        log: Option<&Path>,
+        token: Option<&str>,
+        environment: &[(&str, String)],
+    ) -> Firn {
+        let listen = free();
         let out = |path: &Path| -> Stdio {
             std::fs::File::options().create(true).append(true).open(path).unwrap().into()
         };
@@ -46,6 +72,7 @@ impl Firn {
             .args(more)
             .env("FIRN_CACHE", CACHE)
             .env("FIRN_LOG", if log.is_some() { "trace" } else { "error" })
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdout(log.map_or_else(Stdio::null, out))
             .stderr(log.map_or_else(Stdio::inherit, out))
             .spawn()
