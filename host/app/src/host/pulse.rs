@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use firn_model::{Audit, Change, Finding, FindingKind, IntegrationId, Millis, Side, TenantId};
+use firn_model::{
+    Audit, Change, Finding, FindingKind, IntegrationId, Millis, Side, TenantId, Value,
+};
 use serde::Serialize;
 use tokio::sync::broadcast;
 
@@ -187,7 +189,9 @@ impl Pulse {
             let mut segments = change.key.segments();
             let (Some(kind), Some(id)) = (segments.next(), segments.next()) else { continue };
             let what = match (kind, &change.put) {
-                ("audit", Some(put)) => serde_json::from_str(&put.value).ok().map(What::Line),
+                ("audit", Some(put)) => {
+                    serde_json::from_str(&put.value).ok().map(|line| What::Line(light(line)))
+                }
                 // A conflict is one with a line of its own, and a row.
                 ("finding", Some(put)) => serde_json::from_str(&put.value).ok().map(What::Finding),
                 _ => None,
@@ -268,6 +272,23 @@ impl Pulse {
     }
 }
 
+/// A line as far as it is shown: many are remembered, and what was written may be long.
+fn light(mut line: Audit) -> Audit {
+    const SHOWN: usize = 80;
+    for written in &mut line.fields {
+        written.from = None;
+        for value in written.to.iter_mut().flat_map(|shape| shape.0.values_mut()) {
+            if let Value::Text(text) = value
+                && text.chars().nth(SHOWN).is_some()
+            {
+                let cut: String = text.chars().take(SHOWN).collect();
+                *text = cut + "…";
+            }
+        }
+    }
+    line
+}
+
 /// The events of the audit that are writes.
 const WRITES: &[&str] = &["create", "update", "append", "retire", "attachment"];
 
@@ -286,7 +307,7 @@ pub(crate) fn kind_of(kind: FindingKind) -> String {
 
 #[cfg(test)]
 mod tests {
-    use firn_model::{Expect, Key, Put};
+    use firn_model::{Attribute, Expect, Key, Put, Shape, Why, Written};
 
     use super::*;
 
@@ -354,6 +375,14 @@ mod tests {
         }
         assert_eq!(pulse.latest(&id).len(), REMEMBERED);
         assert_eq!(pulse.recent.lock().unwrap()[&id].minutes.len(), MINUTES);
+        // Many are remembered: what is long is cut.
+        let mut long: Audit =
+            serde_json::from_str(&line("update", None).put.unwrap().value).unwrap();
+        let shape = |text: String| Shape::one(Attribute::new("a").unwrap(), Value::text(text));
+        let (from, to) = (Some(shape("x".repeat(900))), Some(shape("ü".repeat(900))));
+        long.fields = vec![Written { field: None, from, to, why: Why::Carried }];
+        let kept = light(long).fields.remove(0);
+        assert!(kept.from.is_none() && kept.to.unwrap().to_string() == "ü".repeat(80) + "…");
         // What was erased is shown no more, and whoever watches is told so.
         let (acme, other) = (TenantId::new("acme").unwrap(), TenantId::new("other").unwrap());
         let before = pulse.count(Some(&acme));
