@@ -52,7 +52,7 @@ pub(crate) async fn apply(
         Ok(given) => given,
         Err(response) => return response,
     };
-    match apply_document(&shared, &caller, document, intent).await {
+    match apply_document(&shared, &caller, document, intent, None).await {
         Ok(asked) => respond(asked),
         Err(response) => response,
     }
@@ -62,7 +62,8 @@ fn unsound(detail: impl Into<String>) -> Response {
     problem(422, "unsound-settings", "The settings are not sound", detail)
 }
 
-/// Makes an integration what a document says, or looks what would change.
+/// Makes an integration what a document says, or looks what would change. `seen` is the version that whoever
+/// asks has compared it with: it is not applied to another.
 ///
 /// # Errors
 /// Why it is not: a problem.
@@ -71,6 +72,7 @@ pub(crate) async fn apply_document(
     caller: &Caller,
     mut document: Map<String, Json>,
     intent: Intent,
+    seen: Option<u64>,
 ) -> Result<Asked, Response> {
     let mut ours = Map::new();
     for key in crate::document::HOST_KEYS {
@@ -89,6 +91,15 @@ pub(crate) async fn apply_document(
     let _naming = shared.host.naming().await;
     let known =
         shared.host.vault().find(&slug, |known| caller.sees_integration(&known.integration));
+    if let (Some(seen), Some(known)) = (seen, &known)
+        && known.integration.version != seen
+    {
+        let detail = format!(
+            "somebody else has changed the settings since you compared: version {} holds now; compare again",
+            known.integration.version
+        );
+        return Err(problem(409, "changed-meanwhile", "Changed meanwhile", detail));
+    }
     if known.is_none() {
         free(shared, &slug, None)?;
     }

@@ -67,9 +67,12 @@ pub(super) struct Visit {
 impl Visit {
     /// Whether they are signed in still.
     pub(super) fn stands(&self) -> bool {
-        let access = self.shared.host.access();
-        let Some(cookie) = &self.cookie else { return self.open };
-        access.session(&self.shared.gate, cookie, now()).is_ok_and(|session| session.is_some())
+        // A browser shows its cookies to every port of a host: where all is open, one may be another Firn's.
+        let session = || {
+            let cookie = self.cookie.as_deref()?;
+            self.shared.host.access().session(&self.shared.gate, cookie, now()).ok()?
+        };
+        self.open || session().is_some()
     }
 
     pub(super) fn may(&self, right: Right) -> bool {

@@ -210,7 +210,7 @@ async fn answer(visit: &Visit, at: &At, text: &str) -> Result<Value, Response> {
         }
         Some("compare") => {
             let looked =
-                apply_document(&visit.shared, &visit.caller, document, Intent::Look).await?;
+                apply_document(&visit.shared, &visit.caller, document, Intent::Look, None).await?;
             let looked = view::answered(looked)?;
             Ok(context! { tried => None::<()>, compared => compared(&looked), ..checked })
         }
@@ -305,13 +305,10 @@ fn compared(looked: &Json) -> Value {
 /// `POST /console/{integration}/settings/apply`.
 pub(super) async fn apply(visit: Visit, at: At) -> Response {
     let text = visit.form.field("document").unwrap_or_default();
-    let (seen, present) = (visit.form.field("version"), at.known.integration.version.to_string());
-    if seen != Some(present.as_str()) {
-        let detail = format!(
-            "somebody else has changed the settings since you compared: version {present} holds now; compare again"
-        );
-        return problem(409, "changed-meanwhile", "Changed meanwhile", detail);
-    }
+    let Some(seen) = visit.form.field("version").and_then(|version| version.parse().ok()) else {
+        let detail = "the form does not say which version it was compared with; compare again";
+        return problem(422, "no-version", "Nothing to compare with", detail);
+    };
     let typed = match read(&at, text).await {
         Ok(typed) => typed,
         Err(why) => return failed(&why),
@@ -319,7 +316,8 @@ pub(super) async fn apply(visit: Visit, at: At) -> Response {
     if typed.errors > 0 {
         return asked(visit, at, HeaderMap::new()).await;
     }
-    let applied = apply_document(&visit.shared, &visit.caller, typed.document, Intent::Act).await;
+    let applied =
+        apply_document(&visit.shared, &visit.caller, typed.document, Intent::Act, Some(seen)).await;
     match applied.and_then(view::answered) {
         Ok(_) => see(&format!("/console/{}/settings?done=apply", at.known.integration.slug)),
         Err(response) => response,

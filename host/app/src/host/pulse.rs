@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use firn_model::{
     Audit, Change, Finding, FindingKind, IntegrationId, Millis, Side, TenantId, Value,
 };
-use serde::Serialize;
 use tokio::sync::broadcast;
 
 /// How many lines of an integration are remembered for whoever opens the feed.
@@ -18,8 +17,7 @@ pub(crate) const MINUTES: usize = 60;
 const BEHIND: usize = 1_024;
 
 /// A kind of rows that are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Topic {
     Links,
     Conflicts,
@@ -76,7 +74,7 @@ pub(crate) enum What {
 }
 
 /// What one minute brought.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Minute {
     /// Which, counted since 1970.
     pub(crate) minute: i64,
@@ -192,7 +190,6 @@ impl Pulse {
                 ("audit", Some(put)) => {
                     serde_json::from_str(&put.value).ok().map(|line| What::Line(light(line)))
                 }
-                // A conflict is one with a line of its own, and a row.
                 ("finding", Some(put)) => serde_json::from_str(&put.value).ok().map(What::Finding),
                 _ => None,
             };
@@ -229,12 +226,11 @@ impl Pulse {
                 }
                 recent.beats.push_back(Arc::clone(beat));
             }
-        }
-        for (tenant, integration, topic) in topics {
-            {
-                let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            for (_, integration, _) in &topics {
                 recent.entry(integration.clone()).or_default().count += 1;
             }
+        }
+        for (tenant, integration, topic) in topics {
             beats.push(Arc::new(Beat { tenant, integration, what: What::Changed(topic) }));
         }
         self.tell(&beats);

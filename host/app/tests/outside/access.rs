@@ -85,7 +85,7 @@ fn kind(said: &Json) -> &str {
     said["type"].as_str().and_then(|url| url.rsplit('/').next()).unwrap_or_default()
 }
 
-fn asks(who: Who) -> &'static str {
+pub(crate) fn asks(who: Who) -> &'static str {
     match who {
         Who::Anybody => "anybody",
         Who::Holder(Right::Read) => "read",
@@ -105,7 +105,7 @@ fn integration(api: &Api, tenant: &str) -> String {
     made["id"].as_str().unwrap().to_owned()
 }
 
-fn token(api: &Api, name: &str, role: &str, tenant: Option<&str>) -> String {
+pub(crate) fn token(api: &Api, name: &str, role: &str, tenant: Option<&str>) -> String {
     let body = json!({ "name": name, "role": role, "tenant": tenant });
     let (status, made) = api.call("POST", "/api/v1/tokens", &body);
     assert_eq!(status, 201, "{made}");

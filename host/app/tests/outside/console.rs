@@ -5,12 +5,13 @@ mod browser;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use firn::all_pages;
 use firn::api::{Method, Who};
-use firn::{Right, all_pages};
 use reqwest::blocking::Client;
 use reqwest::redirect::Policy;
 use serde_json::{Value as Json, json};
 
+use crate::access::{asks, token};
 use crate::common::desk::Desk;
 use crate::common::{Api, Firn, TOKEN, settle};
 use browser::Browser;
@@ -50,16 +51,6 @@ operate     POST   /console/{integration}/runs/{run}/stop
 administer  POST   /console/{integration}/settings/apply
 administer  POST   /console/{integration}/settings/versions/{version}/restore
 ";
-
-fn asks(who: Who) -> &'static str {
-    match who {
-        Who::Anybody => "anybody",
-        Who::Holder(Right::Read) => "read",
-        Who::Holder(Right::Send) => "send",
-        Who::Holder(Right::Operate) => "operate",
-        Who::Holder(Right::Administer) => "administer",
-    }
-}
 
 /// A browser as far as HTTP goes: it keeps one cookie and follows nothing.
 pub(crate) struct Visitor {
@@ -128,13 +119,6 @@ impl Visitor {
         let at = page.find(r#"name="form_key" value=""#).unwrap();
         page[at + 23..].split('"').next().unwrap().to_owned()
     }
-}
-
-fn token(api: &Api, name: &str, role: &str, tenant: Option<&str>) -> String {
-    let body = json!({ "name": name, "role": role, "tenant": tenant });
-    let (status, made) = api.call("POST", "/api/v1/tokens", &body);
-    assert_eq!(status, 201, "{made}");
-    made["secret"].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -318,6 +302,14 @@ fn an_open_firn_is_not_for_other_sites_pages() {
         assert_eq!(asked("GET", path, &[("host", "evil.example")]), 421, "{path}");
     }
     assert_eq!(asked("GET", "/", &[]), 200);
+    // The cookie of another Firn on this host, which a browser shows here too, ends no stream.
+    let live = place.http.get(format!("{url}/console/live")).header("cookie", "firn=anothers");
+    let ended = runtime.block_on(async {
+        let mut stream = live.send().await.unwrap();
+        let whole = async { while stream.chunk().await.unwrap().is_some() {} };
+        tokio::time::timeout(Duration::from_secs(5), whole).await.is_ok()
+    });
+    assert!(!ended, "the stream ended");
     let token = "/api/v1/tokens";
     for headers in [
         &[("sec-fetch-site", "cross-site"), ("content-type", "text/plain")][..],
