@@ -226,7 +226,12 @@ fn genesys(
         notes.push(format!("Agent: {agent}"));
     }
     let evidence = evidence(record.as_str(), &notes, now);
-    Ok(Escalation::Ticket(Box::new(Ticket { record, table, draft: Draft { set }, evidence })))
+    Ok(Escalation::Ticket(Box::new(Ticket {
+        record,
+        table,
+        draft: draft(rules, set, payload),
+        evidence,
+    })))
 }
 
 /// Seed 000: a conversation. Firn defines this shape; it is published as a JSON Schema.
@@ -283,7 +288,23 @@ fn bot(
         notes.push(format!("Evidence: {}", line.trim()));
     }
     let evidence = evidence(record.as_str(), &notes, now);
-    Ok(Escalation::Ticket(Box::new(Ticket { record, table, draft: Draft { set }, evidence })))
+    Ok(Escalation::Ticket(Box::new(Ticket {
+        record,
+        table,
+        draft: draft(rules, set, payload),
+        evidence,
+    })))
+}
+
+/// What the ticket is to contain, with the payload as long as rules have to be asked about it.
+fn draft(rules: &Rules, set: BTreeMap<Attribute, Value>, payload: &Map<String, Json>) -> Draft {
+    let text = || for_rules(rules, payload);
+    Draft { set, payload: (!rules.beginning().is_over()).then(text) }
+}
+
+/// An escalation as rules may see it: masked, and JSON still.
+pub(crate) fn for_rules(rules: &Rules, payload: &Map<String, Json>) -> String {
+    rules.masks().shown(&Json::Object(payload.clone()).to_string())
 }
 
 fn list<'a>(payload: &'a Map<String, Json>, name: &str) -> &'a [Json] {

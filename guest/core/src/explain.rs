@@ -1,9 +1,10 @@
 //! Explain: why each value of a link is what it is. It reads the same state and asks the same
 //! functions as `plan`, and changes nothing.
 
+use firn_model::rule::{Arbitration, Failing, Ruling, Turn};
 use firn_model::{
-    Audit, Entry, EntryOrigin, FieldName, FieldState, JournalText, Link, Millis, Mirror, Owner,
-    ParkedWhy, Seen, Side, Why, rfc3339_text,
+    Audit, Entry, EntryOrigin, FieldName, FieldState, Hook, JournalText, Link, Millis, Mirror,
+    Owner, ParkedWhy, Seen, Side, Why, rfc3339_text,
 };
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +106,7 @@ pub fn parked(why: &ParkedWhy) -> String {
         ParkedWhy::Guarded => "a guard forbids the transition".to_owned(),
         ParkedWhy::Template => "its template cannot be rendered".to_owned(),
         ParkedWhy::WriteIgnored => "the side took our write and kept its old value".to_owned(),
+        ParkedWhy::Withheld => "the rules withhold it".to_owned(),
         ParkedWhy::Refused => "the side refused our write; see the dead letters".to_owned(),
     }
 }
@@ -138,6 +140,15 @@ fn next(
     if state.decision.is_some() {
         return "a decision is being carried out".to_owned();
     }
+    if let Some(failing) = failing(rules, link, state) {
+        let again = rfc3339_text(failing.again);
+        return match &failing.why {
+            Some(why) => format!(
+                "it waits for the rules, which failed ({why}); they are asked again at {again}"
+            ),
+            None => format!("it waits for the rules; they are asked at {again}"),
+        };
+    }
     match merge::verdict(field, state, circumstances(link, now)) {
         Verdict::Settled if state.base.is_none() => {
             "nothing: neither side has shown a value that may travel".to_owned()
@@ -154,6 +165,33 @@ fn next(
         Verdict::Park(why) => format!("it is left alone: {}", parked(&why)),
         Verdict::Conflict => "both sides changed it: a person will have to decide".to_owned(),
     }
+}
+
+/// What the rules have failed at that the field waits for.
+fn failing<'a>(rules: &Rules, link: &'a Link, state: &'a FieldState) -> Option<&'a Failing> {
+    let begin = &link.beginning;
+    let turns = [
+        (Hook::Admit, &begin.admit),
+        (Hook::Classify, &begin.classify),
+        (Hook::Draft, &begin.draft),
+    ];
+    let begins = turns.into_iter().find_map(|(hook, turn)| match turn {
+        Turn::Failing(failing) if rules.asks(hook) => Some(failing),
+        _ => None,
+    });
+    let value = || {
+        state.ruled.iter().find_map(|(from, ruled)| match &ruled.ruling {
+            Ruling::Failing(failing) if state.shape(*from) == Some(&ruled.of) => Some(failing),
+            _ => None,
+        })
+    };
+    let winner = || match state.arbitrated.as_ref().map(|a| &a.ruling) {
+        Some(Arbitration::Failing(failing)) => Some(failing),
+        _ => None,
+    };
+    begins
+        .or_else(|| rules.asks(Hook::Value).then(value).flatten())
+        .or_else(|| rules.asks(Hook::Conflict).then(winner).flatten())
 }
 
 /// A reason, as the end of a sentence.
@@ -190,8 +228,11 @@ fn sentence(field: &FieldMapping, line: &Audit) -> Option<String> {
     };
     let side = line.side.map_or_else(String::new, |side| format!(" on the {side} side"));
     let key = line.key.as_ref().map_or_else(String::new, |key| format!(" (write {key})"));
+    let rules = written
+        .rules
+        .map_or_else(String::new, |version| format!(", as the rules (version {version}) made it"));
     Some(format!(
-        "{}: {} replaced {}{side}, because {}{key}",
+        "{}: {} replaced {}{side}, because {}{rules}{key}",
         rfc3339_text(line.at),
         shape(&written.to),
         shape(&written.from),

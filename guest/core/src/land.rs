@@ -549,7 +549,7 @@ impl Landing<'_> {
                 && let Some(seen) = &state.external
             {
                 state.ghost = Some(Ghost {
-                    of: translated.of.clone(),
+                    of: translated.ruled.as_ref().unwrap_or(&translated.of).clone(),
                     shape: seen.shape.clone(),
                     revision: seen.revision,
                     until,
@@ -592,9 +592,7 @@ impl Landing<'_> {
     fn stands_there(&self, name: &FieldName, translated: &Translated) -> bool {
         let seen = self.link.fields.get(name).and_then(|s| s.shape(self.side));
         match (self.rules.field(&self.link.table, name), seen) {
-            (Some(field), Some(seen)) => {
-                mapping::agree_from(field, self.side, seen, &translated.of)
-            }
+            (Some(field), Some(seen)) => mapping::stands(field, self.side, seen, translated),
             _ => false,
         }
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use firn_model::{
     Attribute, Base, ChoicePair, Millis, Precision, Reference, Shape, Side, SysId, TableName,
-    TextFormat, Value, parse_servicenow, servicenow_text,
+    TextFormat, Translated, Value, parse_servicenow, servicenow_text,
 };
 use serde_json::{Map, Value as Json};
 
@@ -587,6 +587,17 @@ pub fn agree_from(field: &FieldMapping, side: Side, here: &Shape, there: &Shape)
     match side {
         Side::Platform => agree(field, here, there),
         Side::External => agree(field, there, here),
+    }
+}
+
+/// Whether what a side shows is what was written there.
+#[must_use]
+pub fn stands(field: &FieldMapping, side: Side, seen: &Shape, written: &Translated) -> bool {
+    match (&written.ruled, side) {
+        (None, _) => agree_from(field, side, seen, &written.of),
+        // The value that a rule made is the platform's word for it.
+        (Some(made), Side::External) => agree(field, made, seen),
+        (Some(made), Side::Platform) => same(field, side, seen, made),
     }
 }
 

@@ -213,6 +213,12 @@ pub(crate) fn may_write(field: &FieldMapping, to: Side, there: &Shape, value: &S
     permitted(&field.guards, None, from.as_deref(), wanted.as_deref())
 }
 
+/// Whether a side may become what the platform calls so, from where it stands.
+pub(crate) fn may_become(field: &FieldMapping, to: Side, there: &Shape, word: &str) -> bool {
+    let from = mapping::word(field, to, there);
+    field.guards.is_empty() || permitted(&field.guards, None, from.as_deref(), Some(word))
+}
+
 // ---- edits -----------------------------------------------------------------------------------
 
 fn one_moved(

@@ -4,11 +4,13 @@
 //! look again. So repair, echo suppression, reordering and crash recovery have no code of their
 //! own; they are the ordinary case, run once more.
 
+mod ask;
 mod settle;
 mod step;
 
 use std::collections::BTreeMap;
 
+use firn_model::rule::{Answer, Question};
 use firn_model::{
     Audit, Clock, Conflict, Ended, FieldState, Finding, FindingKind, Link, Millis, Notice,
     Observation, Outcome, Plan, Shape, Side, TableName, Tombstone, Uncertainty, Value, Why,
@@ -47,6 +49,8 @@ pub enum Input {
     },
     /// What is known of other links on the same ticket, or on a twin of it, for this turn.
     Shared(Neighbours),
+    /// What the tenant's rules answered to a question of the plan before.
+    Ruled(Question, Answer),
 }
 
 /// What comes out besides the link and its steps.
@@ -94,7 +98,7 @@ pub fn advance(rules: &Rules, mut link: Link, inputs: &[Input], now: Millis) -> 
                     None => state.clock.or(Some(Clock { low: 0, high: 0 })),
                 };
             }
-            Input::Shared(_) => {}
+            Input::Shared(_) | Input::Ruled(..) => {}
         }
     }
     for side in Side::BOTH {
@@ -105,15 +109,28 @@ pub fn advance(rules: &Rules, mut link: Link, inputs: &[Input], now: Millis) -> 
             land::land(rules, &mut link, &neighbours, exchange, reading, now, &mut effects);
         }
     }
-    let mut planner = Planner { rules, link, neighbours, now, effects, wants: BTreeMap::new() };
+    let (wants, held, rivals) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    let failures = Vec::new();
+    let mut planner =
+        Planner { rules, link, neighbours, now, effects, wants, held, rivals, failures };
+    planner.forget();
+    for input in inputs {
+        if let Input::Ruled(question, answer) = input {
+            planner.hear(question, answer);
+        }
+    }
     planner.tell(was.as_ref(), &table);
     // Whoever keeps the links has to say first whether others share the ticket, or hold a twin.
-    let steps = if planner.effects.notice.is_some() || planner.link.twins.len() > twins {
-        Vec::new()
-    } else {
+    let mut inquiry = None;
+    let mut steps = Vec::new();
+    if planner.effects.notice.is_none() && planner.link.twins.len() <= twins {
         planner.settle();
-        Side::BOTH.map(|side| (side, planner.step(side))).to_vec()
-    };
+        planner.forget_needless();
+        inquiry = planner.questions();
+        if inquiry.is_none() {
+            steps = Side::BOTH.map(|side| (side, planner.step(side))).to_vec();
+        }
+    }
     let Planner { mut link, effects, .. } = planner;
     link.updated = now;
     Plan {
@@ -124,8 +141,12 @@ pub fn advance(rules: &Rules, mut link: Link, inputs: &[Input], now: Millis) -> 
         conflicts: effects.conflicts,
         dead: effects.dead,
         notice: effects.notice,
+        inquiry,
     }
 }
+
+pub(crate) use ask::{has_word, word};
+pub use ask::{judge, subject};
 
 /// A field that a side is to be given.
 #[derive(Debug, Clone)]
@@ -145,6 +166,12 @@ struct Planner<'a> {
     now: Millis,
     effects: Effects,
     wants: BTreeMap<Side, Vec<Want>>,
+    /// When a side has to be looked at again because rules failed.
+    held: BTreeMap<Side, Millis>,
+    /// Two edits that rules have to be asked about.
+    rivals: Vec<Question>,
+    /// Why rules failed, this time.
+    failures: Vec<String>,
 }
 
 impl Planner<'_> {

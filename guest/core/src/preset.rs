@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use firn_model::{
     AttachmentPolicy, ChoicePair, CorrelationPolicy, Direction, Environment, FieldName,
-    FieldSettings, Filters, JournalPolicy, Kind, Lifecycle, Limits, MaskingPolicy, Owner,
-    PollingPolicy, Preset, ProvisionPolicy, ReconcilePolicy, Settings, Strategy, TableName,
+    FieldSettings, Filters, JournalPolicy, Kind, Lifecycle, Limits, MaskingPolicy, OnRuleFailure,
+    Owner, PollingPolicy, Preset, ProvisionPolicy, ReconcilePolicy, Settings, Strategy, TableName,
     TicketType, Value, WebhookPolicy,
 };
 use serde_json::json;
@@ -101,6 +101,7 @@ fn base(preset: Preset, fields: Vec<(&str, FieldSettings)>) -> Settings {
         limits: Limits::default(),
         attachments: AttachmentPolicy::default(),
         reconcile: ReconcilePolicy::default(),
+        on_rule_failure: OnRuleFailure::default(),
         environment: Environment::default(),
         provision: ProvisionPolicy::default(),
         filters: Filters::default(),

@@ -4,14 +4,19 @@
 
 use std::collections::BTreeMap;
 
-use firn_model::{FieldName, InboundKind, ObservedRecord, Presence, Side, TableName};
+use firn_model::rule::{Admission, Answer, Question, Said, Verdict};
+use firn_model::{
+    Draft, FieldName, InboundKind, Inquiry, Link, Millis, ObservedRecord, PlatformId, Presence,
+    Seen, Side, TableName,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+use crate::escalation::{self, Escalation};
 use crate::mapping::{self, Reading, Untranslatable};
-use crate::plan::mask_shape;
+use crate::plan::{has_word, judge, mask_shape, subject, word};
 use crate::settings::{Gate, Rules};
-use crate::{intake, json};
+use crate::{identity, intake, json};
 
 /// What a payload is read as.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +81,137 @@ pub fn preview(rules: &Rules, masks: &Rules, kind: InboundKind, body: &str) -> P
         },
         Err(why) => only(format!("it cannot be read: {why}")),
     }
+}
+
+/// What a tenant's rules would be asked about a payload: every question that it can lead to, whichever hooks
+/// the rules in force have. Nothing is known of the pair but what the payload shows.
+///
+/// # Errors
+/// Why it leads to no question, in a few words.
+pub fn inquiry(
+    rules: &Rules,
+    kind: InboundKind,
+    body: &str,
+    now: Millis,
+) -> Result<Inquiry, String> {
+    pair(rules, kind, body, now).map(|(_, inquiry)| inquiry)
+}
+
+/// What would come of what rules say to an [`inquiry`], question by question; of what would not be taken, why.
+///
+/// # Errors
+/// As for [`inquiry`].
+pub fn judged(
+    rules: &Rules,
+    kind: InboundKind,
+    body: &str,
+    now: Millis,
+    answers: &[Answer],
+) -> Result<Vec<Result<String, String>>, String> {
+    let (link, inquiry) = pair(rules, kind, body, now)?;
+    let judged = inquiry.questions.iter().zip(answers).map(|(question, answer)| {
+        judge(rules, link.clone(), question, answer, now)?;
+        Ok(match answer {
+            Answer::Said(said) => rules.masks().shown(&described(question, said)),
+            Answer::Failed(_) | Answer::Resting(_) | Answer::Later(_) => "nothing".to_owned(),
+        })
+    });
+    Ok(judged.collect())
+}
+
+/// What rules say, in words.
+fn described(question: &Question, said: &Said) -> String {
+    let set = |columns: &BTreeMap<String, String>| {
+        let one = |(column, value): (&String, &String)| format!("{column} = {value:?}");
+        columns.iter().map(one).collect::<Vec<_>>().join(", ")
+    };
+    match (said, question) {
+        (Said::Admit(Admission::Yes), _) => "kept in step".to_owned(),
+        (Said::Admit(Admission::No(why)), _) => format!("not kept in step: {why}"),
+        (Said::Classify(class), _) => {
+            let class = serde_json::to_value(class).ok();
+            let columns: BTreeMap<String, String> =
+                class.and_then(|class| serde_json::from_value(class).ok()).unwrap_or_default();
+            if columns.is_empty() { "as the settings have it".to_owned() } else { set(&columns) }
+        }
+        (Said::Draft(columns), _) if columns.is_empty() => "as it is".to_owned(),
+        (Said::Draft(columns), _) => set(columns),
+        (Said::Value(Verdict::Keep), Question::Value { value, .. }) => value.clone(),
+        (Said::Value(Verdict::Keep), _) => "as it is".to_owned(),
+        (Said::Value(Verdict::Instead(value)), _) => value.clone(),
+        (Said::Value(Verdict::Withhold(why)), _) => format!("withheld: {why}"),
+        (Said::Conflict(winner), _) => format!("{winner:?}"),
+    }
+}
+
+fn pair(
+    rules: &Rules,
+    kind: InboundKind,
+    body: &str,
+    now: Millis,
+) -> Result<(Link, Inquiry), String> {
+    let began = |record: &str, side: Side, table: TableName| {
+        let id = PlatformId::new(record).map_err(|e| e.to_string())?;
+        let key = identity::correlation_key(&id, 1);
+        let link = identity::link_id(rules.id(), &id, 1);
+        let mut link = Link::new(link, rules.id().clone(), id, key, table, now);
+        link.origin = side;
+        Ok::<_, String>(link)
+    };
+    let tables: Vec<TableName> = rules.tables().cloned().collect();
+    let (mut link, side, record) = match kind {
+        InboundKind::Escalation => {
+            let payload = json::object(body)?;
+            let ticket = match escalation::read(rules, body, now)? {
+                Escalation::Ticket(ticket) => ticket,
+                Escalation::Filtered(why) => return Err(why),
+            };
+            let mut link = began(ticket.record.as_str(), Side::Platform, ticket.table)?;
+            let set = ticket.draft.set;
+            let mut columns = rules.constants(&link.table);
+            columns.extend(set.clone());
+            let columns = columns.iter().map(|(c, v)| (c.to_string(), v.to_text())).collect();
+            link.draft = Some(Draft { set, payload: Some(escalation::for_rules(rules, &payload)) });
+            let questions =
+                vec![Question::Admit, Question::Classify { tables }, Question::Draft { columns }];
+            let inquiry = Inquiry { about: subject(rules, &link), questions };
+            return Ok((link, inquiry));
+        }
+        InboundKind::PlatformEvent => {
+            let event = intake::platform(rules, body)?;
+            let link = began(event.record.as_str(), Side::Platform, event.table)?;
+            (link, Side::Platform, event.observation.record)
+        }
+        InboundKind::Webhook => {
+            let seen = intake::servicenow(rules, body)?.record;
+            let class = seen.class.clone().and_then(|class| TableName::new(class).ok());
+            let table =
+                class.or_else(|| tables.first().cloned()).ok_or("no kind of ticket is its")?;
+            (began(&seen.id, Side::External, table)?, Side::External, seen)
+        }
+    };
+    if !rules.takes(&link.table) {
+        return Err(format!("{} is no kind of ticket of the settings", link.table));
+    }
+    for field in rules.fields(&link.table) {
+        if let Reading::Whole(shape) = mapping::read(field, side, &record.attributes) {
+            let seen = Seen { shape, revision: None, edited: now };
+            *link.fields.entry(field.name.clone()).or_default().seen_mut(side) = Some(seen);
+        }
+    }
+    let mut questions = vec![Question::Admit];
+    if side == Side::Platform {
+        questions.push(Question::Classify { tables });
+    }
+    for field in rules.fields(&link.table).iter().filter(|field| has_word(field)) {
+        let shape = link.fields.get(&field.name).and_then(|state| state.shape(side));
+        if let Some(value) = shape.and_then(|shape| word(field, side, shape)) {
+            let field = field.name.clone();
+            questions.push(Question::Value { field, from: side, value, present: None });
+        }
+    }
+    let inquiry = Inquiry { about: subject(rules, &link), questions };
+    Ok((link, inquiry))
 }
 
 fn fields(

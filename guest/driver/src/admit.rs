@@ -5,8 +5,9 @@ use firn_core::escalation::{self, Escalation, Standing, Ticket};
 use firn_core::settings::{Gate, Rules};
 use firn_core::{identity, intake, json};
 use firn_model::{
-    Audit, ClosedPolicy, CommitError, Delivery, DeliveryState, Entry, Finding, FindingKind,
-    Inbound, InboundKind, Link, PlatformId, Problem, Quarantined, Reply, TableName, TenantId,
+    Audit, ClosedPolicy, CommitError, Delivery, DeliveryState, Ended, Entry, Finding, FindingKind,
+    Hook, Inbound, InboundKind, Link, PlatformId, Problem, Quarantined, Reply, TableName, TenantId,
+    Tombstone,
 };
 use serde_json::json;
 
@@ -322,13 +323,36 @@ fn make<D: Doors>(
     let generation = earlier.as_ref().map_or(1, |link| link.generation + 1);
     let mut link = new_link(session, tenant, rules, &ticket.record, generation, ticket.table)?;
     link.draft = Some(ticket.draft);
+    link.beginning = rules.beginning();
     link.entries.extend(ticket.evidence);
-    link.asked.push(asked);
+    link.asked.push(asked.clone());
     if let Some(mut earlier) = earlier {
         earlier.successor = Some(link.id.clone());
         session.advance(tenant, rules, earlier, &[])?;
     }
-    session.put(&rows::link(tenant, id, &link.id), &link, Some(session.now))?;
+    // Kept like what else comes in: for trying other settings and rules on it.
+    let delivery = Delivery {
+        identity: format!("es-{asked}"),
+        kind: inbound.kind,
+        body: inbound.body.clone(),
+        received: session.now,
+        state: DeliveryState::Done(format!("opened {}", link.id)),
+        links: vec![link.id.clone()],
+    };
+    let end = session.now.plus(crate::work::RETENTION);
+    session.put(&rows::delivery(tenant, id, &delivery.identity), &delivery, Some(end))?;
+    let key = rows::link(tenant, id, &link.id);
+    if rules.asks(Hook::Admit) {
+        let name = link.id.clone();
+        session.advance(tenant, rules, link.clone(), &[])?;
+        let declined = session.link(tenant, id, &name)?.and_then(|link| link.tombstone);
+        if let Some(Tombstone { why: Ended::Declined { why }, .. }) = declined {
+            session.reply(inbound.request, 200, &json!({ "status": "filtered", "reason": why }));
+            return Ok(());
+        }
+    } else {
+        session.put(&key, &link, Some(session.now))?;
+    }
     session.answer(
         inbound.request,
         Reply {

@@ -4,7 +4,11 @@
 use std::sync::Arc;
 
 use firn_core::masking::Tokens;
-use firn_model::{Change, CommitError, HttpRequest, IntegrationId, Key, Millis, Row, TenantId};
+use firn_model::rule::Answer;
+use firn_model::{
+    ActiveRules, Change, CommitError, HttpRequest, Inquiry, IntegrationId, Key, Millis, Row,
+    TenantId,
+};
 
 /// Rows with versions. Reads show committed rows only.
 pub trait Storage {
@@ -87,7 +91,19 @@ pub trait Log {
     fn line(&self, text: &str);
 }
 
-/// All doors.
-pub trait Doors: Storage + Http + Clock + Secrets + Log {}
+/// Asks a tenant's own rules. They are strangers: whatever they do, there is an answer to each question.
+pub trait Rules {
+    /// Asks the rules of an integration; an answer to each question, in order.
+    fn ask(
+        &self,
+        tenant: &TenantId,
+        integration: &IntegrationId,
+        rules: &ActiveRules,
+        inquiry: &Inquiry,
+    ) -> Vec<Answer>;
+}
 
-impl<T: Storage + Http + Clock + Secrets + Log> Doors for T {}
+/// All doors.
+pub trait Doors: Storage + Http + Clock + Secrets + Rules + Log {}
+
+impl<T: Storage + Http + Clock + Secrets + Rules + Log> Doors for T {}

@@ -22,7 +22,7 @@ mod work;
 
 use firn_model::{CommitError, Event, Problem, Reply, Report};
 
-pub use doors::{Clock, Doors, Http, Log, Scheme, Secrets, Signature, Storage};
+pub use doors::{Clock, Doors, Http, Log, Rules, Scheme, Secrets, Signature, Storage};
 pub use firn_core::masking::{NoTokens, Tokens};
 use session::{Known, Session};
 

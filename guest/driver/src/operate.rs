@@ -32,6 +32,15 @@ pub(crate) fn operate<D: Doors>(
         Operation::Preview { integration, document, deliveries } => {
             configure::preview(session, request, tenant, integration, document, deliveries)
         }
+        Operation::Activate { integration, rules } => {
+            configure::activate(session, request, tenant, integration, rules.as_ref(), by)
+        }
+        Operation::Inquire { integration, deliveries } => {
+            configure::inquire(session, request, tenant, integration, deliveries)
+        }
+        Operation::Judge { integration, deliveries } => {
+            configure::judge(session, request, tenant, integration, deliveries)
+        }
         Operation::Rollback { integration, version } => {
             configure::rollback(session, request, tenant, integration, *version, by)
         }

@@ -8,6 +8,7 @@ use firn_core::journal::Neighbours;
 use firn_core::plan::{Input, advance};
 use firn_core::settings::{self, Rules};
 use firn_core::{identity, wire};
+use firn_model::rule::Answer;
 use firn_model::{
     Audit, Change, CommitError, Conflict, Entry, EntryOrigin, Expect, Finding, FindingKind,
     HttpRequest, Integration, IntegrationId, Key, Link, LinkId, Millis, Mirror, Plan, PlatformId,
@@ -124,6 +125,17 @@ impl<'a, D: Doors> Session<'a, D> {
         let slot = self.slot(key)?;
         if let Some(put) = &mut slot.now {
             put.due = None;
+            slot.changed = true;
+        }
+        Ok(())
+    }
+
+    /// Makes a row due now, as it is.
+    pub(crate) fn wake(&mut self, key: &Key) -> Result<(), CommitError> {
+        let now = self.now;
+        let slot = self.slot(key)?;
+        if let Some(put) = &mut slot.now {
+            put.due = Some(now);
             slot.changed = true;
         }
         Ok(())
@@ -435,6 +447,7 @@ impl<'a, D: Doors> Session<'a, D> {
         let mut inputs = inputs.to_vec();
         inputs.extend(self.neighbours(tenant, &link)?.map(Input::Shared));
         let mut plan = advance(rules, link, &inputs, self.now);
+        plan = self.asked(tenant, rules, plan)?;
         if plan.notice.is_some() {
             self.join(tenant, &mut plan.link)?;
         }
@@ -443,7 +456,7 @@ impl<'a, D: Doors> Session<'a, D> {
             let shared: Vec<Input> =
                 self.neighbours(tenant, &plan.link)?.map(Input::Shared).into_iter().collect();
             let next = advance(rules, plan.link.clone(), &shared, self.now);
-            plan = plan.then(next);
+            plan = self.asked(tenant, rules, plan.then(next))?;
         }
         // Whoever is at rest speaks for no ticket.
         let rests = plan.link.tombstone.is_some() && plan.link.external_side.flight.is_none();
@@ -454,6 +467,39 @@ impl<'a, D: Doors> Session<'a, D> {
         self.carry_out(tenant, rules, plan)
     }
 
+    /// Asks the tenant's rules what a plan has to know, until it has no question left.
+    fn asked(
+        &mut self,
+        tenant: &TenantId,
+        rules: &Rules,
+        mut plan: Plan,
+    ) -> Result<Plan, CommitError> {
+        // Admission, classification, draft, then values and conflicts, which may lead to values once more.
+        const ROUNDS: usize = 8;
+        for _ in 0..ROUNDS {
+            let (Some(inquiry), Some(active)) = (plan.inquiry.take(), &rules.integration().rules)
+            else {
+                return Ok(plan);
+            };
+            let mut answers = self.doors.ask(tenant, rules.id(), active, &inquiry).into_iter();
+            let mut inputs: Vec<Input> =
+                self.neighbours(tenant, &plan.link)?.map(Input::Shared).into_iter().collect();
+            inputs.extend(inquiry.questions.into_iter().map(|question| {
+                let none = || Answer::Failed("they were asked and gave no answer".to_owned());
+                let answer = answers.next().unwrap_or_else(none);
+                Input::Ruled(question, answer)
+            }));
+            let next = advance(rules, plan.link.clone(), &inputs, self.now);
+            let notice = plan.notice.take();
+            plan = plan.then(next);
+            plan.notice = plan.notice.or(notice);
+        }
+        if plan.inquiry.take().is_some() {
+            plan.steps = vec![(Side::External, Step::Wait(self.now.plus(1_000)))];
+        }
+        Ok(plan)
+    }
+
     pub(crate) fn carry_out(
         &mut self,
         tenant: &TenantId,
@@ -461,7 +507,7 @@ impl<'a, D: Doors> Session<'a, D> {
         plan: Plan,
     ) -> Result<(), CommitError> {
         let wake = plan.wake();
-        let Plan { link, steps, findings, audit, conflicts, dead, notice } = plan;
+        let Plan { link, steps, findings, audit, conflicts, dead, notice, inquiry: _ } = plan;
         let id = rules.id();
         for (side, step) in steps {
             let Step::Exchange(exchange) = step else { continue };

@@ -188,6 +188,7 @@ pub(crate) fn mirror<D: Doors>(
     }
     let mut link = admit::new_link(session, tenant, rules, &record, 1, table.clone())?;
     link.origin = Side::External;
+    link.beginning.admit = rules.beginning().admit;
     link.external =
         Some(ExternalRecord { table, sys_id, number: seen.number.clone(), adopted: true });
     // A payload may leave columns out, and others may have written in it before.
@@ -218,6 +219,7 @@ fn event<D: Doors>(
             let mut link =
                 admit::new_link(session, &key.tenant, rules, &event.record, 1, event.table)?;
             link.draft = Some(Draft::default());
+            link.beginning = rules.beginning();
             // A part of a record is no ticket: read the rest first, where it can be read.
             link.platform_side.look = !event.whole && rules.may_read(Side::Platform);
             link

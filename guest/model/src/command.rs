@@ -26,6 +26,9 @@ pub struct Translated {
     pub shape: Shape,
     /// The other side's shape that it translates.
     pub of: Shape,
+    /// What the tenant's rules have made of that, as the platform would write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ruled: Option<Shape>,
 }
 
 /// What a write does.

@@ -20,6 +20,7 @@ mod operator;
 mod plan;
 mod revision;
 mod row;
+pub mod rule;
 mod settings;
 mod sweep;
 mod time;
@@ -53,6 +54,7 @@ pub use operator::{
 pub use plan::{Alert, Audit, Finding, FindingKind, Plan, Step, Why, Written};
 pub use revision::{Order, Revision};
 pub use row::{Change, CommitError, Expect, Key, Put, Row};
+pub use rule::{ActiveRules, Hook, Inquiry, OnRuleFailure};
 pub use settings::{
     AttachmentPolicy, Backfill, ChoicePair, ClosedPolicy, CorrelationMode, CorrelationPolicy,
     Direction, DuplicatePolicy, Environment, Fault, FieldSettings, Filters, GonePolicy, Guard,

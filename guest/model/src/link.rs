@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::rule::{Arbitrated, Arbitration, Beginning, Ruled, Ruling, Turn};
 use crate::{
     Attribute, ConflictId, CorrelationKey, Entry, FieldName, IntegrationId, LinkId, Millis,
     PlatformId, Refusal, Revision, Shape, Side, SysId, TableName, Value, Write,
@@ -51,6 +52,9 @@ pub struct Link {
     pub asked: Vec<String>,
     /// What a new ticket is to contain besides its mapped fields. Gone once created.
     pub draft: Option<Draft>,
+    /// What the tenant's rules have still to say before it begins.
+    #[serde(default, skip_serializing_if = "Beginning::is_over")]
+    pub beginning: Beginning,
     /// Mapped fields.
     pub fields: BTreeMap<FieldName, FieldState>,
     /// The journal, in order of arrival.
@@ -97,6 +101,7 @@ impl Link {
             twins: Vec::new(),
             asked: Vec::new(),
             draft: None,
+            beginning: Beginning::default(),
             fields: BTreeMap::new(),
             entries: Vec::new(),
             platform_side: SideState::default(),
@@ -113,6 +118,19 @@ impl Link {
     pub fn is_making_its_ticket(&self) -> bool {
         let wanted = self.draft.is_some() && self.tombstone.is_none() && !self.external_side.halted;
         self.external.is_none() && (wanted || self.external_side.flight.is_some())
+    }
+
+    /// Whether something of it waits because the tenant's rules failed, or are not there yet.
+    #[must_use]
+    pub fn waits_for_rules(&self) -> bool {
+        let Beginning { admit, classify, draft } = &self.beginning;
+        let begins = [admit, classify, draft].into_iter().any(|t| matches!(t, Turn::Failing(_)));
+        let waits = |state: &FieldState| {
+            let value = state.ruled.values().any(|r| matches!(r.ruling, Ruling::Failing(_)));
+            let ruling = state.arbitrated.as_ref().map(|a| &a.ruling);
+            value || matches!(ruling, Some(Arbitration::Failing(_)))
+        };
+        self.tombstone.is_none() && (begins || self.fields.values().any(waits))
     }
 
     /// The state of one side.
@@ -160,6 +178,11 @@ pub enum Ended {
         /// Who.
         by: String,
     },
+    /// The tenant's rules do not want it.
+    Declined {
+        /// Why, as they say.
+        why: String,
+    },
 }
 
 /// A link at rest for good: both records stay, nothing is re-created.
@@ -203,6 +226,9 @@ pub struct Twin {
 pub struct Draft {
     /// Columns, already masked.
     pub set: BTreeMap<Attribute, Value>,
+    /// The escalation as the tenant's rules may see it, if they have still to be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
 }
 
 /// A field as last seen on one side.
@@ -261,6 +287,8 @@ pub enum ParkedWhy {
     WriteIgnored,
     /// The write was refused.
     Refused,
+    /// The tenant's rules withhold the value.
+    Withheld,
 }
 
 /// A field that is left alone, with both sides as they were then.
@@ -338,6 +366,12 @@ pub struct FieldState {
     /// A write to ServiceNow that may still take effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ghost: Option<Ghost>,
+    /// What the tenant's rules said of its present values, by the side that each comes from.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ruled: BTreeMap<Side, Ruled>,
+    /// What they said of two edits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arbitrated: Option<Arbitrated>,
 }
 
 impl FieldState {

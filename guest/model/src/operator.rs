@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::rule::Answer;
 use crate::{
-    Clock, ConflictId, DeadFilter, FieldName, Integration, IntegrationId, LinkId, Millis,
-    Observation, ObservedRecord, PlatformContract, PlatformId, Preset, Shape, Side, SysId,
+    ActiveRules, Clock, ConflictId, DeadFilter, FieldName, Integration, IntegrationId, LinkId,
+    Millis, Observation, ObservedRecord, PlatformContract, PlatformId, Preset, Shape, Side, SysId,
     TableName, Value,
 };
 
@@ -123,6 +124,27 @@ pub enum Operation {
         document: serde_json::Value,
         /// Which deliveries, by the names of their rows.
         deliveries: Vec<String>,
+    },
+    /// Lets an integration ask other rules of its tenant's own, or none.
+    Activate {
+        /// The integration.
+        integration: IntegrationId,
+        /// The rules; none: it asks nobody.
+        rules: Option<ActiveRules>,
+    },
+    /// Tells what the tenant's rules would be asked about deliveries, and changes nothing.
+    Inquire {
+        /// The integration.
+        integration: IntegrationId,
+        /// Which deliveries, by the names of their rows.
+        deliveries: Vec<String>,
+    },
+    /// Tells what would come of what rules say to what [`Inquire`](Operation::Inquire) told.
+    Judge {
+        /// The integration.
+        integration: IntegrationId,
+        /// Which deliveries, and the answers to the questions about each.
+        deliveries: Vec<(String, Vec<Answer>)>,
     },
     /// Pairs a platform's record with a ticket that is there.
     Attach {

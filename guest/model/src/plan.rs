@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Conflict, DeadLetter, Exchange, FieldName, IntegrationId, Link, LinkId, Millis, Notice, Shape,
-    Side,
+    Conflict, DeadLetter, Exchange, FieldName, Inquiry, IntegrationId, Link, LinkId, Millis,
+    Notice, Shape, Side,
 };
 
 /// Why a field is written. Each write carries its reasons into the audit.
@@ -57,6 +57,9 @@ pub struct Written {
     pub to: Option<Shape>,
     /// Why.
     pub why: Why,
+    /// The version of the tenant's rules that made this value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<u64>,
 }
 
 /// What the core wants done next on a side.
@@ -146,6 +149,10 @@ pub enum FindingKind {
     PollingRefused,
     /// A file stays on its side.
     AttachmentLeft,
+    /// The tenant's rules failed.
+    RulesFailed,
+    /// The tenant's rules withhold a value.
+    RulesWithheld,
 }
 
 /// Something a person should see.
@@ -196,6 +203,9 @@ pub struct Plan {
     pub dead: Vec<DeadLetter>,
     /// Set when the link got its ticket.
     pub notice: Option<Notice>,
+    /// What the tenant's rules have to be asked first. The plan has no steps then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inquiry: Option<Inquiry>,
 }
 
 impl Plan {
@@ -204,6 +214,7 @@ impl Plan {
     pub fn then(mut self, next: Plan) -> Plan {
         self.link = next.link;
         self.steps = next.steps;
+        self.inquiry = next.inquiry;
         self.findings.extend(next.findings);
         self.audit.extend(next.audit);
         self.conflicts.extend(next.conflicts);

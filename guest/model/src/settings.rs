@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FieldName, IntegrationId, TableName, TenantId};
+use crate::{ActiveRules, FieldName, IntegrationId, OnRuleFailure, TableName, TenantId};
 
 pub use field::{
     ChoicePair, FieldSettings, Guard, Kind, OffOwner, Owner, Permit, Precision, Strategy,
@@ -44,6 +44,9 @@ pub struct Integration {
     /// Counts the versions of name, addresses and settings; 1 when new.
     #[serde(default)]
     pub version: u64,
+    /// The rules of the tenant's own that are asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<ActiveRules>,
     /// What to do.
     pub settings: Settings,
 }
@@ -197,6 +200,9 @@ pub struct Settings {
     /// How far a reconcile run goes by itself.
     #[serde(default)]
     pub reconcile: ReconcilePolicy,
+    /// What becomes of a thing when rules of one's own fail on it.
+    #[serde(default)]
+    pub on_rule_failure: OnRuleFailure,
     /// What the instance is for.
     #[serde(default)]
     pub environment: Environment,

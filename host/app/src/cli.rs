@@ -11,6 +11,7 @@ mod mask;
 mod operate;
 mod reconcile;
 mod replay;
+mod rules;
 mod server;
 mod settings;
 mod show;
@@ -68,6 +69,12 @@ enum Command {
     /// Work on single links.
     #[command(subcommand)]
     Links(Links),
+    /// Rules of one's own: begin, build, test, upload, try and ask them.
+    #[command(subcommand)]
+    Rules(rules::Rules),
+    /// Compile rules: for Firn itself.
+    #[command(hide = true)]
+    CompileRules,
     /// Let others in, and shut them out.
     #[command(subcommand)]
     Token(access::Token),
@@ -566,6 +573,12 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Links(command) => operate::links(&Client::new(&cli.url, cli.token)?, command)?,
         Command::Token(command) => access::token(&Client::new(&cli.url, cli.token)?, command)?,
+        Command::Rules(command) => {
+            if let Some(online) = rules::alone(command)? {
+                rules::rules(&Client::new(&cli.url, cli.token)?, online)?;
+            }
+        }
+        Command::CompileRules => crate::rules::compile::child()?,
         Command::Audit(command) => {
             return access::audit(|| Client::new(&cli.url, cli.token), &command);
         }

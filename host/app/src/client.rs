@@ -129,6 +129,24 @@ impl Client {
         self.call(reqwest::Method::GET, path, None)
     }
 
+    /// Sends bytes as they are.
+    pub(crate) fn post_bytes(&self, path: &str, kind: &str, bytes: Vec<u8>) -> Result<Json> {
+        let url = format!("{}/api/v1{path}", self.url);
+        let mut request = self.http.post(&url).header("content-type", kind).body(bytes);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().with_context(|| {
+            format!("cannot reach Firn at {}; is it running? (--url, FIRN_URL)", self.url)
+        })?;
+        let status = response.status();
+        let text = response.text().context("the answer broke off")?;
+        if status.is_success() {
+            return serde_json::from_str(&text).map_err(|_| self.foreign(status));
+        }
+        Err(self.refused(status, &text))
+    }
+
     pub(crate) fn post(&self, path: &str, body: &Json) -> Result<Json> {
         self.call(reqwest::Method::POST, path, Some(body))
     }

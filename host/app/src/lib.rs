@@ -10,6 +10,7 @@ mod document;
 mod host;
 mod key;
 mod open;
+mod rules;
 mod sample_platform;
 mod sandbox;
 mod serve;

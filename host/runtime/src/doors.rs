@@ -1,8 +1,12 @@
 //! The doors as a host supplies them, and their way into the component.
 
-use firn_model::{Change, CommitError, HttpRequest, Key, Millis, Row, TenantId};
+use firn_model::rule::Answer;
+use firn_model::{
+    ActiveRules, Change, CommitError, HttpRequest, Inquiry, IntegrationId, Key, Millis, Row,
+    TenantId,
+};
 
-use crate::bindings::firn::sync::{clock, http, log, secrets, storage, types};
+use crate::bindings::firn::sync::{clock, http, log, rules, secrets, storage, types};
 use crate::{Committed, DoorCall, State, convert};
 
 /// What a signature covers.
@@ -70,6 +74,15 @@ pub trait Doors: Send {
 
     /// The token of a canonical value, with the tenant's key.
     fn token(&self, tenant: &str, kind: &str, canonical: &str) -> Option<String>;
+
+    /// Asks a tenant's own rules; an answer to each question, in order.
+    fn ask(
+        &self,
+        tenant: &TenantId,
+        integration: &IntegrationId,
+        active: &ActiveRules,
+        inquiry: &Inquiry,
+    ) -> Vec<Answer>;
 
     /// One line for people.
     fn line(&self, text: &str);
@@ -169,6 +182,27 @@ impl secrets::Host for State {
         let token = self.doors.token(&tenant, &kind, &canonical);
         self.note(|| DoorCall::Token { kind, canonical, token: token.clone() });
         token
+    }
+}
+
+impl rules::Host for State {
+    fn ask(
+        &mut self,
+        tenant: String,
+        integration: String,
+        active: String,
+        inquiry: String,
+    ) -> String {
+        let asked = || {
+            let tenant = TenantId::new(tenant).ok()?;
+            let integration = IntegrationId::new(integration).ok()?;
+            let active: ActiveRules = serde_json::from_str(&active).ok()?;
+            let inquiry: Inquiry = serde_json::from_str(&inquiry).ok()?;
+            Some(self.doors.ask(&tenant, &integration, &active, &inquiry))
+        };
+        let answers = asked().unwrap_or_default();
+        self.note(|| DoorCall::Ask(inquiry.clone(), answers.clone()));
+        serde_json::to_string(&answers).unwrap_or_default()
     }
 }
 

@@ -1,4 +1,4 @@
-//! wasmtime: compiles the engine component once, caches the machine code on disk, and runs
+//! wasmtime. `rules` runs what tenants bring along; the rest is about Firn's own components: it compiles the engine component once, caches the machine code on disk, and runs
 //! workers, each with an instance that is reused until it traps.
 //!
 //! A trap is contained to its events: the instance is dropped, and the events of the batch are run
@@ -8,6 +8,7 @@
 mod convert;
 mod core;
 mod doors;
+pub mod rules;
 mod tape;
 
 use std::path::{Path, PathBuf};
@@ -167,6 +168,19 @@ pub(crate) fn load(
     #[allow(unsafe_code)]
     let loaded = unsafe { Component::deserialize(engine, &compiled) };
     loaded.map_err(error)
+}
+
+/// Makes a directory that nobody else can write to, if it is not there: machine code from elsewhere is not run.
+///
+/// # Errors
+/// When it cannot be made, or others can write to it.
+pub fn private_folder(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    match mine(folder)?.is_dir() {
+        true => Ok(()),
+        false => Err(std::io::Error::other("it is no directory")),
+    }
 }
 
 /// Whether nobody else can write to a directory: machine code from elsewhere is not run. Makes it.

@@ -7,7 +7,11 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use firn_model::{Change, CommitError, Event, HttpRequest, Key, Millis, Report, Row, TenantId};
+use firn_model::rule::Answer;
+use firn_model::{
+    ActiveRules, Change, CommitError, Event, HttpRequest, Inquiry, IntegrationId, Key, Millis,
+    Report, Row, TenantId,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{Doors, Runtime, Scheme, Signature};
@@ -48,6 +52,8 @@ pub enum DoorCall {
         /// The answer.
         token: Option<String>,
     },
+    /// What the tenant's rules were asked, as JSON, and answered.
+    Ask(String, Vec<Answer>),
 }
 
 /// What became of a commit.
@@ -205,6 +211,21 @@ impl Doors for Playing {
             }
             _ => None,
         })
+    }
+
+    fn ask(
+        &self,
+        _: &TenantId,
+        _: &IntegrationId,
+        _: &ActiveRules,
+        inquiry: &Inquiry,
+    ) -> Vec<Answer> {
+        let asked = serde_json::to_string(inquiry).unwrap_or_default();
+        let answers = self.find(|call| match call {
+            DoorCall::Ask(inquiry, answers) if *inquiry == asked => Some(answers.clone()),
+            _ => None,
+        });
+        answers.unwrap_or_default()
     }
 
     fn line(&self, _: &str) {}

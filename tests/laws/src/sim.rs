@@ -82,6 +82,9 @@ pub const MUST_BE_MET: &[&str] = &[
     "finding: webhooks-missing",
     "sweep: a ticket read",
     "sweep: caught up",
+    "rules: asked",
+    "fault: rules failed",
+    "finding: rules-failed",
     "reconcile",
 ];
 

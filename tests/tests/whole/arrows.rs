@@ -62,7 +62,7 @@ fn the_core_imports_nothing_and_the_engine_exactly_its_doors() {
     assert_eq!(imports(firn_components::CORE), Vec::<String>::new());
     let mut engine = imports(firn_components::ENGINE);
     engine.sort();
-    let doors = ["clock", "http", "log", "secrets", "storage", "types"];
+    let doors = ["clock", "http", "log", "rules", "secrets", "storage", "types"];
     let expected: Vec<String> = doors.iter().map(|d| format!("firn:sync/{d}@0.1.0")).collect();
     assert_eq!(engine, expected);
 }

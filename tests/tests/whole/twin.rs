@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use firn_driver::Engine;
+use firn_model::rule::{Admission, Answer as Answered, Class, Question, Said, Verdict};
 use firn_model::{
     Answer, AnswerBody, Change, CommitError, Configure, Event, HttpRequest, HttpResponse, Inbound,
     InboundKind, IntegrationId, Key, Millis, Operation, PlatformContract, Preset, Report, Row,
@@ -98,6 +99,17 @@ impl firn_driver::Tokens for HostTokens {
         Some(token(&self.0, kind, canonical))
     }
 }
+impl firn_driver::Rules for Scripted {
+    fn ask(
+        &self,
+        _: &TenantId,
+        _: &IntegrationId,
+        rules: &firn_model::ActiveRules,
+        inquiry: &firn_model::Inquiry,
+    ) -> Vec<Answered> {
+        rules_say(rules, inquiry)
+    }
+}
 impl firn_driver::Log for Scripted {
     fn line(&self, _: &str) {}
 }
@@ -141,7 +153,37 @@ impl firn_runtime::Doors for Scripted {
     fn token(&self, tenant: &str, kind: &str, canonical: &str) -> Option<String> {
         Some(token(tenant, kind, canonical))
     }
+    fn ask(
+        &self,
+        _: &TenantId,
+        _: &IntegrationId,
+        rules: &firn_model::ActiveRules,
+        inquiry: &firn_model::Inquiry,
+    ) -> Vec<Answered> {
+        rules_say(rules, inquiry)
+    }
     fn line(&self, _: &str) {}
+}
+
+/// A tenant's rules, on both sides of the twin: they say something of everything, and fail at some of it.
+fn rules_say(rules: &firn_model::ActiveRules, inquiry: &firn_model::Inquiry) -> Vec<Answered> {
+    assert_eq!(rules.version, 1);
+    let one = |question: &Question| match question {
+        Question::Admit => Answered::Said(Said::Admit(Admission::Yes)),
+        Question::Classify { .. } => {
+            let category = Some("network".to_owned());
+            Answered::Said(Said::Classify(Class { category, ..Class::default() }))
+        }
+        Question::Draft { .. } => {
+            Answered::Said(Said::Draft([("u_by".into(), "rules".into())].into()))
+        }
+        Question::Value { field, .. } if field.as_str() == "status" => {
+            Answered::Failed(format!("not {}", inquiry.about.record))
+        }
+        Question::Value { .. } => Answered::Said(Said::Value(Verdict::Keep)),
+        Question::Conflict { .. } => Answered::Resting(NOW.plus(500)),
+    };
+    inquiry.questions.iter().map(one).collect()
 }
 
 fn tenant() -> TenantId {
@@ -305,10 +347,24 @@ fn native_driver_and_component_leave_the_same_behind() {
     ];
     let runtime = firn_runtime::Runtime::new(Some(Path::new(CACHE))).unwrap();
     let tokens = serde_json::json!({ "masking": { "strategy": "token" } });
+    let active = firn_model::ActiveRules {
+        version: 1,
+        digest: "of the rules".to_owned(),
+        hooks: firn_model::Hook::ALL.into_iter().collect(),
+    };
+    let activate = Event::Operate {
+        request: 999,
+        tenant: tenant(),
+        operation: Operation::Activate { integration: integration(), rules: Some(active) },
+        by: "ann".to_owned(),
+    };
+    let ruled = |events: Vec<Event>| std::iter::once(activate.clone()).chain(events).collect();
     for (preset, settings, events) in [
         (Preset::Incidents, serde_json::Value::Null, story()),
         (Preset::Incidents, tokens, story()),
-        (Preset::Genesys, serde_json::Value::Null, calls),
+        (Preset::Genesys, serde_json::Value::Null, calls.clone()),
+        (Preset::Incidents, serde_json::Value::Null, ruled(story())),
+        (Preset::Genesys, serde_json::Value::Null, ruled(calls)),
     ] {
         let rules = (preset, &settings);
         let native_doors = Scripted::default();
@@ -431,7 +487,9 @@ fn work_of_a_deleted_integration_rests() {
     let key = Key::new(&tenant(), &["integration", "int-1"]);
     doors.0.store.commit(&[Change { key, expect: firn_model::Expect::Any, put: None }]).unwrap();
     engine.handle(&[Event::Due(due[0].0.clone())]);
-    assert_eq!(doors.0.store.next_due().unwrap(), None, "and is not due for ever");
+    // What is left is the end of what came in, seven days later.
+    let next = doors.0.store.next_due().unwrap().map(|due| due.since(NOW));
+    assert_eq!(next, Some(7 * 24 * 3_600_000), "and is not due for ever");
     assert!(doors.0.requests.lock().unwrap().is_empty());
 }
 

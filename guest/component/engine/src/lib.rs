@@ -8,8 +8,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use exports::firn::sync::handler;
-use firn::sync::{clock, http, log, secrets, storage, types};
-use firn_driver::{Clock, Engine, Http, Log, Scheme, Secrets, Signature, Storage, Tokens};
+use firn::sync::{clock, http, log, rules, secrets, storage, types};
+use firn_driver::{Clock, Engine, Http, Log, Rules, Scheme, Secrets, Signature, Storage, Tokens};
 use firn_model as model;
 
 struct Doors;
@@ -154,6 +154,22 @@ struct TenantTokens(String);
 impl Tokens for TenantTokens {
     fn token(&self, kind: &str, canonical: &str) -> Option<String> {
         secrets::token(&self.0, kind, canonical)
+    }
+}
+
+impl Rules for Doors {
+    fn ask(
+        &self,
+        tenant: &model::TenantId,
+        integration: &model::IntegrationId,
+        active: &model::ActiveRules,
+        inquiry: &model::Inquiry,
+    ) -> Vec<model::rule::Answer> {
+        let json = |value: Result<String, _>| value.unwrap_or_default();
+        let active = json(serde_json::to_string(active));
+        let inquiry = json(serde_json::to_string(inquiry));
+        let answers = rules::ask(tenant.as_str(), integration.as_str(), &active, &inquiry);
+        serde_json::from_str(&answers).unwrap_or_default()
     }
 }
 

@@ -215,7 +215,7 @@ impl Landing<'_> {
                 continue;
             };
             let expected = write.expect.fields.get(name).and_then(Option::as_ref);
-            let (stands, ours) = if mapping::agree_from(&field, self.side, &seen, &translated.of) {
+            let (stands, ours) = if mapping::stands(&field, self.side, &seen, translated) {
                 (true, seen)
             } else if expected.is_some_and(|e| mapping::same(&field, self.side, e, &seen)) {
                 state.parked = Some(Parked {

@@ -6,6 +6,7 @@ use firn_model::{
     Parked, ParkedWhy, Revision, Role, Seen, Shape, Side, Tombstone, Value, Verb, Why,
 };
 
+use super::ask::Arbiter;
 use super::{Planner, Want, circumstances, context, mask_shape};
 use crate::merge::{self, Moved, Verdict};
 use crate::settings::FieldMapping;
@@ -94,8 +95,16 @@ impl Planner<'_> {
         if let Some(verdict) = self.decided(field, state) {
             return self.carry_decision(field, state, verdict);
         }
+        if self.is_as_ruled(field, state) {
+            return agree(state);
+        }
         if self.ask_the_time(field, state) {
             return;
+        }
+        match self.arbitrated(field, state) {
+            Some(Arbiter::Person) => return self.open_conflict(field, state),
+            Some(Arbiter::Nobody) => return,
+            None => {}
         }
         let circumstances = circumstances(&self.link, self.now);
         match merge::verdict(field, state, circumstances) {
@@ -156,7 +165,7 @@ impl Planner<'_> {
             let Some(translated) = set.get(&field.name) else { continue };
             let landed = state
                 .seen(side)
-                .filter(|seen| mapping::agree_from(field, side, &seen.shape, &translated.of));
+                .filter(|seen| mapping::stands(field, side, &seen.shape, translated));
             if let Some(seen) = landed {
                 let between = land::changes_between(&flight.write, seen.revision.as_ref());
                 let (ours, theirs) = (seen.shape.clone(), translated.of.clone());
@@ -210,7 +219,9 @@ impl Planner<'_> {
     fn stays_parked(&mut self, field: &FieldMapping, state: &mut FieldState) -> bool {
         let Some(parked) = state.parked.clone() else { return false };
         let agreed = match (&state.platform, &state.external) {
-            (Some(p), Some(e)) => mapping::agree(field, &p.shape, &e.shape),
+            (Some(p), Some(e)) => {
+                mapping::agree(field, &p.shape, &e.shape) || self.is_as_ruled(field, state)
+            }
             _ => false,
         };
         if agreed {

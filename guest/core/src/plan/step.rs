@@ -8,6 +8,7 @@ use firn_model::{
     servicenow_text,
 };
 
+use super::ask::Course;
 use super::settle::park;
 use super::{Planner, Want, mask_shape};
 use crate::mapping::{self, Untranslatable};
@@ -16,6 +17,9 @@ use crate::{identity, journal, wire};
 
 /// How often a paused integration is looked at. In milliseconds.
 const PAUSE: u64 = 2_000;
+
+/// How soon rules are asked that could not be asked now. In milliseconds.
+const SHORTLY: u64 = 500;
 
 /// How soon a ticket that another link writes to is looked at again. In milliseconds.
 const BUSY: u64 = 500;
@@ -41,6 +45,9 @@ impl Planner<'_> {
         }
         let paused = state.not_before.filter(|until| *until > now);
         let Some(kind) = self.next(side) else {
+            if let Some(until) = self.held.get(&side) {
+                return Step::Wait(*until);
+            }
             let there = self.link.external.is_some();
             let state = self.link.side_mut(side);
             state.one_by_one = false;
@@ -75,7 +82,7 @@ impl Planner<'_> {
             self.link.draft.as_ref()?;
             // The platform's record is being read: the ticket is to show all of it.
             let platform = &self.link.platform_side;
-            if platform.look || platform.exchange.is_some() {
+            if platform.look || platform.exchange.is_some() || self.begins_later(side) {
                 return None;
             }
             return self.rules.may_write(side).then(|| self.create());
@@ -89,6 +96,9 @@ impl Planner<'_> {
         }
         if state.look_twins {
             return Some(ExchangeKind::Find);
+        }
+        if self.begins_later(side) {
+            return None;
         }
         if side == Side::External
             && let Some(kind) = self.retire()
@@ -211,7 +221,8 @@ impl Planner<'_> {
         let table = self.link.table.clone();
         let mut set = rules.constants(&table);
         set.extend(self.link.draft.clone().unwrap_or_default().set);
-        let mut reasons = vec![Written { field: None, from: None, to: None, why: Why::Created }];
+        let mut reasons =
+            vec![Written { field: None, from: None, to: None, why: Why::Created, rules: None }];
         for field in rules.fields(&table) {
             let Some(state) = self.link.fields.get(&field.name).cloned() else { continue };
             if !self.applies(field, &state) {
@@ -219,13 +230,20 @@ impl Planner<'_> {
             }
             let shape = state.shape(Side::Platform);
             let Some(shape) = shape.filter(|s| !s.is_empty()) else { continue };
+            let (shape, version) = match self.course(Side::External, field, shape, &Why::Created) {
+                Course::AsItIs => (shape.clone(), None),
+                Course::Made(shape, version) => (shape, Some(version)),
+                // Its ticket is not to wait for one value.
+                Course::Held(_) | Course::Withheld => continue,
+            };
             // What cannot be translated now is dealt with once the ticket is there.
-            if let Ok(columns) = mapping::to_external(field, shape, None, &self.link.references) {
+            if let Ok(columns) = mapping::to_external(field, &shape, None, &self.link.references) {
                 reasons.push(Written {
                     field: Some(field.name.clone()),
                     from: None,
                     to: Some(columns.shape.clone()),
                     why: Why::Created,
+                    rules: version,
                 });
                 set.extend(columns.with);
                 set.extend(columns.shape.0);
@@ -247,7 +265,21 @@ impl Planner<'_> {
         for want in self.wants.remove(&side).unwrap_or_default() {
             let name = want.field.name.clone();
             let present = self.link.fields.get(&name).and_then(|s| s.shape(side)).cloned();
-            let columns = match self.translate(side, &want, present.as_ref()) {
+            let (made, version) = match self.course(side, &want.field, &want.of, &want.why) {
+                Course::AsItIs => (None, None),
+                Course::Made(shape, version) => (Some(shape), Some(version)),
+                Course::Held(until) => {
+                    self.hold(side, until.unwrap_or(self.now.plus(SHORTLY)));
+                    continue;
+                }
+                Course::Withheld => {
+                    if let Some(state) = self.link.fields.get_mut(&name) {
+                        park(state, ParkedWhy::Withheld);
+                    }
+                    continue;
+                }
+            };
+            let columns = match self.translate(side, &want, made.as_ref(), present.as_ref()) {
                 Ok(columns) => columns,
                 Err(Untranslatable::LookUp(row)) => {
                     let mapping::LookUp { table, key, value } = row;
@@ -263,10 +295,11 @@ impl Planner<'_> {
                 from: present.clone(),
                 to: Some(columns.shape.clone()),
                 why: want.why,
+                rules: version,
             });
             expect.fields.insert(name.clone(), present);
             with.extend(columns.with);
-            set.insert(name, Translated { shape: columns.shape, of: want.of });
+            set.insert(name, Translated { shape: columns.shape, of: want.of, ruled: made });
             if self.link.side(side).one_by_one {
                 break;
             }
@@ -278,6 +311,7 @@ impl Planner<'_> {
         &self,
         side: Side,
         want: &Want,
+        made: Option<&Shape>,
         present: Option<&Shape>,
     ) -> Result<mapping::Columns, Untranslatable> {
         if let (Side::Platform, Some(chosen)) = (side, &want.chosen) {
@@ -292,7 +326,14 @@ impl Planner<'_> {
         {
             return Err(Untranslatable::Lossy);
         }
-        mapping::translate(&want.field, side.other(), &want.of, present, &self.link.references)
+        let known = &self.link.references;
+        match (made, side) {
+            (None, _) => mapping::translate(&want.field, side.other(), &want.of, present, known),
+            (Some(made), Side::External) => mapping::to_external(&want.field, made, present, known),
+            (Some(made), Side::Platform) => {
+                Ok(mapping::Columns { shape: made.clone(), with: BTreeMap::new() })
+            }
+        }
     }
 
     fn park_untranslatable(&mut self, field: &FieldMapping, why: &Untranslatable) {
@@ -346,6 +387,7 @@ impl Planner<'_> {
             from: None,
             to: Some(Shape(set.clone())),
             why: Why::Duplicate,
+            rules: None,
         }];
         Some(self.fly(Side::External, Verb::Retire { twin, set }, Expectation::default(), reasons))
     }
@@ -359,7 +401,7 @@ impl Planner<'_> {
             firn_model::EntryOrigin::Firn(_) => Why::Evidence,
             _ => Why::Mirrored,
         };
-        let reasons = vec![Written { field: None, from: None, to: None, why }];
+        let reasons = vec![Written { field: None, from: None, to: None, why, rules: None }];
         let (text, unrendered) = journal::outgoing(self.rules, &self.link, &entry);
         if let Some(why) = unrendered {
             let text = format!(

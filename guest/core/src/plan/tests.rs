@@ -146,6 +146,7 @@ fn a_side_that_cannot_be_found_is_not_asked_for_its_clock() {
 /// A write of `ours` to ServiceNow under way, sent when the ticket had changed five times.
 fn writing(mut link: Link) -> Link {
     let translated = Translated {
+        ruled: None,
         shape: shape("title", Side::External, "ours"),
         of: shape("title", Side::Platform, "ours"),
     };

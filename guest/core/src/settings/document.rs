@@ -98,6 +98,8 @@ pub fn apply(
         platform: head.platform.or(known.map(|k| k.platform.clone())).unwrap_or_default(),
         enabled: head.enabled.or(known.map(|k| k.enabled)).unwrap_or(true),
         version: known.map_or(0, |k| k.version),
+        // They have versions of their own.
+        rules: known.and_then(|k| k.rules.clone()),
         settings,
     };
     faults.extend(super::check(integration.clone()).1);
@@ -177,6 +179,7 @@ fn probe(settings: Settings) -> Integration {
         platform: PlatformContract::default(),
         enabled: true,
         version: 0,
+        rules: None,
         settings,
     }
 }

@@ -8,10 +8,11 @@ pub mod instance;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use firn_model::rule::{Beginning, Turn};
 use firn_model::{
-    Attribute, ChoicePair, Direction, Fault, FieldName, Guard, Integration, IntegrationId, Level,
-    Lifecycle, OffOwner, Owner, PlatformContract, Precision, Settings, Shape, Side, Sink, Strategy,
-    TableName, TextFormat, Value,
+    Attribute, ChoicePair, Direction, Fault, FieldName, Guard, Hook, Integration, IntegrationId,
+    Level, Lifecycle, OffOwner, Owner, PlatformContract, Precision, Settings, Shape, Side, Sink,
+    Strategy, TableName, TextFormat, Value,
 };
 use serde::Serialize;
 
@@ -273,6 +274,23 @@ impl Rules {
     #[must_use]
     pub fn platform(&self) -> &PlatformContract {
         &self.integration.platform
+    }
+
+    /// Whether the tenant's own rules are asked at a point.
+    #[must_use]
+    pub fn asks(&self, hook: Hook) -> bool {
+        self.integration.rules.as_ref().is_some_and(|rules| rules.hooks.contains(&hook))
+    }
+
+    /// What rules have to say before a new pair begins.
+    #[must_use]
+    pub fn beginning(&self) -> Beginning {
+        let turn = |hook| if self.asks(hook) { Turn::Open } else { Turn::Over };
+        Beginning {
+            admit: turn(Hook::Admit),
+            classify: turn(Hook::Classify),
+            draft: turn(Hook::Draft),
+        }
     }
 
     /// The mapped fields of a kind of ticket; none for one that the settings do not name.

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use firn_core::{preset, settings};
+use firn_model::rule::Answer;
 use firn_model::{
-    CommitError, Configure, Delivery, Fault, Integration, IntegrationId, Intent, Key, Level,
-    PlatformContract, Problem, TenantId, Version, instance_address,
+    ActiveRules, CommitError, Configure, Delivery, Fault, Integration, IntegrationId, Intent, Key,
+    Level, PlatformContract, Problem, TenantId, Version, instance_address,
 };
 use serde_json::{Value as Json, json};
 
@@ -35,6 +36,7 @@ pub(super) fn configure<D: Doors>(
         platform: PlatformContract::default(),
         enabled: true,
         version: 0,
+        rules: None,
         settings: preset::settings(given.preset.unwrap_or_default()),
     });
     let settings = match settings::overlay(&start.settings, &given.settings) {
@@ -50,6 +52,7 @@ pub(super) fn configure<D: Doors>(
         id: start.id,
         tenant: start.tenant,
         version: start.version,
+        rules: start.rules,
         settings,
     };
     if let Err(faults) = settings::compile(integration.clone()) {
@@ -194,6 +197,104 @@ pub(super) fn preview<D: Doors>(
     Ok(())
 }
 
+/// Lets an integration ask other rules of its tenant's own, or none.
+pub(super) fn activate<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    id: &IntegrationId,
+    rules: Option<&ActiveRules>,
+    by: &str,
+) -> Result<(), CommitError> {
+    let Some(known) = session.get::<Integration>(&rows::integration(tenant, id))? else {
+        return not_found(session, request, "integration", id.as_str());
+    };
+    let integration = Integration { rules: rules.cloned(), ..known.clone() };
+    let changes = integration != known;
+    let after = store(session, tenant, Some(&known), integration, "rules-activated", by)?;
+    if changes {
+        wake_waiting(session, tenant, id)?;
+    }
+    session.reply(request, 200, &json!(after));
+    Ok(())
+}
+
+/// Other rules are asked: what waits for the ones before is looked at now. Of very many links some wait for
+/// their own time, which is within a minute.
+fn wake_waiting<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    id: &IntegrationId,
+) -> Result<(), CommitError> {
+    const PAGE: u32 = 200;
+    const MOST: usize = 2_000;
+    let prefix = format!("link/{id}/");
+    let (mut after, mut woken) = (None::<String>, 0);
+    while woken < MOST {
+        let page = session.doors.scan(tenant, &prefix, after.as_deref(), PAGE)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.key.path.clone());
+        // Reading each link whole would take longer than all else.
+        for row in page.iter().filter(|row| row.value.contains(r#""failing":"#)) {
+            session.wake(&row.key)?;
+            woken += 1;
+        }
+    }
+    Ok(())
+}
+
+/// What the tenant's rules would be asked about deliveries.
+pub(super) fn inquire<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    id: &IntegrationId,
+    deliveries: &[String],
+) -> Result<(), CommitError> {
+    let Some(rules) = session.rules(tenant, id)? else {
+        return not_found(session, request, "integration", id.as_str());
+    };
+    let mut read = Vec::new();
+    for name in deliveries {
+        let key = Key::new(tenant, &["delivery", id.as_str(), name]);
+        let Some(delivery) = session.get::<Delivery>(&key)? else { continue };
+        let Delivery { identity, kind, body, received, .. } = &delivery;
+        let inquiry = firn_core::preview::inquiry(&rules, *kind, body, session.now);
+        let (inquiry, why) =
+            inquiry.map_or_else(|why| (None, Some(why)), |asked| (Some(asked), None));
+        read.push(json!({
+            "name": name, "identity": identity, "kind": kind, "received": received,
+            "inquiry": inquiry, "why_not": why,
+        }));
+    }
+    session.reply(request, 200, &json!({ "deliveries": read }));
+    Ok(())
+}
+
+/// What would come of what rules say about deliveries.
+pub(super) fn judge<D: Doors>(
+    session: &mut Session<'_, D>,
+    request: u64,
+    tenant: &TenantId,
+    id: &IntegrationId,
+    deliveries: &[(String, Vec<Answer>)],
+) -> Result<(), CommitError> {
+    let Some(rules) = session.rules(tenant, id)? else {
+        return not_found(session, request, "integration", id.as_str());
+    };
+    let mut judged = Vec::new();
+    for (name, answers) in deliveries {
+        let key = Key::new(tenant, &["delivery", id.as_str(), name]);
+        let delivery = session.get::<Delivery>(&key)?;
+        let outcomes = delivery.and_then(|Delivery { kind, body, .. }| {
+            firn_core::preview::judged(&rules, kind, &body, session.now, answers).ok()
+        });
+        judged.push(json!(outcomes.unwrap_or_default()));
+    }
+    session.reply(request, 200, &json!({ "judged": judged }));
+    Ok(())
+}
+
 /// Makes an earlier version the present one: as a new version, so that nothing is forgotten.
 pub(super) fn rollback<D: Doors>(
     session: &mut Session<'_, D>,
@@ -210,8 +311,9 @@ pub(super) fn rollback<D: Doors>(
         return not_found(session, request, "version", &version.to_string());
     };
     // Whether it runs is no setting: nobody resumes it by going back.
-    let Integration { version, enabled, .. } = known;
-    let integration = Integration { version, enabled, ..earlier.integration };
+    // Rules of one's own have versions of their own.
+    let Integration { version, enabled, rules, .. } = known.clone();
+    let integration = Integration { version, enabled, rules, ..earlier.integration };
     if let Err(faults) = settings::compile(integration.clone()) {
         return unsound(session, request, &faults);
     }

@@ -18,6 +18,7 @@ mod openapi;
 pub(crate) mod records;
 mod route;
 mod routes;
+pub(crate) mod rules;
 mod runs;
 mod shapes;
 pub(crate) mod status;

@@ -122,6 +122,9 @@ fn content_of(content: Content, generator: &mut SchemaGenerator) -> Json {
         Content::Form(of) => {
             json!({ "application/x-www-form-urlencoded": { "schema": of(generator) } })
         }
+        Content::Bytes(kind) => {
+            json!({ kind: { "schema": { "type": "string", "format": "binary" } } })
+        }
         Content::Text(kind) => json!({ kind: { "schema": { "type": "string" } } }),
     }
 }

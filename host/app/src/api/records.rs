@@ -121,8 +121,10 @@ pub(crate) fn standing(link: &Link) -> &'static str {
     match link.tombstone.as_ref().map(|t| &t.why) {
         Some(Ended::Gone(_)) => "record gone",
         Some(Ended::Unlinked { .. }) => "unlinked",
+        Some(Ended::Declined { .. }) => "declined by rules",
         None if link.successor.is_some() => "succeeded",
         None if link.external.is_none() && link.external_side.halted => "refused",
+        None if link.waits_for_rules() => "waits for rules",
         None if settled(link) => "in step",
         None => "working",
     }
@@ -140,19 +142,29 @@ pub(crate) fn settled(link: &Link) -> bool {
         && idle(Side::External)
         && (link.external.is_some() || link.external_side.halted || link.tombstone.is_some())
         && link.entries.iter().all(|e| e.mirror != Mirror::Pending)
+        && !link.waits_for_rules()
 }
 
 // ---- links -----------------------------------------------------------------------------------
 
 /// Every state that a link may be in.
-pub(crate) const STATES: [&str; 6] =
-    ["in step", "working", "refused", "unlinked", "record gone", "succeeded"];
+pub(crate) const STATES: [&str; 8] = [
+    "in step",
+    "working",
+    "waits for rules",
+    "refused",
+    "unlinked",
+    "declined by rules",
+    "record gone",
+    "succeeded",
+];
 
 /// Which links are listed.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WhichLinks {
-    /// In a state: `in step`, `working`, `refused`, `unlinked`, `record gone`, `succeeded`.
+    /// In a state: `in step`, `working`, `waits for rules`, `refused`, `unlinked`, `declined by rules`,
+    /// `record gone`, `succeeded`.
     state: Option<String>,
     /// Of a platform's record.
     platform_id: Option<String>,

@@ -65,6 +65,7 @@ pub(super) enum Content {
     Json(SchemaOf),
     Form(SchemaOf),
     Text(&'static str),
+    Bytes(&'static str),
 }
 
 /// One thing that the API can be asked.
@@ -149,6 +150,11 @@ impl Route {
 
     pub(super) fn takes_form<T: JsonSchema>(self) -> Route {
         self.takes_content(Content::Form(schema::<T>))
+    }
+
+    /// Bytes of a kind.
+    pub(super) fn takes_bytes(self, kind: &'static str) -> Route {
+        self.takes_content(Content::Bytes(kind))
     }
 
     fn takes_content(mut self, content: Content) -> Route {

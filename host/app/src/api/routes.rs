@@ -11,10 +11,12 @@ use super::route::{Route, Who};
 use super::shapes::{Applied, Artifacts, Consent, Integration, Outcome, Plan, Ready, Report};
 use super::{
     apply, consent, dead, fields, host_audit, inbound, instance, integrations, metrics, records,
-    runs, status, tenants, tokens,
+    rules, runs, status, tenants, tokens,
 };
 use crate::access::Right::{Administer, Operate, Read, Send};
 use crate::host::Forgotten;
+use crate::rules::dry_run::DryRun;
+use crate::rules::keep::RuleVersion;
 
 const INTEGRATIONS: &str = "Integrations";
 const INSTANCE: &str = "At the instance";
@@ -24,6 +26,7 @@ const CONFLICTS: &str = "Conflicts";
 const DEAD: &str = "Dead letters";
 const SEEN: &str = "What a person should see";
 const RECONCILE: &str = "Reconcile";
+const RULES: &str = "Rules of one's own";
 const ACCESS: &str = "Access";
 const PROCESS: &str = "The process";
 
@@ -59,6 +62,7 @@ pub(super) fn table() -> Vec<Route> {
     all.extend(integrations_and_settings());
     all.extend(at_the_instance());
     all.extend(repair());
+    all.extend(rules_of_ones_own());
     all.extend(access());
     all
 }
@@ -300,6 +304,60 @@ fn at_the_instance() -> Vec<Route> {
             (INSTANCE, "Asks for what is new, now"),
         )
         .gives::<Outcome>(202),
+    ]
+}
+
+fn rules_of_ones_own() -> Vec<Route> {
+    let (reader, operator, admin) =
+        (Who::Holder(Read), Who::Holder(Operate), Who::Holder(Administer));
+    vec![
+        Route::new(
+            Get,
+            at!("/rules"),
+            reader,
+            rules::list,
+            (RULES, "All versions, and how they do"),
+        )
+        .gives::<rules::RulesOf>(200),
+        Route::new(
+            Post,
+            at!("/rules"),
+            admin,
+            rules::upload,
+            (RULES, "Uploads a component; nobody asks it yet"),
+        )
+        .query::<rules::Upload>()
+        .takes_bytes("application/wasm")
+        .gives::<RuleVersion>(201)
+        .never_kept(),
+        Route::new(Delete, at!("/rules"), admin, rules::deactivate, (RULES, "Asks none any more"))
+            .gives::<rules::RulesOf>(200),
+        Route::new(
+            Post,
+            at!("/rules/rollback"),
+            admin,
+            rules::rollback,
+            (RULES, "Asks the version that was asked before"),
+        )
+        .gives::<rules::RulesOf>(200)
+        .fails(&[409]),
+        Route::new(
+            Post,
+            at!("/rules/{version}/dry-run"),
+            operator,
+            rules::dry_run,
+            (RULES, "What a version would say to what came in"),
+        )
+        .query::<rules::Last>()
+        .gives::<DryRun>(200),
+        Route::new(
+            Post,
+            at!("/rules/{version}/activate"),
+            admin,
+            rules::activate,
+            (RULES, "Asks a version from now on"),
+        )
+        .gives::<rules::RulesOf>(200),
     ]
 }
 

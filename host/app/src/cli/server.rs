@@ -192,6 +192,7 @@ pub(super) async fn serve(arguments: Serve, token: Option<String>) -> Result<()>
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
     let config = HostConfig {
+        program: std::env::current_exe()?,
         cache: process.cache,
         data: process.data.clone(),
         key: KeySource::of(process.key.as_deref())?,

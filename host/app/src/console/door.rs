@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method as HttpMethod, StatusCode};
@@ -17,6 +18,7 @@ use crate::access::{Caller, LASTS, Right, same};
 use crate::api::{Shared, Who, body, failed, problem};
 use crate::host::now;
 use crate::open::is_own;
+use crate::rules::keep::LARGEST;
 
 /// What a page may load and where it may send: our own host, and nothing inline.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
@@ -24,12 +26,17 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 
 /// A form that was sent.
 #[derive(Clone, Default)]
-pub(super) struct Form(Arc<Vec<(String, String)>>);
+pub(super) struct Form(Arc<Vec<(String, String)>>, Option<Bytes>);
 
 impl Form {
     /// A field of it.
     pub(super) fn field(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The file that came with it.
+    pub(super) fn file(&self) -> Option<&Bytes> {
+        self.1.as_ref()
     }
 
     /// Every value of a field.
@@ -161,13 +168,24 @@ async fn admitted(
         return Err(problem(403, "another-site", "Another site's form", detail));
     }
     let (mut parts, raw) = request.into_parts();
-    let form = if changes {
-        let text = body(&parts.headers, raw).await?;
-        url::form_urlencoded::parse(text.as_bytes()).into_owned().collect()
-    } else {
-        Vec::new()
+    let kind = parts.headers.get("content-type").and_then(|kind| kind.to_str().ok());
+    let form = match kind.map(multer::parse_boundary) {
+        _ if !changes => Form::default(),
+        Some(Ok(boundary)) => {
+            // Nothing so large is read for somebody who may not send it.
+            let cookie = cookie(&shared, &parts.headers);
+            let may = session(&shared, cookie)?.is_some_and(|(caller, _)| match who {
+                Who::Holder(right) => caller.role.grants(right),
+                Who::Anybody => false,
+            });
+            if may { with_file(raw, boundary).await? } else { Form::default() }
+        }
+        _ => {
+            let text = body(&parts.headers, raw).await?;
+            let fields = url::form_urlencoded::parse(text.as_bytes()).into_owned().collect();
+            Form(Arc::new(fields), None)
+        }
     };
-    let form = Form(Arc::new(form));
     parts.extensions.insert(form.clone());
     let Who::Holder(right) = who else {
         // Whoever signs in has no session yet, or will have another.
@@ -207,6 +225,31 @@ async fn admitted(
     parts.extensions.insert(caller);
     parts.extensions.insert(visit.clone());
     Ok((Request::from_parts(parts, axum::body::Body::empty()), Some(visit)))
+}
+
+/// A form that comes with a file.
+async fn with_file(raw: axum::body::Body, boundary: String) -> Result<Form, Response> {
+    const TIME: std::time::Duration = std::time::Duration::from_secs(60);
+    let read = tokio::time::timeout(TIME, axum::body::to_bytes(raw, LARGEST + (64 << 10))).await;
+    let Ok(Ok(bytes)) = read else {
+        let detail = format!("a component has {} MiB at most", LARGEST >> 20);
+        return Err(problem(413, "too-large", "The file is too large, or did not come", detail));
+    };
+    let whole = futures_util::stream::once(async { Ok::<_, std::convert::Infallible>(bytes) });
+    let mut parts = multer::Multipart::new(whole, boundary);
+    let broken = |why: multer::Error| {
+        problem(400, "broken-form", "The form cannot be read", why.to_string())
+    };
+    let (mut fields, mut file) = (Vec::new(), None);
+    while let Some(part) = parts.next_field().await.map_err(broken)? {
+        let name = part.name().unwrap_or_default().to_owned();
+        if part.file_name().is_some() {
+            file = Some(part.bytes().await.map_err(broken)?);
+        } else {
+            fields.push((name, part.text().await.map_err(broken)?));
+        }
+    }
+    Ok(Form(Arc::new(fields), file))
 }
 
 /// Who shows a cookie; nobody, if it is none of ours any more.

@@ -16,6 +16,7 @@ mod live;
 mod overview;
 mod pages;
 mod rows;
+mod rules;
 mod runs;
 mod settings;
 mod sign_in;

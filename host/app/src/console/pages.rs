@@ -4,7 +4,8 @@ use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::{
-    audit, conflicts, dead, doctor, findings, links, live, overview, runs, settings, sign_in, view,
+    audit, conflicts, dead, doctor, findings, links, live, overview, rules, runs, settings,
+    sign_in, view,
 };
 use crate::access::Right::{Administer, Operate, Read};
 use crate::api::Method::{Get, Post};
@@ -62,6 +63,12 @@ pub(super) fn table() -> Vec<Page> {
         page(Get, at!("/runs/{run}"), reader, runs::show),
         page(Post, at!("/runs/{run}/stop"), operator, runs::stop),
         page(Post, at!("/runs/{run}/confirm"), operator, runs::confirm),
+        page(Get, at!("/rules"), reader, rules::list),
+        page(Post, at!("/rules"), admin, rules::upload),
+        page(Post, at!("/rules/rollback"), admin, rules::rollback),
+        page(Post, at!("/rules/deactivate"), admin, rules::deactivate),
+        page(Post, at!("/rules/{version}/dry-run"), operator, rules::dry_run),
+        page(Post, at!("/rules/{version}/activate"), admin, rules::activate),
         page(Get, at!("/findings"), reader, findings::list),
         page(Get, at!("/audit"), reader, audit::list),
         page(Get, at!("/settings"), reader, settings::show),

@@ -3,9 +3,10 @@
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use firn_model::rule;
 use firn_model::{
-    Answer, AnswerBody, Change, CommitError, Event, HttpRequest, IntegrationId, Key, Millis, Row,
-    TenantId,
+    ActiveRules, Answer, AnswerBody, Change, CommitError, Event, HttpRequest, Inquiry,
+    IntegrationId, Key, Millis, Row, TenantId,
 };
 use firn_runtime::{Doors, Scheme, Signature};
 
@@ -97,6 +98,22 @@ impl Doors for HostDoors {
 
     fn token(&self, tenant: &str, kind: &str, canonical: &str) -> Option<String> {
         self.0.upgrade()?.vault.token(&TenantId::new(tenant).ok()?, kind, canonical)
+    }
+
+    fn ask(
+        &self,
+        tenant: &TenantId,
+        integration: &IntegrationId,
+        active: &ActiveRules,
+        inquiry: &Inquiry,
+    ) -> Vec<rule::Answer> {
+        let Some(host) = self.0.upgrade() else { return Vec::new() };
+        let (keeper, whose, id) = (Arc::clone(&host), tenant.clone(), integration.clone());
+        let digest = active.digest.clone();
+        let wasm = move || keeper.rule_component(&whose, &id, &digest);
+        let answers = host.rules.ask(tenant, integration, active, inquiry, wasm);
+        host.metrics.asked_rules(integration, &inquiry.questions, &answers);
+        answers
     }
 
     fn line(&self, text: &str) {

@@ -35,6 +35,7 @@ use self::pulse::Pulse;
 use self::work::Wake;
 use crate::access::Access;
 use crate::key::{self, KeySource};
+use crate::rules::RuleBook;
 use crate::telemetry::{Journeys, Metrics, Process};
 use crate::vault::{Known, Vault};
 
@@ -54,6 +55,8 @@ pub struct HostConfig {
     pub key: KeySource,
     /// Where compiled components are kept.
     pub cache: PathBuf,
+    /// The program that compiles tenants' rules: this one.
+    pub program: PathBuf,
     /// How many engine instances work.
     pub workers: usize,
     /// Which addresses may be connected to.
@@ -81,6 +84,7 @@ pub struct Asked {
 pub struct Host {
     store: Arc<dyn Store>,
     vault: Arc<Vault>,
+    rules: Arc<RuleBook>,
     access: Access,
     /// Requests that come in, of each integration.
     places: Mutex<BTreeMap<IntegrationId, Arc<Semaphore>>>,
@@ -152,6 +156,7 @@ impl Host {
             carrier: Carrier::through(config.addresses.clone(), &config.egress)?
                 .with_keeper(Arc::new(VaultKeeper(Arc::clone(&vault)))),
             vault,
+            rules: Arc::new(RuleBook::open(config.program.clone(), &config.cache)?),
             access,
             pulse: Pulse::new(),
             metrics: Metrics::new(),
@@ -334,6 +339,16 @@ impl Host {
             Ok(()) => self.committed(&changes),
             Err(why) => tracing::error!(event, by, %why, "could not be written to the audit"),
         }
+    }
+
+    /// The tenants' own rules.
+    pub(crate) fn rule_book(&self) -> &Arc<RuleBook> {
+        &self.rules
+    }
+
+    /// The store.
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
     }
 
     /// What was answered under a key before.

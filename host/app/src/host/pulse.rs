@@ -376,7 +376,7 @@ mod tests {
             serde_json::from_str(&line("update", None).put.unwrap().value).unwrap();
         let shape = |text: String| Shape::one(Attribute::new("a").unwrap(), Value::text(text));
         let (from, to) = (Some(shape("x".repeat(900))), Some(shape("ü".repeat(900))));
-        long.fields = vec![Written { field: None, from, to, why: Why::Carried }];
+        long.fields = vec![Written { field: None, from, to, why: Why::Carried, rules: None }];
         let kept = light(long).fields.remove(0);
         assert!(kept.from.is_none() && kept.to.unwrap().to_string() == "ü".repeat(80) + "…");
         // What was erased is shown no more, and whoever watches is told so.

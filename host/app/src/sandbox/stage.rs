@@ -44,6 +44,7 @@ impl Stage {
         let address = reserved.address;
         reserved.stop().await;
         let host = Host::open(&HostConfig {
+            program: std::env::current_exe()?,
             cache: crate::cache().unwrap_or_else(|| data.join("cache")),
             data: data.to_owned(),
             key: crate::KeySource::Beside,

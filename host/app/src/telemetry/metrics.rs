@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use firn_model::rule::{Answer, Question};
 use firn_model::{AnswerBody, InboundKind, Integration, IntegrationId, Millis, Remote, Side};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -51,6 +52,14 @@ struct Asked {
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Ruled {
+    tenant: String,
+    integration: String,
+    hook: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Found {
     tenant: String,
     integration: String,
@@ -81,6 +90,7 @@ pub(crate) struct Metrics {
     served: Family<Route, Counter>,
     serve_time: Histogram,
     traps: Counter,
+    rules: Family<Ruled, Counter>,
     unknown: Gauge,
     links: Family<Of, Gauge>,
     backlog: Family<Of, Gauge>,
@@ -121,6 +131,7 @@ impl Metrics {
             served: Family::default(),
             serve_time: fine(),
             traps: Counter::default(),
+            rules: Family::default(),
             unknown: Gauge::default(),
             links: Family::default(),
             backlog: Family::default(),
@@ -157,6 +168,8 @@ impl Metrics {
         let what = "How long serving a request took";
         r.register_with_unit("http_request", what, Unit::Seconds, self.serve_time.clone());
         r.register("traps", "Events that the engine failed on", self.traps.clone());
+        let what = "Questions to tenants' own rules, by hook and outcome";
+        r.register("rules_asked", what, self.rules.clone());
         let what = "Integrations of which it could not be read how they stand";
         r.register("unknown", what, self.unknown.clone());
         r.register("links", "Pairs of records", self.links.clone());
@@ -179,6 +192,22 @@ impl Metrics {
         r.register_with_unit("behind", what, Unit::Seconds, self.behind.clone());
         r.register_with_unit("store", "The store's file", Unit::Bytes, self.store.clone());
         r.register("waiting_events", "Events that wait for a worker", self.waiting.clone());
+    }
+
+    /// A tenant's own rules were asked.
+    pub(crate) fn asked_rules(&self, id: &IntegrationId, asked: &[Question], said: &[Answer]) {
+        let Some(Of { tenant, integration }) = self.of(id) else { return };
+        for (question, answer) in asked.iter().zip(said) {
+            let outcome = match answer {
+                Answer::Said(_) => "answered",
+                Answer::Failed(_) => "failed",
+                Answer::Resting(_) => "resting",
+                Answer::Later(_) => "loading",
+            };
+            let (tenant, integration) = (tenant.clone(), integration.clone());
+            let hook = question.hook().name();
+            self.rules.get_or_create(&Ruled { tenant, integration, hook, outcome }).inc();
+        }
     }
 
     /// An integration's labels, by its name for people.

@@ -39,6 +39,7 @@ read        GET    /api/v1/integrations/{integration}/quarantine
 read        GET    /api/v1/integrations/{integration}/reconcile
 read        GET    /api/v1/integrations/{integration}/reconcile/schedule
 read        GET    /api/v1/integrations/{integration}/reconcile/{run}
+read        GET    /api/v1/integrations/{integration}/rules
 read        GET    /api/v1/integrations/{integration}/sync-status
 read        GET    /api/v1/integrations/{integration}/versions
 operate     POST   /api/v1/integrations/{integration}/conflicts/{conflict}/resolve
@@ -65,6 +66,11 @@ administer  DELETE /api/v1/integrations/{integration}/field-ownership/{field}
 administer  POST   /api/v1/integrations/{integration}/provision
 administer  POST   /api/v1/integrations/{integration}/unprovision
 administer  POST   /api/v1/integrations/{integration}/versions/{version}/restore
+operate     POST   /api/v1/integrations/{integration}/rules/{version}/dry-run
+administer  POST   /api/v1/integrations/{integration}/rules
+administer  DELETE /api/v1/integrations/{integration}/rules
+administer  POST   /api/v1/integrations/{integration}/rules/rollback
+administer  POST   /api/v1/integrations/{integration}/rules/{version}/activate
 administer  POST   /api/v1/apply
 administer  GET    /api/v1/tokens
 administer  POST   /api/v1/tokens

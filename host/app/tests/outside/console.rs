@@ -34,6 +34,7 @@ read        GET    /console/{integration}/doctor
 read        GET    /console/{integration}/findings
 read        GET    /console/{integration}/links
 read        GET    /console/{integration}/links/{link}
+read        GET    /console/{integration}/rules
 read        GET    /console/{integration}/runs
 read        GET    /console/{integration}/runs/{run}
 read        GET    /console/{integration}/settings
@@ -45,6 +46,11 @@ operate     POST   /console/{integration}/dead-letters/{entry}/retry
 operate     POST   /console/{integration}/doctor
 operate     POST   /console/{integration}/links/{link}/resync
 operate     POST   /console/{integration}/links/{link}/unlink
+operate     POST   /console/{integration}/rules/{version}/dry-run
+administer  POST   /console/{integration}/rules
+administer  POST   /console/{integration}/rules/rollback
+administer  POST   /console/{integration}/rules/deactivate
+administer  POST   /console/{integration}/rules/{version}/activate
 operate     POST   /console/{integration}/runs
 operate     POST   /console/{integration}/runs/{run}/confirm
 operate     POST   /console/{integration}/runs/{run}/stop

@@ -15,6 +15,7 @@ mod instance;
 mod kept;
 mod quirks;
 mod rhino;
+mod rules;
 mod seed004;
 mod sentinel;
 mod signin;

@@ -157,6 +157,17 @@ impl Secrets for Doors {
         Arc::new(NoTokens)
     }
 }
+impl firn_driver::Rules for Doors {
+    fn ask(
+        &self,
+        _: &TenantId,
+        _: &IntegrationId,
+        _: &firn_model::ActiveRules,
+        _: &firn_model::Inquiry,
+    ) -> Vec<firn_model::rule::Answer> {
+        Vec::new()
+    }
+}
 impl Log for Doors {
     fn line(&self, _: &str) {}
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use firn_core::settings::{Rules, compile_with};
 use firn_core::{mapping, plan};
 use firn_model::{
-    Attribute, Audit, Ended, Entry, EntryOrigin, Finding, FindingKind, JournalText, Link, Mirror,
-    Polling, Revision, Role, Shape, Side, Tombstone, Value, Why,
+    Attribute, Audit, Ended, Entry, EntryOrigin, Finding, FindingKind, Hook, JournalText, Link,
+    Mirror, Polling, Revision, Role, Shape, Side, Tombstone, Value, Why,
 };
 
 use super::servicenow::{JournalRow, US};
@@ -236,7 +236,14 @@ fn converges(
                 )));
             }
         }
-        if !mapping::agree(field, &platform, &external) && state.parked.is_none() {
+        // What a customer's own rules make of it (see `doors`).
+        let made = mapping::platform_attribute(field)
+            .map(|attribute| Shape::one(attribute, Value::text("high")));
+        let ruled = rules.asks(Hook::Value)
+            && field.name.as_str() == "severity"
+            && platform.to_string() == "medium"
+            && made.is_some_and(|made| mapping::agree(field, &made, &external));
+        if !ruled && !mapping::agree(field, &platform, &external) && state.parked.is_none() {
             return Err(world.violation(format!(
                 "converges: {record}.{} is {platform} here and {external} there; base {:?}, owner {:?}",
                 field.name, state.base, field.owner
@@ -480,6 +487,7 @@ fn count(world: &mut World, audit: &[Audit], findings: &[Finding]) {
     }
     for finding in findings {
         let what = match finding.kind {
+            FindingKind::RulesFailed => "finding: rules-failed",
             FindingKind::Conflict => "finding: conflict",
             FindingKind::Kept => "finding: kept",
             FindingKind::MaskedEdit => "finding: masked-edit",

@@ -3,14 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests only.
 
 use firn_core::settings;
+use firn_model::rule::{Answer, Question};
 use firn_model::{
-    Audit, Finding, FindingKind, Integration, IntegrationId, Link, LinkId, Operation, RunMode,
-    TenantId,
+    ActiveRules, Audit, Finding, FindingKind, Hook, Integration, IntegrationId, Link, LinkId,
+    Operation, RunMode, TenantId,
 };
 use serde_json::{Value as Json, json};
 
 use super::servicenow::{Changed, JournalRow, Rule, US};
-use super::world::World;
+use super::world::{Says, World};
 
 /// A world, told what happens.
 pub struct Scenario {
@@ -62,6 +63,23 @@ impl Scenario {
     /// Lets time pass.
     pub fn pass(&mut self, ms: u64) {
         self.world.let_pass(ms);
+    }
+
+    /// The customer brings rules of its own. `version` tells them from those before.
+    pub fn rules(
+        &mut self,
+        version: u64,
+        hooks: &[Hook],
+        says: impl Fn(&Question) -> Answer + 'static,
+    ) {
+        let says: Says = Box::new(says);
+        self.world.rules_say(says);
+        let digest = version.to_string();
+        let hooks = hooks.iter().copied().collect();
+        let rules = Some(ActiveRules { version, digest, hooks });
+        let integration = self.id();
+        let reply = self.operate(Operation::Activate { integration, rules });
+        assert_eq!(reply.0, 200, "{reply:?}");
     }
 
     /// A platform's user writes fields; an incident with all five fields if it is new.

@@ -14,11 +14,12 @@ use std::rc::Rc;
 use firn_core::identity;
 use firn_driver::Engine;
 use firn_model::{
-    Answer, AnswerBody, Configure, Event, HttpRequest, Inbound, InboundKind, Integration,
-    IntegrationId, Link, MaskStrategy, Millis, Operation, PlatformId, Report, Sweep,
+    ActiveRules, Answer, AnswerBody, Configure, Event, Hook, HttpRequest, Inbound, InboundKind,
+    Integration, IntegrationId, Link, MaskStrategy, Millis, Operation, PlatformId, Report, Sweep,
 };
 use firn_storage::{Memory, Store};
 
+pub(super) use self::doors::Says;
 pub(super) use self::doors::SimTokens;
 use self::doors::{Dies, Doors, Shared};
 use super::Coverage;
@@ -115,6 +116,9 @@ impl World {
             died: Cell::new(false),
             batch: RefCell::new(Vec::new()),
             others: RefCell::new(Vec::new()),
+            asked: Cell::new((0, 0)),
+            rules_fail: Cell::new(true),
+            rules: RefCell::new(None),
         });
         let mut sites = vec![drawn::site(&mut rng, 0, "acme")];
         // One customer in four has a second integration, or there is a second customer.
@@ -126,6 +130,14 @@ impl World {
         // One seed in eight has tokens stand for masked values.
         for site in sites.iter_mut().filter(|_| seed % 8 == 7) {
             site.integration.settings.masking.strategy = MaskStrategy::Token;
+        }
+        // In one seed of five the customers have rules of their own.
+        for site in sites.iter_mut().filter(|_| seed % 5 == 2) {
+            site.integration.rules = Some(ActiveRules {
+                version: 1,
+                digest: seed.to_string(),
+                hooks: Hook::ALL.into_iter().collect(),
+            });
         }
         let webhooks_lost = [0, 15, 15, 15, 50, 100][rng.usize(0..6)];
         World {
@@ -167,6 +179,10 @@ impl World {
             integration,
         }];
         world
+    }
+
+    pub(super) fn rules_say(&mut self, says: Says) {
+        *self.shared.rules.borrow_mut() = Some(says);
     }
 
     pub(crate) fn site(&self) -> &Site {
@@ -248,6 +264,7 @@ impl World {
             self.one_ticket_per_key()?;
         }
         self.faults = false;
+        self.shared.rules_fail.set(false);
         self.stirred = self.now; // The last edit may be a moment old.
         self.until_quiet()?;
         for at in 0..self.sites.len() {
@@ -255,6 +272,13 @@ impl World {
             super::check::caught_up(&self)?;
         }
         self.met("sweep: caught up");
+        let (asked, failed) = self.shared.asked.get();
+        if asked > failed {
+            self.met("rules: asked");
+        }
+        if failed > 0 {
+            self.met("fault: rules failed");
+        }
         for _ in 0..2 {
             for at in 0..self.sites.len() {
                 self.at = at;
@@ -286,7 +310,11 @@ impl World {
             preset: None,
             settings: serde_json::to_value(&integration.settings).unwrap_or_default(),
         };
+        let (id, rules) = (integration.id.clone(), integration.rules.clone());
         self.operate(Operation::Configure { integration: Box::new(given) });
+        if rules.is_some() {
+            self.operate(Operation::Activate { integration: id, rules });
+        }
     }
 
     pub(crate) fn writes(&self) -> u64 {

@@ -8,6 +8,7 @@ mod journal;
 mod life;
 mod merge;
 mod repair;
+mod rules;
 mod told;
 
 use firn_laws::sim::Scenario;

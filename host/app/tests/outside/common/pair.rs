@@ -28,6 +28,7 @@ impl Place {
         let address = reserved.address;
         reserved.stop().await;
         let host = Host::open(&HostConfig {
+            program: env!("CARGO_BIN_EXE_firn").into(),
             data: directory.path().join("data"),
             cache: concat!(env!("CARGO_TARGET_TMPDIR"), "/components").into(),
             key: KeySource::Beside,

@@ -4,9 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use firn_driver::{Clock, Engine, Http, Log, Scheme, Secrets, Signature, Storage, Tokens};
+use firn_driver::{Clock, Engine, Http, Log, Rules, Scheme, Secrets, Signature, Storage, Tokens};
+use firn_model::rule::{Admission, Answer, Class, Question, Said, Verdict, Winner};
 use firn_model::{
-    Change, CommitError, Event, HttpRequest, IntegrationId, Key, Millis, Report, Row, TenantId,
+    ActiveRules, Change, CommitError, Event, HttpRequest, Inquiry, IntegrationId, Key, Millis,
+    Report, Row, Side, TenantId,
 };
 use firn_storage::{Memory, Store};
 
@@ -34,7 +36,16 @@ pub(super) struct Shared {
     pub(super) batch: RefCell<Vec<Event>>,
     /// What the other replica said.
     pub(super) others: RefCell<Vec<Report>>,
+    /// How often a customer's own rules were asked, and how often in vain.
+    pub(super) asked: Cell<(u64, u64)>,
+    /// Whether they fail now and then.
+    pub(super) rules_fail: Cell<bool>,
+    /// What they say, if it was told.
+    pub(super) rules: RefCell<Option<Says>>,
 }
+
+/// What rules answer to a question.
+pub(in crate::sim) type Says = Box<dyn Fn(&Question) -> Answer>;
 
 #[derive(Clone)]
 pub(super) struct Doors(pub(super) Rc<Shared>);
@@ -114,6 +125,66 @@ impl Tokens for SimTokens {
     fn token(&self, kind: &str, canonical: &str) -> Option<String> {
         let digest = firn_core::identity::digest(&[self.0.as_str(), kind, canonical]);
         Some(digest.bytes().map(|b| char::from(b'a' + b % 16)).take(16).collect())
+    }
+}
+
+impl Rules for Doors {
+    fn ask(
+        &self,
+        _: &TenantId,
+        _: &IntegrationId,
+        rules: &ActiveRules,
+        inquiry: &Inquiry,
+    ) -> Vec<Answer> {
+        if let Some(says) = self.0.rules.borrow().as_ref() {
+            return inquiry.questions.iter().map(says).collect();
+        }
+        let answer = |question: &Question| {
+            let (asked, failed) = self.0.asked.get();
+            let draw = firn_core::identity::digest(&[&rules.digest, &asked.to_string()]);
+            let answer = match draw.as_bytes()[0] {
+                b'0' | b'1' if self.0.rules_fail.get() => Answer::Failed("a trap".to_owned()),
+                b'2' if self.0.rules_fail.get() => Answer::Resting(self.now().plus(1_500)),
+                b'3' if self.0.rules_fail.get() => Answer::Later(self.now().plus(300)),
+                // Junk: another question's answer, and a value that no map knows.
+                b'4' if self.0.rules_fail.get() => Answer::Said(Said::Admit(Admission::Yes)),
+                b'5' if self.0.rules_fail.get() => {
+                    Answer::Said(Said::Value(Verdict::Instead("\u{1}".to_owned())))
+                }
+                _ => Answer::Said(said(question)),
+            };
+            let vain = u64::from(!matches!(answer, Answer::Said(_)));
+            self.0.asked.set((asked + 1, failed + vain));
+            answer
+        };
+        inquiry.questions.iter().map(answer).collect()
+    }
+}
+
+/// A customer's own rules: what is of medium severity on the platform is of high severity in ServiceNow, and
+/// of two edits the longer one wins.
+fn said(question: &Question) -> Said {
+    match question {
+        Question::Admit => Said::Admit(Admission::Yes),
+        Question::Classify { .. } => {
+            Said::Classify(Class { category: Some("software".to_owned()), ..Class::default() })
+        }
+        Question::Draft { .. } => {
+            Said::Draft([("subcategory".to_owned(), "email".to_owned())].into())
+        }
+        Question::Value { field, from: Side::Platform, value, .. }
+            if field.as_str() == "severity" && value == "medium" =>
+        {
+            Said::Value(Verdict::Instead("high".to_owned()))
+        }
+        Question::Value { .. } => Said::Value(Verdict::Keep),
+        Question::Conflict { platform, servicenow, .. } => {
+            Said::Conflict(match platform.len().cmp(&servicenow.len()) {
+                std::cmp::Ordering::Less => Winner::Servicenow,
+                std::cmp::Ordering::Equal => Winner::Settings,
+                std::cmp::Ordering::Greater => Winner::Platform,
+            })
+        }
     }
 }
 

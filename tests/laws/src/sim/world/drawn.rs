@@ -92,6 +92,7 @@ fn integration(rng: &mut fastrand::Rng, n: usize, tenant: &str) -> Integration {
         },
         enabled: true,
         version: 0,
+        rules: None,
         settings,
     }
 }

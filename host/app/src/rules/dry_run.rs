@@ -1,0 +1,251 @@
+//! What other rules would have said of what came in: the same questions to them and to those that are asked
+//! now, and where the two differ. Nothing is changed, and nobody is told.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use firn_model::rule::{Answer, Question};
+use firn_model::{Delivery, Hook, Inquiry, IntegrationId, Operation, TenantId};
+use firn_runtime::rules::{Prepared, RuleLimits};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use crate::Host;
+
+/// So many deliveries are tried, if it is not said otherwise.
+pub(crate) const LAST: usize = 50;
+/// The most that are tried.
+pub(crate) const MOST: usize = 500;
+
+/// One question to both.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct Tried {
+    hook: Hook,
+    /// The field, of a question about a value.
+    field: Option<String>,
+    /// What the rules that are asked now lead to.
+    before: String,
+    /// What these would lead to.
+    after: String,
+    differs: bool,
+    /// Whether these fail, or say what would not be taken.
+    fails: bool,
+    /// The instructions that it takes these, in wasmtime's units of fuel.
+    fuel: u64,
+}
+
+/// One delivery.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct OnDelivery {
+    /// What makes it the same one.
+    delivery: String,
+    kind: String,
+    received: i64,
+    differs: bool,
+    fails: bool,
+    questions: Vec<Tried>,
+    /// What these rules log.
+    lines: Vec<String>,
+    /// Why rules are not asked about it.
+    why_not: Option<String>,
+}
+
+/// All of them.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct DryRun {
+    /// The version that is asked now.
+    present: Option<u64>,
+    /// How many deliveries would be treated in another way.
+    differ: usize,
+    /// On how many of them these rules fail.
+    fail: usize,
+    deliveries: Vec<OnDelivery>,
+}
+
+/// What one set of rules says to all questions about a delivery.
+#[derive(Default)]
+struct Says {
+    /// Of a hook that they do not have: none.
+    answers: Vec<Option<Answer>>,
+    fuel: Vec<u64>,
+    lines: Vec<String>,
+}
+
+impl Host {
+    /// Tries rules on the last deliveries.
+    pub(crate) async fn dry_run(
+        self: &Arc<Self>,
+        tenant: &TenantId,
+        id: &IntegrationId,
+        candidate: Arc<Prepared>,
+        last: usize,
+        by: &str,
+    ) -> Result<DryRun> {
+        let (host, whose, which) = (Arc::clone(self), tenant.clone(), id.clone());
+        let look = move || host.to_try(&whose, &which, last);
+        let (names, version, present) = tokio::task::spawn_blocking(look).await??;
+        let operation = Operation::Inquire { integration: id.clone(), deliveries: names };
+        let read = self.operate(tenant, operation, by).await;
+        let read = read.body["deliveries"].as_array().cloned().context("nothing was read")?;
+        let limits = self.rule_book().limits().clone();
+        let asking = move || {
+            read.into_iter()
+                .map(|row| {
+                    let inquiry = serde_json::from_value::<Option<Inquiry>>(row["inquiry"].clone());
+                    let inquiry = inquiry.ok().flatten();
+                    let before = says(present.as_deref(), inquiry.as_ref(), &limits);
+                    let after = says(Some(&candidate), inquiry.as_ref(), &limits);
+                    (row, inquiry, before, after)
+                })
+                .collect::<Vec<_>>()
+        };
+        let asked = tokio::task::spawn_blocking(asking).await?;
+        let before =
+            self.judged(tenant, id, asked.iter().map(|(row, _, b, _)| (row, b)), by).await?;
+        let after =
+            self.judged(tenant, id, asked.iter().map(|(row, _, _, a)| (row, a)), by).await?;
+        let deliveries: Vec<OnDelivery> = asked
+            .into_iter()
+            .zip(before.into_iter().zip(after))
+            .map(|((row, inquiry, _, says), (before, after))| {
+                let questions = inquiry.map(|i| i.questions).unwrap_or_default();
+                on_delivery(&row, &questions, says, &before, &after)
+            })
+            .collect();
+        Ok(DryRun {
+            present: version,
+            differ: deliveries.iter().filter(|on| on.differs).count(),
+            fail: deliveries.iter().filter(|on| on.fails).count(),
+            deliveries,
+        })
+    }
+
+    /// The last deliveries, and the rules that are asked now.
+    #[allow(clippy::type_complexity)]
+    fn to_try(
+        &self,
+        tenant: &TenantId,
+        id: &IntegrationId,
+        last: usize,
+    ) -> Result<(Vec<String>, Option<u64>, Option<Arc<Prepared>>)> {
+        let mut latest: Vec<(i64, String)> = Vec::new();
+        self.each(tenant, &format!("delivery/{id}/"), |name, delivery: Delivery| {
+            latest.push((delivery.received.0, name.to_owned()));
+        })?;
+        latest.sort();
+        let names = latest.into_iter().rev().take(last).map(|(_, name)| name).collect();
+        let Some(active) = self.asked_rules(tenant, id)? else { return Ok((names, None, None)) };
+        let wasm = self.rule_component(tenant, id, &active.digest)?;
+        self.rule_book().prepare(&active.digest, &wasm).map_err(|why| anyhow!(why))?;
+        Ok((names, Some(active.version), self.rule_book().ready(&active.digest)))
+    }
+
+    /// What would come of answers, by what the engine says: of each question, or nothing if it has no answer.
+    async fn judged<'a>(
+        &self,
+        tenant: &TenantId,
+        id: &IntegrationId,
+        said: impl Iterator<Item = (&'a Json, &'a Says)>,
+        by: &str,
+    ) -> Result<Vec<Vec<Json>>> {
+        let none = || Answer::Later(firn_model::Millis(0));
+        let deliveries = said
+            .map(|(row, says)| {
+                let name = row["name"].as_str().unwrap_or_default().to_owned();
+                (name, says.answers.iter().map(|a| a.clone().unwrap_or_else(none)).collect())
+            })
+            .collect();
+        let operation = Operation::Judge { integration: id.clone(), deliveries };
+        let body = self.operate(tenant, operation, by).await.body;
+        serde_json::from_value(body["judged"].clone()).context("nothing was judged")
+    }
+}
+
+/// Asks what a set of rules has hooks for.
+fn says(rules: Option<&Prepared>, inquiry: Option<&Inquiry>, limits: &RuleLimits) -> Says {
+    let Some(inquiry) = inquiry else { return Says::default() };
+    let nothing = Says {
+        answers: vec![None; inquiry.questions.len()],
+        fuel: vec![0; inquiry.questions.len()],
+        lines: Vec::new(),
+    };
+    let Some(rules) = rules else { return nothing };
+    let has = |question: &&Question| rules.hooks().contains(&question.hook());
+    let questions = inquiry.questions.iter().filter(has).cloned().collect();
+    let asked = rules.ask(&Inquiry { about: inquiry.about.clone(), questions }, limits);
+    let mut answers = asked.answers.into_iter().zip(asked.fuel);
+    let mut says = Says { lines: asked.lines, ..Says::default() };
+    for question in &inquiry.questions {
+        let (answer, fuel) = match has(&question).then(|| answers.next()).flatten() {
+            Some((answer, fuel)) => (Some(answer), fuel),
+            None => (None, 0),
+        };
+        says.answers.push(answer);
+        says.fuel.push(fuel);
+    }
+    says
+}
+
+fn on_delivery(
+    row: &Json,
+    questions: &[Question],
+    says: Says,
+    before: &[Json],
+    after: &[Json],
+) -> OnDelivery {
+    let outcome = |judged: Option<&Json>, question: &Question, answered: bool| {
+        let text = |name: &str| judged.and_then(|j| j[name].as_str()).map(str::to_owned);
+        match (text("Err"), text("Ok")) {
+            _ if !answered => (without(question), false),
+            (Some(why), _) => (format!("fails: {why}"), true),
+            (None, Some(text)) => (text, false),
+            (None, None) => ("cannot be told".to_owned(), true),
+        }
+    };
+    let tried = questions.iter().enumerate().filter_map(|(i, question)| {
+        let answered = says.answers.get(i).is_some_and(Option::is_some);
+        let was = before.get(i).filter(|judged| judged["Ok"] != "nothing");
+        let (before, _) = outcome(was, question, was.is_some());
+        let (after, fails) = outcome(after.get(i), question, answered);
+        let field = match question {
+            Question::Value { field, .. } | Question::Conflict { field, .. } => {
+                Some(field.to_string())
+            }
+            _ => None,
+        };
+        let fuel = says.fuel.get(i).copied().unwrap_or_default();
+        let differs = before != after;
+        (answered || differs).then(|| Tried {
+            hook: question.hook(),
+            field,
+            before,
+            after,
+            differs,
+            fails,
+            fuel,
+        })
+    });
+    let questions: Vec<Tried> = tried.collect();
+    OnDelivery {
+        delivery: row["identity"].as_str().unwrap_or_default().to_owned(),
+        kind: row["kind"].as_str().unwrap_or_default().to_owned(),
+        received: row["received"].as_i64().unwrap_or_default(),
+        differs: questions.iter().any(|tried| tried.differs),
+        fails: questions.iter().any(|tried| tried.fails),
+        questions,
+        lines: says.lines,
+        why_not: row["why_not"].as_str().map(str::to_owned),
+    }
+}
+
+/// What happens where no rules are asked.
+fn without(question: &Question) -> String {
+    match question {
+        Question::Admit => "kept in step".to_owned(),
+        Question::Classify { .. } => "as the settings have it".to_owned(),
+        Question::Draft { .. } => "as it is".to_owned(),
+        Question::Value { value, .. } => value.clone(),
+        Question::Conflict { .. } => "as the settings have it".to_owned(),
+    }
+}
