@@ -5,7 +5,7 @@
 // be asked is exported here, and stands in wit/world.wit.
 import { line } from "firn:rules/log@0.1.0";
 
-// tag: [category, subcategory]
+// CHANGE. tag: [category, subcategory], as your instance has them
 const CATEGORIES = {
   vpn: ["network", "vpn"],
   wifi: ["network", "wireless"],
@@ -13,7 +13,7 @@ const CATEGORIES = {
   invoice: ["inquiry", "billing"],
 };
 
-// language: the sys_id of the assignment group that speaks it
+// CHANGE. language: the sys_id of the assignment group that speaks it
 const GROUPS = {
   de: "0a1b2c3d4e5f60718293a4b5c6d7e8f9",
   fr: "f9e8d7c6b5a4938271605f4e3d2c1b0a",

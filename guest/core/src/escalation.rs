@@ -299,12 +299,31 @@ fn bot(
 /// What the ticket is to contain, with the payload as long as rules have to be asked about it.
 fn draft(rules: &Rules, set: BTreeMap<Attribute, Value>, payload: &Map<String, Json>) -> Draft {
     let text = || for_rules(rules, payload);
-    Draft { set, payload: (!rules.beginning().is_over()).then(text) }
+    let payload = (!rules.beginning().is_over()).then(text);
+    Draft { set, payload, ..Draft::default() }
 }
 
 /// An escalation as rules may see it: masked, and JSON still.
 pub(crate) fn for_rules(rules: &Rules, payload: &Map<String, Json>) -> String {
-    rules.masks().shown(&Json::Object(payload.clone()).to_string())
+    // Leaf by leaf: the whole as one text would lose its quotes where something is masked.
+    fn masked(rules: &Rules, value: &mut Json) {
+        match value {
+            Json::String(text) => *text = rules.masks().shown(text),
+            Json::Number(number) => {
+                let text = number.to_string();
+                let shown = rules.masks().shown(&text);
+                if shown != text {
+                    *value = Json::String(shown);
+                }
+            }
+            Json::Array(list) => list.iter_mut().for_each(|value| masked(rules, value)),
+            Json::Object(map) => map.values_mut().for_each(|value| masked(rules, value)),
+            Json::Null | Json::Bool(_) => {}
+        }
+    }
+    let mut payload = Json::Object(payload.clone());
+    masked(rules, &mut payload);
+    payload.to_string()
 }
 
 fn list<'a>(payload: &'a Map<String, Json>, name: &str) -> &'a [Json] {
@@ -344,6 +363,17 @@ mod tests {
         let ticket = ticket(Preset::Genesys, &body);
         assert_eq!(ticket.draft.set[&attribute("impact")], Value::text("2"));
         assert_eq!(ticket.draft.set[&attribute("urgency")], Value::text("1"));
+    }
+
+    #[test]
+    fn rules_see_an_escalation_masked_and_as_json() {
+        let body = serde_json::json!({ "said": "she said \"pay\" with\n4111 1111 1111 1111 \\ now",
+            "card": 4_111_111_111_111_111_u64, "all": [{ "phone": "+1 415 555 0132" }], "n": 3 });
+        let shown = for_rules(&rules(Preset::Bot), body.as_object().unwrap());
+        let read: Json = serde_json::from_str(&shown).unwrap();
+        assert_eq!(read["n"], 3);
+        assert!(read["said"].as_str().unwrap().starts_with("she said \"pay\""), "{shown}");
+        assert!(!shown.contains("4111") && !shown.contains("555 0132"), "{shown}");
     }
 
     #[test]

@@ -201,6 +201,16 @@ fn plain(format: TextFormat, value: &Value) -> String {
     format::read(format, &value.to_text())
 }
 
+/// The text of a value as it is read on a side, without its markup.
+#[must_use]
+pub fn spoken(field: &FieldMapping, side: Side, value: &Value) -> String {
+    match (&field.mapping, side) {
+        (Mapping::Text { platform_format, .. }, Side::Platform) => plain(*platform_format, value),
+        (Mapping::Text { external_format, .. }, Side::External) => plain(*external_format, value),
+        _ => value.to_text(),
+    }
+}
+
 /// The platform's value that a set of columns means.
 fn meaning(pairs: &[ChoicePair], external: &Shape) -> Option<Value> {
     let fits = |pair: &&ChoicePair| {

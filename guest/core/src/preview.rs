@@ -113,10 +113,25 @@ pub fn judged(
         judge(rules, link.clone(), question, answer, now)?;
         Ok(match answer {
             Answer::Said(said) => rules.masks().shown(&described(question, said)),
-            Answer::Failed(_) | Answer::Resting(_) | Answer::Later(_) => "nothing".to_owned(),
+            // Nobody is asked.
+            Answer::Failed(_) | Answer::Resting(_) | Answer::Later(_) => {
+                rules.masks().shown(&without(question))
+            }
         })
     });
     Ok(judged.collect())
+}
+
+/// What is so without rules, in words.
+fn without(question: &Question) -> String {
+    match question {
+        Question::Admit => "kept in step".to_owned(),
+        Question::Classify { .. } | Question::Conflict { .. } => {
+            "as the settings have it".to_owned()
+        }
+        Question::Draft { .. } => "as it is".to_owned(),
+        Question::Value { value, .. } => value.clone(),
+    }
 }
 
 /// What rules say, in words.
@@ -171,7 +186,8 @@ fn pair(
             let mut columns = rules.constants(&link.table);
             columns.extend(set.clone());
             let columns = columns.iter().map(|(c, v)| (c.to_string(), v.to_text())).collect();
-            link.draft = Some(Draft { set, payload: Some(escalation::for_rules(rules, &payload)) });
+            let payload = Some(escalation::for_rules(rules, &payload));
+            link.draft = Some(Draft { set, payload, ..Draft::default() });
             let questions =
                 vec![Question::Admit, Question::Classify { tables }, Question::Draft { columns }];
             let inquiry = Inquiry { about: subject(rules, &link), questions };

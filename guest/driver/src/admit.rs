@@ -242,6 +242,14 @@ fn open<D: Doors>(
     let Some(mut link) = session.current(tenant, id, &ticket.record)? else {
         return make(session, rules, inbound, ticket, asked, None);
     };
+    if let Some(Tombstone { why: Ended::Declined { why }, .. }) = &link.tombstone {
+        // It was no wish then; perhaps it is one now.
+        if asked_before(session, tenant, &link, &asked)? || !rules.asks(Hook::Admit) {
+            session.reply(inbound.request, 200, &json!({ "status": "filtered", "reason": why }));
+            return Ok(());
+        }
+        return make(session, rules, inbound, ticket, asked, Some(link));
+    }
     if asked_before(session, tenant, &link, &asked)? {
         return existing(session, inbound, &link, "existing");
     }
@@ -326,10 +334,6 @@ fn make<D: Doors>(
     link.beginning = rules.beginning();
     link.entries.extend(ticket.evidence);
     link.asked.push(asked.clone());
-    if let Some(mut earlier) = earlier {
-        earlier.successor = Some(link.id.clone());
-        session.advance(tenant, rules, earlier, &[])?;
-    }
     // Kept like what else comes in: for trying other settings and rules on it.
     let delivery = Delivery {
         identity: format!("es-{asked}"),
@@ -352,6 +356,11 @@ fn make<D: Doors>(
         }
     } else {
         session.put(&key, &link, Some(session.now))?;
+    }
+    // Only now: one that is not wanted takes over from nobody.
+    if let Some(mut earlier) = earlier {
+        earlier.successor = Some(link.id.clone());
+        session.advance(tenant, rules, earlier, &[])?;
     }
     session.answer(
         inbound.request,

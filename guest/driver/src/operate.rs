@@ -38,6 +38,9 @@ pub(crate) fn operate<D: Doors>(
         Operation::Inquire { integration, deliveries } => {
             configure::inquire(session, request, tenant, integration, deliveries)
         }
+        Operation::WakeWaiting { integration } => {
+            configure::wake_waiting(session, request, tenant, integration)
+        }
         Operation::Judge { integration, deliveries } => {
             configure::judge(session, request, tenant, integration, deliveries)
         }

@@ -554,10 +554,18 @@ impl<'a, D: Doors> Session<'a, D> {
         // One per link and field; those about no link are told apart by what they say.
         let about = match &finding.link {
             Some(_) => format!("{link}.{field}"),
+            // Their own words may be others each time.
+            None if finding.kind == FindingKind::RulesFailed => "all".to_owned(),
             None => identity::short(&["finding", &finding.text]),
         };
         let name = format!("{}.{about}", kind.trim_matches('"'));
-        self.doors.line(&format!("finding {name}: {}", finding.text));
+        // What rules say in their own words may be what people said.
+        match finding.kind {
+            FindingKind::RulesFailed | FindingKind::RulesWithheld => {
+                self.doors.line(&format!("finding {name}"));
+            }
+            _ => self.doors.line(&format!("finding {name}: {}", finding.text)),
+        }
         let key = rows::finding(tenant, &finding.integration, &name);
         let known = self.get::<Finding>(&key)?;
         let age = known.as_ref().map(|known| finding.at.since(known.at));

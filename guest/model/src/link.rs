@@ -229,6 +229,9 @@ pub struct Draft {
     /// The escalation as the tenant's rules may see it, if they have still to be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
+    /// Columns that it is made without, also if the settings give them to every ticket.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeSet::is_empty")]
+    pub without: std::collections::BTreeSet<Attribute>,
 }
 
 /// A field as last seen on one side.

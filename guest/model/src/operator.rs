@@ -132,6 +132,11 @@ pub enum Operation {
         /// The rules; none: it asks nobody.
         rules: Option<ActiveRules>,
     },
+    /// Looks at what waits for rules now: others are asked.
+    WakeWaiting {
+        /// The integration.
+        integration: IntegrationId,
+    },
     /// Tells what the tenant's rules would be asked about deliveries, and changes nothing.
     Inquire {
         /// The integration.

@@ -262,6 +262,9 @@ pub struct Failing {
     pub tries: u32,
     /// When they are asked again.
     pub again: Millis,
+    /// Which version it was: another is asked at once.
+    #[serde(default)]
+    pub version: u64,
 }
 
 /// One of the questions that are asked once, at a pair's beginning.
@@ -313,6 +316,9 @@ pub struct Ruled {
     pub of: Shape,
     /// What they said.
     pub ruling: Ruling,
+    /// The ticket was made without the value: it goes there before what stands there by itself counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left_out: bool,
 }
 
 /// What came of asking about a value.

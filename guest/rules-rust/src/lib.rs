@@ -10,7 +10,7 @@ use exports::firn::rules::value::{Change, Guest, Verdict};
 use firn::rules::log;
 use firn::rules::types::{Side, Subject};
 
-/// Who must not wait, by e-mail.
+/// CHANGE. Who must not wait, by e-mail.
 const VIPS: &[&str] = &["ceo@example.com", "cfo@example.com"];
 
 /// The platform's attribute that names the caller. It is there if the settings map it:

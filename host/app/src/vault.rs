@@ -234,7 +234,17 @@ impl Vault {
             granted_key(tenant, id),
             Key::new(tenant, &["integration", id.as_str()]),
         ];
-        let changes = keys.map(|key| Change { key, expect: Expect::Any, put: None });
+        let mut changes: Vec<Change> =
+            keys.into_iter().map(|key| Change { key, expect: Expect::Any, put: None }).collect();
+        // Nobody can ask its rules any more, nor look at them.
+        for kind in ["rules", "component"] {
+            let rows = self.store.scan(tenant, &format!("{kind}/{id}/"), None, 1_000)?;
+            changes.extend(rows.into_iter().map(|row| Change {
+                key: row.key,
+                expect: Expect::Any,
+                put: None,
+            }));
+        }
         self.store.commit(&changes)?;
         self.known.write().unwrap_or_else(PoisonError::into_inner).remove(id);
         Ok(())

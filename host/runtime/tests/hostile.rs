@@ -199,7 +199,7 @@ fn traps() {
         let more = "(table 4 funcref) (elem (i32.const 1) $realloc)";
         let component = Module { value, more, ..PLAIN }.component();
         let reason = match name {
-            "unreachable" => "panicked",
+            "unreachable" => "came to a fault",
             // What it would write is counted before it is looked where.
             "fill beyond" => "instructions",
             _ => "trapped",

@@ -13,13 +13,14 @@ use firn_model::rule::{
 };
 use firn_model::{
     Attribute, Audit, Decision, Ended, FieldName, FieldState, FindingKind, Hook, Inquiry, Link,
-    Millis, OnRuleFailure, Seen, Shape, Side, TableName, Tombstone, Value, Why,
+    Millis, OnRuleFailure, Seen, Shape, Side, SysId, TableName, Tombstone, Value, Why,
 };
 
 use super::{Effects, Planner, Want};
 use crate::journal::Neighbours;
 use crate::mapping::{self, Untranslatable};
 use crate::merge;
+use crate::observe;
 use crate::settings::{FieldMapping, Mapping, Rules};
 
 /// The most characters of one value that rules may give.
@@ -55,6 +56,10 @@ enum Heard {
 }
 
 impl Planner<'_> {
+    fn version(&self) -> u64 {
+        self.rules.integration().rules.as_ref().map_or(0, |rules| rules.version)
+    }
+
     fn asks(&self, hook: Hook) -> bool {
         self.rules.asks(hook)
     }
@@ -69,7 +74,7 @@ impl Planner<'_> {
                     Side::Platform => platform.as_ref(),
                     Side::External => external.as_ref(),
                 };
-                value && seen.is_some_and(|seen| seen.shape == ruled.of)
+                (value || ruled.left_out) && seen.is_some_and(|seen| seen.shape == ruled.of)
             });
             let stands = arbitrated.as_ref().is_some_and(|known| {
                 let shape = |seen: &Option<Seen>| seen.as_ref().map(|seen| seen.shape.clone());
@@ -113,10 +118,12 @@ impl Planner<'_> {
         }
         let mut questions: Vec<Question> = std::mem::take(&mut self.rivals);
         let now = self.now;
+        let version = self.version();
         let due = |turn: &Turn| match turn {
             Turn::Over => false,
             Turn::Open => true,
-            Turn::Failing(failing) => failing.again <= now,
+            // What failed is asked of the next version at once.
+            Turn::Failing(failing) => failing.again <= now || failing.version != version,
         };
         let link = &self.link;
         let begin = &link.beginning;
@@ -259,6 +266,42 @@ impl Planner<'_> {
         }
     }
 
+    /// Whether a value of a new ticket waits for rules that could not be asked yet: then the ticket does. What
+    /// they failed at goes without.
+    pub(super) fn is_to_be_asked(&mut self, side: Side) -> bool {
+        let mut waits = false;
+        for field in self.rules.fields(&self.link.table) {
+            let Some(state) = self.link.fields.get(&field.name) else { continue };
+            let Some(shape) = state.shape(Side::Platform).filter(|s| !s.is_empty()) else {
+                continue;
+            };
+            let ruling = state.ruled.get(&Side::Platform).map(|ruled| &ruled.ruling);
+            let failed = matches!(ruling, Some(Ruling::Failing(Failing { why: Some(_), .. })));
+            if let (Course::Held(until), false) =
+                (self.course(Side::External, field, shape, &Why::Created), failed)
+            {
+                waits = true;
+                self.hold(side, until.unwrap_or(self.now.plus(SOON)));
+            }
+        }
+        waits
+    }
+
+    /// The platform's value that its ticket was made without, because rules failed at it or withhold it.
+    pub(super) fn left_out(state: &FieldState) -> Option<Shape> {
+        let shape = state.shape(Side::Platform)?;
+        let ruled = state.ruled.get(&Side::Platform)?;
+        let out = ruled.left_out && state.base.is_none() && ruled.of == *shape;
+        out.then(|| shape.clone())
+    }
+
+    /// Whether the rules that are asked now withhold a value of the field.
+    pub(super) fn withholds(&self, state: &FieldState) -> bool {
+        let version = self.version();
+        let now = |ruled: &Ruled| ruled.version == version && ruled.ruling == Ruling::Withheld;
+        self.asks(Hook::Value) && state.ruled.values().any(now)
+    }
+
     /// Whether both sides are as rules made them: what stands on the one is what became of the other.
     pub(super) fn is_as_ruled(&self, field: &FieldMapping, state: &FieldState) -> bool {
         let (Some(platform), Some(external)) =
@@ -377,7 +420,8 @@ impl Planner<'_> {
 
     fn heard(&mut self, hook: Hook, tries: u32, answer: &Answer) -> Heard {
         let skips = self.rules.settings().on_rule_failure == OnRuleFailure::Skip;
-        let waits = |again| Heard::Waits(Failing { why: None, tries, again });
+        let version = self.version();
+        let waits = |again| Heard::Waits(Failing { why: None, tries, again, version });
         let why = match answer {
             Answer::Said(said) if said.hook() == hook => return Heard::Said(said.clone()),
             Answer::Said(_) => "it answered another question",
@@ -389,7 +433,6 @@ impl Planner<'_> {
         };
         let why = self.reason(why);
         self.failures.push(why.clone());
-        let version = self.rules.integration().rules.as_ref().map_or(0, |rules| rules.version);
         let then = if skips {
             "what it was about went on without them"
         } else {
@@ -408,6 +451,7 @@ impl Planner<'_> {
             why: Some(format!("{hook}: {why}")),
             tries: tries.saturating_add(1),
             again: self.now.plus(pause),
+            version,
         })
     }
 
@@ -448,6 +492,14 @@ impl Planner<'_> {
             }
             None => None,
         };
+        if let Some(group) = &assignment_group
+            && SysId::new(group.clone()).is_err()
+        {
+            return Err(format!(
+                "{:?} is no sys_id: an assignment group is named by its 32 hexadecimal digits",
+                shortened(group)
+            ));
+        }
         let mut columns = BTreeMap::new();
         for (column, value) in [
             ("category", category),
@@ -457,8 +509,9 @@ impl Planner<'_> {
             columns.extend(value.map(|value| (column.to_owned(), value)));
         }
         self.set_columns(columns)?;
-        if let Some(table) = table {
-            self.link.table = table;
+        if let Some(table) = table.filter(|table| *table != self.link.table) {
+            // Its fields are others: what the platform has is to be seen in their light.
+            observe::reclass(self.rules, &mut self.link, table);
         }
         Ok(())
     }
@@ -495,7 +548,9 @@ impl Planner<'_> {
             for (column, value) in set {
                 if value.is_empty() {
                     draft.set.remove(&column);
+                    draft.without.insert(column);
                 } else {
+                    draft.without.remove(&column);
                     draft.set.insert(column, value);
                 }
             }
@@ -505,7 +560,7 @@ impl Planner<'_> {
 
     fn hear_value(&mut self, name: &FieldName, from: Side, answer: &Answer) {
         let Some(field) = self.rules.field(&self.link.table, name).cloned() else { return };
-        let version = self.rules.integration().rules.as_ref().map_or(0, |rules| rules.version);
+        let version = self.version();
         let Some(state) = self.link.fields.get(name) else { return };
         let Some(of) = state.shape(from).cloned() else { return };
         let tries = match state.ruled.get(&from) {
@@ -546,7 +601,9 @@ impl Planner<'_> {
             });
         let withheld = withheld.map(|why| self.reason(&why));
         if let Some(state) = self.link.fields.get_mut(name) {
-            state.ruled.insert(from, Ruled { version, of, ruling });
+            let known = state.ruled.get(&from);
+            let left_out = known.is_some_and(|known| known.left_out && known.of == of);
+            state.ruled.insert(from, Ruled { version, of, ruling, left_out });
         }
         if let Some(why) = withheld {
             let text = format!(
@@ -569,15 +626,17 @@ impl Planner<'_> {
         let shape = Shape::one(attribute, Value::text(value));
         match mapping::to_external(field, &shape, None, &self.link.references) {
             Ok(_) | Err(Untranslatable::LookUp(_) | Untranslatable::UnknownReference) => Ok(shape),
-            Err(_) => {
-                Err(format!("it answered a value of {} that the settings do not know", field.name))
-            }
+            Err(_) => Err(format!(
+                "it answered {:?} for {}, which the settings do not know",
+                shortened(&shape.to_string()),
+                field.name
+            )),
         }
     }
 
     fn hear_winner(&mut self, name: &FieldName, answer: &Answer) {
         let Some(field) = self.rules.field(&self.link.table, name).cloned() else { return };
-        let version = self.rules.integration().rules.as_ref().map_or(0, |rules| rules.version);
+        let version = self.version();
         let Some(state) = self.link.fields.get(name) else { return };
         let (Some(platform), Some(external)) =
             (state.shape(Side::Platform).cloned(), state.shape(Side::External).cloned())
@@ -709,13 +768,17 @@ pub(crate) fn has_word(field: &FieldMapping) -> bool {
     !matches!(field.mapping, Mapping::ToServicenow { .. } | Mapping::ToPlatform { .. })
 }
 
-/// A field's value on a side in the platform's words, as rules may see it.
+/// A field's value on a side in the platform's words, as rules may see it: a text without its markup and
+/// masked, as it leaves for the other side.
 pub(crate) fn word(field: &FieldMapping, side: Side, shape: &Shape) -> Option<String> {
-    let word = mapping::word(field, side, shape)?;
-    Some(match &field.mapping {
-        Mapping::Text { mask: Some(mask), .. } => mask.mask(side.other(), &word),
-        _ => word,
-    })
+    match &field.mapping {
+        Mapping::Text { mask, .. } => {
+            let value = shape.0.values().next().cloned().unwrap_or_default();
+            let text = mapping::spoken(field, side, &value);
+            Some(mask.as_ref().map_or_else(|| text.clone(), |m| m.mask(side.other(), &text)))
+        }
+        _ => mapping::word(field, side, shape),
+    }
 }
 
 /// What rules see of a link. Each text is as the other side would be given it.
@@ -734,7 +797,7 @@ pub fn subject(rules: &Rules, link: &Link) -> Subject {
                 _ => None,
             };
             for (attribute, value) in &shape.0 {
-                let text = value.to_text();
+                let text = mapping::spoken(field, side, value);
                 let text = mask.map_or_else(|| text.clone(), |m| m.mask(side.other(), &text));
                 values.insert(attribute.to_string(), text);
             }

@@ -98,6 +98,10 @@ impl Planner<'_> {
         if self.is_as_ruled(field, state) {
             return agree(state);
         }
+        if let Some(of) = Planner::left_out(state) {
+            let want = Want { field: field.clone(), of, chosen: None, why: Why::Created };
+            return self.want(Side::External, want);
+        }
         if self.ask_the_time(field, state) {
             return;
         }
@@ -229,6 +233,11 @@ impl Planner<'_> {
             if let ParkedWhy::Conflict(_) = parked.why {
                 self.report_conflict(field, state, &parked, ConflictState::Closed { at: self.now });
             }
+            return false;
+        }
+        // Other rules are asked, or none: what the ones before withheld is looked at again.
+        if parked.why == ParkedWhy::Withheld && !self.withholds(state) {
+            state.parked = None;
             return false;
         }
         // By meaning: New and In Progress are both `open`, and no change.

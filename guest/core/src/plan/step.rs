@@ -46,7 +46,7 @@ impl Planner<'_> {
         let paused = state.not_before.filter(|until| *until > now);
         let Some(kind) = self.next(side) else {
             if let Some(until) = self.held.get(&side) {
-                return Step::Wait(*until);
+                return Step::Wait(paused.map_or(*until, |paused| paused.max(*until)));
             }
             let there = self.link.external.is_some();
             let state = self.link.side_mut(side);
@@ -83,6 +83,9 @@ impl Planner<'_> {
             // The platform's record is being read: the ticket is to show all of it.
             let platform = &self.link.platform_side;
             if platform.look || platform.exchange.is_some() || self.begins_later(side) {
+                return None;
+            }
+            if self.is_to_be_asked(side) {
                 return None;
             }
             return self.rules.may_write(side).then(|| self.create());
@@ -234,7 +237,13 @@ impl Planner<'_> {
                 Course::AsItIs => (shape.clone(), None),
                 Course::Made(shape, version) => (shape, Some(version)),
                 // Its ticket is not to wait for one value.
-                Course::Held(_) | Course::Withheld => continue,
+                Course::Held(_) | Course::Withheld => {
+                    let known = self.link.fields.get_mut(&field.name);
+                    if let Some(ruled) = known.and_then(|s| s.ruled.get_mut(&Side::Platform)) {
+                        ruled.left_out = true;
+                    }
+                    continue;
+                }
             };
             // What cannot be translated now is dealt with once the ticket is there.
             if let Ok(columns) = mapping::to_external(field, &shape, None, &self.link.references) {
@@ -248,6 +257,9 @@ impl Planner<'_> {
                 set.extend(columns.with);
                 set.extend(columns.shape.0);
             }
+        }
+        for column in self.link.draft.iter().flat_map(|draft| &draft.without) {
+            set.remove(column);
         }
         let key = self.link.key.clone();
         let column = self.rules.settings().correlation.column.clone();

@@ -54,9 +54,18 @@ pub(crate) struct Upload {
 
 /// Takes a component. Nobody asks it yet.
 pub(crate) async fn upload(at: At, Asks(Upload { note }): Asks<Upload>, raw: Body) -> Response {
-    let wasm = match axum::body::to_bytes(raw, LARGEST + 1).await {
-        Ok(wasm) => wasm,
+    const TIME: std::time::Duration = std::time::Duration::from_secs(60);
+    let wasm = match tokio::time::timeout(TIME, axum::body::to_bytes(raw, LARGEST + 1)).await {
+        Ok(Ok(wasm)) => wasm,
         Err(_) => {
+            return problem(
+                408,
+                "too-slow",
+                "Too slow",
+                "the component did not come within a minute",
+            );
+        }
+        Ok(Err(_)) => {
             let detail = format!("a component has {} MiB at most", LARGEST >> 20);
             return problem(413, "too-large", "Too large", detail);
         }
@@ -82,6 +91,7 @@ pub(crate) async fn try_upload(
 ) -> Result<RuleVersion, Response> {
     let note = note.map(|n| n.chars().filter(|c| !c.is_control()).take(200).collect::<String>());
     let note = note.filter(|note| !note.trim().is_empty());
+    let _place = place(at)?;
     let host = Arc::clone(at.host());
     let (tenant, id, by) = (at.tenant().clone(), at.id().clone(), at.caller.name.clone());
     let taken =
@@ -95,6 +105,14 @@ pub(crate) async fn try_upload(
         Ok(Err(NotTaken::Failed(why))) => Err(failed(&why)),
         Err(why) => Err(failed(&why.into())),
     }
+}
+
+/// Uploads and dry runs take their time; only so many are under way at once.
+fn place(at: &At) -> Result<tokio::sync::SemaphorePermit<'_>, Response> {
+    at.host().rule_book().places.try_acquire().map_err(|_| {
+        let detail = "others are uploading or trying rules; try again in a moment";
+        problem(503, "busy", "Busy", detail)
+    })
 }
 
 fn version_of(at: &At, version: &str) -> Result<RuleVersion, Response> {
@@ -152,6 +170,8 @@ async fn change(at: &At, rules: Option<ActiveRules>) -> Result<RulesOf, Response
     let known =
         host.vault().get(at.id()).ok_or_else(|| not_found("integration", at.id().as_str()))?;
     host.keep(integration, known.secrets.clone()).map_err(|why| failed(&why))?;
+    // What waits for the ones before; whatever is not woken looks by itself within a minute.
+    at.asked(|integration| Operation::WakeWaiting { integration }).await;
     rules_of(at).map_err(|why| failed(&why))
 }
 
@@ -227,6 +247,7 @@ pub(crate) async fn try_dry_run(
     last: Option<usize>,
 ) -> Result<DryRun, Response> {
     let version = version_of(at, version)?;
+    let _place = place(at)?;
     let candidate = compiled(at, &version.digest).await?;
     let last = last.unwrap_or(LAST).min(MOST);
     let run = at.host().dry_run(at.tenant(), at.id(), candidate, last, &at.caller.name).await;

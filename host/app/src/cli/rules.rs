@@ -101,7 +101,9 @@ pub(super) fn alone(rules: Rules) -> Result<Option<Rules>> {
                 say!("{}", file.display());
             }
             let folder = folder.display();
-            say!("\nThey work as they are. What to do next:");
+            say!(
+                "\nThey build and pass their tests as they are; put your own values where it says CHANGE."
+            );
             say!("  firn rules build {folder}");
             say!("  firn rules test {folder}");
             say!("  firn rules upload INTEGRATION {folder}");
@@ -279,12 +281,16 @@ fn dry_run(client: &Client, path: &str, run: &DryRun) -> Result<()> {
             say!("  | {}", cell(line));
         }
     }
-    let unread = deliveries.iter().filter(|on| !on["why_not"].is_null()).count();
     say!(
-        "{} would be treated in another way, on {} these rules fail, about {unread} rules are not asked",
+        "asked about {} of {} deliveries: {} would be treated in another way, and on {} of them it fails",
+        cell(&answer["asked"]),
+        deliveries.len(),
         cell(&answer["differ"]),
         cell(&answer["fail"])
     );
+    if answer["left"].as_u64().unwrap_or(0) > 0 {
+        say!("{} were left out: it took too long", cell(&answer["left"]));
+    }
     if deliveries.is_empty() {
         say!("nothing has come in within the last 7 days");
     }

@@ -171,7 +171,7 @@ async fn admitted(
     let kind = parts.headers.get("content-type").and_then(|kind| kind.to_str().ok());
     let form = match kind.map(multer::parse_boundary) {
         _ if !changes => Form::default(),
-        Some(Ok(boundary)) => {
+        Some(Ok(boundary)) if parts.uri.path().ends_with("/rules") => {
             // Nothing so large is read for somebody who may not send it.
             let cookie = cookie(&shared, &parts.headers);
             let may = session(&shared, cookie)?.is_some_and(|(caller, _)| match who {

@@ -222,7 +222,8 @@ impl Host {
         let of = |link: Option<&LinkId>| link.is_some_and(|link| ids.contains(link.as_str()));
         let mut found = Found::default();
         for (row, delivery) in self.stored::<Delivery>(tenant, &prefix("delivery"))? {
-            if is_about(&delivery.body, names) {
+            let led = delivery.links.iter().any(|link| of(Some(link)));
+            if led || is_about(&delivery.body, names) {
                 if let DeliveryState::Received = delivery.state {
                     return Err(NotForgotten::Busy("something about it has just come in"));
                 }
@@ -245,7 +246,8 @@ impl Host {
             }
         }
         for (row, finding) in self.stored::<Finding>(tenant, &prefix("finding"))? {
-            if of(finding.link.as_ref()) {
+            // What rules say of themselves may be in words of a record's.
+            if of(finding.link.as_ref()) || finding.kind == firn_model::FindingKind::RulesFailed {
                 found.gone("findings", row);
             }
         }
@@ -362,6 +364,11 @@ fn blank(link: &Link) -> Result<Link> {
         link.created,
     );
     blank.tombstone.clone_from(&link.tombstone);
+    if let Some(firn_model::Tombstone { why: firn_model::Ended::Declined { why }, .. }) =
+        &mut blank.tombstone
+    {
+        why.clear();
+    }
     // Its id is nobody's; by it what comes in late is known.
     blank.external = link.external.clone().map(|mut ticket| {
         ticket.number = None;

@@ -83,6 +83,8 @@ pub(crate) fn in_a_child(program: &Path, wasm: &[u8], file: &Path) -> Result<(),
         let code = code.join().map_err(|_| "it cannot be compiled now".to_owned())?;
         let said = said.join().unwrap_or_default();
         let code = code.map_err(cannot)?;
+        // It was not let finish.
+        let ended = if code.len() as u64 > MACHINE_CODE { Ended::Well } else { ended };
         match ended {
             Ended::Well if code.len() as u64 > MACHINE_CODE => {
                 Err(format!("its machine code is larger than {} MiB", MACHINE_CODE >> 20))

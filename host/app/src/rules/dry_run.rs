@@ -18,6 +18,13 @@ pub(crate) const LAST: usize = 50;
 /// The most that are tried.
 pub(crate) const MOST: usize = 500;
 
+/// So many at once.
+const PIECE: usize = 25;
+/// How long it may take; what is left then is told.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+/// The most lines that are shown of what rules log about one delivery.
+const LINES: usize = 20;
+
 /// One question to both.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Tried {
@@ -56,6 +63,10 @@ pub(crate) struct OnDelivery {
 pub(crate) struct DryRun {
     /// The version that is asked now.
     present: Option<u64>,
+    /// About how many deliveries these rules were asked something.
+    asked: usize,
+    /// How many were left out, because it took too long.
+    left: usize,
     /// How many deliveries would be treated in another way.
     differ: usize,
     /// On how many of them these rules fail.
@@ -85,10 +96,39 @@ impl Host {
         let (host, whose, which) = (Arc::clone(self), tenant.clone(), id.clone());
         let look = move || host.to_try(&whose, &which, last);
         let (names, version, present) = tokio::task::spawn_blocking(look).await??;
+        let (began, all) = (std::time::Instant::now(), names.len());
+        let mut deliveries: Vec<OnDelivery> = Vec::new();
+        // Piece by piece: what rules hand over is kept only as far as it is shown.
+        for names in names.chunks(PIECE) {
+            if began.elapsed() > PATIENCE {
+                break;
+            }
+            deliveries
+                .extend(self.piece(tenant, id, names.to_vec(), (&present, &candidate), by).await?);
+        }
+        Ok(DryRun {
+            present: version,
+            left: all - deliveries.len(),
+            asked: deliveries.iter().filter(|on| !on.questions.is_empty()).count(),
+            differ: deliveries.iter().filter(|on| on.differs).count(),
+            fail: deliveries.iter().filter(|on| on.fails).count(),
+            deliveries,
+        })
+    }
+
+    async fn piece(
+        self: &Arc<Self>,
+        tenant: &TenantId,
+        id: &IntegrationId,
+        names: Vec<String>,
+        (present, candidate): (&Option<Arc<Prepared>>, &Arc<Prepared>),
+        by: &str,
+    ) -> Result<Vec<OnDelivery>> {
         let operation = Operation::Inquire { integration: id.clone(), deliveries: names };
         let read = self.operate(tenant, operation, by).await;
         let read = read.body["deliveries"].as_array().cloned().context("nothing was read")?;
         let limits = self.rule_book().limits().clone();
+        let (present, candidate) = (present.clone(), Arc::clone(candidate));
         let asking = move || {
             read.into_iter()
                 .map(|row| {
@@ -105,20 +145,14 @@ impl Host {
             self.judged(tenant, id, asked.iter().map(|(row, _, b, _)| (row, b)), by).await?;
         let after =
             self.judged(tenant, id, asked.iter().map(|(row, _, _, a)| (row, a)), by).await?;
-        let deliveries: Vec<OnDelivery> = asked
+        Ok(asked
             .into_iter()
             .zip(before.into_iter().zip(after))
             .map(|((row, inquiry, _, says), (before, after))| {
                 let questions = inquiry.map(|i| i.questions).unwrap_or_default();
                 on_delivery(&row, &questions, says, &before, &after)
             })
-            .collect();
-        Ok(DryRun {
-            present: version,
-            differ: deliveries.iter().filter(|on| on.differs).count(),
-            fail: deliveries.iter().filter(|on| on.fails).count(),
-            deliveries,
-        })
+            .collect())
     }
 
     /// The last deliveries, and the rules that are asked now.
@@ -194,10 +228,9 @@ fn on_delivery(
     before: &[Json],
     after: &[Json],
 ) -> OnDelivery {
-    let outcome = |judged: Option<&Json>, question: &Question, answered: bool| {
+    let outcome = |judged: Option<&Json>| {
         let text = |name: &str| judged.and_then(|j| j[name].as_str()).map(str::to_owned);
         match (text("Err"), text("Ok")) {
-            _ if !answered => (without(question), false),
             (Some(why), _) => (format!("fails: {why}"), true),
             (None, Some(text)) => (text, false),
             (None, None) => ("cannot be told".to_owned(), true),
@@ -205,9 +238,8 @@ fn on_delivery(
     };
     let tried = questions.iter().enumerate().filter_map(|(i, question)| {
         let answered = says.answers.get(i).is_some_and(Option::is_some);
-        let was = before.get(i).filter(|judged| judged["Ok"] != "nothing");
-        let (before, _) = outcome(was, question, was.is_some());
-        let (after, fails) = outcome(after.get(i), question, answered);
+        let (before, _) = outcome(before.get(i));
+        let (after, fails) = outcome(after.get(i));
         let field = match question {
             Question::Value { field, .. } | Question::Conflict { field, .. } => {
                 Some(field.to_string())
@@ -234,18 +266,7 @@ fn on_delivery(
         differs: questions.iter().any(|tried| tried.differs),
         fails: questions.iter().any(|tried| tried.fails),
         questions,
-        lines: says.lines,
+        lines: says.lines.into_iter().take(LINES).collect(),
         why_not: row["why_not"].as_str().map(str::to_owned),
-    }
-}
-
-/// What happens where no rules are asked.
-fn without(question: &Question) -> String {
-    match question {
-        Question::Admit => "kept in step".to_owned(),
-        Question::Classify { .. } => "as the settings have it".to_owned(),
-        Question::Draft { .. } => "as it is".to_owned(),
-        Question::Value { value, .. } => value.clone(),
-        Question::Conflict { .. } => "as the settings have it".to_owned(),
     }
 }

@@ -30,6 +30,9 @@ const COMPILING: u64 = 500;
 const REST: u32 = 50;
 /// What a question may take without any rest; what is above counts four times.
 const FREE: Duration = Duration::from_millis(5);
+/// The most machine code that is kept, in bytes; what was compiled first goes, and is compiled again if it is
+/// asked.
+const KEPT: u64 = 2 << 30;
 /// The longest rest.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -67,6 +70,10 @@ pub(crate) struct RuleBook {
     uses: std::sync::atomic::AtomicU64,
     standing: Mutex<BTreeMap<(TenantId, IntegrationId), Standing>>,
     compiling: Mutex<BTreeSet<String>>,
+    /// Rules that are asked and cannot be compiled here, and why.
+    unusable: Mutex<BTreeMap<String, String>>,
+    /// So many uploads and dry runs are taken at once; nobody else waits for them.
+    pub(crate) places: tokio::sync::Semaphore,
     /// One is compiled at a time: whoever uploads much waits.
     turn: Mutex<()>,
 }
@@ -89,6 +96,8 @@ impl RuleBook {
             uses: std::sync::atomic::AtomicU64::new(0),
             standing: Mutex::default(),
             compiling: Mutex::default(),
+            unusable: Mutex::default(),
+            places: tokio::sync::Semaphore::new(2),
             turn: Mutex::default(),
         })
     }
@@ -146,8 +155,34 @@ impl RuleBook {
             return Ok(prepared.hooks().clone());
         }
         compile::in_a_child(&self.program, wasm, &self.file(digest))?;
+        lock(&self.unusable).remove(digest);
+        self.make_room();
         let prepared = self.ready(digest).ok_or("what was compiled cannot be loaded")?;
         Ok(prepared.hooks().clone())
+    }
+
+    /// Lets go of what was compiled first, if there is too much.
+    fn make_room(&self) {
+        let Ok(files) = std::fs::read_dir(&self.folder) else { return };
+        let mut kept: Vec<(std::time::SystemTime, u64, PathBuf)> = files
+            .filter_map(|file| {
+                let file = file.ok()?;
+                let about = file.metadata().ok()?;
+                Some((about.modified().ok()?, about.len(), file.path()))
+            })
+            .collect();
+        kept.sort();
+        let mut all: u64 = kept.iter().map(|(_, size, _)| size).sum();
+        kept.pop(); // What was compiled just now stays.
+        for (_, size, file) in kept {
+            if all <= KEPT {
+                break;
+            }
+            all = all.saturating_sub(size);
+            if let Err(why) = std::fs::remove_file(&file) {
+                tracing::warn!(%why, "compiled rules cannot be removed");
+            }
+        }
     }
 
     /// Asks an integration's rules. If they are not compiled here yet that is begun, with the bytes that
@@ -166,14 +201,21 @@ impl RuleBook {
         let rests = lock(&self.standing)
             .get(&key)
             .filter(|standing| standing.version == version)
-            .and_then(|standing| standing.rests);
+            .and_then(|standing| Some((standing.rests?, standing.row)));
         if let Some(rests) = rests {
-            let left = rests.saturating_duration_since(Instant::now());
+            let left = rests.0.saturating_duration_since(Instant::now());
             if !left.is_zero() {
-                return all(Answer::Resting(after(left)));
+                return all(match rests {
+                    // They work, and take long: that is no reason to go on without them.
+                    (_, 0) => Answer::Later(after(left)),
+                    _ => Answer::Resting(after(left)),
+                });
             }
         }
         let Some(prepared) = self.ready(&active.digest) else {
+            if let Some(why) = lock(&self.unusable).get(&active.digest).cloned() {
+                return all(Answer::Failed(why));
+            }
             self.compile_later(active.digest.clone(), wasm);
             return all(Answer::Later(now().plus(COMPILING)));
         };
@@ -253,9 +295,9 @@ impl RuleBook {
                 .map_err(|why| format!("{why:#}"))
                 .and_then(|wasm| book.prepare(&digest, &wasm).map(drop));
             if let Err(why) = done {
-                tracing::error!(%why, "rules cannot be compiled; what they were to be asked about waits");
-                // Whoever asks in vain sets it off again: not at once.
-                std::thread::sleep(Duration::from_secs(10));
+                tracing::error!("rules cannot be compiled; whoever asks them is told so");
+                lock(&book.unusable)
+                    .insert(digest.clone(), format!("it cannot be compiled here: {why}"));
             }
             lock(&book.compiling).remove(&digest);
         };

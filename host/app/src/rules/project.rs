@@ -127,6 +127,7 @@ pub(crate) fn build(folder: &Path) -> Result<PathBuf> {
 const TARGET: &str = "wasm32-unknown-unknown";
 
 fn rust(folder: &Path, out: &Path) -> Result<()> {
+    hooks(folder)?;
     let mut cargo = Command::new("cargo");
     cargo
         .current_dir(folder)
@@ -168,7 +169,62 @@ fn rust(folder: &Path, out: &Path) -> Result<()> {
     fs::write(out, component).with_context(|| format!("cannot write {}", out.display()))
 }
 
+/// The hooks that a project's world names.
+fn hooks(folder: &Path) -> Result<Vec<Hook>> {
+    let file = folder.join("wit/world.wit");
+    let text =
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let names: Vec<&str> = Hook::ALL.into_iter().map(Hook::name).collect();
+    let mut hooks = Vec::new();
+    for (n, line) in text.lines().enumerate() {
+        let Some(rest) = line.trim().strip_prefix("export firn:rules/") else { continue };
+        let name = rest.split('@').next().unwrap_or_default();
+        let hook = Hook::ALL.into_iter().find(|hook| hook.name() == name).with_context(|| {
+            format!(
+                "{}:{}: there is no hook {name}; there are {}",
+                file.display(),
+                n + 1,
+                names.join(", ")
+            )
+        })?;
+        hooks.push(hook);
+    }
+    if hooks.is_empty() {
+        bail!("{}: it names no hook: take the // away from one", file.display());
+    }
+    Ok(hooks)
+}
+
+/// Whether the code exports what the world names, and nothing that the world does not. Told here, since all
+/// that could be told later is that there was a fault.
+fn exports(code: &Path, hooks: &[Hook]) -> Result<()> {
+    let text =
+        fs::read_to_string(code).with_context(|| format!("cannot read {}", code.display()))?;
+    let exported = |name: &str| {
+        text.lines().map(str::trim_start).filter(|line| line.starts_with("export ")).any(|line| {
+            let words = line.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'));
+            words.skip(1).any(|word| word == name)
+        })
+    };
+    for hook in Hook::ALL {
+        let (name, named) = (hook.name(), hooks.contains(&hook));
+        match exported(name) {
+            false if named => bail!(
+                "{}: it exports no {name}, which wit/world.wit names: export const {name} = {{ decide(about) {{ ... }} }}",
+                code.display()
+            ),
+            true if !named => bail!(
+                "{}: it exports {name}, which nobody asks: take the // before it away in wit/world.wit",
+                code.display()
+            ),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn js(folder: &Path, out: &Path) -> Result<()> {
+    exports(&folder.join("rules.js"), &hooks(folder)?)?;
     let run = |program: &str, arguments: &[&str]| -> Result<std::process::Output> {
         Command::new(program)
             .current_dir(folder)
@@ -181,10 +237,18 @@ fn js(folder: &Path, out: &Path) -> Result<()> {
             [&output.stdout, &output.stderr].map(|t| String::from_utf8_lossy(t).into_owned());
         text.join("\n").trim().to_owned()
     };
+    // It names line and column; what builds does not.
+    let checked = run("node", &["--check", "rules.js"])?;
+    if !checked.status.success() {
+        bail!("rules.js cannot be read:\n{}", shown(&checked));
+    }
     if !folder.join("node_modules").is_dir() {
         let installed = run("npm", &["install", "--no-audit", "--no-fund"])?;
         if !installed.status.success() {
-            bail!("npm install failed:\n{}", shown(&installed));
+            bail!(
+                "npm install failed; building JavaScript needs the npm registry the first time:\n{}",
+                shown(&installed)
+            );
         }
     }
     let _ = fs::remove_file(out);
@@ -261,6 +325,9 @@ impl Fixture {
         if let Some(from) = ask["from"].as_str() {
             ask["from"] = side(from).into();
         }
+        if let Some(strange) = strange(&ask) {
+            bail!("\"ask\" has {strange:?}, which such a question has not");
+        }
         let question: Question =
             serde_json::from_value(ask).context("\"ask\" is no question that rules are asked")?;
         let text = |given: &Option<String>, else_: &str| given.clone().unwrap_or(else_.to_owned());
@@ -301,6 +368,19 @@ impl Fixture {
             Hook::Conflict => same::<Winner>(&self.expect),
         }
     }
+}
+
+/// A word of a question that there is not.
+fn strange(ask: &Json) -> Option<&str> {
+    let known: &[&str] = match ask["hook"].as_str()? {
+        "admit" => &["hook"],
+        "classify" => &["hook", "tables"],
+        "draft" => &["hook", "columns"],
+        "value" => &["hook", "field", "from", "value", "present"],
+        "conflict" => &["hook", "field", "platform", "servicenow", "base", "lead"],
+        _ => return None, // It is told what hooks there are.
+    };
+    ask.as_object()?.keys().map(String::as_str).find(|word| !known.contains(word))
 }
 
 fn said(said: &Said) -> Json {

@@ -158,6 +158,33 @@ fn rules_in_javascript_give_a_category_and_a_group() {
     assert!(ok, "{said}");
     let said = run(firn, &["rules", "test", project]);
     assert!(said.contains("3 of 3 as expected"), "{said}");
+    // What is wrong is told where it is, while it is built.
+    let (code, world) = (folder.join("rules.js"), folder.join("wit/world.wit"));
+    let read = |file: &Path| std::fs::read_to_string(file).unwrap();
+    let (good_code, good_world) = (read(&code), read(&world));
+    for (js, wit, told) in [
+        (
+            good_code.replace("export const classify", "export const clasify"),
+            good_world.clone(),
+            "it exports no classify",
+        ),
+        (
+            format!("{good_code}\nexport const value = {{}};"),
+            good_world.clone(),
+            "it exports value, which nobody asks",
+        ),
+        (format!("{good_code}\nconst = 1;"), good_world.clone(), "rules.js:"),
+        (good_code.clone(), good_world.replace("export", "// export"), "names no hook"),
+        (good_code.clone(), good_world.replace("classify", "clasify"), "there is no hook clasify"),
+    ] {
+        std::fs::write(&code, js).unwrap();
+        std::fs::write(&world, wit).unwrap();
+        let (ok, said) = firn.cli(&["rules", "build", project]);
+        assert!(!ok && said.contains(told), "{told}: {said}");
+    }
+    std::fs::write(&code, &good_code).unwrap();
+    std::fs::write(&world, &good_world).unwrap();
+    run(firn, &["rules", "build", project]);
     let escalate = |id: &str, question: &str| {
         let body = json!({ "session_id": id, "question": question, "escalation_reason": "low confidence",
             "tags": ["wifi"] });
@@ -192,9 +219,8 @@ fn rules_in_javascript_give_a_category_and_a_group() {
     assert_eq!(after["assignment_group"], "");
 
     // A rule that throws: the ticket waits, and comes once the rule is mended.
-    let code = folder.join("rules.js");
-    let text = std::fs::read_to_string(&code).unwrap();
-    let broken = text.replace("const code = language(payload);", "throw new Error('no such word')");
+    let broken =
+        good_code.replace("const code = language(payload);", "throw new Error('no such word')");
     std::fs::write(&code, broken).unwrap();
     run(firn, &["rules", "build", project]);
     let (ok, said) = firn.cli(&["rules", "test", project]);
@@ -287,7 +313,7 @@ fn broken_rules_harm_nobody() {
 
     // Each of these fails; what it was asked about waits, everything else goes on, and it is told.
     for (n, (value, more, why)) in [
-        ("unreachable", "", "panicked"),
+        ("unreachable", "", "came to a fault"),
         ("(loop $l (br $l)) i32.const 1024", "", "it took"),
         ("(call $deep (local.get 0))", "(func $deep (param i32) (result i32) (call $deep (local.get 0)))", "too deep"),
         ("(i32.store8 (i32.const 2048) (i32.const 77)) i32.const 2048", "", "cannot be read"),

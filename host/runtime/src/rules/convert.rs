@@ -8,6 +8,11 @@ use firn_model::rule::{Admission, Class, Said, Subject, Verdict, Winner};
 use super::bindings::firn::rules::types;
 use super::hooks;
 
+/// A reason, as long as a reason is.
+fn reason(text: String) -> String {
+    if text.len() <= 1_000 { text } else { text.chars().take(1_000).collect() }
+}
+
 pub(super) fn values(values: &BTreeMap<String, String>) -> Vec<(String, String)> {
     values.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
 }
@@ -49,7 +54,7 @@ pub(super) fn change(
 pub(super) fn admission(said: hooks::admit::Admission) -> Said {
     Said::Admit(match said {
         hooks::admit::Admission::Yes => Admission::Yes,
-        hooks::admit::Admission::No(why) => Admission::No(why),
+        hooks::admit::Admission::No(why) => Admission::No(reason(why)),
     })
 }
 
@@ -62,7 +67,7 @@ pub(super) fn verdict(said: hooks::value::Verdict) -> Said {
     Said::Value(match said {
         hooks::value::Verdict::Keep => Verdict::Keep,
         hooks::value::Verdict::Instead(value) => Verdict::Instead(value),
-        hooks::value::Verdict::Withhold(why) => Verdict::Withhold(why),
+        hooks::value::Verdict::Withhold(why) => Verdict::Withhold(reason(why)),
     })
 }
 

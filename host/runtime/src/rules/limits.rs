@@ -16,7 +16,7 @@ pub struct RuleLimits {
     pub fuel: u64,
     /// All questions of an inquiry together, by the clock on the wall.
     pub time: Duration,
-    /// What one answer may make the host allocate, in bytes.
+    /// What one answer may make the host allocate, in bytes; and all answers of an inquiry together.
     pub output: usize,
 }
 
@@ -26,7 +26,7 @@ impl Default for RuleLimits {
             memory: 64 << 20,
             fuel: 100_000_000,
             time: Duration::from_millis(50),
-            output: 1 << 20,
+            output: 256 << 10,
         }
     }
 }
@@ -36,25 +36,26 @@ impl RuleLimits {
         format!("it took longer than {} ms", self.time.as_millis())
     }
 
-    /// Whether an answer is of a size that an answer can have.
-    pub(super) fn fits(&self, said: &Said) -> Result<(), String> {
-        let bytes = match said {
-            Said::Admit(Admission::Yes) => 0,
-            Said::Admit(Admission::No(why)) => why.len(),
-            Said::Classify(Class { table, category, subcategory, assignment_group }) => {
-                [table, category, subcategory, assignment_group]
-                    .into_iter()
-                    .map(|text| text.as_ref().map_or(0, String::len))
-                    .sum()
-            }
-            Said::Draft(columns) => columns.iter().map(|(c, v)| c.len() + v.len()).sum(),
-            Said::Value(Verdict::Keep) => 0,
-            Said::Value(Verdict::Instead(text) | Verdict::Withhold(text)) => text.len(),
-            Said::Conflict(Winner::Value(text)) => text.len(),
-            Said::Conflict(_) => 0,
-        };
+    /// Whether an answer is of a size that an answer can have, after those before. Gives the size of all.
+    pub(super) fn fits(&self, said: &Said, before: usize) -> Result<usize, String> {
+        let bytes = before
+            + match said {
+                Said::Admit(Admission::Yes) => 0,
+                Said::Admit(Admission::No(why)) => why.len(),
+                Said::Classify(Class { table, category, subcategory, assignment_group }) => {
+                    [table, category, subcategory, assignment_group]
+                        .into_iter()
+                        .map(|text| text.as_ref().map_or(0, String::len))
+                        .sum()
+                }
+                Said::Draft(columns) => columns.iter().map(|(c, v)| c.len() + v.len()).sum(),
+                Said::Value(Verdict::Keep) => 0,
+                Said::Value(Verdict::Instead(text) | Verdict::Withhold(text)) => text.len(),
+                Said::Conflict(Winner::Value(text)) => text.len(),
+                Said::Conflict(_) => 0,
+            };
         if bytes <= self.output {
-            return Ok(());
+            return Ok(bytes);
         }
         Err(format!("it handed over more than {} KiB", self.output >> 10))
     }

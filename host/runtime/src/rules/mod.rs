@@ -283,6 +283,7 @@ impl Prepared {
         let mut asked = Asked::default();
         let about = convert::subject(&inquiry.about);
         let mut living: Option<(Store<State>, Instance)> = None;
+        let mut size = 0;
         for question in &inquiry.questions {
             let left = limits.time.saturating_sub(began.elapsed());
             if left.is_zero() {
@@ -299,6 +300,16 @@ impl Prepared {
                     self.question(store, instance, &about, question, limits, left)
                 }
                 Err(why) => (Answer::Failed(why), 0, None),
+            };
+            let answer = match answer {
+                Answer::Said(said) => match limits.fits(&said, size) {
+                    Ok(all) => {
+                        size = all;
+                        Answer::Said(said)
+                    }
+                    Err(why) => Answer::Failed(why),
+                },
+                other => other,
             };
             asked.answers.push(answer);
             asked.fuel.push(fuel);
@@ -346,10 +357,7 @@ impl Prepared {
         let said = call(&mut store, &instance, &self.instance, about, question);
         let used = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
         match said {
-            Ok(Ok(said)) => match limits.fits(&said) {
-                Ok(()) => (Answer::Said(said), used, Some((store, instance))),
-                Err(why) => (Answer::Failed(why), used, Some((store, instance))),
-            },
+            Ok(Ok(said)) => (Answer::Said(said), used, Some((store, instance))),
             Ok(Err(error)) => {
                 let error: String = error.chars().take(1_000).collect();
                 (Answer::Failed(format!("it says: {error}")), used, Some((store, instance)))
@@ -377,7 +385,7 @@ fn why(e: &wasmtime::Error, store: &Store<State>, limits: &RuleLimits) -> String
         Some(Trap::Interrupt) => limits.too_long(),
         Some(Trap::StackOverflow) => "its calls went too deep".to_owned(),
         Some(Trap::UnreachableCodeReached) => {
-            "it panicked, or threw something that is no error".to_owned()
+            "it came to a fault: in JavaScript an answer of another shape than it must have (see docs/rules.md) or a hook that is not exported, in Rust a panic".to_owned()
         }
         Some(trap) => format!("it trapped: {trap}"),
         None => {

@@ -133,6 +133,109 @@ fn rules_that_fail_park_what_they_were_asked_and_nothing_else() {
 }
 
 #[test]
+fn what_a_ticket_was_made_without_goes_there_before_its_defaults_count() {
+    // The instance's default is what the platform says, or the field is ServiceNow's: neither decides.
+    let instead = Verdict::Instead("high".to_owned());
+    let cases = [("platform", "low"), ("external", "critical"), ("shared", "critical")];
+    let thens = [Some(instead), Some(Verdict::Keep), None];
+    for ((owner, severity), then) in cases.iter().flat_map(|c| thens.iter().map(move |t| (*c, t))) {
+        let mut world = incidents(json!({ "fields": { "severity": { "owner": owner } } }));
+        world.rules(1, &[Hook::Value], |question| match question {
+            Question::Value { field, .. } if field.as_str() == "severity" => {
+                Answer::Failed("it panicked".to_owned())
+            }
+            _ => value(Verdict::Keep),
+        });
+        world.platform_edits("A", &[("severity", severity)]);
+        assert_eq!(world.tickets(), 1);
+        world.reconcile(RunMode::AutoHeal);
+        assert_eq!(world.field("A", "severity"), severity, "{owner}: nothing comes back");
+        assert!(world.link("A").waits_for_rules(), "{owner}");
+        match then {
+            Some(verdict) => {
+                let verdict = verdict.clone();
+                world.rules(2, &[Hook::Value], move |question| match question {
+                    Question::Value { field, .. } if field.as_str() == "severity" => {
+                        value(verdict.clone())
+                    }
+                    _ => value(Verdict::Keep),
+                });
+            }
+            None => world.rules(2, &[], |_| panic!("nobody asks")),
+        }
+        world.pass(121_000);
+        assert_eq!(high(&world), matches!(then, Some(Verdict::Instead(_))), "{owner} {then:?}");
+        assert_eq!(world.field("A", "severity"), severity, "{owner} {then:?}: nothing comes back");
+        assert!(!world.link("A").waits_for_rules(), "{owner}");
+        let stays = matches!(then, Some(Verdict::Instead(_))) || severity == "low";
+        let now = (world.column("A", "impact"), world.column("A", "urgency"));
+        assert_eq!(now == ("1".into(), "1".into()), !stays, "{owner} {then:?}");
+    }
+}
+
+#[test]
+fn a_ticket_waits_for_rules_that_are_not_loaded_yet() {
+    let mut world = plain();
+    let asked = Rc::new(Cell::new(0));
+    let counted = Rc::clone(&asked);
+    world.rules(1, &[Hook::Value], move |_| {
+        counted.set(counted.get() + 1);
+        match counted.get() {
+            ..=5 => Answer::Later(firn_model::Millis(1_777_472_000_000 + 3_000)),
+            _ => value(Verdict::Keep),
+        }
+    });
+    world.platform_edits("A", &[("title", "Down"), ("severity", "high")]);
+    assert!(high(&world), "made with all that it has");
+    assert_eq!(world.audit().iter().filter(|line| line.event == "update").count(), 0);
+}
+
+#[test]
+fn what_was_withheld_goes_once_nobody_withholds_it() {
+    let mut world = plain();
+    world.rules(1, &[Hook::Value], |question| match question {
+        Question::Value { value: v, .. } if v == "resolved" => {
+            value(Verdict::Withhold("not yet".to_owned()))
+        }
+        _ => value(Verdict::Keep),
+    });
+    world.platform_edits("A", &[]);
+    world.platform_edits("A", &[("status", "resolved")]);
+    assert_eq!(world.column("A", "state"), "1");
+    world.rules(2, &[], |_| panic!("nobody asks"));
+    world.platform_edits("A", &[("title", "Other")]);
+    assert_eq!(world.column("A", "state"), "6");
+}
+
+#[test]
+fn one_that_is_not_wanted_takes_over_from_nobody_and_is_answered_the_same_again() {
+    let mut world =
+        Scenario::new(json!({ "preset": "genesys", "correlation": { "closed": "new" } }));
+    world.escalate(call("c-1", "NO_ANSWER"));
+    world.settle();
+    let ticket = world.newest_ticket();
+    world.agent_edits(&ticket, "state", "7");
+    world.rules(1, &[Hook::Admit], |_| {
+        Answer::Said(Said::Admit(Admission::No("a test".to_owned())))
+    });
+    let (status, body) = world.escalate(call("c-1", "IVR_TIMEOUT_EXCEEDED"));
+    assert_eq!((status, body["status"].as_str()), (200, Some("filtered")), "{body}");
+    world.settle();
+    assert!(world.link("c-1").successor.is_none());
+    assert_eq!(world.tickets(), 1);
+    // The same of a first one.
+    for _ in 0..2 {
+        let (status, body) = world.escalate(call("c-2", "NO_ANSWER"));
+        assert_eq!((status, body["status"].as_str()), (200, Some("filtered")), "{body}");
+    }
+    // Wanted after all, by other rules.
+    world.rules(2, &[Hook::Admit], |_| Answer::Said(Said::Admit(Admission::Yes)));
+    world.escalate(call("c-2", "ANOTHER"));
+    world.settle();
+    assert_eq!(world.tickets(), 2);
+}
+
+#[test]
 fn rules_that_fail_are_skipped_if_the_settings_say_so() {
     let mut world = incidents(json!({ "on_rule_failure": "skip" }));
     world.rules(1, &Hook::ALL, |_| Answer::Failed("it panicked".to_owned()));
@@ -327,6 +430,7 @@ fn rules_set_no_column_that_is_ours_and_name_no_table_of_others() {
         draft("", "x"),
         draft("description", &long),
         draft("description", "a\u{0}b"),
+        Said::Classify(Class { assignment_group: Some("Network".to_owned()), ..Class::default() }),
         many,
         class("sys_user"),
         class("problem"),
