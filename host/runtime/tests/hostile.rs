@@ -404,8 +404,8 @@ fn junk_and_giants() {
         ),
         ("an error of 16 MiB", answer(&[(0, 1), (4, 0), (8, 16 << 20)]), big, Fails("handed over")),
         (
-            "an error of 500 KiB",
-            answer(&[(0, 1), (4, 65536), (8, 500 << 10)]),
+            "an error of 100 KiB",
+            answer(&[(0, 1), (4, 65536), (8, 100 << 10)]),
             big,
             Fails("it says"),
         ),
