@@ -323,8 +323,8 @@ impl Planner<'_> {
 
     // ---- two edits -----------------------------------------------------------------------
 
-    /// Whether rules have a say in who wins, and have not had it: then the field is left alone for now.
-    /// `Some(true)`: a person is to decide.
+    /// Who is to decide between two edits of a field, where rules have a say in it: a person, because they said
+    /// so, or nobody yet, because they have still to be asked. None: the settings, or it is decided.
     pub(super) fn arbitrated(
         &mut self,
         field: &FieldMapping,
