@@ -19,7 +19,6 @@ impl Landing<'_> {
                 self.applied(flight.write, record);
             }
             Outcome::Moved(record) => {
-                self.healthy();
                 self.drop_flight();
                 observe::record(
                     self.rules,
@@ -29,6 +28,11 @@ impl Landing<'_> {
                     ObservationSource::Read,
                     self.now,
                 );
+                if self.shows_nothing_new(&flight.write) {
+                    self.contradicted(&flight.write, record);
+                } else {
+                    self.healthy();
+                }
             }
             Outcome::Gone | Outcome::Deleted
                 if matches!(flight.write.verb, Verb::Retire { .. }) =>
@@ -64,6 +68,38 @@ impl Landing<'_> {
                 });
             }
             Outcome::Refused(refusal) => self.refused(&flight.write, refusal),
+        }
+    }
+
+    /// A side says that it is not as expected, and shows neither another value nor another revision: the same
+    /// write again at once would be answered the same.
+    fn shows_nothing_new(&self, write: &Write) -> bool {
+        matches!(write.verb, Verb::Update { .. })
+            && self.as_expected(write)
+            && self.link.side(self.side).revision == write.expect.revision
+    }
+
+    /// It is tried again a few times, each later than the one before; then its fields are left alone.
+    fn contradicted(&mut self, write: &Write, record: ObservedRecord) {
+        const TRIES: u32 = 3;
+        self.back_off(&Outcome::Moved(record));
+        let Verb::Update { set, .. } = &write.verb else { return };
+        if self.link.side(self.side).failures < TRIES {
+            return;
+        }
+        self.healthy();
+        for name in set.keys() {
+            let state = self.link.fields.entry(name.clone()).or_default();
+            state.parked = Some(Parked {
+                why: ParkedWhy::WriteIgnored,
+                platform: state.shape(Side::Platform).cloned(),
+                external: state.shape(Side::External).cloned(),
+            });
+            let text = format!(
+                "the {} side says that {name} is not as we saw it, and does not show what it is; it is left alone until it is changed",
+                self.side
+            );
+            self.finding(FindingKind::WriteIgnored, Some(name), text);
         }
     }
 

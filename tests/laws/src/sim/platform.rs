@@ -38,6 +38,8 @@ pub(crate) struct Platform {
     /// What was posted to the address for findings, and whether it is taken there.
     pub(crate) findings: Vec<Json>,
     pub(crate) findings_down: bool,
+    /// It is never as expected, and never says what it is.
+    pub(crate) contradicts: bool,
     /// Everything posted to the callback is refused with this.
     pub(crate) refuses: Option<u16>,
     /// Its clock minus ours, in milliseconds.
@@ -165,6 +167,10 @@ impl Platform {
         }
         if self.keys.contains(&key) {
             return (answer(200, self.show(&id)), Vec::new());
+        }
+        if self.contradicts {
+            let nothing = json!({ "record": { "kind": "incident", "id": id, "fields": {} } });
+            return (answer(409, nothing), Vec::new());
         }
         let record = self.records.get_mut(&id).unwrap_or_else(|| unreachable!());
         let expected = body["expect"].as_object().into_iter().flatten();

@@ -65,6 +65,11 @@ impl Scenario {
         self.world.let_pass(ms);
     }
 
+    /// Nothing is ever as the platform expects it, and it never says what is.
+    pub fn platform_contradicts(&mut self) {
+        self.world.site_mut().platform.contradicts = true;
+    }
+
     /// The customer brings rules of its own. `version` tells them from those before.
     pub fn rules(
         &mut self,

@@ -400,3 +400,15 @@ fn a_reference_is_resolved_by_its_key_and_ambiguity_is_a_finding() {
     world.platform_edits("A", &[("assigned_to", "nobody@example.com")]);
     assert_eq!(world.findings(FindingKind::UnknownReference).len(), 2);
 }
+
+#[test]
+fn a_side_that_contradicts_and_shows_nothing_is_not_written_to_for_ever() {
+    let mut world = plain();
+    world.platform_edits("A", &[]);
+    world.platform_contradicts();
+    world.agent_edits("A", "assigned_to", "0000000000000000000000000000a001");
+    world.pass(600_000);
+    assert!(world.posted().len() <= 4, "{} writes", world.posted().len());
+    let findings = world.findings(FindingKind::WriteIgnored);
+    assert!(findings.iter().any(|f| f.text.contains("not as we saw it")), "{findings:?}");
+}
