@@ -1,102 +1,83 @@
-"""Replays golden transcripts through the core component in Python.
+"""Replays golden transcripts in Python, through the package as its users install it.
 
-usage: replay.py core.wasm core.jsonl
+usage: replay.py core.jsonl types.json
 
-Needs `wasmtime` from PyPI and nothing else. Prints {"run", "passed", "differences"}. What a
-component's values look like as JSON is said in tests/src/golden.rs; how they look in Python is
-wasmtime's business: records are objects with attributes, enums strings, options and results are
-their contents, and variants are tagged only where their cases could be mistaken for each other.
+Prints {"run", "passed", "differences"}. What a component's values look like as JSON is said in
+tests/src/golden/mod.rs; types.json tells the functions' types.
 """
 
+import dataclasses
+import importlib
 import json
+import keyword
 import sys
+import typing
 
-from wasmtime import Engine, Store
-from wasmtime.component import Component, Linker, Record, Variant
-from wasmtime.component import (
-    EnumType, ListType, OptionType, RecordType, ResultType, TupleType, VariantType,
-)
+import firn_core
 
 
-def lower(value, ty):
-    """JSON as an argument of a type."""
-    if isinstance(ty, ListType):
-        return [lower(item, ty.element) for item in value]
-    if isinstance(ty, TupleType):
-        return tuple(lower(item, t) for item, t in zip(value, ty.elements))
-    if isinstance(ty, RecordType):
-        record = Record()
-        for name, field in ty.fields:
-            setattr(record, name, lower(value[name], field))
-        return record
-    if isinstance(ty, OptionType):
-        inner = None if value is None else lower(value, ty.payload)
-        if ty._tagged():
-            return Variant("none") if value is None else Variant("some", inner)
-        return inner
-    if isinstance(ty, VariantType):
-        (case, payload), = value.items()
-        inner = next(t for name, t in ty.cases if name == case)
-        lowered = None if inner is None else lower(payload, inner)
-        return Variant(case, lowered) if ty._tagged() else lowered
+def snake(name):
+    name = name.replace("-", "_")
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def from_json(value, hint):
+    """A transcript's value as the package takes it."""
+    origin, among = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Union:
+        if value is None:
+            return None
+        among = [one for one in among if one is not type(None)]
+        if len(among) == 1:
+            return from_json(value, among[0])
+        ((case, payload),) = value.items()
+        class_ = next(one for one in among if one._case == case)
+        inner = typing.get_type_hints(class_).get("value")
+        return class_() if inner is None else class_(from_json(payload, inner))
+    if origin is list:
+        return [from_json(item, among[0]) for item in value]
+    if origin is tuple:
+        return tuple(from_json(item, one) for item, one in zip(value, among))
+    if dataclasses.is_dataclass(hint):
+        hints = typing.get_type_hints(hint)
+        names = {snake(name): name for name in value}
+        return hint(**{f.name: from_json(value[names[f.name]], hints[f.name]) for f in dataclasses.fields(hint)})
     return value
 
 
-def lift(value, ty):
-    """An answer of a type as JSON."""
-    if isinstance(ty, ListType):
-        return [lift(item, ty.element) for item in value]
-    if isinstance(ty, TupleType):
-        return [lift(item, t) for item, t in zip(value, ty.elements)]
-    if isinstance(ty, RecordType):
-        return {name: lift(getattr(value, name), field) for name, field in ty.fields}
-    if isinstance(ty, OptionType):
-        if ty._tagged():
-            return None if value.tag == "none" else lift(value.payload, ty.payload)
-        return None if value is None else lift(value, ty.payload)
-    if isinstance(ty, (ResultType, VariantType)):
-        if ty._tagged():
-            tag, payload = value.tag, value.payload
-        else:
-            tag, payload = case_of(value, ty), value
-        inner = next(t for name, t in ty._cases() if name == tag)
-        name = {"err": "error"}.get(tag, tag) if isinstance(ty, ResultType) else tag
-        return {name: None if inner is None else lift(payload, inner)}
+def to_json(value):
+    """What the package gave as a transcript has it."""
+    if dataclasses.is_dataclass(value):
+        if hasattr(value, "_case"):
+            return {value._case: to_json(getattr(value, "value", None))}
+        return {f.name.rstrip("_").replace("_", "-"): to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
     return value
 
 
-def case_of(value, ty):
-    """The case of an untagged variant: its cases differ in their Python types."""
-    for name, inner in ty._cases():
-        if inner is None:
-            if value is None:
-                return name
-            continue
-        classes = set()
-        inner.add_classes(classes)
-        if type(value) in classes:
-            return name
-    raise ValueError(f"{value!r} fits no case")
+def asked(call, may_fail):
+    module = importlib.import_module(f"firn_core.{snake(call['interface'])}")
+    function = getattr(module, snake(call["function"]))
+    hints = [h for name, h in typing.get_type_hints(function).items() if name != "return"]
+    try:
+        answer = to_json(function(*(from_json(a, h) for a, h in zip(call["arguments"], hints))))
+    except firn_core.CoreError as error:
+        return {"error": to_json(error.payload)}
+    return {"ok": answer} if may_fail else answer
 
 
 def main():
-    wasm, transcripts = sys.argv[1:3]
-    engine = Engine()
-    store = Store(engine)
-    instance = Linker(engine).instantiate(store, Component.from_file(engine, wasm))
+    transcripts, types = sys.argv[1:3]
+    with open(types, encoding="utf-8") as file:
+        fail = {(f["interface"], f["name"]) for f in json.load(file) if "result" in f["result"]}
     run, differences = 0, []
     for line in open(transcripts, encoding="utf-8"):
         if not line.strip():
             continue
         call = json.loads(line)
         run += 1
-        interface = instance.get_export_index(store, f"firn:sync/{call['interface']}@0.1.0")
-        function = instance.get_func(
-            store, instance.get_export_index(store, call["function"], interface))
-        ty = function.type(store)
-        arguments = [lower(a, t) for a, (_, t) in zip(call["arguments"], ty.params)]
-        answer = lift(function(store, *arguments), ty.result)
-        function.post_return(store)
+        answer = asked(call, (call["interface"], call["function"]) in fail)
         if answer != call["answer"]:
             differences.append(
                 f"{call['interface']}.{call['function']}: {json.dumps(answer)} "

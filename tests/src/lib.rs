@@ -3,3 +3,6 @@
 
 pub mod golden;
 pub mod process;
+pub mod sample;
+pub mod tools;
+pub mod upstream;

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -207,4 +208,90 @@ pub async fn settle(client: &Client, integrations: &[&str], patience: Duration) 
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     bail!("it does not come to rest")
+}
+
+/// A program of somebody else's, ended when it is dropped.
+pub struct Running {
+    child: Child,
+    told: Arc<Mutex<String>>,
+}
+
+impl Running {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(command: &mut Command) -> Result<Running> {
+        let name = command.get_program().display().to_string();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("{name} cannot be started"))?;
+        let told = Arc::new(Mutex::new(String::new()));
+        if let Some(said) = child.stderr.take() {
+            let told = Arc::clone(&told);
+            std::thread::spawn(move || {
+                for line in
+                    std::io::BufRead::lines(std::io::BufReader::new(said)).map_while(Result::ok)
+                {
+                    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+                    told.push_str(&line);
+                    told.push('\n');
+                }
+            });
+        }
+        Ok(Running { child, told })
+    }
+
+    /// What it has said so far.
+    #[must_use]
+    pub fn told(&self) -> String {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until it has said something.
+    ///
+    /// # Errors
+    /// When it does not within ten seconds.
+    pub async fn tells(&self, what: &str) -> Result<()> {
+        let end = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < end {
+            if self.told().contains(what) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        bail!("it does not say {what:?}, but:\n{}", self.told())
+    }
+
+    /// Whether it has ended.
+    pub fn ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it listens.
+    ///
+    /// # Errors
+    /// When it does not within a minute.
+    pub async fn listens(&self, at: SocketAddr) -> Result<()> {
+        let end = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < end {
+            if tokio::net::TcpStream::connect(at).await.is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        bail!("nobody listens on {at}; it says:\n{}", self.told())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

@@ -1,5 +1,9 @@
-//! Developer commands. `cargo verify` is everything that must hold before a change lands.
+//! Developer commands. `cargo verify` is everything that must hold before a change lands; `cargo embed` makes
+//! what others embed.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod embed;
+mod python;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -14,15 +18,16 @@ fn main() -> ExitCode {
     let task = std::env::args().nth(1).unwrap_or_default();
     let outcome = match task.as_str() {
         "verify" => verify(),
+        "embed" => embed::run(&std::env::args().skip(2).collect::<Vec<_>>()),
         other => {
-            eprintln!("unknown task {other:?}; there is: verify");
+            eprintln!("unknown task {other:?}; there are: verify, embed");
             return ExitCode::FAILURE;
         }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("verify: {why:#}");
+            eprintln!("{task}: {why:#}");
             ExitCode::FAILURE
         }
     }

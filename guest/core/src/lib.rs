@@ -14,6 +14,7 @@ pub mod escalation;
 pub mod explain;
 pub mod expression;
 pub mod format;
+pub mod gateway;
 pub mod identity;
 pub mod intake;
 pub mod journal;
@@ -29,5 +30,6 @@ pub mod preview;
 #[cfg(test)]
 mod sample;
 pub mod settings;
+pub mod signature;
 pub mod sweep;
 pub mod wire;

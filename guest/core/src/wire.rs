@@ -9,8 +9,8 @@ mod platform;
 pub mod poll;
 mod servicenow;
 
-pub(crate) use platform::comment as platform_comment;
 pub use platform::record as platform_record;
+pub(crate) use platform::{comment as platform_comment, kind};
 pub use servicenow::record as servicenow_record;
 pub(crate) use servicenow::{count as servicenow_count, seen_entry as servicenow_entry};
 

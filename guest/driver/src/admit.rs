@@ -3,7 +3,7 @@
 
 use firn_core::escalation::{self, Escalation, Standing, Ticket};
 use firn_core::settings::{Gate, Rules};
-use firn_core::{identity, intake, json};
+use firn_core::{identity, intake, json, signature};
 use firn_model::{
     Audit, ClosedPolicy, CommitError, Delivery, DeliveryState, Ended, Entry, Finding, FindingKind,
     Hook, Inbound, InboundKind, Link, PlatformId, Problem, Quarantined, Reply, TableName, TenantId,
@@ -12,10 +12,7 @@ use firn_model::{
 use serde_json::json;
 
 use crate::session::Session;
-use crate::{Doors, Scheme, Signature, rows};
-
-/// How far a webhook's timestamp may lie from our clock, both ways. In seconds.
-const WINDOW: i64 = 300;
+use crate::{Doors, Signature, rows};
 
 pub(crate) fn inbound<D: Doors>(
     session: &mut Session<'_, D>,
@@ -70,64 +67,15 @@ fn genuine<D: Doors>(
     inbound: &Inbound,
 ) -> Result<Option<String>, Problem> {
     let policy = &rules.settings().webhook;
-    let refuse =
-        |why: &str| Problem::new(401, "bad-signature", "The webhook is not signed as agreed", why);
-    let one = |name: &str| {
-        let mut values = inbound.headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str());
-        match (values.next(), values.next()) {
-            (Some(value), None) => Ok(value),
-            (None, _) => Err(refuse(&format!("the header {name} is missing"))),
-            (Some(_), Some(_)) => {
-                Err(refuse(&format!("the header {name} is there more than once")))
-            }
-        }
-    };
-    let has = |name: &str| inbound.headers.iter().any(|(n, _)| n == name);
-    let (scheme, message, signatures, id) =
-        if policy.servicenow_signature && !has("webhook-signature") {
-            let signature = one("x-servicenow-signature")?.trim().to_owned();
-            (Scheme::BodyOnly, inbound.body.clone(), vec![signature], None)
-        } else if policy.standard {
-            let id = one("webhook-id")?;
-            let fits = (1..=256).contains(&id.len())
-                && id.bytes().all(|b| b.is_ascii_graphic() && b != b'.');
-            if !fits {
-                return Err(refuse(
-                    "webhook-id must be 1 to 256 visible ASCII characters without a dot",
-                ));
-            }
-            let timestamp = one("webhook-timestamp")?;
-            let seconds: i64 = timestamp
-                .parse()
-                .map_err(|_| refuse("webhook-timestamp must be whole seconds since 1970"))?;
-            let here = session.now.0.div_euclid(1000);
-            if !here.checked_sub(seconds).is_some_and(|age| (-WINDOW..=WINDOW).contains(&age)) {
-                return Err(refuse(
-                    "webhook-timestamp is more than 300 s from our clock; check both clocks",
-                ));
-            }
-            let signatures = one("webhook-signature")?
-                .split(' ')
-                .filter_map(|s| s.strip_prefix("v1,"))
-                .map(str::to_owned)
-                .collect();
-            (
-                Scheme::Standard,
-                format!("{id}.{timestamp}.{}", inbound.body),
-                signatures,
-                Some(format!("wh-{id}")),
-            )
-        } else {
-            return Err(refuse("this integration takes X-ServiceNow-Signature only"));
-        };
-    match session.doors.verify(&inbound.tenant, &inbound.integration, scheme, &message, &signatures)
-    {
-        Signature::Valid => Ok(id),
-        Signature::Invalid => {
-            Err(refuse("the signature does not match; check the webhook secret on both sides"))
-        }
+    let signed = signature::read(policy, &inbound.headers, &inbound.body, session.now)?;
+    let (tenant, id) = (&inbound.tenant, &inbound.integration);
+    match session.doors.verify(tenant, id, signed.scheme, &signed.message, &signed.signatures) {
+        Signature::Valid => Ok(signed.stamp.map(|stamp| stamp.identity())),
+        Signature::Invalid => Err(signature::refusal(
+            "the signature does not match; check the webhook secret on both sides",
+        )),
         Signature::NoSecret => {
-            Err(refuse("the integration has no webhook secret yet; provision it first"))
+            Err(signature::refusal("the integration has no webhook secret yet; provision it first"))
         }
     }
 }

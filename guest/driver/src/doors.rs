@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use firn_core::masking::Tokens;
+use firn_core::signature::Scheme;
 use firn_model::rule::Answer;
 use firn_model::{
     ActiveRules, Change, CommitError, HttpRequest, Inquiry, IntegrationId, Key, Millis, Row,
@@ -47,15 +48,6 @@ pub trait Http {
 pub trait Clock {
     /// Now.
     fn now(&self) -> Millis;
-}
-
-/// What a signature covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// Standard Webhooks: `id.timestamp.body`.
-    Standard,
-    /// Seed 004: the body alone.
-    BodyOnly,
 }
 
 /// What the host says of a signature. Keys never enter the guest.

@@ -22,8 +22,9 @@ mod work;
 
 use firn_model::{CommitError, Event, Problem, Reply, Report};
 
-pub use doors::{Clock, Doors, Http, Log, Rules, Scheme, Secrets, Signature, Storage};
+pub use doors::{Clock, Doors, Http, Log, Rules, Secrets, Signature, Storage};
 pub use firn_core::masking::{NoTokens, Tokens};
+pub use firn_core::signature::Scheme;
 use session::{Known, Session};
 
 /// How often a batch is looked at again when somebody else was first.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
 mod arrows;
+mod gateways;
 mod golden;
 mod schema;
 mod stories;

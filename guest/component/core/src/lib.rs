@@ -1,16 +1,23 @@
 //! The `core` component: the pure part alone, importing nothing. Conversions, nothing else.
 #![allow(missing_docs, unsafe_code)]
 
-wit_bindgen::generate!({ world: "core", path: "../../../wit" });
+wit_bindgen::generate!({
+    world: "core",
+    path: "../../../wit",
+    // For the same conversions natively, which golden transcripts are replayed in.
+    additional_derives: [serde::Serialize, serde::Deserialize],
+});
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use exports::firn::sync as interfaces;
 use exports::firn::sync::{
-    conflict, identity, intake, mapping, masking, ownership, planner, words,
+    conflict, gateway, identity, intake, mapping, masking, ownership, planner, words,
 };
+use firn_core::gateway::{self as turnstile, Gateway, Message, Way};
 use firn_core::masking::{Masker, Place, Policy, Tokens};
 use firn_core::plan::{Input, advance};
 use firn_core::settings::{Applied, FieldMapping, Rules, instance};
@@ -23,8 +30,10 @@ use firn_model::{
 
 use exports::firn::sync::settings as documents;
 
-struct Core;
+/// What the component exports, as traits of [`interfaces`].
+pub struct Core;
 
+#[cfg(target_arch = "wasm32")]
 export!(Core);
 
 // ---- settings --------------------------------------------------------------------------------
@@ -539,6 +548,79 @@ impl intake::Guest for Core {
                     evidence,
                 })
             }
+        })
+    }
+}
+
+// ---- gateway ----------------------------------------------------------------------------------
+
+thread_local! {
+    /// The gateway that was opened last: hosts send many messages through the same.
+    static GATEWAY: RefCell<Option<(String, Rc<Gateway>)>> = const { RefCell::new(None) };
+}
+
+fn opened(document: String) -> Result<Rc<Gateway>, Vec<documents::Fault>> {
+    GATEWAY.with_borrow_mut(|last| {
+        if let Some((known, gateway)) = last
+            && *known == document
+        {
+            return Ok(Rc::clone(gateway));
+        }
+        // The component has no environment: whoever calls it writes secrets themselves.
+        let gateway = Rc::new(Gateway::open(&document, &|_| None).map_err(faults_out)?);
+        *last = Some((document, Rc::clone(&gateway)));
+        Ok(gateway)
+    })
+}
+
+fn reply(reply: turnstile::Reply) -> gateway::Verdict {
+    let turnstile::Reply { status, headers, body, why } = reply;
+    gateway::Verdict::Answered(gateway::Reply { status, headers, body, why })
+}
+
+fn verdict(verdict: turnstile::Verdict) -> gateway::Verdict {
+    match verdict {
+        turnstile::Verdict::Onward(turnstile::Onward { path, without, headers, body }) => {
+            gateway::Verdict::Onward(gateway::Onward { path, without, headers, body })
+        }
+        turnstile::Verdict::Answered(answer) => reply(answer),
+    }
+}
+
+fn through() -> gateway::Verdict {
+    verdict(turnstile::Verdict::Onward(turnstile::Onward::default()))
+}
+
+impl gateway::Guest for Core {
+    fn check(document: String) -> Vec<documents::Fault> {
+        faults_out(Gateway::faults(&document))
+    }
+
+    fn receive(
+        document: String,
+        request: gateway::Request,
+        now: i64,
+    ) -> Result<gateway::Verdict, Vec<documents::Fault>> {
+        let gateway = opened(document)?;
+        let message = Message { headers: &request.headers, body: request.body.as_deref() };
+        Ok(match gateway.way(&request.method, &request.path) {
+            Way::Through => through(),
+            Way::Answered(answer) => reply(answer),
+            Way::Read(route) => verdict(gateway.request(route, message, Millis(now))),
+        })
+    }
+
+    fn answer(
+        document: String,
+        method: String,
+        path: String,
+        response: gateway::Response,
+    ) -> Result<gateway::Verdict, Vec<documents::Fault>> {
+        let gateway = opened(document)?;
+        let message = Message { headers: &response.headers, body: response.body.as_deref() };
+        Ok(match gateway.way(&method, &path) {
+            Way::Read(route) => verdict(gateway.response(route, message)),
+            Way::Through | Way::Answered(_) => through(),
         })
     }
 }

@@ -198,7 +198,7 @@ fn error(at: &str, text: impl Into<String>, remedy: impl Into<String>) -> Fault 
 
 /// Reads a document; after a fault the faulty part is put back to what it was before (or taken
 /// out), and reading goes on.
-fn decode<T: DeserializeOwned>(
+pub(crate) fn decode<T: DeserializeOwned>(
     document: &Json,
     before: &Json,
     root: &str,

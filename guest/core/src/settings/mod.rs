@@ -20,6 +20,7 @@ use crate::expression::{Condition, Template};
 use crate::mapping;
 use crate::masking::{Masker, NoTokens, Place, Policy, Tokens};
 
+pub(crate) use document::decode;
 pub use document::{Applied, apply, masking, overlay};
 
 /// One mapped field of one kind of ticket, checked.
@@ -205,6 +206,12 @@ impl Masks {
         let to = Some(Side::External);
         let place = Place { field: Some(column), to, sink: Some(Sink::Field) };
         self.policy.at(place).mask(text).text
+    }
+
+    /// A message as a whole, whatever its parts are: rules of the policy about fields or uses are not about it.
+    #[must_use]
+    pub fn whole(&self, to: Option<Side>) -> Masker {
+        self.policy.at(Place { to, ..Place::default() })
     }
 
     /// A text as it may be kept and shown; also where Markdown's escapes stand between its digits.

@@ -49,7 +49,7 @@ pub(crate) async fn webhook(
 }
 
 fn not_signed() -> Response {
-    let detail = "check address, secret and both clocks; what exactly is wrong is in Firn's log";
+    let detail = "check address, secret and both clocks; what exactly is wrong is in the log";
     problem(401, "bad-signature", "The webhook is not signed as agreed", detail)
 }
 

@@ -1,0 +1,84 @@
+//! Bodies as texts: which of them can be masked, and how.
+
+use super::Message;
+use crate::masking::{DROPPED, Masker};
+
+/// A body without personal data; nothing if there was none to mask.
+///
+/// # Errors
+/// Why it cannot be read, in a few words: what cannot be read cannot be masked.
+pub(super) fn masked(masker: &Masker, message: Message<'_>) -> Result<Option<String>, String> {
+    let header = |name: &str| {
+        let values = message.headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.trim());
+        values.collect::<Vec<_>>().join(", ")
+    };
+    let encoding = header("content-encoding").to_ascii_lowercase();
+    if !matches!(encoding.as_str(), "" | "identity") {
+        return Err(format!("its content-encoding is {encoding}"));
+    }
+    let kind = header("content-type").to_ascii_lowercase();
+    let mut parts = kind.split(';').map(str::trim);
+    let kind = parts.next().unwrap_or_default();
+    for parameter in parts {
+        let charset = parameter.strip_prefix("charset=").map(|c| c.trim_matches('"'));
+        if charset.is_some_and(|c| !matches!(c, "utf-8" | "utf8" | "us-ascii")) {
+            return Err(format!("its {parameter} is not UTF-8"));
+        }
+    }
+    if !readable(kind) {
+        return Err(format!("{kind} is no text"));
+    }
+    let body = message.body.ok_or("it is not UTF-8")?;
+    let changed = if kind == "application/x-www-form-urlencoded" {
+        form(masker, body)
+    } else {
+        masker.mask(body).text
+    };
+    Ok((changed != body).then_some(changed))
+}
+
+fn readable(kind: &str) -> bool {
+    // Who says nothing sends text, most of the time; if not, it is no UTF-8, or masked as text is.
+    kind.is_empty()
+        || kind.starts_with("text/")
+        || kind.ends_with("+json")
+        || kind.ends_with("+xml")
+        || matches!(
+            kind,
+            "application/json"
+                | "application/x-ndjson"
+                | "application/xml"
+                | "application/javascript"
+                | "application/graphql"
+                | "application/x-www-form-urlencoded"
+        )
+}
+
+/// A form's values, each masked under its name. A form in which nothing is found stays as it was written.
+fn form(masker: &Masker, body: &str) -> String {
+    let mut changed = false;
+    let mut made = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in form_urlencoded::parse(body.as_bytes()) {
+        let masked = under(masker, &name, &value);
+        let name = masker.mask(&name).text;
+        changed |= masked.is_some();
+        made.append_pair(&name, masked.as_deref().unwrap_or(&value));
+    }
+    if changed { made.finish() } else { body.to_owned() }
+}
+
+/// A value as it is masked beside its name, as in JSON; nothing if it stays.
+fn under(masker: &Masker, name: &str, value: &str) -> Option<String> {
+    let pair = serde_json::json!({ name: value }).to_string();
+    let masked = masker.mask(&pair);
+    if masked.spans.is_empty() {
+        return None;
+    }
+    let read: Option<serde_json::Map<String, serde_json::Value>> =
+        serde_json::from_str(&masked.text).ok();
+    let value = read.and_then(|map| map.into_iter().next().map(|(_, value)| value));
+    match value {
+        Some(serde_json::Value::String(text)) => Some(text),
+        _ => Some(DROPPED.to_owned()),
+    }
+}
