@@ -11,7 +11,7 @@ use firn_builder::{Place, Target, componentize, modules};
 use crate::python;
 
 /// What makes JavaScript and types of a component.
-const JCO: &str = "@bytecodealliance/jco@1.35.0";
+const JCO: (&str, &str) = ("@bytecodealliance/jco", "1.35.0");
 
 /// What can be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub(crate) fn run(wanted: &[String]) -> Result<()> {
         match part {
             Part::Gateways => gateways(&place, &out)?,
             Part::Envoy => envoy(&place, &out)?,
-            Part::Node => node(&place, &target.join("tools/jco"), &out)?,
+            Part::Node => node(&place, &target.join(format!("tools/jco-{}", JCO.1)), &out)?,
             Part::Python => packed_python(&place, &out)?,
         }
     }
@@ -106,7 +106,8 @@ fn node(place: &Place, tools: &Path, out: &Path) -> Result<()> {
         fs::create_dir_all(tools)?;
         fs::write(tools.join("package.json"), "{\"private\":true,\"type\":\"module\"}")?;
         let mut npm = Command::new("npm");
-        npm.current_dir(tools).args(["install", "--silent", "--no-audit", "--no-fund", JCO]);
+        npm.current_dir(tools).args(["install", "--silent", "--no-audit", "--no-fund"]);
+        npm.arg(format!("{}@{}", JCO.0, JCO.1));
         done("npm", &mut npm)?;
     }
     let mut transpile = Command::new(&jco);

@@ -15,6 +15,7 @@
 mod bodies;
 mod document;
 mod mapped;
+mod paths;
 #[cfg(test)]
 mod tests;
 
@@ -43,7 +44,7 @@ pub struct Gateway {
 /// What happens to the messages of one address.
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// In lower case, without what has no meaning; see [`plain`].
+    /// In lower case, without what has no meaning; see `paths`.
     path: String,
     /// Whether everything below it belongs to it too.
     below: bool,
@@ -148,6 +149,20 @@ impl Reply {
         }
     }
 
+    /// The answer to a body that broke off.
+    #[must_use]
+    pub fn broken() -> Reply {
+        let detail = "it broke off, or its chunks are none";
+        Reply::problem(&Problem::new(400, "broken-body", "The body cannot be read", detail))
+    }
+
+    /// The answer to a request that has something behind its body, which nobody here can judge.
+    #[must_use]
+    pub fn trailers() -> Reply {
+        let detail = "there are trailers behind it; send it without";
+        Reply::problem(&Problem::new(400, "trailers", "The body cannot be read", detail))
+    }
+
     /// The answer to a body of more than [`LIMIT`] bytes.
     #[must_use]
     pub fn too_long() -> Reply {
@@ -160,11 +175,22 @@ impl Reply {
     pub fn unusable(faults: &[Fault]) -> Reply {
         let detail = "its document has faults; they are in the gateway's log";
         let problem = Problem::new(500, "gateway-document", "The gateway cannot work", detail);
-        let told: Vec<String> = faults
-            .iter()
-            .map(|f| if f.at.is_empty() { f.text.clone() } else { format!("{}: {}", f.at, f.text) })
-            .collect();
-        Reply { why: Some(told.join("; ")), ..Reply::problem(&problem) }
+        let told = faults.iter().map(|fault| {
+            let at = if fault.at.is_empty() { "the document" } else { &fault.at };
+            format!("{at}: {}; {}", fault.text, fault.remedy)
+        });
+        let told: Vec<String> = told.collect();
+        Reply { why: Some(told.join("\n")), ..Reply::problem(&problem) }
+    }
+
+    /// The answer in the place of one that is to be masked and is longer than [`LIMIT`]. The request has been
+    /// done: sending it again would do it again.
+    #[must_use]
+    pub fn long_answer() -> Reply {
+        let detail =
+            "the answer has more than 1 MiB, which is too long to be masked; the request was done";
+        let title = "The answer cannot be read";
+        Reply::problem(&Problem::new(502, "unreadable-answer", title, detail))
     }
 
     /// The answer when nobody answers behind the gateway.
@@ -204,13 +230,20 @@ impl Gateway {
     /// What is to be done with a request to an address (its path, with or without a query).
     #[must_use]
     pub fn way(&self, method: &str, path: &str) -> Way<'_> {
-        let path = plain(path);
-        let fits = |route: &&Route| {
-            let rest = path.strip_prefix(&route.path);
-            rest.is_some_and(|r| r.is_empty() || (route.below && r.starts_with('/')))
-                || (route.below && route.path.is_empty())
-        };
-        match self.routes.iter().find(fits) {
+        let mut found: Vec<Option<&Route>> = Vec::new();
+        for path in paths::readings(path) {
+            let route = self.routes.iter().find(|route| route.fits(&path));
+            if !found.iter().any(|known| same(*known, route)) {
+                found.push(route);
+            }
+        }
+        found.sort_by_key(Option::is_none);
+        if found.iter().flatten().count() > 1 {
+            let detail = "it can be read as one address or as another; write it plainly";
+            let problem = Problem::new(400, "ambiguous-path", "The path is ambiguous", detail);
+            return Way::Answered(Reply::problem(&problem));
+        }
+        match found.first().copied().flatten() {
             None if self.refuses_others => {
                 let detail = "the gateway has no such route";
                 Way::Answered(Reply::problem(&Problem::new(404, "no-route", "Not found", detail)))
@@ -227,9 +260,35 @@ impl Gateway {
         }
     }
 
-    /// What becomes of a request that is to be read.
+    /// What can be said of a request that is to be read before its body is: an upgrade has none that ends.
     #[must_use]
-    pub fn request(&self, route: &Route, message: Message<'_>, now: Millis) -> Verdict {
+    pub fn early(&self, route: &Route, headers: &[(String, String)]) -> Option<Reply> {
+        headers.iter().any(|(name, _)| name == "upgrade").then(|| {
+            let detail = format!("{} is read whole, and an upgrade never is", route.path);
+            Reply::problem(&Problem::new(400, "no-upgrade", "There is no upgrade here", detail))
+        })
+    }
+
+    /// What can be said of an answer before its body is there: whether it could be masked at all.
+    #[must_use]
+    pub fn early_answer(&self, route: &Route, headers: &[(String, String)]) -> Option<Reply> {
+        if route.answers == Answers::Unchanged {
+            return None;
+        }
+        let part = headers.iter().any(|(name, _)| name == "content-range");
+        let kind = bodies::kind(headers);
+        let why = match kind {
+            _ if part => "it is a part".to_owned(),
+            Ok(kind) if kind == "text/event-stream" => "it does not end".to_owned(),
+            Ok(_) => return None,
+            Err(why) => why,
+        };
+        Some(unmaskable(&why))
+    }
+
+    /// What becomes of a request to a path (and query) that is to be read.
+    #[must_use]
+    pub fn request(&self, route: &Route, path: &str, message: Message<'_>, now: Millis) -> Verdict {
         let decided = match route.takes {
             Takes::Webhook => route.webhook(message, now),
             Takes::Event | Takes::Escalation => route.asked(message, now),
@@ -239,9 +298,14 @@ impl Gateway {
             Ok(onward) => onward,
             Err(reply) => return Verdict::Answered(reply),
         };
+        if let (Some(to), Some((_, query))) = (&route.to, path.split_once('?'))
+            && !to.contains('?')
+        {
+            onward.path = Some(format!("{to}?{query}"));
+        }
         if route.answers == Answers::Masked {
-            // What is packed cannot be masked.
-            onward.without.push("accept-encoding".to_owned());
+            // What is packed cannot be masked, and of a part nobody can tell what it is a part of.
+            onward.without.extend(["accept-encoding", "range", "if-range"].map(str::to_owned));
         }
         Verdict::Onward(onward)
     }
@@ -252,18 +316,12 @@ impl Gateway {
         if route.answers == Answers::Unchanged || message.body.is_some_and(str::is_empty) {
             return Verdict::Onward(Onward::default());
         }
+        if let Some(reply) = self.early_answer(route, message.headers) {
+            return Verdict::Answered(reply);
+        }
         match bodies::masked(&route.masker, message) {
             Ok(body) => Verdict::Onward(Onward::with(body)),
-            Err(why) => {
-                let detail = format!("the answer cannot be masked, so it is not passed on: {why}");
-                let title = "The answer cannot be read";
-                Verdict::Answered(Reply::problem(&Problem::new(
-                    502,
-                    "unreadable-answer",
-                    title,
-                    detail,
-                )))
-            }
+            Err(why) => Verdict::Answered(unmaskable(&why)),
         }
     }
 }
@@ -286,6 +344,15 @@ impl Route {
         self.answers == Answers::Masked
     }
 
+    /// Whether a path, in one of its readings, is the route's.
+    fn fits(&self, path: &str) -> bool {
+        match path.strip_prefix(self.path.as_str()) {
+            Some("") => true,
+            Some(rest) => self.below && (rest.starts_with('/') || self.path.is_empty()),
+            None => false,
+        }
+    }
+
     fn webhook(&self, message: Message<'_>, now: Millis) -> Result<Onward, Reply> {
         let body = message.body.ok_or_else(not_utf8)?;
         let signed = self.genuine(message.headers, body, now)?;
@@ -293,6 +360,7 @@ impl Route {
             Goes::Unchanged => Onward::default(),
             Goes::Masked => Onward::with(self.masked(message)?),
             Goes::Mapped(rules) => {
+                unpacked(message)?;
                 if let Some(nonce) = intake::ping(body) {
                     let pong = serde_json::json!({ "status": "pong", "nonce": nonce });
                     return Err(Reply::json(200, &pong));
@@ -318,6 +386,7 @@ impl Route {
             Goes::Unchanged => Onward::default(),
             Goes::Masked => Onward::with(self.masked(message)?),
             Goes::Mapped(rules) => {
+                unpacked(message)?;
                 let mapped = mapped::escalation(rules, body, now);
                 self.onto(mapped.map_err(|why| self.kept(&why))?)
             }
@@ -334,8 +403,8 @@ impl Route {
         if matches!(self.goes, Goes::Unchanged) || message.body.is_some_and(str::is_empty) {
             return Ok(Onward { path: self.to.clone(), ..Onward::default() });
         }
-        let onward = Onward::with(self.masked(message)?);
-        let onward = Onward { path: self.to.clone(), ..onward };
+        let masked = bodies::masked(&self.masker, message).map_err(|why| unreadable(&why))?;
+        let onward = Onward { path: self.to.clone(), ..Onward::with(masked) };
         Ok(self.signed_anew(onward, signed.as_ref()))
     }
 
@@ -351,6 +420,7 @@ impl Route {
         let wrong = |why: String| {
             let detail =
                 "check address, secret and both clocks; what exactly is wrong is in the log";
+            let why = format!("{}: {why}", self.path);
             Reply { why: Some(why), ..Reply::problem(&signature::refusal(detail)) }
         };
         let signed = signature::read(policy, headers, body, now).map_err(|p| wrong(p.detail))?;
@@ -377,11 +447,14 @@ impl Route {
         onward
     }
 
+    /// A body that is JSON, whatever its sender calls it.
     fn masked(&self, message: Message<'_>) -> Result<Option<String>, Reply> {
-        bodies::masked(&self.masker, message).map_err(|why| {
-            let title = "The body cannot be masked";
-            Reply::problem(&Problem::new(415, "unreadable-body", title, why))
-        })
+        let body = unpacked(message)?;
+        if body.contains('\0') {
+            return Err(unreadable("it holds NUL, as no text does"));
+        }
+        let masked = self.masker.mask(body).text;
+        Ok((masked != body).then_some(masked))
     }
 
     fn onto(&self, mapped: mapped::Mapped) -> Onward {
@@ -409,6 +482,34 @@ impl Route {
     }
 }
 
+/// The body of a message that is not packed.
+fn unpacked<'a>(message: Message<'a>) -> Result<&'a str, Reply> {
+    match bodies::packed(message.headers) {
+        Some(why) => Err(unreadable(&why)),
+        None => message.body.ok_or_else(not_utf8),
+    }
+}
+
+fn unreadable(why: &str) -> Reply {
+    let title = "The body cannot be masked";
+    Reply::problem(&Problem::new(415, "unreadable-body", title, why))
+}
+
+fn unmaskable(why: &str) -> Reply {
+    let detail = format!("the answer cannot be masked, so it is not passed on: {why}");
+    let title = "The answer cannot be read";
+    Reply::problem(&Problem::new(502, "unreadable-answer", title, detail))
+}
+
+/// Whether two readings of a path lead to the same.
+fn same(one: Option<&Route>, other: Option<&Route>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => std::ptr::eq(one, other),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
 fn not_utf8() -> Reply {
     let detail = "JSON is sent as UTF-8";
     Reply::problem(&Problem::new(400, "malformed-json", "The body is not UTF-8", detail))
@@ -421,43 +522,4 @@ fn towards(takes: Takes) -> Option<Side> {
         Takes::Event | Takes::Escalation => Some(Side::External),
         Takes::Any => None,
     }
-}
-
-/// A path as routes are found by: another spelling that some server takes for the same is the same here. No
-/// query, no `%xx`, no doubled or last slash, no dots, no case.
-fn plain(path: &str) -> String {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let mut decoded = path.to_owned();
-    // Twice encoded is decoded twice by some.
-    for _ in 0..3 {
-        let bytes = decoded.as_bytes();
-        let mut out = Vec::with_capacity(bytes.len());
-        let mut i = 0;
-        while let Some(&byte) = bytes.get(i) {
-            let hex = decoded.get(i + 1..i + 3).and_then(|h| u8::from_str_radix(h, 16).ok());
-            match hex.filter(|_| byte == b'%') {
-                Some(code) => {
-                    out.push(code);
-                    i += 3;
-                }
-                None => {
-                    out.push(byte);
-                    i += 1;
-                }
-            }
-        }
-        decoded = String::from_utf8_lossy(&out).into_owned();
-    }
-    let mut steps: Vec<&str> = Vec::new();
-    for step in decoded.split(['/', '\\']) {
-        // Some servers leave out what follows a semicolon.
-        match step.split(';').next().unwrap_or_default().trim() {
-            "" | "." => {}
-            ".." => {
-                steps.pop();
-            }
-            step => steps.push(step),
-        }
-    }
-    steps.iter().map(|step| format!("/{}", step.to_ascii_lowercase())).collect()
 }

@@ -79,6 +79,8 @@ enum Reading {
     Waits,
     /// It has been decided on.
     Done,
+    /// The gateway has answered itself: nothing goes on any more.
+    Refused,
 }
 
 type Headers = Vec<(String, String)>;
@@ -91,13 +93,17 @@ impl HttpContext for Exchange {
         if self.get_http_request_header("x-trap").is_some() {
             std::process::abort();
         }
-        self.method = self.get_http_request_header(":method").unwrap_or_default();
-        self.path = self.get_http_request_header(":path").unwrap_or_default();
+        self.method = text(self.get_http_request_header_bytes(":method"));
+        self.path = text(self.get_http_request_header_bytes(":path"));
         let gateway = Rc::clone(&self.gateway);
         match gateway.way(&self.method, &self.path) {
             Way::Through => Action::Continue,
             Way::Answered(reply) => self.refuse(&reply),
             Way::Read(route) => {
+                let headers = texts(self.get_http_request_headers_bytes());
+                if let Some(reply) = gateway.early(route, &headers) {
+                    return self.refuse(&reply);
+                }
                 if route.reads_answers() {
                     self.response = Reading::Waits;
                 }
@@ -109,13 +115,11 @@ impl HttpContext for Exchange {
 
     fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
         match self.request {
-            Reading::Through => return Action::Continue,
-            // The answer is on its way already.
-            Reading::Done => return if end { Action::Continue } else { Action::Pause },
+            Reading::Through | Reading::Done => return Action::Continue,
+            Reading::Refused => return Action::Pause,
             Reading::Waits => {}
         }
         if size > LIMIT {
-            self.request = Reading::Done;
             return self.refuse(&Reply::too_long());
         }
         if !end {
@@ -123,6 +127,15 @@ impl HttpContext for Exchange {
         }
         let body = self.get_http_request_body(0, size).unwrap_or_default();
         self.decide(&body)
+    }
+
+    /// Behind trailers no body says that it has ended, and Envoy would let it go as it came.
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        match self.request {
+            Reading::Through | Reading::Done => Action::Continue,
+            Reading::Refused => Action::Pause,
+            Reading::Waits => self.refuse(&Reply::trailers()),
+        }
     }
 
     /// A body that was waited for and never came.
@@ -136,25 +149,46 @@ impl HttpContext for Exchange {
     }
 
     fn on_http_response_headers(&mut self, _: usize, end: bool) -> Action {
-        if self.response != Reading::Waits {
-            return Action::Continue;
+        match self.response {
+            Reading::Through | Reading::Done => return Action::Continue,
+            Reading::Refused => return Action::Pause,
+            Reading::Waits => {}
         }
         if end {
             self.response = Reading::Done;
             return Action::Continue;
         }
+        let gateway = Rc::clone(&self.gateway);
+        if let Way::Read(route) = gateway.way(&self.method, &self.path) {
+            let headers = texts(self.get_http_response_headers_bytes());
+            if let Some(reply) = gateway.early_answer(route, &headers) {
+                return self.instead(&reply);
+            }
+        }
         // Headers that were let go cannot be changed any more.
         Action::Pause
     }
 
+    /// As of requests.
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        match self.response {
+            Reading::Through | Reading::Done => Action::Continue,
+            Reading::Refused => Action::Pause,
+            Reading::Waits => self.instead(&Reply::unreachable(
+                "there are trailers behind an answer that is to be masked",
+            )),
+        }
+    }
+
     fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
-        if self.response != Reading::Waits {
-            return Action::Continue;
+        match self.response {
+            Reading::Through | Reading::Done => return Action::Continue,
+            Reading::Refused => return Action::Pause,
+            Reading::Waits => {}
         }
         let gateway = Rc::clone(&self.gateway);
         if size > LIMIT {
-            let why = "an answer that is to be masked has more than 1 MiB";
-            return self.instead(&Reply::unreachable(why));
+            return self.instead(&Reply::long_answer());
         }
         if !end {
             return Action::Pause;
@@ -164,7 +198,7 @@ impl HttpContext for Exchange {
             return Action::Continue;
         };
         let bytes = self.get_http_response_body(0, size).unwrap_or_default();
-        let headers = self.get_http_response_headers();
+        let headers = texts(self.get_http_response_headers_bytes());
         let message = Message { headers: &headers, body: std::str::from_utf8(&bytes).ok() };
         match gateway.response(route, message) {
             Verdict::Onward(onward) => {
@@ -182,6 +216,15 @@ impl HttpContext for Exchange {
     }
 }
 
+/// A header's value to decide by: Envoy takes bytes there that are no UTF-8.
+fn text(value: Option<Vec<u8>>) -> String {
+    value.map(|value| String::from_utf8_lossy(&value).into_owned()).unwrap_or_default()
+}
+
+fn texts(headers: Vec<(String, Vec<u8>)>) -> Headers {
+    headers.into_iter().map(|(name, value)| (name, text(Some(value)))).collect()
+}
+
 impl Exchange {
     fn decide(&mut self, body: &[u8]) -> Action {
         self.request = Reading::Done;
@@ -189,11 +232,11 @@ impl Exchange {
         let Way::Read(route) = gateway.way(&self.method, &self.path) else {
             return Action::Continue;
         };
-        let headers: Headers = self.get_http_request_headers();
+        let headers = texts(self.get_http_request_headers_bytes());
         let now = self.get_current_time().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = Millis(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
         let message = Message { headers: &headers, body: std::str::from_utf8(body).ok() };
-        match gateway.request(route, message, now) {
+        match gateway.request(route, &self.path, message, now) {
             Verdict::Onward(onward) => {
                 self.go_on(&onward, body.len());
                 Action::Continue
@@ -221,7 +264,7 @@ impl Exchange {
     fn refuse(&mut self, reply: &Reply) -> Action {
         // Our own answer needs no masking.
         self.response = Reading::Through;
-        self.request = Reading::Done;
+        self.request = Reading::Refused;
         told(reply);
         let headers = reply.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         self.send_http_response(u32::from(reply.status), headers, Some(reply.body.as_bytes()));
@@ -230,7 +273,7 @@ impl Exchange {
 
     /// In the place of what is behind answered: nothing of it has left yet.
     fn instead(&mut self, reply: &Reply) -> Action {
-        self.response = Reading::Done;
+        self.response = Reading::Refused;
         told(reply);
         let headers = reply.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         self.send_http_response(u32::from(reply.status), headers, Some(reply.body.as_bytes()));
@@ -240,6 +283,8 @@ impl Exchange {
 
 fn told(reply: &Reply) {
     if let Some(why) = &reply.why {
-        log::warn!("firn: {why}");
+        for line in why.lines() {
+            log::warn!("firn: {line}");
+        }
     }
 }

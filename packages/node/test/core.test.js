@@ -51,7 +51,7 @@ test("decides between two edits", () => {
 });
 
 test("is a gateway", () => {
-  const document = JSON.stringify({ routes: [{ path: "/hooks", takes: "webhook", secrets: ["secret"] }] });
+  const document = JSON.stringify({ routes: [{ path: "/hooks", takes: "webhook", secrets: ["a long secret"] }] });
   const verdict = gateway.receive(document, { method: "POST", path: "/hooks", headers: [], body: "{}" }, 0n);
   assert.equal(verdict.tag, "answered");
   assert.equal(verdict.val.status, 401);

@@ -48,7 +48,7 @@ class Core(unittest.TestCase):
         self.assertEqual(conflict.decide(rivals), ("external", "last-write-wins"))
 
     def test_is_a_gateway(self):
-        document = json.dumps({"routes": [{"path": "/hooks", "takes": "webhook", "secrets": ["secret"]}]})
+        document = json.dumps({"routes": [{"path": "/hooks", "takes": "webhook", "secrets": ["a long secret"]}]})
         request = gateway.Request(method="POST", path="/hooks", headers=[], body="{}")
         verdict = gateway.receive(document, request, 0)
         self.assertIsInstance(verdict, gateway.VerdictAnswered)

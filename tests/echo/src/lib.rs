@@ -29,7 +29,7 @@ impl Guest for Echo {
         let headers: Vec<(String, String)> =
             request.get_headers().copy_all().into_iter().map(|(n, v)| (n, text(v))).collect();
         let (_taken, taken) = wit_future::new(|| Ok(()));
-        let (mut stream, _) = Request::consume_body(request, taken);
+        let (mut stream, ended) = Request::consume_body(request, taken);
         let mut body = Vec::new();
         loop {
             let (result, more) = stream.read(Vec::with_capacity(64 << 10)).await;
@@ -38,6 +38,9 @@ impl Guest for Echo {
                 break;
             }
         }
+        drop(stream);
+        // As services do that want to know whether it was whole.
+        ended.await?;
         let reached =
             json!({ "method": method, "path": path, "headers": headers, "body": text(body) });
         let asked = headers.iter().find(|(name, _)| name == "x-answer");

@@ -14,66 +14,84 @@ use crate::upstream::Upstream;
 /// The host.
 pub const ENVOY: &str = "envoy";
 
-/// Envoy with the filter and a document, in front of somebody; gives its address.
-///
-/// # Errors
-/// When it cannot be started.
-pub async fn listens(
-    envoy: &Path,
-    filter: &Path,
-    document: &Json,
-    behind: SocketAddr,
-    scratch: &Path,
-) -> Result<(Running, SocketAddr)> {
-    let (document, secrets) = gateway::with_secrets_apart(document)?;
-    let listen = free_port()?;
-    let example = std::fs::read_to_string(gateway::examples().join("envoy/envoy.yaml"))?;
-    let configuration = configured(
-        &example,
-        &document,
-        filter,
-        listen,
-        behind,
-        &secrets.keys().cloned().collect::<Vec<_>>(),
-    )?;
-    let file = scratch.join("envoy.yaml");
-    std::fs::write(&file, configuration)?;
-    let mut command = std::process::Command::new(envoy);
-    command.arg("--config-path").arg(&file);
-    command.args(["--concurrency", "1", "--log-level", "warning", "--use-dynamic-base-id"]);
-    command.envs(secrets);
-    let running = Running::start(&mut command)?;
-    running.listens(listen).await?;
-    Ok((running, listen))
+/// The one behind is spoken to in HTTP/2.
+const H2: &str = r#"connect_timeout: 2s
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: { http2_protocol_options: {} }"#;
+
+/// What the one behind is spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behind {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, without TLS.
+    Http2,
 }
 
-/// The example with addresses, file and document of ours.
-fn configured(
-    example: &str,
-    document: &Json,
-    filter: &Path,
-    listen: SocketAddr,
-    behind: SocketAddr,
-    secrets: &[String],
-) -> Result<String> {
-    let mut text = example.to_owned();
-    let mut instead = |what: &str, with: &str| {
-        let with = text.contains(what).then(|| text.replacen(what, with, 1));
-        text = with.with_context(|| format!("the example has no {what}"))?;
-        anyhow::Ok(())
-    };
-    instead("port_value: 8000", &format!("port_value: {}", listen.port()))?;
-    instead("port_value: 8080", &format!("port_value: {}", behind.port()))?;
-    instead("address: 0.0.0.0", "address: 127.0.0.1")?;
-    instead("/etc/envoy/envoy-filter.wasm", &filter.display().to_string())?;
-    instead("[WEBHOOK_SECRET]", &format!("[{}]", secrets.join(", ")))?;
-    let from = text.find("value: |").context("the example has no document")?;
-    let to = text[from..].find("# end of the document").context("it has no end")? + from;
-    text.replace_range(
-        from..to,
-        &format!("value: '{}'\n", document.to_string().replace('\'', "''")),
-    );
-    Ok(text)
+/// Envoy with the filter and a document, in front of somebody.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup<'a> {
+    /// The program.
+    pub envoy: &'a Path,
+    /// The filter.
+    pub filter: &'a Path,
+    /// The filter's document.
+    pub document: &'a Json,
+    /// Who is behind.
+    pub behind: SocketAddr,
+    /// What they speak.
+    pub speaks: Behind,
+}
+
+impl Setup<'_> {
+    /// Starts it; gives its address.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn listens(&self, scratch: &Path) -> Result<(Running, SocketAddr)> {
+        let (document, secrets) = gateway::with_secrets_apart(self.document)?;
+        let listen = free_port()?;
+        let names: Vec<String> = secrets.keys().cloned().collect();
+        let configuration = self.configured(&document, listen, &names)?;
+        let file = scratch.join("envoy.yaml");
+        std::fs::write(&file, configuration)?;
+        let mut command = std::process::Command::new(self.envoy);
+        command.arg("--config-path").arg(&file);
+        command.args(["--concurrency", "1", "--log-level", "warning", "--use-dynamic-base-id"]);
+        command.envs(secrets);
+        let running = Running::start(&mut command)?;
+        running.listens(listen).await?;
+        Ok((running, listen))
+    }
+
+    /// The example with addresses, file and document of ours.
+    fn configured(
+        &self,
+        document: &Json,
+        listen: SocketAddr,
+        secrets: &[String],
+    ) -> Result<String> {
+        let mut text = std::fs::read_to_string(gateway::examples().join("envoy/envoy.yaml"))?;
+        let mut instead = |what: &str, with: &str| {
+            let with = text.contains(what).then(|| text.replacen(what, with, 1));
+            text = with.with_context(|| format!("the example has no {what}"))?;
+            anyhow::Ok(())
+        };
+        instead("port_value: 8000", &format!("port_value: {}", listen.port()))?;
+        instead("port_value: 8080", &format!("port_value: {}", self.behind.port()))?;
+        instead("/etc/envoy/envoy-filter.wasm", &self.filter.display().to_string())?;
+        instead("[WEBHOOK_SECRET]", &format!("[{}]", secrets.join(", ")))?;
+        if self.speaks == Behind::Http2 {
+            instead("connect_timeout: 2s", H2)?;
+        }
+        let from = text.find("value: |").context("the example has no document")?;
+        let to = text[from..].find("# end of the document").context("it has no end")? + from;
+        let document = document.to_string().replace('\'', "''");
+        text.replace_range(from..to, &format!("value: '{document}'\n"));
+        Ok(text)
+    }
 }
 
 /// Replays the gateway's transcripts through the filter.
@@ -88,7 +106,13 @@ pub async fn filter() -> Result<Outcome> {
     let filter = tools::embed("envoy")?.join("envoy-filter.wasm");
     let (behind, scratch) = (Upstream::start().await?, tempfile::tempdir()?);
     let document = gateway::read()?.document;
-    let (_running, listen) =
-        listens(&envoy, &filter, &document, behind.address, scratch.path()).await?;
-    gateway::replayed(ENVOY, &format!("http://{listen}")).await
+    let setup = Setup {
+        envoy: &envoy,
+        filter: &filter,
+        document: &document,
+        behind: behind.address,
+        speaks: Behind::Http1,
+    };
+    let (_running, listen) = setup.listens(scratch.path()).await?;
+    gateway::replayed(ENVOY, &format!("http://{listen}"), Some(&behind)).await
 }

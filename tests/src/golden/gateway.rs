@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::{Call, Outcome, root};
+use crate::upstream::Upstream;
 
 type Headers = Vec<(String, String)>;
 
@@ -235,7 +236,12 @@ impl Case {
                 (None, reached(&headers, &self.path, String::from_utf8_lossy(&bytes).into_owned()))
             }
             Way::Read(route) => {
-                match gateway.request(route, Message { headers: &headers, body: text }, now) {
+                match gateway.request(
+                    route,
+                    &self.path,
+                    Message { headers: &headers, body: text },
+                    now,
+                ) {
                     Verdict::Answered(reply) => return Ok(refused(reply)),
                     Verdict::Onward(onward) => {
                         let headers = changed(headers, &onward);
@@ -329,18 +335,26 @@ pub fn with_secrets_apart(document: &Json) -> Result<(Json, BTreeMap<String, Str
     Ok((document, secrets))
 }
 
-/// Replays all of them at a gateway that listens at an address.
+/// Replays all of them at a gateway that listens at an address. What it refuses must not reach the one behind, where
+/// that can be asked.
 ///
 /// # Errors
 /// When the transcripts cannot be read.
-pub async fn replayed(host: &str, to: &str) -> Result<Outcome> {
+pub async fn replayed(host: &str, to: &str, behind: Option<&Upstream>) -> Result<Outcome> {
     let transcripts = read()?;
     let gateway = opened(&transcripts.document)?;
     let mut differences = Vec::new();
     for case in &transcripts.cases {
         let now = now();
         let expected = case.expected(&gateway, now)?;
-        match case.sent(to, now).await {
+        let before = behind.map(|behind| behind.seen().len());
+        let sent = case.sent(to, now).await;
+        let more = behind.map(|behind| behind.seen().len()) > before;
+        // An answer that cannot be masked was asked for.
+        if more && expected.reached.is_none() && expected.answered.status != 502 {
+            differences.push(format!("{}: it reached the one behind", case.name));
+        }
+        match sent {
             Ok(seen) if seen == expected => {}
             Ok(seen) => {
                 differences.push(format!("{}: {seen:?} and not {expected:?}", case.name));

@@ -66,7 +66,7 @@ pub async fn proxy() -> Result<Outcome> {
     let behind = Upstream::start().await?;
     let (_running, listen) =
         listens(&wasmtime, &component, &environment(Some(behind.address))?).await?;
-    gateway::replayed(PROXY, &format!("http://{listen}")).await
+    gateway::replayed(PROXY, &format!("http://{listen}"), Some(&behind)).await
 }
 
 /// Replays them through the middleware, composed with a service.
@@ -80,7 +80,7 @@ pub async fn middleware() -> Result<Outcome> {
     };
     let composed = composed()?;
     let (_running, listen) = listens(&wasmtime, &composed, &environment(None)?).await?;
-    gateway::replayed(MIDDLEWARE, &format!("http://{listen}")).await
+    gateway::replayed(MIDDLEWARE, &format!("http://{listen}"), None).await
 }
 
 /// The middleware with a service behind it, as one component.

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use firn_tests::golden::{self, Outcome, envoy, gateway, programs, serve};
@@ -88,6 +90,15 @@ fn environment(upstream: SocketAddr) -> Vec<(String, String)> {
     vec![("FIRN_GATEWAY".to_owned(), document.to_string())]
 }
 
+fn setup<'a>(
+    envoy: &'a Path,
+    filter: &'a Path,
+    document: &'a Json,
+    behind: SocketAddr,
+) -> envoy::Setup<'a> {
+    envoy::Setup { envoy, filter, document, behind, speaks: envoy::Behind::Http1 }
+}
+
 /// Both kinds of gateway with the same document, each before an upstream of its own; fewer where one cannot be
 /// had.
 async fn gateways() -> Vec<(&'static str, Running, SocketAddr, Upstream, tempfile::TempDir)> {
@@ -103,7 +114,7 @@ async fn gateways() -> Vec<(&'static str, Running, SocketAddr, Upstream, tempfil
         let filter = tools::embed("envoy").unwrap().join("envoy-filter.wasm");
         let (behind, scratch) = (Upstream::start().await.unwrap(), tempfile::tempdir().unwrap());
         let listening =
-            envoy::listens(&program, &filter, &document(), behind.address, scratch.path()).await;
+            setup(&program, &filter, &document(), behind.address).listens(scratch.path()).await;
         let (running, listen) = listening.unwrap();
         gateways.push((envoy::ENVOY, running, listen, behind, scratch));
     }
@@ -114,14 +125,25 @@ fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap()
 }
 
-/// What is answered to bytes, as far as anything is.
+/// What is answered to bytes, as far as anything is, by whoever then closes the connection.
 async fn answered(to: SocketAddr, bytes: &[u8]) -> String {
+    let stream = TcpStream::connect(to).await.unwrap();
+    rest(stream, bytes, Duration::from_secs(10)).await
+}
+
+/// The same of somebody who hangs up in the middle.
+async fn broken_off(to: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(to).await.unwrap();
-    // Whoever hangs up in the middle of it does not want the rest.
+    // Whoever does not want the rest has closed it.
     let _ = stream.write_all(bytes).await;
     let _ = stream.shutdown().await;
+    rest(stream, &[], Duration::from_secs(5)).await
+}
+
+async fn rest(mut stream: TcpStream, bytes: &[u8], patience: Duration) -> String {
+    let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
-    let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await;
+    let _ = tokio::time::timeout(patience, stream.read_to_end(&mut answer)).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
 
@@ -147,10 +169,8 @@ async fn malformed_traffic_brings_no_gateway_down_and_gets_nothing_past_it() {
         ),
         post("content-length: -1\r\n", &body),
         post("content-length: 99999999999999999999\r\n", &body),
-        post("content-length: 900\r\n", &body),
         post("transfer-encoding: chunked\r\n", &format!("zz\r\n{body}\r\n0\r\n\r\n")),
         post("transfer-encoding: chunked\r\n", &format!("ffffffffffffffff\r\n{body}\r\n0\r\n\r\n")),
-        post("transfer-encoding: chunked\r\n", &format!("18\r\n{body}")),
         post("transfer-encoding: gzip, chunked\r\n", &format!("18\r\n{body}\r\n0\r\n\r\n")),
         post(&format!("x-long: {long}\r\n"), &body),
         post("x-nul: a\0b\r\n", &body),
@@ -165,9 +185,20 @@ async fn malformed_traffic_brings_no_gateway_down_and_gets_nothing_past_it() {
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff".to_vec(),
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
     ];
+    // These begin well and break off: nobody behind is to take them for whole.
+    let broken = [
+        post("content-length: 900\r\n", &body),
+        post("transfer-encoding: chunked\r\n", &format!("18\r\n{body}")),
+        post("transfer-encoding: chunked\r\n", &format!("18\r\n{body}\r\n5\r\nab")),
+    ];
     for (name, mut running, listen, behind, _scratch) in gateways().await {
+        for bytes in &broken {
+            let answer = broken_off(listen, bytes).await;
+            assert!(!answer.contains(" 200 "), "{name}: {answer}");
+            assert_eq!(behind.seen(), Vec::<String>::new(), "{name}");
+        }
         for bytes in &malformed {
-            let answer = answered(listen, bytes).await;
+            let answer = broken_off(listen, bytes).await;
             assert!(!answer.contains(CARD), "{name} let it through: {answer}");
         }
         assert!(!running.ended(), "{name} is down:\n{}", running.told());
@@ -240,6 +271,120 @@ async fn messages_at_the_same_time_are_not_mixed_up() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_that_are_no_utf_8_and_requests_without_a_body_pass() {
+    for (name, mut running, listen, behind, _scratch) in gateways().await {
+        let latin = b"POST /assist/x HTTP/1.1\r\nhost: x\r\nx-case: caf\xe9\r\ncontent-type: text/plain\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello";
+        for _ in 0..3 {
+            let answer = answered(listen, latin).await;
+            assert!(answer.contains(" 200 "), "{name}: {answer}");
+        }
+        for method in ["GET", "HEAD", "OPTIONS"] {
+            let request =
+                format!("{method} /assist/x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+            let answer = answered(listen, request.as_bytes()).await;
+            assert!(answer.contains(" 200 "), "{name} {method}: {answer}");
+            assert!(behind.seen().last().unwrap().starts_with(method), "{name}");
+        }
+        assert!(!running.ended(), "{name} is down:\n{}", running.told());
+    }
+}
+
+/// Behind trailers no body says that it has ended: a filter that waits for that would let it go as it came.
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_take_nothing_past_the_filter() {
+    let Some(program) = there(tools::ENVOY.fetched()) else { return };
+    let filter = tools::embed("envoy").unwrap().join("envoy-filter.wasm");
+    let scratch = tempfile::tempdir().unwrap();
+    let (behind, reached) = speaks_http2().await;
+    let document = document();
+    let setup = envoy::Setup {
+        speaks: envoy::Behind::Http2,
+        ..setup(&program, &filter, &document, behind)
+    };
+    let (_running, listen) = setup.listens(scratch.path()).await.unwrap();
+    let send = |path: &'static str, trailers: bool| http2(listen, path, trailers);
+    // There: masked without them, refused with them; and a webhook that nobody signed.
+    let (status, body) = send("/assist/x", false).await;
+    assert_eq!((status, body.contains(CARD)), (200, false), "{body}");
+    assert_eq!(send("/assist/x", true).await.0, 400);
+    assert_eq!(send("/hooks", true).await.0, 400);
+    // Back: the answer has trailers.
+    let (status, body) = send("/assist/trailers", false).await;
+    assert_eq!((status, body.contains(CARD)), (502, false), "{body}");
+    let reached = reached.lock().unwrap().clone();
+    assert_eq!(reached.len(), 2, "{reached:?}");
+    assert!(reached.iter().all(|line| !line.contains(CARD)), "{reached:?}");
+}
+
+/// Somebody who answers with a card, behind trailers if the path says so; and what reached them.
+async fn speaks_http2() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let reached = Arc::clone(&seen);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let seen = Arc::clone(&seen);
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    let seen = Arc::clone(&seen);
+                    tokio::spawn(async move {
+                        let path = request.uri().path().to_owned();
+                        let mut stream = request.into_body();
+                        let mut body = Vec::new();
+                        while let Some(Ok(data)) = stream.data().await {
+                            let _ = stream.flow_control().release_capacity(data.len());
+                            body.extend_from_slice(&data);
+                        }
+                        seen.lock()
+                            .unwrap()
+                            .push(format!("{path} {}", String::from_utf8_lossy(&body)));
+                        let response =
+                            axum::http::Response::builder().header("content-type", "text/plain");
+                        let mut send =
+                            respond.send_response(response.body(()).unwrap(), false).unwrap();
+                        let trailers = path.ends_with("trailers");
+                        send.send_data(format!("card {CARD}").into(), !trailers).unwrap();
+                        if trailers {
+                            let mut map = axum::http::HeaderMap::new();
+                            map.insert("x-end", "yes".parse().unwrap());
+                            let _ = send.send_trailers(map);
+                        }
+                    });
+                }
+            });
+        }
+    });
+    (address, reached)
+}
+
+/// Sends a card in HTTP/2; gives the status and the body of the answer.
+async fn http2(to: SocketAddr, path: &str, trailers: bool) -> (u16, String) {
+    let stream = TcpStream::connect(to).await.unwrap();
+    let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = axum::http::Request::post(format!("http://{to}{path}"))
+        .header("content-type", "text/plain");
+    let (response, mut send) = client.send_request(request.body(()).unwrap(), false).unwrap();
+    send.send_data(format!("card {CARD}").into(), !trailers).unwrap();
+    if trailers {
+        let mut map = axum::http::HeaderMap::new();
+        map.insert("x-end", "yes".parse().unwrap());
+        send.send_trailers(map).unwrap();
+    }
+    let response = tokio::time::timeout(Duration::from_secs(10), response).await.unwrap().unwrap();
+    let status = response.status().as_u16();
+    let mut stream = response.into_body();
+    let mut body = Vec::new();
+    while let Some(Ok(data)) = stream.data().await {
+        let _ = stream.flow_control().release_capacity(data.len());
+        body.extend_from_slice(&data);
+    }
+    (status, String::from_utf8_lossy(&body).into_owned())
+}
+
 // ---- what goes wrong around it ---------------------------------------------------------------------
 
 #[tokio::test(flavor = "multi_thread")]
@@ -275,7 +420,7 @@ async fn a_document_with_faults_stops_everything_and_is_told_in_the_log() {
         let nobody = process::free_port().unwrap();
         let mut document = document;
         document["routes"][0]["secrets"] = json!(["whsec_"]);
-        let listening = envoy::listens(&program, &filter, &document, nobody, scratch.path()).await;
+        let listening = setup(&program, &filter, &document, nobody).listens(scratch.path()).await;
         // Envoy does not start with a configuration that the filter refuses.
         let why = format!("{:#}", listening.err().unwrap());
         assert!(why.contains("routes[0].secrets[0]"), "{why}");
@@ -309,7 +454,7 @@ async fn a_filter_that_traps_is_started_anew() {
     let (behind, scratch) = (Upstream::start().await.unwrap(), tempfile::tempdir().unwrap());
     let filter = built[0].canonicalize().unwrap();
     let listening =
-        envoy::listens(&program, &filter, &document(), behind.address, scratch.path()).await;
+        setup(&program, &filter, &document(), behind.address).listens(scratch.path()).await;
     let (_running, listen) = listening.unwrap();
     let send = |trap: bool| {
         let mut request =

@@ -87,6 +87,10 @@ fn every_example_is_sound() {
     let mut seen = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        // Folders are of gateways.
+        if path.is_dir() {
+            continue;
+        }
         let table: toml::Table = toml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         let document = serde_json::to_value(table).unwrap();
         let faults: Vec<String> =
@@ -100,6 +104,29 @@ fn every_example_is_sound() {
         seen += 1;
     }
     assert!(seen >= 5, "an example for every preset");
+}
+
+/// The documents of gateways that stand in the examples, wherever.
+#[test]
+fn every_example_of_a_gateway_is_sound() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let between = |text: &str, from: &str, to: &str| {
+        text.split(from).nth(1).unwrap().split(to).next().unwrap().to_owned()
+    };
+    let spin: toml::Table = toml::from_str(&read("gateway/spin.toml")).unwrap();
+    let spin =
+        spin["component"]["gateway"]["environment"]["FIRN_GATEWAY"].as_str().unwrap().to_owned();
+    let documents = [
+        read("gateway/gateway.json"),
+        read("gateway/mapped.json"),
+        spin,
+        between(&read("envoy/envoy.yaml"), "value: |", "# end of the document"),
+    ];
+    for document in documents {
+        let faults = firn_core::gateway::Gateway::faults(&document);
+        assert!(faults.is_empty(), "{document}: {faults:#?}");
+    }
 }
 
 #[test]

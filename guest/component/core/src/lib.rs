@@ -17,7 +17,7 @@ pub use exports::firn::sync as interfaces;
 use exports::firn::sync::{
     conflict, gateway, identity, intake, mapping, masking, ownership, planner, words,
 };
-use firn_core::gateway::{self as turnstile, Gateway, Message, Way};
+use firn_core::gateway::{self as turnstile, Gateway, LIMIT, Message, Way};
 use firn_core::masking::{Masker, Place, Policy, Tokens};
 use firn_core::plan::{Input, advance};
 use firn_core::settings::{Applied, FieldMapping, Rules, instance};
@@ -587,6 +587,11 @@ fn verdict(verdict: turnstile::Verdict) -> gateway::Verdict {
     }
 }
 
+/// Programs have them as people write them.
+fn lower(headers: Vec<gateway::Header>) -> Vec<gateway::Header> {
+    headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
+}
+
 fn through() -> gateway::Verdict {
     verdict(turnstile::Verdict::Onward(turnstile::Onward::default()))
 }
@@ -602,11 +607,17 @@ impl gateway::Guest for Core {
         now: i64,
     ) -> Result<gateway::Verdict, Vec<documents::Fault>> {
         let gateway = opened(document)?;
-        let message = Message { headers: &request.headers, body: request.body.as_deref() };
+        let headers = lower(request.headers);
+        let message = Message { headers: &headers, body: request.body.as_deref() };
+        if message.body.is_some_and(|body| body.len() > LIMIT) {
+            return Ok(reply(turnstile::Reply::too_long()));
+        }
         Ok(match gateway.way(&request.method, &request.path) {
             Way::Through => through(),
             Way::Answered(answer) => reply(answer),
-            Way::Read(route) => verdict(gateway.request(route, message, Millis(now))),
+            Way::Read(route) => {
+                verdict(gateway.request(route, &request.path, message, Millis(now)))
+            }
         })
     }
 
@@ -617,7 +628,8 @@ impl gateway::Guest for Core {
         response: gateway::Response,
     ) -> Result<gateway::Verdict, Vec<documents::Fault>> {
         let gateway = opened(document)?;
-        let message = Message { headers: &response.headers, body: response.body.as_deref() };
+        let headers = lower(response.headers);
+        let message = Message { headers: &headers, body: response.body.as_deref() };
         Ok(match gateway.way(&method, &path) {
             Way::Read(route) => verdict(gateway.response(route, message)),
             Way::Through | Way::Answered(_) => through(),

@@ -8,33 +8,54 @@ use crate::masking::{DROPPED, Masker};
 /// # Errors
 /// Why it cannot be read, in a few words: what cannot be read cannot be masked.
 pub(super) fn masked(masker: &Masker, message: Message<'_>) -> Result<Option<String>, String> {
-    let header = |name: &str| {
-        let values = message.headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.trim());
-        values.collect::<Vec<_>>().join(", ")
-    };
-    let encoding = header("content-encoding").to_ascii_lowercase();
-    if !matches!(encoding.as_str(), "" | "identity") {
-        return Err(format!("its content-encoding is {encoding}"));
-    }
-    let kind = header("content-type").to_ascii_lowercase();
-    let mut parts = kind.split(';').map(str::trim);
-    let kind = parts.next().unwrap_or_default();
-    for parameter in parts {
-        let charset = parameter.strip_prefix("charset=").map(|c| c.trim_matches('"'));
-        if charset.is_some_and(|c| !matches!(c, "utf-8" | "utf8" | "us-ascii")) {
-            return Err(format!("its {parameter} is not UTF-8"));
-        }
-    }
-    if !readable(kind) {
-        return Err(format!("{kind} is no text"));
-    }
+    let kind = kind(message.headers)?;
     let body = message.body.ok_or("it is not UTF-8")?;
+    // Some readers take text with NULs for UTF-16, whatever it is called.
+    if body.contains('\0') {
+        return Err("it holds NUL, as no text does".to_owned());
+    }
     let changed = if kind == "application/x-www-form-urlencoded" {
         form(masker, body)
     } else {
         masker.mask(body).text
     };
     Ok((changed != body).then_some(changed))
+}
+
+/// What a body is, in lower case, if it is something that can be masked.
+///
+/// # Errors
+/// Why not, in a few words.
+pub(super) fn kind(headers: &[(String, String)]) -> Result<String, String> {
+    if let Some(why) = packed(headers) {
+        return Err(why);
+    }
+    let mut kinds = headers.iter().filter(|(n, _)| n == "content-type").map(|(_, v)| v);
+    let kind = kinds.next().map(|kind| kind.to_ascii_lowercase()).unwrap_or_default();
+    if kinds.next().is_some() || kind.contains(',') {
+        return Err("it has more than one content-type".to_owned());
+    }
+    let mut parts = kind.split(';').map(str::trim);
+    let kind = parts.next().unwrap_or_default();
+    for parameter in parts {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let value = value.trim().trim_matches(['"', '\'']);
+        if name.trim() == "charset" && !matches!(value, "utf-8" | "utf8" | "us-ascii") {
+            return Err(format!("its charset {value} is not UTF-8"));
+        }
+    }
+    if !readable(kind) {
+        return Err(format!("{kind} is no text"));
+    }
+    Ok(kind.to_owned())
+}
+
+/// Why a body cannot be read as it is, if it is packed.
+pub(super) fn packed(headers: &[(String, String)]) -> Option<String> {
+    let values = headers.iter().filter(|(n, _)| n == "content-encoding");
+    let mut values = values.flat_map(|(_, v)| v.split(',')).map(|v| v.trim().to_ascii_lowercase());
+    let encoding = values.find(|v| !matches!(v.as_str(), "" | "identity"))?;
+    Some(format!("its content-encoding is {encoding}"))
 }
 
 fn readable(kind: &str) -> bool {
@@ -60,9 +81,9 @@ fn form(masker: &Masker, body: &str) -> String {
     let mut made = form_urlencoded::Serializer::new(String::new());
     for (name, value) in form_urlencoded::parse(body.as_bytes()) {
         let masked = under(masker, &name, &value);
-        let name = masker.mask(&name).text;
-        changed |= masked.is_some();
-        made.append_pair(&name, masked.as_deref().unwrap_or(&value));
+        let shown = masker.mask(&name).text;
+        changed |= masked.is_some() || shown != name;
+        made.append_pair(&shown, masked.as_deref().unwrap_or(&value));
     }
     if changed { made.finish() } else { body.to_owned() }
 }

@@ -10,12 +10,13 @@
 
 use std::sync::Arc;
 
-use firn_model::{Fault, IntegrationId, Level, TenantId, WebhookPolicy};
+use firn_model::{Fault, IntegrationId, Level, Preset, TenantId, WebhookPolicy};
 use firn_signature::Key;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::{Gateway, Goes, Route, Signed, plain, towards};
+use super::paths::plain;
+use super::{Gateway, Goes, Route, Signed, towards};
 use crate::masking::{Place, Policy};
 use crate::settings::{self, Applied, Rules};
 
@@ -139,6 +140,9 @@ fn check(
         }
     };
     let (document, mut faults) = settings::decode::<Document>(&json, &Json::Null, "");
+    for fault in &mut faults {
+        untold(fault);
+    }
     let Some(document) = document else { return (None, faults) };
     if document.routes.is_empty() && faults.is_empty() {
         faults.push(error(
@@ -151,11 +155,19 @@ fn check(
         && !["http://", "https://"].iter().any(|scheme| upstream.starts_with(scheme))
     {
         let remedy = "write scheme, host and port: http://127.0.0.1:8080";
-        faults.push(error("upstream", format!("{upstream:?} is no address"), remedy));
+        faults.push(error("upstream", "this is no address", remedy));
+    } else if document
+        .upstream
+        .as_ref()
+        .is_some_and(|upstream| upstream.contains(['@', '?', '#', ' ']))
+    {
+        let remedy = "write scheme, host and port, and perhaps a path; no user, no query";
+        faults.push(error("upstream", "there is more in it than an address", remedy));
     }
     let common = document.settings.as_ref().and_then(|s| rules(s, "settings", &mut faults));
     let by_default = Arc::new(Policy::default());
     let mut routes = Vec::new();
+    let mut paths: Vec<(String, bool)> = Vec::new();
     for (i, route) in document.routes.into_iter().enumerate() {
         let at = format!("routes[{i}]");
         let own = route.settings.as_ref();
@@ -164,11 +176,50 @@ fn check(
         let rules = own.or_else(|| common.clone());
         let signed = signed(&route, &at, environment, &mut faults);
         about(&route, &at, said, &mut faults);
+        let takes = rules.as_ref().map(|rules| rules.settings().preset);
+        if route.sends == Sends::Mapped
+            && route.takes == Takes::Escalation
+            && takes.is_some_and(|preset| !matches!(preset, Preset::Genesys | Preset::Bot))
+        {
+            let text = "these settings take events, not escalations";
+            let remedy = "give the route settings with the preset genesys or bot";
+            faults.push(error(format!("{at}.settings"), text, remedy));
+        }
+        let own = (
+            plain(route.path.strip_suffix("/*").unwrap_or(&route.path)),
+            route.path.ends_with("/*"),
+        );
+        if let Some(before) = paths.iter().position(|before| hides(before, &own)) {
+            let text = format!("nothing comes here: routes[{before}] takes it first");
+            faults.push(error(format!("{at}.path"), text, "put this route before that one"));
+        }
+        paths.push(own);
         routes.push(made(route, signed, rules, &by_default));
     }
     faults.sort();
     let refuses_others = matches!(document.others, Others::Refuse);
     (Some(Gateway { routes, refuses_others, upstream: document.upstream }), faults)
+}
+
+/// Whether everything of a route is another's that stands before it; each a path, and whether what is below it
+/// belongs to it.
+fn hides(before: &(String, bool), route: &(String, bool)) -> bool {
+    match route.0.strip_prefix(before.0.as_str()) {
+        Some("") => before.1 || !route.1,
+        Some(rest) => before.1 && (rest.starts_with('/') || before.0.is_empty()),
+        None => false,
+    }
+}
+
+/// A fault is for a log; what may be a secret that stands in a wrong place is not.
+fn untold(fault: &mut Fault) {
+    if fault.at.contains("secret") {
+        "this is no list of texts".clone_into(&mut fault.text);
+    } else {
+        fault.text = crate::masking::mask(&fault.text).text;
+        let word = |word: &str| if word.contains("whsec_") { "..." } else { word }.to_owned();
+        fault.text = fault.text.split(' ').map(word).collect::<Vec<_>>().join(" ");
+    }
 }
 
 /// Settings of an integration, as far as a gateway needs them.
@@ -194,6 +245,18 @@ fn about(route: &RouteDocument, at: &str, settings: bool, faults: &mut Vec<Fault
         let text = format!("{:?} is no path of a route", route.path);
         let remedy = "write the path alone, or end it with /* for everything below";
         faults.push(error(format!("{at}.path"), text, remedy));
+    }
+    if let Some(to) = &route.to {
+        let place = format!("{at}.to");
+        if !to.starts_with('/')
+            || to.contains(|c: char| c == '#' || c.is_whitespace() || c.is_control())
+        {
+            let remedy = "begin it with a slash: /servicenow";
+            faults.push(error(place, format!("{to:?} is no path"), remedy));
+        } else if route.path.ends_with("/*") {
+            let text = "everything below this route would go to one address";
+            faults.push(error(place, text, "leave it out, or make a route of each address"));
+        }
     }
     if route.sends == Sends::Mapped {
         let place = format!("{at}.sends");
@@ -251,6 +314,11 @@ fn signed(
     let mut keys = Vec::new();
     for (i, secret) in route.secrets.iter().enumerate() {
         let place = format!("{at}.secrets[{i}]");
+        if let Some(text) = odd(secret) {
+            let remedy = "write env:NAME, or the secret itself";
+            faults.push(error(place, text, remedy));
+            continue;
+        }
         let secret = match secret.strip_prefix("env:") {
             None => Some(secret.clone()),
             Some(name) => {
@@ -274,6 +342,23 @@ fn signed(
         }
     }
     Some(Signed { policy: WebhookPolicy { standard, servicenow_signature }, keys })
+}
+
+/// What people write who mean another place, and what would be taken for the secret itself.
+fn odd(secret: &str) -> Option<&'static str> {
+    let lower = secret.trim().to_ascii_lowercase();
+    let elsewhere = ["file:", "exec:", "vault:"].iter().any(|prefix| lower.starts_with(prefix));
+    if elsewhere || secret.starts_with('$') {
+        return Some("a gateway reads secrets from its environment only");
+    }
+    let named = secret.strip_prefix("env:");
+    if named.is_some_and(|name| name.trim().is_empty())
+        || (named.is_none() && lower.starts_with("env:"))
+    {
+        return Some("it names no environment variable");
+    }
+    (named.is_none() && (1..8).contains(&secret.len()) && secret != "-")
+        .then_some("it is too short for a secret")
 }
 
 fn made(

@@ -32,7 +32,9 @@ fn signed(body: &str, secret: &str, at: i64) -> Vec<(String, String)> {
 
 fn sent(gateway: &Gateway, path: &str, headers: &[(String, String)], body: &str) -> Verdict {
     match gateway.way("POST", path) {
-        Way::Read(route) => gateway.request(route, Message { headers, body: Some(body) }, NOW),
+        Way::Read(route) => {
+            gateway.request(route, path, Message { headers, body: Some(body) }, NOW)
+        }
         Way::Answered(reply) => Verdict::Answered(reply),
         Way::Through => panic!("{path} is not read"),
     }
@@ -199,6 +201,24 @@ fn another_spelling_of_a_path_is_the_same_path() {
     ] {
         assert!(matches!(gateway.way("POST", path), Way::Read(_)), "{path} is not read");
     }
+    // Some would take these for addresses of the route, some for others: they are read.
+    for path in [
+        "/assist/v1/../../x",
+        "/assist/v1/%2e%2e/%2e%2e/x",
+        "/assist/v1/..;/../x",
+        "/assist/v1/a%5c..%5c..%5c..%5cx",
+        "/assist/v1/%252e%252e/../x",
+        "/assist/v1/..%20/../x",
+        "/x/..%2fassist%2fv1",
+    ] {
+        assert!(matches!(gateway.way("POST", path), Way::Read(_)), "{path} is not read");
+    }
+    assert!(matches!(gateway.way("POST", "/one/../assist/v1/x"), Way::Read(_)));
+    // Between two routes nobody guesses.
+    for path in ["/assist/v1/../../one", "/assist/v1/..%2f..%2fone", "/assist/v1/%2e%2e/..;a/one"] {
+        let way = gateway.way("POST", path);
+        assert!(matches!(way, Way::Answered(Reply { status: 400, .. })), "{path} is {way:?}");
+    }
     for path in ["/assist/v10", "/assist", "/one/two", "/", "", "/%"] {
         assert!(matches!(gateway.way("POST", path), Way::Through), "{path} is read");
     }
@@ -226,22 +246,35 @@ fn what_cannot_be_read_is_not_passed_on() {
         header("content-type", "application/octet-stream"),
         header("content-type", "multipart/form-data; boundary=x"),
         header("content-type", "text/plain; charset=utf-16"),
+        header("content-type", "text/plain; charset = 'utf-16'"),
+        header("content-type", "text/plain, application/octet-stream"),
+        [header("content-type", "text/plain"), header("content-type", "image/png")].concat(),
     ] {
         let message = Message { headers: &headers, body: Some("x") };
-        assert_eq!(answered(gateway.request(route, message, NOW)).status, 415);
+        assert_eq!(answered(gateway.request(route, "/x", message, NOW)).status, 415);
         assert_eq!(answered(gateway.response(route, message)).status, 502);
     }
+    // UTF-16 of ASCII is valid UTF-8, and some readers take it for what it is.
+    let wide: String = format!("card {CARD}").chars().flat_map(|c| [c, '\0']).collect();
+    let message = Message { headers: &[], body: Some(&wide) };
+    assert_eq!(answered(gateway.request(route, "/x", message, NOW)).status, 415);
+    assert_eq!(answered(gateway.response(route, message)).status, 502);
+    let part = header("content-range", "bytes 0-11/100");
+    let message = Message { headers: &part, body: Some("card 4111 1111") };
+    assert_eq!(answered(gateway.response(route, message)).status, 502);
     let unread = Message { headers: &[], body: None };
-    assert_eq!(answered(gateway.request(route, unread, NOW)).status, 415);
+    assert_eq!(answered(gateway.request(route, "/x", unread, NOW)).status, 415);
     assert_eq!(answered(gateway.response(route, unread)).status, 502);
     let form = header("content-type", "application/x-www-form-urlencoded");
     let message = Message {
         headers: &form,
         body: Some("text=card+4111+1111+1111+1111&to=ann.lee%40example.com"),
     };
-    let passed = onward(gateway.request(route, message, NOW));
+    let passed = onward(gateway.request(route, "/x", message, NOW));
     assert_eq!(passed.body.as_deref(), Some("text=card+****-****-****-1111&to=a***%40example.com"));
-    assert!(passed.without.iter().any(|h| h == "accept-encoding"));
+    for name in ["accept-encoding", "range", "if-range"] {
+        assert!(passed.without.iter().any(|h| h == name), "{name}");
+    }
     assert!(passed.without.iter().any(|h| h == "content-length"));
 }
 
@@ -273,7 +306,7 @@ fn every_fault_of_a_document_is_told_with_its_place() {
     let faults = Gateway::faults(r#"{"rotes": []}"#);
     assert_eq!(faults[0].remedy, "did you mean routes?");
     assert!(Gateway::faults("no").iter().all(|f| f.level == Level::Error));
-    let no_settings = json!({ "routes": [{ "path": "/h", "takes": "webhook", "sends": "mapped", "secrets": ["x"] }] });
+    let no_settings = json!({ "routes": [{ "path": "/h", "takes": "webhook", "sends": "mapped", "secrets": ["long enough"] }] });
     assert_eq!(places(&no_settings), ["routes[0].sends"]);
 }
 
@@ -299,16 +332,115 @@ proptest! {
     #[test]
     fn nothing_that_comes_brings_it_down(path in ".{0,30}", name in ".{0,20}", value in ".{0,20}", body in ".{0,60}") {
         let gateway = gateway(&json!({ "settings": { "preset": "genesys" }, "routes": [
-            { "path": "/h", "takes": "webhook", "signed": "either", "secrets": ["x"], "sends": "mapped" },
+            { "path": "/h", "takes": "webhook", "signed": "either", "secrets": ["long enough"], "sends": "mapped" },
             { "path": "/e", "takes": "escalation", "sends": "mapped" },
             { "path": "/*", "takes": "any", "sends": "masked", "answers": "masked" }] }));
         let headers = [(name, value)];
         for path in [path.as_str(), "/h", "/e", "/x"] {
             if let Way::Read(route) = gateway.way("POST", path) {
                 let message = Message { headers: &headers, body: Some(&body) };
-                let _ = gateway.request(route, message, NOW);
+                let _ = gateway.request(route, path, message, NOW);
                 let _ = gateway.response(route, message);
             }
         }
     }
+}
+
+#[test]
+fn json_is_masked_as_json_whatever_its_sender_calls_it() {
+    let gateway = hooks("masked");
+    let body = json!({ "sys_id": "0123456789abcdef0123456789abcdef", "birth_date": "1990-01-01", "note": format!("pay {CARD}") });
+    let body = body.to_string();
+    for kind in ["application/x-www-form-urlencoded", "text/plain", "image/png", "application/json"]
+    {
+        let mut headers = signed(&body, SECRET, NOW.0 / 1000);
+        headers.push(("content-type".to_owned(), kind.to_owned()));
+        let masked = onward(sent(&gateway, "/hooks", &headers, &body)).body.unwrap();
+        let read: Json = serde_json::from_str(&masked).unwrap();
+        assert_eq!(read["note"], "pay ****-****-****-1111", "{kind}");
+        assert_ne!(read["birth_date"], "1990-01-01", "{kind}");
+    }
+    let mut packed = signed(&body, SECRET, NOW.0 / 1000);
+    packed.push(("content-encoding".to_owned(), "gzip".to_owned()));
+    for sends in ["masked", "mapped"] {
+        assert_eq!(answered(sent(&hooks(sends), "/hooks", &packed, &body)).status, 415, "{sends}");
+    }
+}
+
+#[test]
+fn no_fault_tells_a_secret() {
+    for document in [
+        json!({ "routes": [{ "path": "/h", "takes": "webhook", "secrets": "whsec_c2VjcmV0c2VjcmV0" }] }),
+        json!({ "routes": [{ "path": "/h", "takes": "webhook", "secrets": [{ "a": "whsec_c2VjcmV0c2VjcmV0" }] }] }),
+        json!({ "routes": [{ "path": "/h", "takes": "webhook", "signed": "whsec_c2VjcmV0c2VjcmV0" }] }),
+        json!({ "routes": [{ "path": "/h", "takes": "whsec_c2VjcmV0c2VjcmV0", "secret": "whsec_c2VjcmV0c2VjcmV0" }] }),
+        json!({ "upstream": "http://user:c2VjcmV0c2VjcmV0@host", "routes": [{ "path": "/h", "takes": "any" }] }),
+    ] {
+        let faults = Gateway::open(&document.to_string(), &|_| None).unwrap_err();
+        assert!(!faults.is_empty());
+        for fault in faults {
+            assert!(!format!("{fault:?}").contains("c2VjcmV0"), "{fault:?}");
+        }
+    }
+}
+
+#[test]
+fn a_route_goes_to_a_path() {
+    let to = |path: &str, to: &str| {
+        places(&json!({ "routes": [{ "path": path, "takes": "any", "to": to }] }))
+    };
+    assert_eq!(to("/a", "elsewhere"), ["routes[0].to"]);
+    assert_eq!(to("/a", "/with blank"), ["routes[0].to"]);
+    assert_eq!(to("/a/*", "/b"), ["routes[0].to"]);
+    let gateway = gateway(
+        &json!({ "routes": [{ "path": "/a", "takes": "any", "sends": "masked", "to": "/b" }] }),
+    );
+    assert_eq!(onward(sent(&gateway, "/a?x=1", &[], "hello")).path.as_deref(), Some("/b?x=1"));
+}
+
+#[test]
+fn what_is_meant_for_another_place_is_no_secret() {
+    for secret in
+        ["file:/run/hook", "exec:cat /x", "FILE:x", "$SECRET", "ENV:SECRET", "env:", "short"]
+    {
+        let document =
+            json!({ "routes": [{ "path": "/h", "takes": "webhook", "secrets": [secret] }] });
+        assert_eq!(places(&document), ["routes[0].secrets[0]"], "{secret}");
+    }
+}
+
+#[test]
+fn a_route_that_nothing_comes_to_is_a_fault() {
+    let routes = |first: &str, second: &str| {
+        let document = json!({ "routes": [{ "path": first, "takes": "any" }, { "path": second, "takes": "any" }] });
+        Gateway::faults(&document.to_string()).len()
+    };
+    for (first, second) in
+        [("/*", "/h"), ("/a/*", "/a"), ("/a/*", "/A/b/*"), ("/a", "/a"), ("/a", "/a/")]
+    {
+        assert_eq!(routes(first, second), 1, "{first} {second}");
+    }
+    for (first, second) in [("/h", "/*"), ("/a", "/a/*"), ("/a/*", "/ab"), ("/a/b/*", "/a/*")] {
+        assert_eq!(routes(first, second), 0, "{first} {second}");
+    }
+}
+
+#[test]
+fn settings_without_escalations_map_none() {
+    let document = json!({ "settings": { "preset": "incidents" }, "routes": [
+        { "path": "/calls", "takes": "escalation", "sends": "mapped" }] });
+    assert_eq!(places(&document), ["routes[0].settings"]);
+}
+
+#[test]
+fn what_never_ends_is_refused_before_it_is_read() {
+    let gateway =
+        gateway(&json!({ "routes": [{ "path": "/x", "takes": "any", "answers": "masked" }] }));
+    let Way::Read(route) = gateway.way("GET", "/x") else { panic!("not read") };
+    let header = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+    assert_eq!(gateway.early(route, &header("upgrade", "websocket")).unwrap().status, 400);
+    assert_eq!(gateway.early(route, &header("accept", "*/*")), None);
+    let stream = header("content-type", "text/event-stream; charset=utf-8");
+    assert_eq!(gateway.early_answer(route, &stream).unwrap().status, 502);
+    assert_eq!(gateway.early_answer(route, &header("content-type", "text/plain")), None);
 }

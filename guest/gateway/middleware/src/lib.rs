@@ -15,8 +15,8 @@ use wasi::cli::environment::get_environment;
 use wasi::cli::stderr::write_via_stream;
 use wasi::clocks::system_clock;
 use wasi::http::handler;
-use wasi::http::types::{ErrorCode, Fields, Method, Request, Response};
-use wit_bindgen::rt::async_support::StreamReader;
+use wasi::http::types::{ErrorCode, Fields, Method, Request, Response, Trailers};
+use wit_bindgen::rt::async_support::{FutureReader, StreamReader};
 use wit_bindgen::{StreamResult, spawn_local};
 
 struct Middleware;
@@ -43,7 +43,11 @@ static GATEWAY: LazyLock<Result<Gateway, Vec<Fault>>> = LazyLock::new(|| {
 /// What one read asks for.
 const READ: usize = 64 << 10;
 
-type Headers = Vec<(String, String)>;
+/// Headers as they came: names in lower case, values any bytes.
+type Headers = Vec<(String, Vec<u8>)>;
+
+/// Tells once a body has ended, and whether it is whole.
+type Ended = FutureReader<Result<Option<Trailers>, ErrorCode>>;
 
 enum Stop {
     /// The gateway answers itself.
@@ -67,7 +71,9 @@ impl Guest for Middleware {
                 if let Some(why) = &reply.why {
                     log(why);
                 }
-                Ok(response(reply.status, &reply.headers, reply.body.into_bytes()))
+                let headers =
+                    reply.headers.into_iter().map(|(name, value)| (name, value.into_bytes()));
+                Ok(response(reply.status, &headers.collect(), reply.body.into_bytes()))
             }
         }
     }
@@ -83,36 +89,55 @@ async fn answer(request: Request) -> Result<Response, Stop> {
         Way::Read(route) => route,
     };
     let headers = lower(&request.get_headers());
+    if let Some(reply) = gateway.early(route, &texts(&headers)) {
+        return Err(reply.into());
+    }
     let (scheme, authority) = (request.get_scheme(), request.get_authority());
     let (_taken, taken) = wit_future::new(|| Ok(()));
-    let (body, _trailers) = Request::consume_body(request, taken);
-    let body = read(body).await.ok_or_else(Reply::too_long)?;
+    let (stream, ended) = Request::consume_body(request, taken);
+    let body = read(stream, ended).await.map_err(|fault| match fault {
+        Broken::TooLong => Reply::too_long(),
+        Broken::Off => Reply::broken(),
+    })?;
     let text = std::str::from_utf8(&body).ok();
-    let onward = match gateway.request(route, Message { headers: &headers, body: text }, now()) {
+    let message = Message { headers: &texts(&headers), body: text };
+    let onward = match gateway.request(route, &path, message, now()) {
         Verdict::Onward(onward) => onward,
         Verdict::Answered(reply) => return Err(reply.into()),
     };
     let (headers, masked) = changed(headers, &onward);
     let body = masked.unwrap_or(body);
-    let (_ended, trailers) = wit_future::new(|| Ok(None));
+    let (ended, trailers) = wit_future::new(|| Ok(None));
     let length = body.len();
     let (request, _sent) =
         Request::new(fields(&headers, length), Some(streamed(body)), trailers, None);
-    let _ = request.set_method(&method);
-    let _ = request.set_scheme(scheme.as_ref());
-    let _ = request.set_authority(authority.as_deref());
-    let _ = request.set_path_with_query(Some(onward.path.as_deref().unwrap_or(&path)));
+    // There are no trailers; whoever waits for them is to know now.
+    drop(ended);
+    let set = request.set_method(&method).is_ok()
+        && request.set_scheme(scheme.as_ref()).is_ok()
+        && request.set_authority(authority.as_deref()).is_ok()
+        && request.set_path_with_query(Some(onward.path.as_deref().unwrap_or(&path))).is_ok();
+    if !set {
+        return Err(Reply::unreachable("no such request can be made").into());
+    }
     let answered = handler::handle(request).await.map_err(Stop::Failed)?;
-    if !route.reads_answers() {
+    let bodiless =
+        matches!(method, Method::Head) || matches!(answered.get_status_code(), 204 | 304);
+    if !route.reads_answers() || bodiless {
         return Ok(answered);
     }
     let (status, headers) = (answered.get_status_code(), lower(&answered.get_headers()));
+    if let Some(reply) = gateway.early_answer(route, &texts(&headers)) {
+        return Err(reply.into());
+    }
     let (_taken, taken) = wit_future::new(|| Ok(()));
-    let (body, _trailers) = Response::consume_body(answered, taken);
-    let long = "an answer that is to be masked has more than 1 MiB";
-    let body = read(body).await.ok_or_else(|| Reply::unreachable(long))?;
+    let (stream, ended) = Response::consume_body(answered, taken);
+    let body = read(stream, ended).await.map_err(|fault| match fault {
+        Broken::TooLong => Reply::long_answer(),
+        Broken::Off => Reply::unreachable("the answer broke off"),
+    })?;
     let text = std::str::from_utf8(&body).ok();
-    match gateway.response(route, Message { headers: &headers, body: text }) {
+    match gateway.response(route, Message { headers: &texts(&headers), body: text }) {
         Verdict::Answered(reply) => Err(reply.into()),
         Verdict::Onward(onward) => {
             let (headers, masked) = changed(headers, &onward);
@@ -132,22 +157,29 @@ fn changed(mut headers: Headers, onward: &Onward) -> (Headers, Option<Vec<u8>>) 
     headers.retain(|(name, _)| {
         !onward.without.contains(name) && onward.headers.iter().all(|(set, _)| set != name)
     });
-    headers.extend(onward.headers.iter().cloned());
+    let set = onward.headers.iter().cloned();
+    headers.extend(set.map(|(name, value)| (name, value.into_bytes())));
     (headers, onward.body.as_ref().map(|body| body.clone().into_bytes()))
 }
 
 fn lower(fields: &Fields) -> Headers {
-    let text = |(name, value): (String, Vec<u8>)| {
-        (name.to_ascii_lowercase(), String::from_utf8_lossy(&value).into_owned())
+    let lower = |(name, value): (String, Vec<u8>)| (name.to_ascii_lowercase(), value);
+    fields.copy_all().into_iter().map(lower).collect()
+}
+
+/// Headers to decide by.
+fn texts(headers: &Headers) -> Vec<(String, String)> {
+    let text = |(name, value): &(String, Vec<u8>)| {
+        (name.clone(), String::from_utf8_lossy(value).into_owned())
     };
-    fields.copy_all().into_iter().map(text).collect()
+    headers.iter().map(text).collect()
 }
 
 fn fields(headers: &Headers, length: usize) -> Fields {
     let fields = Fields::new();
     for (name, value) in headers.iter().filter(|(name, _)| name != "content-length") {
         // What a host does not take is none of its business.
-        let _ = fields.append(name, value.as_bytes());
+        let _ = fields.append(name, value);
     }
     if length > 0 {
         let _ = fields.append("content-length", length.to_string().as_bytes());
@@ -171,18 +203,31 @@ fn name(method: &Method) -> String {
     .to_owned()
 }
 
-/// Reads a body to its end; nothing if it is longer than may be.
-async fn read(mut stream: StreamReader<u8>) -> Option<Vec<u8>> {
+/// What is wrong with a body.
+enum Broken {
+    /// It is longer than may be.
+    TooLong,
+    /// It broke off.
+    Off,
+}
+
+/// Reads a body to its end. That it is whole is known only once its trailers are.
+async fn read(mut stream: StreamReader<u8>, ended: Ended) -> Result<Vec<u8>, Broken> {
     let mut bytes = Vec::new();
     loop {
         let (result, more) = stream.read(Vec::with_capacity(READ)).await;
         bytes.extend_from_slice(&more);
         if bytes.len() > LIMIT {
-            return None;
+            return Err(Broken::TooLong);
         }
         if !matches!(result, StreamResult::Complete(_)) {
-            return Some(bytes);
+            break;
         }
+    }
+    drop(stream);
+    match ended.await {
+        Ok(_) => Ok(bytes),
+        Err(_) => Err(Broken::Off),
     }
 }
 
@@ -197,14 +242,15 @@ fn streamed(bytes: Vec<u8>) -> StreamReader<u8> {
 }
 
 fn response(status: u16, headers: &Headers, body: Vec<u8>) -> Response {
-    let (_ended, trailers) = wit_future::new(|| Ok(None));
+    let (ended, trailers) = wit_future::new(|| Ok(None));
     let (response, _sent) =
         Response::new(fields(headers, body.len()), Some(streamed(body)), trailers);
+    drop(ended);
     let _ = response.set_status_code(status);
     response
 }
 
 fn log(why: &str) {
-    let line = format!("firn-gateway: {why}\n").into_bytes();
-    let _ = write_via_stream(streamed(line));
+    let lines: String = why.lines().map(|line| format!("firn-gateway: {line}\n")).collect();
+    let _ = write_via_stream(streamed(lines.into_bytes()));
 }

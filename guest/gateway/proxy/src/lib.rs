@@ -8,8 +8,9 @@ mod streams;
 
 use std::sync::LazyLock;
 
-use firn_core::gateway::{Gateway, LIMIT, Message, Onward, Reply, Route, Verdict, Way};
-use firn_model::{Fault, Level, Millis};
+use firn_core::gateway::{Gateway, LIMIT, Message, Onward, Reply, Verdict, Way};
+use firn_model::{Fault as DocumentFault, Level, Millis};
+use streams::Fault;
 use wasip2::cli::environment::get_environment;
 use wasip2::cli::stderr::get_stderr;
 use wasip2::clocks::wall_clock;
@@ -18,18 +19,19 @@ use wasip2::http::types::{
     Fields, IncomingBody, IncomingRequest, IncomingResponse, Method, OutgoingBody, OutgoingRequest,
     OutgoingResponse, ResponseOutparam, Scheme,
 };
+use wasip2::io::streams::OutputStream;
 
 wasip2::http::proxy::export!(Proxy);
 
 struct Proxy;
 
 /// Read once an instance.
-static GATEWAY: LazyLock<Result<Gateway, Vec<Fault>>> = LazyLock::new(|| {
+static GATEWAY: LazyLock<Result<Gateway, Vec<DocumentFault>>> = LazyLock::new(|| {
     let environment = get_environment();
     let find = |wanted: &str| {
         environment.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone())
     };
-    let fault = |at: &str, text: &str, remedy: &str| Fault {
+    let fault = |at: &str, text: &str, remedy: &str| DocumentFault {
         level: Level::Error,
         at: at.to_owned(),
         text: text.to_owned(),
@@ -70,13 +72,16 @@ impl wasip2::exports::http::incoming_handler::Guest for Proxy {
                 if let Some(why) = &reply.why {
                     log(why);
                 }
-                whole(out, reply.status, &reply.headers, reply.body.as_bytes());
+                let headers =
+                    reply.headers.into_iter().map(|(name, value)| (name, value.into_bytes()));
+                whole(out, reply.status, &headers.collect(), reply.body.as_bytes());
             }
         }
     }
 }
 
-type Headers = Vec<(String, String)>;
+/// Headers as they came: names in lower case, values any bytes.
+type Headers = Vec<(String, Vec<u8>)>;
 
 enum Answer {
     /// What is behind answers, and it goes through as it comes.
@@ -99,8 +104,16 @@ fn answer(request: IncomingRequest) -> Result<Answer, Reply> {
         let passed = send(gateway, &method, &path, &headers, Body::Of(request))?;
         return Ok(Answer::Streams(passed));
     };
-    let body = read(request.consume()).ok_or_else(Reply::too_long)?;
-    let onward = match decide(gateway, route, &headers, &body) {
+    if let Some(reply) = gateway.early(route, &texts(&headers)) {
+        return Err(reply);
+    }
+    let body = read(request.consume()).map_err(|fault| match fault {
+        Fault::TooLong => Reply::too_long(),
+        Fault::Broken => Reply::broken(),
+    })?;
+    let text = std::str::from_utf8(&body).ok();
+    let message = Message { headers: &texts(&headers), body: text };
+    let onward = match gateway.request(route, &path, message, now()) {
         Verdict::Onward(onward) => onward,
         Verdict::Answered(reply) => return Err(reply),
     };
@@ -108,13 +121,20 @@ fn answer(request: IncomingRequest) -> Result<Answer, Reply> {
     let path = onward.path.as_deref().unwrap_or(&path);
     let body = masked.unwrap_or(body);
     let response = send(gateway, &method, path, &headers, Body::Bytes(&body))?;
-    if !route.reads_answers() {
+    let bodiless = matches!(method, Method::Head) || matches!(response.status(), 204 | 304);
+    if !route.reads_answers() || bodiless {
         return Ok(Answer::Streams(response));
     }
     let (status, headers) = (response.status(), lower(&response.headers()));
-    let body = read(response.consume()).ok_or_else(too_long_an_answer)?;
+    if let Some(reply) = gateway.early_answer(route, &texts(&headers)) {
+        return Err(reply);
+    }
+    let body = read(response.consume()).map_err(|fault| match fault {
+        Fault::TooLong => Reply::long_answer(),
+        Fault::Broken => Reply::unreachable("the answer broke off"),
+    })?;
     let text = std::str::from_utf8(&body).ok();
-    match gateway.response(route, Message { headers: &headers, body: text }) {
+    match gateway.response(route, Message { headers: &texts(&headers), body: text }) {
         Verdict::Answered(reply) => Err(reply),
         Verdict::Onward(onward) => {
             let (headers, masked) = changed(headers, &onward);
@@ -123,16 +143,10 @@ fn answer(request: IncomingRequest) -> Result<Answer, Reply> {
     }
 }
 
-fn too_long_an_answer() -> Reply {
-    Reply::unreachable("an answer that is to be masked has more than 1 MiB")
-}
-
-fn decide(gateway: &Gateway, route: &Route, headers: &Headers, body: &[u8]) -> Verdict {
-    let text = std::str::from_utf8(body).ok();
+fn now() -> Millis {
     let now = wall_clock::now();
     let millis = i64::try_from(now.seconds).unwrap_or(i64::MAX).saturating_mul(1000);
-    let now = Millis(millis.saturating_add(i64::from(now.nanoseconds / 1_000_000)));
-    gateway.request(route, Message { headers, body: text }, now)
+    Millis(millis.saturating_add(i64::from(now.nanoseconds / 1_000_000)))
 }
 
 /// Headers and body as a message goes on with them.
@@ -140,25 +154,40 @@ fn changed(mut headers: Headers, onward: &Onward) -> (Headers, Option<Vec<u8>>) 
     headers.retain(|(name, _)| {
         !onward.without.contains(name) && onward.headers.iter().all(|(set, _)| set != name)
     });
-    headers.extend(onward.headers.iter().cloned());
+    let set = onward.headers.iter().cloned();
+    headers.extend(set.map(|(name, value)| (name, value.into_bytes())));
     (headers, onward.body.as_ref().map(|body| body.clone().into_bytes()))
 }
 
 fn lower(fields: &Fields) -> Headers {
-    let text = |(name, value): (String, Vec<u8>)| {
-        (name.to_ascii_lowercase(), String::from_utf8_lossy(&value).into_owned())
-    };
-    fields.entries().into_iter().map(text).collect()
+    let lower = |(name, value): (String, Vec<u8>)| (name.to_ascii_lowercase(), value);
+    fields.entries().into_iter().map(lower).collect()
 }
 
-/// Fields without those of the connection. The length is of the body that is written.
+/// Headers to decide by.
+fn texts(headers: &Headers) -> Vec<(String, String)> {
+    let text = |(name, value): &(String, Vec<u8>)| {
+        (name.clone(), String::from_utf8_lossy(value).into_owned())
+    };
+    headers.iter().map(text).collect()
+}
+
+/// Fields without those of the connection, and those that it names. The length is of the body that is written.
 fn fields(headers: &Headers, length: Option<usize>) -> Fields {
+    let named: Vec<String> = headers
+        .iter()
+        .filter(|(name, _)| name == "connection")
+        .flat_map(|(_, value)| {
+            let value = String::from_utf8_lossy(value).to_ascii_lowercase();
+            value.split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>()
+        })
+        .collect();
     let fields = Fields::new();
     for (name, value) in headers {
         let length = length.is_some() && name == "content-length";
-        if !length && !OF_THE_CONNECTION.contains(&name.as_str()) {
+        if !length && !OF_THE_CONNECTION.contains(&name.as_str()) && !named.contains(name) {
             // What a host does not take is none of its business.
-            let _ = fields.append(name, value.as_bytes());
+            let _ = fields.append(name, value);
         }
     }
     if let Some(length) = length {
@@ -183,10 +212,10 @@ fn name(method: &Method) -> String {
     .to_owned()
 }
 
-/// Reads a body to its end; nothing if it is longer than may be.
-fn read(body: Result<IncomingBody, ()>) -> Option<Vec<u8>> {
-    let Ok(body) = body else { return Some(Vec::new()) };
-    let Ok(stream) = body.stream() else { return Some(Vec::new()) };
+/// Reads a body to its end.
+fn read(body: Result<IncomingBody, ()>) -> Result<Vec<u8>, Fault> {
+    let body = body.map_err(|()| Fault::Broken)?;
+    let stream = body.stream().map_err(|()| Fault::Broken)?;
     streams::read(&stream, LIMIT)
 }
 
@@ -224,31 +253,35 @@ fn send(
         && request.set_path_with_query(Some(&path)).is_ok();
     let out =
         request.body().ok().filter(|_| set).ok_or_else(|| broken("no such request can be made"))?;
-    let future = outgoing_handler::handle(request, None).map_err(|e| broken(&format!("{e:?}")))?;
+    let future = outgoing_handler::handle(request, None)
+        .map_err(|e| broken(&format!("{upstream}: {e:?}")))?;
     write_out(out, body);
     future.subscribe().block();
     match future.get() {
         Some(Ok(Ok(response))) => Ok(response),
-        Some(Ok(Err(why))) => Err(broken(&format!("{why:?}"))),
+        Some(Ok(Err(why))) => Err(broken(&format!("{upstream}: {why:?}"))),
         _ => Err(broken("there is no answer")),
     }
 }
 
-/// Who does not want the rest of a body says so in the answer, which is awaited all the same.
+/// Who does not want the rest of a body says so in the answer, which is awaited all the same. A body that broke off
+/// is not ended: whoever reads it is to see that.
 fn write_out(out: OutgoingBody, body: Body<'_>) {
-    if let Ok(stream) = out.write() {
-        match body {
-            Body::Bytes(bytes) => streams::write(&stream, bytes),
-            Body::Of(request) => {
-                if let Ok(incoming) = request.consume()
-                    && let Ok(from) = incoming.stream()
-                {
-                    streams::pass(&from, &stream);
-                }
-            }
-        }
+    let Ok(stream) = out.write() else { return };
+    let whole = match body {
+        Body::Bytes(bytes) => streams::write(&stream, bytes),
+        Body::Of(request) => passed(request.consume(), &stream),
+    };
+    drop(stream);
+    if whole {
+        let _ = OutgoingBody::finish(out, None);
     }
-    let _ = OutgoingBody::finish(out, None);
+}
+
+fn passed(body: Result<IncomingBody, ()>, to: &OutputStream) -> bool {
+    let Ok(body) = body else { return false };
+    let Ok(from) = body.stream() else { return false };
+    streams::pass(&from, to)
 }
 
 fn stream(out: ResponseOutparam, response: &IncomingResponse) {
@@ -256,12 +289,12 @@ fn stream(out: ResponseOutparam, response: &IncomingResponse) {
     let _ = answer.set_status_code(response.status());
     let Ok(body) = answer.body() else { return };
     ResponseOutparam::set(out, Ok(answer));
-    if let Ok(incoming) = response.consume() {
-        if let (Ok(from), Ok(to)) = (incoming.stream(), body.write()) {
-            streams::pass(&from, &to);
-        }
+    let Ok(to) = body.write() else { return };
+    let whole = passed(response.consume(), &to);
+    drop(to);
+    if whole {
+        let _ = OutgoingBody::finish(body, None);
     }
-    let _ = OutgoingBody::finish(body, None);
 }
 
 fn whole(out: ResponseOutparam, status: u16, headers: &Headers, bytes: &[u8]) {
@@ -269,12 +302,16 @@ fn whole(out: ResponseOutparam, status: u16, headers: &Headers, bytes: &[u8]) {
     let _ = answer.set_status_code(status);
     let Ok(body) = answer.body() else { return };
     ResponseOutparam::set(out, Ok(answer));
-    if let Ok(stream) = body.write() {
-        streams::write(&stream, bytes);
+    let Ok(stream) = body.write() else { return };
+    let whole = streams::write(&stream, bytes);
+    drop(stream);
+    if whole {
+        let _ = OutgoingBody::finish(body, None);
     }
-    let _ = OutgoingBody::finish(body, None);
 }
 
 fn log(why: &str) {
-    streams::write(&get_stderr(), format!("firn-gateway: {why}\n").as_bytes());
+    for line in why.lines() {
+        let _ = streams::write(&get_stderr(), format!("firn-gateway: {line}\n").as_bytes());
+    }
 }

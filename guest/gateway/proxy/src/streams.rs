@@ -1,35 +1,49 @@
-//! Bytes from and to streams of `wasi:io`, waiting as long as it takes.
+//! Bytes from and to streams of `wasi:io`, waiting as long as it takes. A stream that breaks off is not one that
+//! ends.
 
-use wasip2::io::streams::{InputStream, OutputStream};
+use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 
 /// What one write may have at most, says the interface.
 const PIECE: usize = 4096;
 /// What one read asks for.
 const READ: u64 = 64 << 10;
 
-/// Everything, if it is no more than `most` bytes. A stream that breaks off ends.
-pub(crate) fn read(stream: &InputStream, most: usize) -> Option<Vec<u8>> {
+/// What is wrong with a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is longer than may be.
+    TooLong,
+    /// It broke off.
+    Broken,
+}
+
+/// Everything, if it is no more than `most` bytes.
+pub(crate) fn read(stream: &InputStream, most: usize) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
-    while let Ok(more) = stream.blocking_read(READ) {
-        bytes.extend_from_slice(&more);
+    loop {
+        match stream.blocking_read(READ) {
+            Ok(more) => bytes.extend_from_slice(&more),
+            Err(StreamError::Closed) => return Ok(bytes),
+            Err(StreamError::LastOperationFailed(_)) => return Err(Fault::Broken),
+        }
         if bytes.len() > most {
-            return None;
-        }
-    }
-    Some(bytes)
-}
-
-/// Writes until the end, or until nobody listens any more.
-pub(crate) fn write(stream: &OutputStream, bytes: &[u8]) {
-    for piece in bytes.chunks(PIECE) {
-        if stream.blocking_write_and_flush(piece).is_err() {
-            return;
+            return Err(Fault::TooLong);
         }
     }
 }
 
-/// Lets one stream run into the other.
-pub(crate) fn pass(from: &InputStream, to: &OutputStream) {
-    while to.blocking_splice(from, READ).is_ok() {}
-    let _ = to.blocking_flush();
+/// Writes to the end, if there is somebody who listens that long.
+pub(crate) fn write(stream: &OutputStream, bytes: &[u8]) -> bool {
+    bytes.chunks(PIECE).all(|piece| stream.blocking_write_and_flush(piece).is_ok())
+}
+
+/// Lets one stream run into the other, to its end; false if either broke off before.
+pub(crate) fn pass(from: &InputStream, to: &OutputStream) -> bool {
+    loop {
+        match from.blocking_read(READ) {
+            Ok(more) if write(to, &more) => {}
+            Ok(_) | Err(StreamError::LastOperationFailed(_)) => return false,
+            Err(StreamError::Closed) => return true,
+        }
+    }
 }

@@ -65,9 +65,14 @@ pub(crate) async fn upload(at: At, Asks(Upload { note }): Asks<Upload>, raw: Bod
                 "the component did not come within a minute",
             );
         }
-        Ok(Err(_)) => {
+        // Its limit is not the only fault that a body can have.
+        Ok(Err(why)) if why.to_string().contains("length limit") => {
             let detail = format!("a component has {} MiB at most", LARGEST >> 20);
             return problem(413, "too-large", "Too large", detail);
+        }
+        Ok(Err(_)) => {
+            let detail = "it broke off, or its chunks are none";
+            return problem(400, "broken-body", "The body cannot be read", detail);
         }
     };
     match try_upload(&at, wasm.to_vec(), note).await {
@@ -144,16 +149,18 @@ async fn compiled(at: &At, digest: &str) -> Result<Arc<firn_runtime::rules::Prep
     let host = Arc::clone(at.host());
     let (tenant, id, digest) = (at.tenant().clone(), at.id().clone(), digest.to_owned());
     let prepare = move || {
-        let wasm = host.rule_component(&tenant, &id, &digest)?;
+        let wasm = host.rule_component(&tenant, &id, &digest).map_err(NotTaken::Failed)?;
         let book = host.rule_book();
-        book.prepare(&digest, &wasm).map_err(|why| anyhow::anyhow!(why))?;
-        book.ready(&digest).ok_or_else(|| anyhow::anyhow!("what was compiled cannot be loaded"))
+        book.prepare(&digest, &wasm)?;
+        let gone = || NotTaken::Failed(anyhow::anyhow!("what was compiled cannot be loaded"));
+        book.ready(&digest).ok_or_else(gone)
     };
     match tokio::task::spawn_blocking(prepare).await {
         Ok(Ok(prepared)) => Ok(prepared),
-        Ok(Err(why)) => {
-            Err(problem(422, "unsound-rules", "The component cannot be used", format!("{why:#}")))
+        Ok(Err(NotTaken::Unsound(why))) => {
+            Err(problem(422, "unsound-rules", "The component cannot be used", why))
         }
+        Ok(Err(NotTaken::Failed(why))) => Err(failed(&why)),
         Err(why) => Err(failed(&why.into())),
     }
 }

@@ -155,6 +155,9 @@ pub(super) fn rules(client: &Client, rules: Rules) -> Result<()> {
         Rules::New { .. } | Rules::Build { .. } | Rules::Test(_) => {}
         Rules::Upload(upload) => {
             let file = file_of(&upload.component);
+            if upload.component.is_dir() {
+                project::fresh(&upload.component, &file)?;
+            }
             let wasm = std::fs::read(&file).with_context(|| {
                 format!("cannot read {}; build it first: firn rules build", file.display())
             })?;
@@ -164,7 +167,8 @@ pub(super) fn rules(client: &Client, rules: Rules) -> Result<()> {
             }
             let version = client.post_bytes(&path, "application/wasm", wasm)?;
             let (name, number) = (&upload.one.integration, cell(&version["version"]));
-            say!("version {number} is there, with the hooks {}", words(&version["hooks"]));
+            let there = if version["known"] == true { "was there already" } else { "is there" };
+            say!("version {number} {there}, with the hooks {}", words(&version["hooks"]));
             say!("  firn rules dry-run {name} {number}");
             say!("  firn rules activate {name} {number}");
         }
@@ -280,6 +284,15 @@ fn dry_run(client: &Client, path: &str, run: &DryRun) -> Result<()> {
         for line in on["lines"].as_array().into_iter().flatten() {
             say!("  | {}", cell(line));
         }
+    }
+    let mut reasons: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
+    for on in &deliveries {
+        if let Some(why) = on["why_not"].as_str() {
+            *reasons.entry(why.to_owned()).or_default() += 1;
+        }
+    }
+    for (why, count) in reasons {
+        say!("not asked about {count}: {why}");
     }
     say!(
         "asked about {} of {} deliveries: {} would be treated in another way, and on {} of them it fails",

@@ -10,6 +10,8 @@ use anyhow::{Result, bail};
 use firn_runtime::rules::RulesEngine;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
+use super::keep::NotTaken;
+
 /// The command by which the program compiles. No user types it.
 pub(crate) const COMMAND: &str = "compile-rules";
 /// The most memory that compiling may take. In bytes.
@@ -48,8 +50,12 @@ pub(crate) fn child() -> Result<()> {
 ///
 /// # Errors
 /// What is wrong with it, in a sentence for whoever made it.
-pub(crate) fn in_a_child(program: &Path, wasm: &[u8], file: &Path) -> Result<(), String> {
-    let cannot = |why: std::io::Error| format!("it cannot be compiled now: {why}");
+pub(crate) fn in_a_child(program: &Path, wasm: &[u8], file: &Path) -> Result<(), NotTaken> {
+    let cannot = |why: std::io::Error| {
+        NotTaken::Failed(anyhow::Error::new(why).context("it cannot be compiled now"))
+    };
+    let no_child = || NotTaken::Failed(anyhow::anyhow!("it cannot be compiled now"));
+    let unsound = |why: String| Err(NotTaken::Unsound(why));
     let mut child = Command::new(program)
         .arg(COMMAND)
         .env_clear()
@@ -62,7 +68,7 @@ pub(crate) fn in_a_child(program: &Path, wasm: &[u8], file: &Path) -> Result<(),
     let (Some(mut stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
-        return Err("it cannot be compiled now".to_owned());
+        return Err(no_child());
     };
     std::thread::scope(|scope| {
         scope.spawn(move || {
@@ -80,21 +86,21 @@ pub(crate) fn in_a_child(program: &Path, wasm: &[u8], file: &Path) -> Result<(),
             said
         });
         let ended = wait(&mut child).map_err(cannot)?;
-        let code = code.join().map_err(|_| "it cannot be compiled now".to_owned())?;
+        let code = code.join().map_err(|_| no_child())?;
         let said = said.join().unwrap_or_default();
         let code = code.map_err(cannot)?;
         // It was not let finish.
         let ended = if code.len() as u64 > MACHINE_CODE { Ended::Well } else { ended };
         match ended {
             Ended::Well if code.len() as u64 > MACHINE_CODE => {
-                Err(format!("its machine code is larger than {} MiB", MACHINE_CODE >> 20))
+                unsound(format!("its machine code is larger than {} MiB", MACHINE_CODE >> 20))
             }
             Ended::Well => store(file, &code).map_err(cannot),
             Ended::Badly => {
                 let said = said.trim();
                 let said = said.strip_prefix("firn: ").unwrap_or(said);
                 let last = said.lines().last().unwrap_or_default();
-                Err(if last.is_empty() {
+                unsound(if last.is_empty() {
                     "it cannot be compiled".to_owned()
                 } else {
                     last.to_owned()
@@ -103,13 +109,15 @@ pub(crate) fn in_a_child(program: &Path, wasm: &[u8], file: &Path) -> Result<(),
             Ended::Killed(signal)
                 if signal == rustix::process::Signal::XCPU.as_raw() || signal == 9 =>
             {
-                Err(format!("compiling it took more than {SECONDS} s of a processor"))
+                unsound(format!("compiling it took more than {SECONDS} s of a processor"))
             }
-            Ended::Killed(_) => Err(format!(
+            Ended::Killed(_) => unsound(format!(
                 "compiling it took more than {} GiB of memory, or the compiler failed on it",
                 MEMORY >> 30
             )),
-            Ended::Late => Err(format!("compiling it took longer than {} s", PATIENCE.as_secs())),
+            Ended::Late => {
+                unsound(format!("compiling it took longer than {} s", PATIENCE.as_secs()))
+            }
         }
     })
 }

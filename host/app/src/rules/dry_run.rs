@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use firn_model::rule::{Answer, Question};
 use firn_model::{Delivery, Hook, Inquiry, IntegrationId, Operation, TenantId};
 use firn_runtime::rules::{Prepared, RuleLimits};
@@ -171,7 +171,7 @@ impl Host {
         let names = latest.into_iter().rev().take(last).map(|(_, name)| name).collect();
         let Some(active) = self.asked_rules(tenant, id)? else { return Ok((names, None, None)) };
         let wasm = self.rule_component(tenant, id, &active.digest)?;
-        self.rule_book().prepare(&active.digest, &wasm).map_err(|why| anyhow!(why))?;
+        self.rule_book().prepare(&active.digest, &wasm)?;
         Ok((names, Some(active.version), self.rule_book().ready(&active.digest)))
     }
 

@@ -39,6 +39,9 @@ pub(crate) struct RuleVersion {
     /// What whoever uploaded it says of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) note: Option<String>,
+    /// Whether what was uploaded was this version already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) known: bool,
 }
 
 impl RuleVersion {
@@ -56,8 +59,17 @@ impl RuleVersion {
 pub(crate) enum NotTaken {
     /// They are no good.
     Unsound(String),
-    /// The store could not take them.
+    /// They could not be compiled or kept now, whatever they are.
     Failed(anyhow::Error),
+}
+
+impl From<NotTaken> for anyhow::Error {
+    fn from(why: NotTaken) -> anyhow::Error {
+        match why {
+            NotTaken::Unsound(why) => anyhow::Error::msg(why),
+            NotTaken::Failed(why) => why,
+        }
+    }
 }
 
 fn place(tenant: &TenantId, id: &IntegrationId, version: u64) -> Key {
@@ -114,7 +126,7 @@ impl Host {
             return Err(NotTaken::Unsound(text));
         }
         let digest = hex(&Sha256::digest(wasm));
-        let hooks = self.rule_book().prepare(&digest, wasm).map_err(NotTaken::Unsound)?;
+        let hooks = self.rule_book().prepare(&digest, wasm)?;
         self.keep_rules(tenant, id, (digest, wasm), hooks, note, by).map_err(NotTaken::Failed)
     }
 
@@ -130,7 +142,12 @@ impl Host {
         let text = serde_json::to_string(&BASE64.encode(wasm))?;
         loop {
             let known = self.rule_versions(tenant, id)?;
+            // The same once more would only push another out.
+            if let Some(last) = known.last().filter(|last| last.digest == digest) {
+                return Ok(RuleVersion { known: true, ..last.clone() });
+            }
             let version = RuleVersion {
+                known: false,
                 version: known.last().map_or(0, |last| last.version) + 1,
                 at: now(),
                 by: by.to_owned(),

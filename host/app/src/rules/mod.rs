@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use self::keep::NotTaken;
 use anyhow::{Context, Result};
 use firn_model::rule::{Answer, Question};
 use firn_model::{ActiveRules, Hook, Inquiry, IntegrationId, Millis, TenantId};
@@ -145,8 +146,8 @@ impl RuleBook {
     /// Compiles rules, unless that was done before, and says which hooks they have.
     ///
     /// # Errors
-    /// What is wrong with them, in a sentence for whoever made them.
-    pub(crate) fn prepare(&self, digest: &str, wasm: &[u8]) -> Result<BTreeSet<Hook>, String> {
+    /// What is wrong with them, in a sentence for whoever made them; or with us.
+    pub(crate) fn prepare(&self, digest: &str, wasm: &[u8]) -> Result<BTreeSet<Hook>, NotTaken> {
         if let Some(prepared) = self.ready(digest) {
             return Ok(prepared.hooks().clone());
         }
@@ -157,7 +158,10 @@ impl RuleBook {
         compile::in_a_child(&self.program, wasm, &self.file(digest))?;
         lock(&self.unusable).remove(digest);
         self.make_room();
-        let prepared = self.ready(digest).ok_or("what was compiled cannot be loaded")?;
+        let prepared = self.ready(digest);
+        let prepared = prepared.ok_or_else(|| {
+            NotTaken::Failed(anyhow::anyhow!("what was compiled cannot be loaded"))
+        })?;
         Ok(prepared.hooks().clone())
     }
 
@@ -291,13 +295,11 @@ impl RuleBook {
         let book = Arc::clone(self);
         let name = digest.clone();
         let run = move || {
-            let done = wasm()
-                .map_err(|why| format!("{why:#}"))
-                .and_then(|wasm| book.prepare(&digest, &wasm).map(drop));
+            let done = wasm().and_then(|wasm| Ok(book.prepare(&digest, &wasm).map(drop)?));
             if let Err(why) = done {
                 tracing::error!("rules cannot be compiled; whoever asks them is told so");
                 lock(&book.unusable)
-                    .insert(digest.clone(), format!("it cannot be compiled here: {why}"));
+                    .insert(digest.clone(), format!("it cannot be compiled here: {why:#}"));
             }
             lock(&book.compiling).remove(&digest);
         };

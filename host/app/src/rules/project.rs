@@ -16,6 +16,10 @@ use serde_json::Value as Json;
 
 /// What is built.
 pub(crate) const COMPONENT: &str = "rules.wasm";
+/// Where what is built on the way is put.
+const WORK: &str = ".firn";
+/// What stands between Firn and a rules.js. Its exports follow, a line a hook.
+const ASKED: &str = include_str!("asked.js");
 /// What rules are written against.
 const WIT: &str = include_str!("../../../../wit/rules/rules.wit");
 
@@ -57,7 +61,7 @@ impl Lang {
                     file!("rules-js", "package.json"),
                     file!("rules-js", "rules.js"),
                     file!("rules-js", "tests/classify.json"),
-                    (".gitignore", "/node_modules\n/rules.wasm\n"),
+                    (".gitignore", "/node_modules\n/rules.wasm\n/.firn\n"),
                 ],
             },
         }
@@ -111,17 +115,45 @@ pub(crate) fn begin(folder: &Path, lang: Lang) -> Result<Vec<PathBuf>> {
 
 /// Builds a project. Gives the component's file.
 pub(crate) fn build(folder: &Path) -> Result<PathBuf> {
-    let out = folder.join(COMPONENT);
-    match Lang::of(folder)? {
-        Lang::Rust => rust(folder, &out)?,
-        Lang::Js => js(folder, &out)?,
+    let lang = Lang::of(folder)?;
+    let work = folder.join(WORK);
+    fs::create_dir_all(&work).with_context(|| format!("cannot make {}", work.display()))?;
+    // What was built before stays until something better is whole.
+    let new = work.join(COMPONENT);
+    let _ = fs::remove_file(&new);
+    match lang {
+        Lang::Rust => rust(folder, &new)?,
+        Lang::Js => js(folder, &new)?,
     }
-    let wasm = fs::read(&out)?;
+    let wasm = fs::read(&new).with_context(|| format!("cannot read {}", new.display()))?;
     // Found out here rather than at the upload.
     RulesEngine::new()?
         .compiled(&wasm)
         .map_err(|why| anyhow::anyhow!("it was built, and Firn would not take it: {why}"))?;
+    let out = folder.join(COMPONENT);
+    fs::rename(&new, &out).with_context(|| format!("cannot write {}", out.display()))?;
     Ok(out)
+}
+
+/// Whether a project's component is of what stands in its folder now. A component of somewhere else is not looked at.
+///
+/// # Errors
+/// Names what was changed since.
+pub(crate) fn fresh(folder: &Path, component: &Path) -> Result<()> {
+    if component.parent().is_none_or(|parent| parent != folder) || Lang::of(folder).is_err() {
+        return Ok(());
+    }
+    let at = |file: &Path| fs::metadata(file).and_then(|meta| meta.modified()).ok();
+    let Some(built) = at(component) else { return Ok(()) };
+    for name in ["rules.js", "src/lib.rs", "Cargo.toml", "package.json", "wit/world.wit"] {
+        if at(&folder.join(name)).is_some_and(|changed| changed > built) {
+            bail!(
+                "{name} has changed since {COMPONENT} was built; build first: firn rules build {}",
+                folder.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -206,25 +238,27 @@ fn exports(code: &Path, hooks: &[Hook]) -> Result<()> {
             words.skip(1).any(|word| word == name)
         })
     };
+    let mut wrong = Vec::new();
     for hook in Hook::ALL {
         let (name, named) = (hook.name(), hooks.contains(&hook));
         match exported(name) {
-            false if named => bail!(
+            false if named => wrong.push(format!(
                 "{}: it exports no {name}, which wit/world.wit names: export const {name} = {{ decide(about) {{ ... }} }}",
                 code.display()
-            ),
-            true if !named => bail!(
-                "{}: it exports {name}, which nobody asks: take the // before it away in wit/world.wit",
+            )),
+            true if !named => wrong.push(format!(
+                "{}: it exports {name}, which is not in wit/world.wit: take the // before it away there",
                 code.display()
-            ),
+            )),
             _ => {}
         }
     }
-    Ok(())
+    if wrong.is_empty() { Ok(()) } else { bail!("{}", wrong.join("\n")) }
 }
 
 fn js(folder: &Path, out: &Path) -> Result<()> {
-    exports(&folder.join("rules.js"), &hooks(folder)?)?;
+    let hooks = hooks(folder)?;
+    exports(&folder.join("rules.js"), &hooks)?;
     let run = |program: &str, arguments: &[&str]| -> Result<std::process::Output> {
         Command::new(program)
             .current_dir(folder)
@@ -251,7 +285,13 @@ fn js(folder: &Path, out: &Path) -> Result<()> {
             );
         }
     }
-    let _ = fs::remove_file(out);
+    let mut asked = ASKED.to_owned();
+    for hook in hooks {
+        let name = hook.name();
+        asked += &format!("export const {name} = asked({name:?});\n");
+    }
+    fs::write(folder.join(WORK).join("asked.js"), asked)?;
+    let (asked, component) = (format!("{WORK}/asked.js"), format!("{WORK}/{COMPONENT}"));
     let built = run(
         "npx",
         &[
@@ -262,17 +302,19 @@ fn js(folder: &Path, out: &Path) -> Result<()> {
             "--world",
             "rules",
             "--js",
-            "rules.js",
+            &asked,
             "--stub-wasi",
             "--sync",
             "--opt-size",
-            "--minify",
             "--output",
-            COMPONENT,
+            &component,
         ],
     )?;
     if !built.status.success() || !out.is_file() {
-        bail!("rules.js does not build:\n{}", shown(&built));
+        let said = shown(&built);
+        let hint =
+            if said.contains("import") { "\nonly firn:rules/log can be imported" } else { "" };
+        bail!("rules.js does not build:\n{said}{hint}");
     }
     Ok(())
 }
@@ -399,6 +441,9 @@ pub(crate) fn test(component: &Path, fixtures: &Path) -> Result<Vec<Outcome>> {
     let wasm = fs::read(component).with_context(|| {
         format!("cannot read {}; build it first: firn rules build", component.display())
     })?;
+    if let Some(folder) = fixtures.parent() {
+        fresh(folder, component)?;
+    }
     let rules = RulesEngine::new()?.compiled(&wasm).map_err(|why| anyhow::anyhow!(why))?;
     let limits = RuleLimits::default();
     let mut outcomes = Vec::new();
@@ -419,7 +464,8 @@ pub(crate) fn test(component: &Path, fixtures: &Path) -> Result<Vec<Outcome>> {
         let wrong = match asked.answers.into_iter().next() {
             Some(Answer::Said(answer)) => {
                 let answer = said(&answer);
-                (answer != expected).then(|| format!("expected {expected}, got {answer}"))
+                (answer != expected)
+                    .then(|| format!("expected {}, got {}", short(&expected), short(&answer)))
             }
             Some(Answer::Failed(why)) => match expected["error"].as_str() {
                 Some(part) if why.contains(part) => None,
@@ -431,6 +477,16 @@ pub(crate) fn test(component: &Path, fixtures: &Path) -> Result<Vec<Outcome>> {
         outcomes.push(Outcome { name: at(), wrong, fuel, lines: asked.lines });
     }
     Ok(outcomes)
+}
+
+/// A value, or as much of it as a person reads.
+fn short(value: &Json) -> String {
+    const MOST: usize = 300;
+    let text = value.to_string();
+    if text.chars().count() <= MOST {
+        return text;
+    }
+    text.chars().take(MOST).chain("...".chars()).collect()
 }
 
 fn read(folder: &Path) -> Result<Vec<(PathBuf, Fixture)>> {
@@ -449,8 +505,13 @@ fn read(folder: &Path) -> Result<Vec<(PathBuf, Fixture)>> {
             Json::Array(list) => list,
             one => vec![one],
         };
-        for one in list {
-            let fixture = serde_json::from_value(one).with_context(cannot)?;
+        for (n, one) in list.into_iter().enumerate() {
+            let name = one["name"]
+                .as_str()
+                .map_or_else(|| format!("number {}", n + 1), |name| format!("{name:?}"));
+            let fixture = serde_json::from_value(one).with_context(|| {
+                format!("{}: the fixture {name} cannot be read", file.display())
+            })?;
             all.push((file.clone(), fixture));
         }
     }

@@ -34,8 +34,14 @@ pub(crate) async fn print(turn: Duration) -> Result<()> {
         let filter = tools::embed("envoy")?.join("envoy-filter.wasm");
         let scratch = [tempfile::tempdir()?, tempfile::tempdir()?];
         let document = gateway::read()?.document;
-        let with =
-            envoy::listens(&program, &filter, &document, behind.address, scratch[0].path()).await?;
+        let setup = envoy::Setup {
+            envoy: &program,
+            filter: &filter,
+            document: &document,
+            behind: behind.address,
+            speaks: envoy::Behind::Http1,
+        };
+        let with = setup.listens(scratch[0].path()).await?;
         let without = plain(&program, behind.address, scratch[1].path()).await?;
         measured(
             turn,
@@ -82,7 +88,7 @@ async fn plain(
     let to = example.find("          - name: envoy.filters.http.router").context("no router")?;
     let text = format!("{}{}", &example[..from], &example[to..])
         .replace(
-            "address: 0.0.0.0, port_value: 8000",
+            "address: 127.0.0.1, port_value: 8000",
             &format!("address: 127.0.0.1, port_value: {}", listen.port()),
         )
         .replace("port_value: 8080", &format!("port_value: {}", behind.port()));

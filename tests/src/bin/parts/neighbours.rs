@@ -14,17 +14,24 @@ use wit_parser::Resolve;
 
 /// Escalations of the neighbour that are on their way at once.
 const AT_ONCE: usize = 4;
+/// Between two of each of them: some 20 a second together.
+const PAUSE: Duration = Duration::from_millis(200);
 
 pub(crate) async fn print(turn: Duration) -> Result<()> {
-    let simulator = Simulator::start(([127, 0, 0, 1], 0).into(), 1, Faults::default()).await?;
+    // Each has an instance of its own: what one instance can take is not what this is about.
+    let mut instances = Vec::new();
+    for seed in 0..3 {
+        instances
+            .push(Simulator::start(([127, 0, 0, 1], 0).into(), seed, Faults::default()).await?);
+    }
     let scratch = tempfile::tempdir()?;
     let listen = process::free_port()?;
     let _firn = Firn::start(&process::binary()?, scratch.path(), listen)?;
     let client = Client::new(listen)?;
     client.ready().await?;
-    let well = tenant(&client, &simulator, "well").await?;
-    let plain = tenant(&client, &simulator, "plain").await?;
-    let hostile = tenant(&client, &simulator, "hostile").await?;
+    let well = tenant(&client, &instances[0], "well").await?;
+    let plain = tenant(&client, &instances[1], "plain").await?;
+    let hostile = tenant(&client, &instances[2], "hostile").await?;
     upload(&client, &hostile, endless()?).await?;
     let numbers = Arc::new(AtomicUsize::new(0));
     let mut seen: [Vec<[f64; 2]>; 3] = Default::default();
@@ -121,7 +128,7 @@ async fn beside(
                 let body = call(numbers.fetch_add(1, Ordering::Relaxed));
                 let path = format!("/integrations/{neighbour}/escalations");
                 let _ = client.call(reqwest::Method::POST, &path, &body).await;
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep(PAUSE).await;
             }
         });
     }

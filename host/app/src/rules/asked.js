@@ -1,0 +1,85 @@
+// Written by `firn rules build`; changes here are lost. It stands between Firn and rules.js: what may be missing is
+// undefined, and what is wrong with an answer is said in words, with the line of rules.js if there is one.
+import * as own from "../rules.js";
+
+const kind = (value) => {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object") return "an object";
+  return typeof value === "string" ? JSON.stringify(value.slice(0, 80)) : `${typeof value} ${String(value)}`;
+};
+
+const fail = (hook, text) => {
+  throw new Error(`${hook} answered ${text}`);
+};
+
+const optional = (value) => value ?? undefined;
+
+/** `{ tag, val }`: one of these, each with or without a text. */
+const variant = (cases) => (hook, answer) => {
+  const names = Object.keys(cases).join(", ");
+  if (typeof answer !== "object" || answer === null || Array.isArray(answer))
+    fail(hook, `${kind(answer)}; it is { tag: ... } with one of ${names}`);
+  const { tag, val, ...more } = answer;
+  if (!Object.hasOwn(cases, tag ?? "")) fail(hook, `the tag ${kind(tag)}; there are ${names}`);
+  const [other] = Object.keys(more);
+  if (other !== undefined) fail(hook, `${other} beside the tag; there are tag and val`);
+  if (cases[tag] && typeof val !== "string") fail(hook, `${tag} with val ${kind(val)}; it is a text`);
+  if (!cases[tag] && val !== undefined && val !== null) fail(hook, `${tag} with a val; it has none`);
+  return cases[tag] ? { tag, val } : { tag };
+};
+
+const CLASS = ["table", "category", "subcategory", "assignmentGroup"];
+
+const shapes = {
+  admit: variant({ yes: false, no: true }),
+  classify(hook, answer) {
+    if (typeof answer !== "object" || answer === null || Array.isArray(answer))
+      fail(hook, `${kind(answer)}; it is an object with some of ${CLASS.join(", ")}`);
+    for (const [name, value] of Object.entries(answer)) {
+      const camel = name.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+      if (!CLASS.includes(name))
+        fail(hook, `${name}; ${CLASS.includes(camel) ? `in JavaScript it is ${camel}` : `there are ${CLASS.join(", ")}`}`);
+      if (value !== undefined && value !== null && typeof value !== "string")
+        fail(hook, `${name}: ${kind(value)}; it is a text, or left out`);
+    }
+    return Object.fromEntries(CLASS.map((name) => [name, optional(answer[name])]));
+  },
+  draft(hook, answer) {
+    if (typeof answer !== "object" || answer === null)
+      fail(hook, `${kind(answer)}; it is an object of columns, or a list of [column, text]`);
+    const columns = Array.isArray(answer) ? answer : Object.entries(answer);
+    for (const pair of columns) {
+      if (!Array.isArray(pair) || pair.length !== 2 || pair.some((part) => typeof part !== "string"))
+        fail(hook, `${Array.isArray(pair) ? `[${pair.map(kind).join(", ")}]` : kind(pair)}; columns and their values are texts`);
+    }
+    return columns;
+  },
+  value: variant({ keep: false, instead: true, withhold: true }),
+  conflict: variant({ settings: false, platform: false, servicenow: false, value: true, person: false }),
+};
+
+/** What a hook is given: what may be missing is undefined, as the page says. */
+const given = (argument) => {
+  if (typeof argument !== "object" || argument === null || Array.isArray(argument)) return argument;
+  return Object.fromEntries(Object.entries(argument).map(([name, value]) => [name, value ?? undefined]));
+};
+
+function asked(hook) {
+  if (typeof own[hook]?.decide !== "function")
+    throw new Error(`rules.js exports ${hook}, and ${hook}.decide is no function`);
+  return {
+    decide(...parameters) {
+      let answer;
+      try {
+        answer = own[hook].decide(...parameters.map(given));
+      } catch (error) {
+        const line = /rules\.js:(\d+)/.exec(error?.stack ?? "")?.[1];
+        throw new Error(`${error?.message ?? String(error)}${line ? ` (rules.js:${line})` : ""}`);
+      }
+      if (typeof answer?.then === "function") fail(hook, "a promise; nothing can be waited for here");
+      return shapes[hook](hook, answer);
+    },
+  };
+}
+
