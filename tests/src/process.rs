@@ -277,9 +277,14 @@ impl Running {
     ///
     /// # Errors
     /// When it does not within a minute.
-    pub async fn listens(&self, at: SocketAddr) -> Result<()> {
+    pub async fn listens(&mut self, at: SocketAddr) -> Result<()> {
         let end = Instant::now() + Duration::from_secs(60);
         while Instant::now() < end {
+            if self.ended() {
+                // The last of what it says may still be on its way.
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                bail!("it ended and said:\n{}", self.told());
+            }
             if tokio::net::TcpStream::connect(at).await.is_ok() {
                 return Ok(());
             }

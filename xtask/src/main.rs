@@ -49,6 +49,21 @@ fn verify() -> Result<()> {
     let mut lints = cargo(&["clippy", "--profile", "guest", "--target", "wasm32-unknown-unknown"]);
     lints.args(guests).args(["--target-dir", "target/guest", "--", "-D", "warnings"]);
     step("lints of the components", lints)?;
+    firn_builder::ensure(firn_builder::Target::Wasip1).map_err(anyhow::Error::msg)?;
+    for (target, packages) in [
+        (
+            "wasm32-unknown-unknown",
+            &["firn-gateway-proxy", "firn-gateway-middleware", "firn-echo"][..],
+        ),
+        ("wasm32-wasip1", &["firn-envoy-filter", "firn-trap"]),
+    ] {
+        let mut lints = cargo(&["clippy", "--profile", "guest", "--target", target]);
+        for package in packages {
+            lints.args(["--package", package]);
+        }
+        lints.args(["--target-dir", "target/guest", "--", "-D", "warnings"]);
+        step("lints of gateways", lints)?;
+    }
     let mut docs = cargo(&["doc", "--release", "--no-deps"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
     step("documentation", docs)?;
@@ -58,6 +73,9 @@ fn verify() -> Result<()> {
     let mut sandbox = built("firn", &["run", "--quiet", "--release", "--"]);
     sandbox.args(["sandbox", "--once"]).stdout(std::process::Stdio::null());
     step("sandbox", sandbox)?;
+    let mut conformance = built("conformance", &["conformance"]);
+    conformance.envs(binary().map(|path| ("FIRN_BINARY", path)));
+    step("the same in every host", conformance)?;
     let mut generated = built("schemathesis", &["schemathesis"]);
     generated.envs(binary().map(|path| ("FIRN_BINARY", path)));
     step("generated requests", generated)?;

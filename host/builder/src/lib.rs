@@ -98,7 +98,10 @@ fn cargo() -> Command {
 }
 
 /// Adds a wasm target with rustup if this toolchain lacks it.
-fn ensure(target: Target) -> Result<(), String> {
+///
+/// # Errors
+/// What to run, if it cannot be added.
+pub fn ensure(target: Target) -> Result<(), String> {
     let triple = target.triple();
     let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let sysroot = Command::new(rustc)

@@ -61,7 +61,7 @@ impl Setup<'_> {
         command.arg("--config-path").arg(&file);
         command.args(["--concurrency", "1", "--log-level", "warning", "--use-dynamic-base-id"]);
         command.envs(secrets);
-        let running = Running::start(&mut command)?;
+        let mut running = Running::start(&mut command)?;
         running.listens(listen).await?;
         Ok((running, listen))
     }

@@ -34,7 +34,7 @@ pub async fn listens(
         command.arg("--env").arg(format!("{name}={value}"));
     }
     command.arg(component);
-    let running = Running::start(&mut command)?;
+    let mut running = Running::start(&mut command)?;
     running.listens(listen).await?;
     Ok((running, listen))
 }

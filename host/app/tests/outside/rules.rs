@@ -171,9 +171,14 @@ fn rules_in_javascript_give_a_category_and_a_group() {
         (
             format!("{good_code}\nexport const value = {{}};"),
             good_world.clone(),
-            "it exports value, which nobody asks",
+            "it exports value, which is not in wit/world.wit",
         ),
         (format!("{good_code}\nconst = 1;"), good_world.clone(), "rules.js:"),
+        (
+            good_code.replace("  decide(about", "  decided(about"),
+            good_world.clone(),
+            "classify.decide is no function",
+        ),
         (good_code.clone(), good_world.replace("export", "// export"), "names no hook"),
         (good_code.clone(), good_world.replace("classify", "clasify"), "there is no hook clasify"),
     ] {
@@ -182,8 +187,36 @@ fn rules_in_javascript_give_a_category_and_a_group() {
         let (ok, said) = firn.cli(&["rules", "build", project]);
         assert!(!ok && said.contains(told), "{told}: {said}");
     }
+    // What was built before is of another code now, and is there still.
     std::fs::write(&code, &good_code).unwrap();
     std::fs::write(&world, &good_world).unwrap();
+    for command in [&["rules", "test", project][..], &["rules", "upload", "bot", project]] {
+        let (ok, said) = firn.cli(command);
+        assert!(!ok && said.contains("has changed since rules.wasm was built"), "{said}");
+    }
+    // What is wrong with an answer is said in words.
+    let answer = "return { category, subcategory, assignmentGroup: GROUPS[code] };";
+    for (instead, told) in [
+        ("return { 'assignment-group': GROUPS[code] };", "in JavaScript it is assignmentGroup"),
+        ("return { categroy: category };", "classify answered categroy; there are table, category"),
+        ("return { category: 7 };", "classify answered category: number 7; it is a text"),
+        ("return 'network';", "classify answered \"network\"; it is an object"),
+        ("return;", "classify answered undefined"),
+        ("return Promise.resolve({ category });", "nothing can be waited for"),
+        ("return about.number === undefined ? {} : { category: 'null' };", "expected {"),
+        ("return null.length;", "(rules.js:"),
+    ] {
+        assert!(good_code.contains(answer));
+        std::fs::write(&code, good_code.replace(answer, instead)).unwrap();
+        run(firn, &["rules", "build", project]);
+        let (ok, said) = firn.cli(&["rules", "test", project]);
+        assert!(!ok && said.contains(told), "{told}: {said}");
+        assert!(
+            !said.contains("got {\"category\":\"null\"}"),
+            "null where undefined should be: {said}"
+        );
+    }
+    std::fs::write(&code, &good_code).unwrap();
     run(firn, &["rules", "build", project]);
     let escalate = |id: &str, question: &str| {
         let body = json!({ "session_id": id, "question": question, "escalation_reason": "low confidence",
@@ -201,6 +234,8 @@ fn rules_in_javascript_give_a_category_and_a_group() {
     let before = escalate("s-1", "Mein WLAN geht seit heute nicht");
     assert_eq!(before["assignment_group"], "");
     run(firn, &["rules", "upload", "bot", project]);
+    let again = run(firn, &["rules", "upload", "bot", project]);
+    assert!(again.contains("version 1 was there already"), "{again}");
     let tried = run(firn, &["rules", "dry-run", "bot", "--format", "json"]);
     let tried: Json = serde_json::from_str(&tried).unwrap();
     assert_eq!((&tried["differ"], &tried["fail"]), (&json!(1), &json!(0)), "{tried:#}");

@@ -97,7 +97,7 @@ async fn plain(
     let mut command = std::process::Command::new(program);
     command.arg("--config-path").arg(&file);
     command.args(["--concurrency", "1", "--log-level", "warning", "--use-dynamic-base-id"]);
-    let running = Running::start(&mut command)?;
+    let mut running = Running::start(&mut command)?;
     running.listens(listen).await?;
     Ok((running, listen))
 }

@@ -167,7 +167,8 @@ impl Drop for Firn {
 
 /// Waits until something is so.
 pub(crate) fn settle(what: &str, done: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
+    // Patience, not a measure: where much runs at once everything takes its time.
+    let end = Instant::now() + Duration::from_secs(90);
     while !done() {
         assert!(Instant::now() < end, "{what}");
         std::thread::sleep(Duration::from_millis(50));
