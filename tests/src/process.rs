@@ -24,6 +24,13 @@ pub fn binary() -> Result<PathBuf> {
         return Ok(given.into());
     }
     let here = std::env::current_exe()?;
+    // A test is built together with it, and lies one folder below.
+    if let Some(folder) = here.parent().filter(|folder| folder.ends_with("deps")) {
+        let beside = folder.with_file_name("firn");
+        if beside.exists() {
+            return Ok(beside);
+        }
+    }
     let built = here.with_file_name("firn");
     let status = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
         .args(["build", "--quiet", "--release", "--package", "firn", "--bin", "firn"])
@@ -214,6 +221,29 @@ pub async fn settle(client: &Client, integrations: &[&str], patience: Duration) 
 pub struct Running {
     child: Child,
     told: Arc<Mutex<String>>,
+    reader: Option<std::thread::JoinHandle<()>>,
+}
+
+/// Starts a program that listens at an address; at another one if somebody else has taken that meanwhile: any
+/// connection may have it as its own end.
+///
+/// # Errors
+/// When it does not come up.
+pub async fn listening(
+    command: impl Fn(SocketAddr) -> Result<Command>,
+) -> Result<(Running, SocketAddr)> {
+    const TRIES: usize = 5;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let at = free_port()?;
+        let mut running = Running::start(&mut command(at)?)?;
+        match running.listens(at).await {
+            Ok(()) => return Ok((running, at)),
+            Err(_) if tries < TRIES && running.told().contains("in use") => {}
+            Err(why) => return Err(why),
+        }
+    }
 }
 
 impl Running {
@@ -226,7 +256,8 @@ impl Running {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("{name} cannot be started"))?;
         let told = Arc::new(Mutex::new(String::new()));
-        if let Some(said) = child.stderr.take() {
+        let said = child.stderr.take();
+        let reader = said.map(|said| {
             let told = Arc::clone(&told);
             std::thread::spawn(move || {
                 for line in
@@ -236,9 +267,9 @@ impl Running {
                     told.push_str(&line);
                     told.push('\n');
                 }
-            });
-        }
-        Ok(Running { child, told })
+            })
+        });
+        Ok(Running { child, told, reader })
     }
 
     /// What it has said so far.
@@ -282,7 +313,9 @@ impl Running {
         while Instant::now() < end {
             if self.ended() {
                 // The last of what it says may still be on its way.
-                tokio::time::sleep(Duration::from_millis(200)).await;
+                if let Some(reader) = self.reader.take() {
+                    let _ = tokio::task::spawn_blocking(move || reader.join()).await;
+                }
                 bail!("it ended and said:\n{}", self.told());
             }
             if tokio::net::TcpStream::connect(at).await.is_ok() {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::Value as Json;
 
 use super::{Outcome, gateway};
-use crate::process::{Running, free_port};
+use crate::process::{Running, listening};
 use crate::tools;
 use crate::upstream::Upstream;
 
@@ -52,18 +52,17 @@ impl Setup<'_> {
     /// When it cannot be started.
     pub async fn listens(&self, scratch: &Path) -> Result<(Running, SocketAddr)> {
         let (document, secrets) = gateway::with_secrets_apart(self.document)?;
-        let listen = free_port()?;
         let names: Vec<String> = secrets.keys().cloned().collect();
-        let configuration = self.configured(&document, listen, &names)?;
         let file = scratch.join("envoy.yaml");
-        std::fs::write(&file, configuration)?;
-        let mut command = std::process::Command::new(self.envoy);
-        command.arg("--config-path").arg(&file);
-        command.args(["--concurrency", "1", "--log-level", "warning", "--use-dynamic-base-id"]);
-        command.envs(secrets);
-        let mut running = Running::start(&mut command)?;
-        running.listens(listen).await?;
-        Ok((running, listen))
+        let command = |listen: SocketAddr| {
+            std::fs::write(&file, self.configured(&document, listen, &names)?)?;
+            let mut command = std::process::Command::new(self.envoy);
+            command.arg("--config-path").arg(&file);
+            command.args(["--concurrency", "1", "--log-level", "warning", "--use-dynamic-base-id"]);
+            command.envs(&secrets);
+            Ok(command)
+        };
+        listening(command).await
     }
 
     /// The example with addresses, file and document of ours.

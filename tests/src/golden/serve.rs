@@ -9,7 +9,7 @@ use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, plug};
 
 use super::{Outcome, gateway};
-use crate::process::{Running, free_port};
+use crate::process::{Running, listening};
 use crate::tools;
 use crate::upstream::Upstream;
 
@@ -27,16 +27,16 @@ pub async fn listens(
     component: &Path,
     environment: &[(String, String)],
 ) -> Result<(Running, SocketAddr)> {
-    let listen = free_port()?;
-    let mut command = std::process::Command::new(wasmtime);
-    command.args(["serve", "-Scli", "--addr", &listen.to_string()]);
-    for (name, value) in environment {
-        command.arg("--env").arg(format!("{name}={value}"));
-    }
-    command.arg(component);
-    let mut running = Running::start(&mut command)?;
-    running.listens(listen).await?;
-    Ok((running, listen))
+    let command = |listen: SocketAddr| {
+        let mut command = std::process::Command::new(wasmtime);
+        command.args(["serve", "-Scli", "--addr", &listen.to_string()]);
+        for (name, value) in environment {
+            command.arg("--env").arg(format!("{name}={value}"));
+        }
+        command.arg(component);
+        Ok(command)
+    };
+    listening(command).await
 }
 
 /// The environment of a gateway with the transcripts' document.
