@@ -193,6 +193,15 @@ impl Reply {
         Reply::problem(&Problem::new(502, "unreadable-answer", title, detail))
     }
 
+    /// The answer in the place of one that did not come whole. The request may have been done: sending it again
+    /// may do it again.
+    #[must_use]
+    pub fn broken_answer(why: &str) -> Reply {
+        let detail = format!("{why}; the request may have been done");
+        let title = "The answer cannot be read";
+        Reply::problem(&Problem::new(502, "unreadable-answer", title, detail))
+    }
+
     /// The answer when nobody answers behind the gateway.
     #[must_use]
     pub fn unreachable(why: &str) -> Reply {

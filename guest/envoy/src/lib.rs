@@ -174,7 +174,7 @@ impl HttpContext for Exchange {
         match self.response {
             Reading::Through | Reading::Done => Action::Continue,
             Reading::Refused => Action::Pause,
-            Reading::Waits => self.instead(&Reply::unreachable(
+            Reading::Waits => self.instead(&Reply::broken_answer(
                 "there are trailers behind an answer that is to be masked",
             )),
         }

@@ -444,3 +444,19 @@ fn what_never_ends_is_refused_before_it_is_read() {
     assert_eq!(gateway.early_answer(route, &stream).unwrap().status, 502);
     assert_eq!(gateway.early_answer(route, &header("content-type", "text/plain")), None);
 }
+
+#[test]
+fn a_filter_of_webhooks_is_as_in_firn() {
+    let sent_by = |filter: &str| {
+        let gateway = gateway(
+            &json!({ "settings": { "preset": "incidents", "filters": { "webhooks": filter } }, "routes": [
+            { "path": "/hooks", "takes": "webhook", "secrets": [SECRET], "sends": "mapped" }] }),
+        );
+        let body = webhook("hello");
+        sent(&gateway, "/hooks", &signed(&body, SECRET, NOW.0 / 1000), &body)
+    };
+    assert!(answered(sent_by("payload.action == 'insert'")).body.contains("filtered"));
+    assert!(onward(sent_by("payload.action == 'update'")).body.is_some());
+    // One that cannot be evaluated on it keeps nothing out.
+    assert!(onward(sent_by("payload.number - 1 > 2")).body.is_some());
+}

@@ -134,7 +134,7 @@ async fn answer(request: Request) -> Result<Response, Stop> {
     let (stream, ended) = Response::consume_body(answered, taken);
     let body = read(stream, ended).await.map_err(|fault| match fault {
         Broken::TooLong => Reply::long_answer(),
-        Broken::Off => Reply::unreachable("the answer broke off"),
+        Broken::Off => Reply::broken_answer("the answer broke off"),
     })?;
     let text = std::str::from_utf8(&body).ok();
     match gateway.response(route, Message { headers: &texts(&headers), body: text }) {

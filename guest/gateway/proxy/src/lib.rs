@@ -131,7 +131,7 @@ fn answer(request: IncomingRequest) -> Result<Answer, Reply> {
     }
     let body = read(response.consume()).map_err(|fault| match fault {
         Fault::TooLong => Reply::long_answer(),
-        Fault::Broken => Reply::unreachable("the answer broke off"),
+        Fault::Broken => Reply::broken_answer("the answer broke off"),
     })?;
     let text = std::str::from_utf8(&body).ok();
     match gateway.response(route, Message { headers: &texts(&headers), body: text }) {
