@@ -21,7 +21,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use firn_model::{Fault, Millis, Problem, Side};
+use firn_model::{Fault, Level, Millis, Problem, Side};
 use firn_signature::Key;
 
 use crate::masking::Masker;
@@ -224,6 +224,24 @@ impl Gateway {
         document::read(document, environment)
     }
 
+    /// Reads and checks the document in `FIRN_GATEWAY`, where a host gives its guests an environment.
+    ///
+    /// # Errors
+    /// Every fault at once; no warnings.
+    pub fn of_environment(
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Gateway, Vec<Fault>> {
+        match environment("FIRN_GATEWAY") {
+            Some(document) => Gateway::open(&document, environment),
+            None => Err(vec![Fault {
+                level: Level::Error,
+                at: String::new(),
+                text: "the environment variable FIRN_GATEWAY is not set".to_owned(),
+                remedy: "set it to the gateway's document".to_owned(),
+            }]),
+        }
+    }
+
     /// Every fault of a document, warnings too. What the environment holds is not looked at.
     #[must_use]
     pub fn faults(document: &str) -> Vec<Fault> {
@@ -335,7 +353,27 @@ impl Gateway {
     }
 }
 
+/// Headers to decide by, of headers as they came.
+#[must_use]
+pub fn texts(headers: &[(String, Vec<u8>)]) -> Vec<(String, String)> {
+    let text = |(name, value): &(String, Vec<u8>)| {
+        (name.clone(), String::from_utf8_lossy(value).into_owned())
+    };
+    headers.iter().map(text).collect()
+}
+
 impl Onward {
+    /// Headers (their names in lower case) as a message goes on with them.
+    #[must_use]
+    pub fn changed<V: From<String>>(&self, mut headers: Vec<(String, V)>) -> Vec<(String, V)> {
+        headers.retain(|(name, _)| {
+            !self.without.contains(name) && self.headers.iter().all(|(set, _)| set != name)
+        });
+        let set = self.headers.iter().cloned();
+        headers.extend(set.map(|(name, value)| (name, value.into())));
+        headers
+    }
+
     /// With another body; nothing changes if there is none.
     fn with(body: Option<String>) -> Onward {
         let Some(body) = body else { return Onward::default() };

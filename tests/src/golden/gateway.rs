@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use firn_core::gateway::{Gateway, Message, Onward, Reply, Verdict, Way};
+use firn_core::gateway::{Gateway, Message, Reply, Verdict, Way};
 use firn_model::Millis;
 use firn_signature::Key;
 use serde::{Deserialize, Serialize};
@@ -244,7 +244,7 @@ impl Case {
                 ) {
                     Verdict::Answered(reply) => return Ok(refused(reply)),
                     Verdict::Onward(onward) => {
-                        let headers = changed(headers, &onward);
+                        let headers = onward.changed(headers);
                         let body =
                             onward.body.unwrap_or(String::from_utf8_lossy(&bytes).into_owned());
                         let path = onward.path.as_deref().unwrap_or(&self.path);
@@ -259,7 +259,7 @@ impl Case {
             match gateway.response(route, message) {
                 Verdict::Answered(reply) => return Ok(refused(reply)),
                 Verdict::Onward(onward) => {
-                    answered.headers = changed(answered.headers, &onward);
+                    answered.headers = onward.changed(answered.headers);
                     answered.body = onward.body.unwrap_or(answered.body);
                 }
             }
@@ -309,14 +309,6 @@ impl Case {
 fn refused(reply: Reply) -> Seen {
     let Reply { status, headers, body, .. } = reply;
     Seen { answered: Answer { status, headers: told(&headers), body }, reached: None }
-}
-
-fn changed(mut headers: Headers, onward: &Onward) -> Headers {
-    headers.retain(|(name, _)| {
-        !onward.without.contains(name) && onward.headers.iter().all(|(set, _)| set != name)
-    });
-    headers.extend(onward.headers.iter().cloned());
-    headers
 }
 
 /// The document with its secrets in the environment, and these.

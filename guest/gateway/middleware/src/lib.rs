@@ -9,8 +9,8 @@ wit_bindgen::generate!({ world: "middleware", path: "wit", generate_all });
 use std::sync::LazyLock;
 
 use exports::wasi::http::handler::Guest;
-use firn_core::gateway::{Gateway, LIMIT, Message, Onward, Reply, Verdict, Way};
-use firn_model::{Fault, Level, Millis};
+use firn_core::gateway::{Gateway, LIMIT, Message, Reply, Verdict, Way, texts};
+use firn_model::{Fault, Millis};
 use wasi::cli::environment::get_environment;
 use wasi::cli::stderr::write_via_stream;
 use wasi::clocks::system_clock;
@@ -29,15 +29,7 @@ static GATEWAY: LazyLock<Result<Gateway, Vec<Fault>>> = LazyLock::new(|| {
     let find = |wanted: &str| {
         environment.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone())
     };
-    match find("FIRN_GATEWAY") {
-        Some(document) => Gateway::open(&document, &find),
-        None => Err(vec![Fault {
-            level: Level::Error,
-            at: String::new(),
-            text: "the environment variable FIRN_GATEWAY is not set".to_owned(),
-            remedy: "set it to the gateway's document".to_owned(),
-        }]),
-    }
+    Gateway::of_environment(&find)
 });
 
 /// What one read asks for.
@@ -105,8 +97,8 @@ async fn answer(request: Request) -> Result<Response, Stop> {
         Verdict::Onward(onward) => onward,
         Verdict::Answered(reply) => return Err(reply.into()),
     };
-    let (headers, masked) = changed(headers, &onward);
-    let body = masked.unwrap_or(body);
+    let headers = onward.changed(headers);
+    let body = onward.body.map_or(body, String::into_bytes);
     let (ended, trailers) = wit_future::new(|| Ok(None));
     let length = body.len();
     let (request, _sent) =
@@ -140,8 +132,8 @@ async fn answer(request: Request) -> Result<Response, Stop> {
     match gateway.response(route, Message { headers: &texts(&headers), body: text }) {
         Verdict::Answered(reply) => Err(reply.into()),
         Verdict::Onward(onward) => {
-            let (headers, masked) = changed(headers, &onward);
-            Ok(response(status, &headers, masked.unwrap_or(body)))
+            let headers = onward.changed(headers);
+            Ok(response(status, &headers, onward.body.map_or(body, String::into_bytes)))
         }
     }
 }
@@ -152,27 +144,9 @@ fn now() -> Millis {
     Millis(millis.saturating_add(i64::from(now.nanoseconds / 1_000_000)))
 }
 
-/// Headers and body as a message goes on with them.
-fn changed(mut headers: Headers, onward: &Onward) -> (Headers, Option<Vec<u8>>) {
-    headers.retain(|(name, _)| {
-        !onward.without.contains(name) && onward.headers.iter().all(|(set, _)| set != name)
-    });
-    let set = onward.headers.iter().cloned();
-    headers.extend(set.map(|(name, value)| (name, value.into_bytes())));
-    (headers, onward.body.as_ref().map(|body| body.clone().into_bytes()))
-}
-
 fn lower(fields: &Fields) -> Headers {
     let lower = |(name, value): (String, Vec<u8>)| (name.to_ascii_lowercase(), value);
     fields.copy_all().into_iter().map(lower).collect()
-}
-
-/// Headers to decide by.
-fn texts(headers: &Headers) -> Vec<(String, String)> {
-    let text = |(name, value): &(String, Vec<u8>)| {
-        (name.clone(), String::from_utf8_lossy(value).into_owned())
-    };
-    headers.iter().map(text).collect()
 }
 
 fn fields(headers: &Headers, length: usize) -> Fields {

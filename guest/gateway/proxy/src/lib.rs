@@ -8,7 +8,7 @@ mod streams;
 
 use std::sync::LazyLock;
 
-use firn_core::gateway::{Gateway, LIMIT, Message, Onward, Reply, Verdict, Way};
+use firn_core::gateway::{Gateway, LIMIT, Message, Reply, Verdict, Way, texts};
 use firn_model::{Fault as DocumentFault, Level, Millis};
 use streams::Fault;
 use wasip2::cli::environment::get_environment;
@@ -31,20 +31,14 @@ static GATEWAY: LazyLock<Result<Gateway, Vec<DocumentFault>>> = LazyLock::new(||
     let find = |wanted: &str| {
         environment.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone())
     };
-    let fault = |at: &str, text: &str, remedy: &str| DocumentFault {
-        level: Level::Error,
-        at: at.to_owned(),
-        text: text.to_owned(),
-        remedy: remedy.to_owned(),
-    };
-    let Some(document) = find("FIRN_GATEWAY") else {
-        let text = "the environment variable FIRN_GATEWAY is not set";
-        return Err(vec![fault("", text, "set it to the gateway's document")]);
-    };
-    let gateway = Gateway::open(&document, &find)?;
+    let gateway = Gateway::of_environment(&find)?;
     if gateway.upstream().is_none() {
-        let text = "there is no upstream to send anything to";
-        return Err(vec![fault("upstream", text, "say where: http://127.0.0.1:8080")]);
+        return Err(vec![DocumentFault {
+            level: Level::Error,
+            at: "upstream".to_owned(),
+            text: "there is no upstream to send anything to".to_owned(),
+            remedy: "say where: http://127.0.0.1:8080".to_owned(),
+        }]);
     }
     Ok(gateway)
 });
@@ -117,9 +111,9 @@ fn answer(request: IncomingRequest) -> Result<Answer, Reply> {
         Verdict::Onward(onward) => onward,
         Verdict::Answered(reply) => return Err(reply),
     };
-    let (headers, masked) = changed(headers, &onward);
+    let headers = onward.changed(headers);
     let path = onward.path.as_deref().unwrap_or(&path);
-    let body = masked.unwrap_or(body);
+    let body = onward.body.map_or(body, String::into_bytes);
     let response = send(gateway, &method, path, &headers, Body::Bytes(&body))?;
     let bodiless = matches!(method, Method::Head) || matches!(response.status(), 204 | 304);
     if !route.reads_answers() || bodiless {
@@ -137,8 +131,8 @@ fn answer(request: IncomingRequest) -> Result<Answer, Reply> {
     match gateway.response(route, Message { headers: &texts(&headers), body: text }) {
         Verdict::Answered(reply) => Err(reply),
         Verdict::Onward(onward) => {
-            let (headers, masked) = changed(headers, &onward);
-            Ok(Answer::Whole(status, headers, masked.unwrap_or(body)))
+            let headers = onward.changed(headers);
+            Ok(Answer::Whole(status, headers, onward.body.map_or(body, String::into_bytes)))
         }
     }
 }
@@ -149,27 +143,9 @@ fn now() -> Millis {
     Millis(millis.saturating_add(i64::from(now.nanoseconds / 1_000_000)))
 }
 
-/// Headers and body as a message goes on with them.
-fn changed(mut headers: Headers, onward: &Onward) -> (Headers, Option<Vec<u8>>) {
-    headers.retain(|(name, _)| {
-        !onward.without.contains(name) && onward.headers.iter().all(|(set, _)| set != name)
-    });
-    let set = onward.headers.iter().cloned();
-    headers.extend(set.map(|(name, value)| (name, value.into_bytes())));
-    (headers, onward.body.as_ref().map(|body| body.clone().into_bytes()))
-}
-
 fn lower(fields: &Fields) -> Headers {
     let lower = |(name, value): (String, Vec<u8>)| (name.to_ascii_lowercase(), value);
     fields.entries().into_iter().map(lower).collect()
-}
-
-/// Headers to decide by.
-fn texts(headers: &Headers) -> Vec<(String, String)> {
-    let text = |(name, value): &(String, Vec<u8>)| {
-        (name.clone(), String::from_utf8_lossy(value).into_owned())
-    };
-    headers.iter().map(text).collect()
 }
 
 /// Fields without those of the connection, and those that it names. The length is of the body that is written.
