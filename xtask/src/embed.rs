@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use firn_builder::{Place, Target, componentize, modules};
+use firn_builder::{Place, Target, componentize, modules, put, turn};
 
 use crate::python;
 
@@ -48,7 +48,7 @@ pub(crate) fn run(wanted: &[String]) -> Result<()> {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let out = target.join("embed");
-    fs::create_dir_all(&out)?;
+    let _turn = turn(&out).map_err(anyhow::Error::msg)?;
     let place = Place { root, target: target.join("guest") };
     for part in wanted {
         match part {
@@ -81,7 +81,7 @@ fn envoy(place: &Place, out: &Path) -> Result<()> {
         modules(place, Target::Wasip1, &["firn-envoy-filter"]).map_err(anyhow::Error::msg)?;
     let filter = out.join("envoy-filter.wasm");
     for module in built {
-        fs::copy(&module, &filter)?;
+        put(&filter, &fs::read(&module)?).map_err(anyhow::Error::msg)?;
     }
     say(&filter);
     Ok(())

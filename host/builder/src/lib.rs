@@ -74,7 +74,31 @@ pub fn componentize(module: &Path, component: &Path) -> Result<(), String> {
         .module(&bytes)
         .and_then(|encoder| encoder.encode())
         .map_err(|e| format!("{} is no component: {e:#}", module.display()))?;
-    fs::write(component, encoded).map_err(|e| format!("{}: {e}", component.display()))
+    put(component, &encoded)
+}
+
+/// Writes a file so that whoever reads it meanwhile sees all of what was there or all of what is.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn put(file: &Path, bytes: &[u8]) -> Result<(), String> {
+    let new = file.with_extension(format!("{}.new", std::process::id()));
+    fs::write(&new, bytes)
+        .and_then(|()| fs::rename(&new, file))
+        .map_err(|e| format!("{}: {e}", file.display()))
+}
+
+/// Waits for one's turn in a folder, which is made if it is not there; the turn ends when what this gives is
+/// dropped. Programs that make the same things at the same time do so one after the other.
+///
+/// # Errors
+/// When the folder cannot be written to.
+pub fn turn(folder: &Path) -> Result<fs::File, String> {
+    let lock = folder.join(".lock");
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::File::create(&lock))
+        .and_then(|file| file.lock().map(|()| file))
+        .map_err(|e| format!("{}: {e}", lock.display()))
 }
 
 /// Cargo without what an outer cargo (or clippy) told it about the outer build.
