@@ -47,6 +47,15 @@ pub struct Explanation {
     pub history: Vec<String>,
 }
 
+/// What the tenant's rules said of the pair as a whole, oldest first, each in a sentence.
+#[must_use]
+pub fn rules_said(audit: &[Audit]) -> Vec<String> {
+    let of_rules = |line: &&Audit| matches!(line.event.as_str(), "ruled" | "filtered");
+    let said = audit.iter().filter(of_rules);
+    said.filter_map(|line| Some(format!("{}: {}", rfc3339_text(line.at), line.note.as_ref()?)))
+        .collect()
+}
+
 /// Explains the fields of a link. `audit` are its audit lines, oldest first.
 #[must_use]
 pub fn explain(rules: &Rules, link: &Link, audit: &[Audit], now: Millis) -> Vec<Explanation> {

@@ -2,6 +2,7 @@
 //! lets the plan look again.
 
 mod configure;
+mod findings;
 mod links;
 
 use firn_core::{mapping, plan};
@@ -74,6 +75,9 @@ pub(crate) fn operate<D: Doors>(
         }
         Operation::DiscardAllDead { integration, filter } => {
             dead::decide_all(session, request, tenant, integration, filter, Fate::Discarded, by)
+        }
+        Operation::Dismiss { integration, filter } => {
+            findings::dismiss(session, request, tenant, integration, filter, by)
         }
         Operation::Reconcile { integration, mode } => {
             reconcile::start(session, request, tenant, integration, *mode, by)

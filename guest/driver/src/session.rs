@@ -11,8 +11,8 @@ use firn_core::{identity, wire};
 use firn_model::rule::Answer;
 use firn_model::{
     Audit, Change, CommitError, Conflict, Entry, EntryOrigin, Expect, Finding, FindingKind,
-    HttpRequest, Integration, IntegrationId, Key, Link, LinkId, Millis, Mirror, Plan, PlatformId,
-    Problem, Put, Reply, Report, Role, Row, Side, Step, SysId, TenantId,
+    HttpRequest, Integration, IntegrationId, KeptFinding, Key, Link, LinkId, Millis, Mirror, Plan,
+    PlatformId, Problem, Put, Reply, Report, Role, Row, Side, Step, SysId, TenantId,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -575,7 +575,7 @@ impl<'a, D: Doors> Session<'a, D> {
         if age.is_none_or(|age| age >= NEWS_AGAIN) {
             alert::raise(self, tenant, &name, finding)?;
         }
-        self.put(&key, finding, None)
+        self.put(&key, &KeptFinding { id: name, finding: finding.clone() }, None)
     }
 
     /// Tells that a filter of the settings could not be evaluated. Names no value.

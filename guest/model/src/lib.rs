@@ -51,7 +51,9 @@ pub use operator::{
     Check, CheckState, Configure, FieldDrift, Group, GroupState, Intent, Operation, Resolution,
     Run, RunMode, RunState, Schedule, TicketName, Version,
 };
-pub use plan::{Alert, Audit, Finding, FindingKind, Plan, Step, Why, Written};
+pub use plan::{
+    Alert, Audit, Finding, FindingFilter, FindingKind, KeptFinding, Plan, Step, Why, Written,
+};
 pub use revision::{Order, Revision};
 pub use row::{Change, CommitError, Expect, Key, Put, Row};
 pub use rule::{ActiveRules, Hook, Inquiry, OnRuleFailure};

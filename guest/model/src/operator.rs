@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::rule::Answer;
 use crate::{
-    ActiveRules, Clock, ConflictId, DeadFilter, FieldName, Integration, IntegrationId, LinkId,
-    Millis, Observation, ObservedRecord, PlatformContract, PlatformId, Preset, Shape, Side, SysId,
-    TableName, Value,
+    ActiveRules, Clock, ConflictId, DeadFilter, FieldName, FindingFilter, Integration,
+    IntegrationId, LinkId, Millis, Observation, ObservedRecord, PlatformContract, PlatformId,
+    Preset, Shape, Side, SysId, TableName, Value,
 };
 
 /// How a conflict is resolved.
@@ -220,6 +220,13 @@ pub enum Operation {
         integration: IntegrationId,
         /// Which.
         filter: DeadFilter,
+    },
+    /// Forgets findings that a person has seen, a number of them at once; says how many are left.
+    Dismiss {
+        /// The integration.
+        integration: IntegrationId,
+        /// Which.
+        filter: FindingFilter,
     },
     /// Compares all links with both sides.
     Reconcile {

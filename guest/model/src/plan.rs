@@ -173,6 +173,45 @@ pub struct Finding {
     pub at: Millis,
 }
 
+/// A finding, as it is kept.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFinding {
+    /// What it is called among those of its integration. The same is found again under the same name.
+    #[serde(default)]
+    pub id: String,
+    /// What was found.
+    #[serde(flatten)]
+    pub finding: Finding,
+}
+
+/// Which findings are meant: those of which all holds that is given.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FindingFilter {
+    /// The one that is called so.
+    pub id: Option<String>,
+    /// Those of a kind.
+    pub kind: Option<FindingKind>,
+    /// Those of a link.
+    pub link: Option<LinkId>,
+    /// Those that were found last before this instant.
+    pub before: Option<Millis>,
+}
+
+impl FindingFilter {
+    /// Whether a finding of this name is one of those that are meant.
+    #[must_use]
+    pub fn takes(&self, name: &str, finding: &Finding) -> bool {
+        let FindingFilter { id, kind, link, before } = self;
+        id.as_ref().is_none_or(|id| id == name)
+            && kind.is_none_or(|kind| finding.kind == kind)
+            && link.as_ref().is_none_or(|link| finding.link.as_ref() == Some(link))
+            && before.is_none_or(|before| finding.at < before)
+    }
+}
+
 /// A finding that is told to the platform's `findings_url`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {

@@ -1,6 +1,8 @@
 //! A tenant's own rules: what they are asked, and what they say. The tenant's side of it is
 //! `wit/rules/rules.wit`, hook by hook.
 
+pub mod sound;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};

@@ -5,6 +5,7 @@
 mod access;
 mod dead;
 mod explain;
+mod findings;
 mod instance;
 mod keep;
 mod mask;
@@ -177,6 +178,8 @@ enum Integration {
     Links(Named),
     /// List findings: what a person should see.
     Findings(Named),
+    /// Dismiss a finding that was seen, or all that are meant. What is found again is told again.
+    FindingsDismiss(findings::Dismiss),
     /// List what came in, and what became of it.
     Deliveries(Named),
     /// List payloads that could not be used, and why.

@@ -1,12 +1,13 @@
 //! What became of a write: applied, not as expected, refused, or nobody knows.
 
 use firn_model::{
-    Base, CorrelationMode, DeadLetter, DeadState, FieldName, FindingKind, Millis, Mirror,
-    ObservationSource, ObservedRecord, Outcome, Parked, ParkedWhy, Phase, Refusal, Revision, Side,
-    SysId, Translated, Uncertainty, Verb, Why, Write,
+    Attribute, Base, CorrelationMode, DeadLetter, DeadState, FieldName, FindingKind, Millis,
+    Mirror, ObservationSource, ObservedRecord, Outcome, Parked, ParkedWhy, Phase, Refusal,
+    Revision, Side, SysId, Translated, Uncertainty, Verb, Why, Write,
 };
 
 use super::{Landing, changes_between, overwritten_text};
+use crate::wire::is_shown;
 use crate::{identity, journal, mapping, observe};
 
 impl Landing<'_> {
@@ -112,6 +113,30 @@ impl Landing<'_> {
         }
     }
 
+    /// Tells which columns of a new ticket got lost: the instance takes what it knows, without a word. Those of
+    /// fields are told field by field.
+    fn lost_columns(&mut self, write: &Write, record: &ObservedRecord) {
+        let Verb::Create { set, .. } = &write.verb else { return };
+        if record.attributes.is_empty() {
+            return; // It shows nothing at all.
+        }
+        let mapped = self.rules.columns(&self.link.table);
+        let lost = set.keys().map(Attribute::as_str).filter(|column| {
+            is_shown(column)
+                && !mapped.iter().any(|known| known == column)
+                && !record.attributes.keys().any(|shown| shown.as_str() == *column)
+        });
+        let lost: Vec<&str> = lost.collect();
+        if !lost.is_empty() {
+            let text = format!(
+                "{} has no column {}, or does not let us read it: what new tickets are given there gets lost",
+                self.link.table,
+                lost.join(", ")
+            );
+            self.finding_of_all(FindingKind::WriteIgnored, text);
+        }
+    }
+
     fn applied(&mut self, write: Write, record: Option<ObservedRecord>) {
         // An answer that names the record and shows nothing of it acknowledges, no more.
         let record = record
@@ -140,6 +165,7 @@ impl Landing<'_> {
                 let other_key = !record.as_ref().is_none_or(shows_our_key);
                 match (id, record.filter(|r| keyed || shows_our_key(r))) {
                     (Some(sys_id), Some(record)) => {
+                        self.lost_columns(&write, &record);
                         self.created(sys_id, &record);
                         if other_key {
                             let text = format!(

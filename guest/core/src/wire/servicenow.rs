@@ -1,6 +1,6 @@
 //! ServiceNow's side of the wire: the Table API.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use firn_model::{
     Attribute, Body, Comment, CorrelationKey, EntryOrigin, EntrySeen, Exchange, ExchangeKind,
@@ -24,6 +24,22 @@ const FOUND: &str =
 /// What is mapped of a ticket.
 pub(super) fn shape(rules: &Rules, table: &TableName) -> Vec<(String, String)> {
     raw(rules.columns(table).join(","))
+}
+
+/// The same after a create, with what was set: a column that there is not is ignored without a word.
+fn shape_of_created(
+    rules: &Rules,
+    table: &TableName,
+    set: &BTreeMap<Attribute, Value>,
+) -> Vec<(String, String)> {
+    let mut columns: BTreeSet<String> = rules.columns(table).into_iter().collect();
+    columns.extend(set.keys().map(ToString::to_string).filter(|c| is_shown(c)));
+    raw(columns.into_iter().collect::<Vec<_>>().join(","))
+}
+
+/// Whether a row shows what a column was set to. Journals show nothing.
+pub(crate) fn is_shown(column: &str) -> bool {
+    !matches!(column, "comments" | "work_notes" | "comments_and_work_notes" | "approval_history")
 }
 
 /// Raw values, no links, and only the columns that are wanted.
@@ -132,6 +148,10 @@ fn send(rules: &Rules, link: &Link, record: Option<String>) -> Option<Parts> {
             (Method::Patch, record?, columns)
         }
     };
+    let query = match &flight.write.verb {
+        Verb::Create { .. } => shape_of_created(rules, &link.table, &columns),
+        _ => shape(rules, &link.table),
+    };
     let body: Map<String, Json> =
         columns.into_iter().map(|(a, v)| (a.into(), Json::String(v.to_text()))).collect();
     let body = Json::Object(body);
@@ -141,7 +161,7 @@ fn send(rules: &Rules, link: &Link, record: Option<String>) -> Option<Parts> {
         remote: Remote::Servicenow,
         method,
         path,
-        query: shape(rules, &link.table),
+        query,
         body: Some(Body::Json(body.to_string())),
     })
 }

@@ -104,7 +104,16 @@ fn store<D: Doors>(
         sweep::watch(session, tenant, &rules)?;
     }
     let what = match known {
-        Some(known) => changed(known, &integration).join(", "),
+        Some(known) => {
+            let mut names = changed(known, &integration);
+            for name in names.iter_mut().filter(|name| *name == "rules") {
+                *name = match &integration.rules {
+                    Some(rules) => format!("rules (version {} is asked)", rules.version),
+                    None => "rules (none are asked)".to_owned(),
+                };
+            }
+            names.join(", ")
+        }
         None => "everything".to_owned(),
     };
     note_of(session, tenant, &integration.id, None, event, (&what, by))?;
@@ -211,6 +220,10 @@ pub(super) fn activate<D: Doors>(
     };
     let integration = Integration { rules: rules.cloned(), ..known.clone() };
     let after = store(session, tenant, Some(&known), integration, "rules-activated", by)?;
+    // What the ones before failed at is no news any more.
+    for row in session.all(tenant, &format!("finding/{id}/rules-failed."))? {
+        session.delete(&row.key);
+    }
     session.reply(request, 200, &json!(after));
     Ok(())
 }

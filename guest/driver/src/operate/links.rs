@@ -236,7 +236,7 @@ pub(super) fn explain<D: Doors>(
         "table": link.table, "sys_id": link.external.as_ref().map(|e| &e.sys_id),
         "number": link.external.as_ref().and_then(|e| e.number.clone()),
         "role": link.role, "tombstone": link.tombstone, "settings_version": rules.integration().version,
-        "fields": fields, "entries": entries,
+        "fields": fields, "entries": entries, "rules": core::rules_said(&audit),
         "generation": link.generation, "successor": link.successor,
     });
     session.reply(request, 200, &body);

@@ -8,10 +8,9 @@ use firn_model::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
 use super::at::{Asks, At, Named, Page, answer};
-use super::{json, problem};
+use super::meant;
 
 /// Which are listed: those that wait, or all that are still there.
 #[derive(Deserialize, JsonSchema)]
@@ -117,7 +116,7 @@ async fn decide_all(
     body: axum::body::Body,
     all: impl FnOnce(IntegrationId, DeadFilter) -> Operation,
 ) -> Response {
-    match meant(headers, body).await {
+    match meant(headers, body, "side, work, field, reason, link, before").await {
         Ok(filter) => at.operate(|integration| all(integration, filter)).await,
         Err(response) => response,
     }
@@ -130,22 +129,4 @@ pub(crate) struct Several {
     #[serde(flatten)]
     filter: DeadFilter,
     all: Option<bool>,
-}
-
-/// Which are meant. Nobody means all of them by leaving everything out.
-async fn meant(headers: &HeaderMap, body: axum::body::Body) -> Result<DeadFilter, Response> {
-    let mut given: serde_json::Map<String, Json> = json(headers, body).await?;
-    let all = given.remove("all") == Some(Json::Bool(true));
-    let filter: DeadFilter = serde_json::from_value(given.into()).map_err(|why| {
-        problem(422, "unknown-filter", "The filter cannot be used", why.to_string())
-    })?;
-    if filter == DeadFilter::default() && !all {
-        return Err(problem(
-            422,
-            "nothing-meant",
-            "Nothing is meant",
-            "say which: side, work, field, reason, link, before, or \"all\": true",
-        ));
-    }
-    Ok(filter)
 }

@@ -8,6 +8,7 @@ mod consent;
 mod credentials;
 mod dead;
 mod fields;
+pub(crate) mod findings;
 mod host_audit;
 mod inbound;
 mod instance;
@@ -239,4 +240,22 @@ pub(crate) async fn json<T: serde::de::DeserializeOwned>(
     let text = if text.trim().is_empty() { "{}" } else { &text };
     serde_json::from_str(text)
         .map_err(|e| problem(400, "malformed-json", "The body cannot be read", e.to_string()))
+}
+
+/// Which rows are meant by a request that is about several. Nobody means all of them by leaving everything out.
+pub(crate) async fn meant<T: serde::de::DeserializeOwned + Default + PartialEq>(
+    headers: &HeaderMap,
+    body: axum::body::Body,
+    words: &str,
+) -> Result<T, Response> {
+    let mut given: serde_json::Map<String, serde_json::Value> = json(headers, body).await?;
+    let all = given.remove("all") == Some(serde_json::Value::Bool(true));
+    let filter: T = serde_json::from_value(given.into()).map_err(|why| {
+        problem(422, "unknown-filter", "The filter cannot be used", why.to_string())
+    })?;
+    if filter == T::default() && !all {
+        let detail = format!("say which: {words}, or \"all\": true");
+        return Err(problem(422, "nothing-meant", "Nothing is meant", detail));
+    }
+    Ok(filter)
 }

@@ -1,4 +1,4 @@
-//! What an operator looks at and mends: links, conflicts, findings, what came in, the audit. Reading comes
+//! What an operator looks at and mends: links, conflicts, what came in, the audit. Reading comes
 //! from the store; changing goes through the engine. Values are shown masked: what the engine stores for
 //! these screens is masked already, and links show no values at all.
 
@@ -9,8 +9,8 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use firn_model::{
     Audit, Conflict, ConflictId, ConflictState, CorrelationKey, Delivery, DeliveryState, Ended,
-    Finding, FindingKind, InboundKind, Link, LinkId, Millis, Mirror, Operation, ParkedWhy,
-    PlatformId, Quarantined, Resolution, Role, Side, SysId, TableName, TicketName, Value, Verb,
+    InboundKind, Link, LinkId, Millis, Mirror, Operation, ParkedWhy, PlatformId, Quarantined,
+    Resolution, Role, Side, SysId, TableName, TicketName, Value, Verb,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -343,40 +343,7 @@ pub(crate) async fn resolve(at: At, Named(id): Named, headers: HeaderMap, raw: B
     at.operate(|integration| Operation::Resolve { integration, conflict, resolution }).await
 }
 
-// ---- findings, what came in, the audit -------------------------------------------------------
-
-/// Which findings are listed.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct WhichFindings {
-    /// Of a kind.
-    kind: Option<FindingKind>,
-    /// Of a link.
-    link: Option<LinkId>,
-    #[schemars(range(min = 1, max = 1000))]
-    limit: Option<u32>,
-    after: Option<String>,
-}
-
-/// A page of findings.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Findings {
-    findings: Vec<Finding>,
-    next: Option<String>,
-}
-
-pub(crate) async fn findings(at: At, Asks(which): Asks<WhichFindings>) -> Response {
-    let WhichFindings { kind, link, limit, after } = which;
-    let page = Page::new(limit, after);
-    let found = at.page::<Finding>("finding", "", &page).map(|(mut findings, next)| {
-        findings.retain(|finding| {
-            kind.is_none_or(|kind| finding.kind == kind)
-                && link.as_ref().is_none_or(|link| finding.link.as_ref() == Some(link))
-        });
-        Findings { findings, next }
-    });
-    answer(found)
-}
+// ---- what came in, the audit -----------------------------------------------------------------
 
 /// A payload that was kept, as shown. Its body stays sealed: it was never masked.
 #[derive(Serialize, JsonSchema)]

@@ -10,8 +10,8 @@ use super::route::Method::{Delete, Get, Patch, Post};
 use super::route::{Route, Who};
 use super::shapes::{Applied, Artifacts, Consent, Integration, Outcome, Plan, Ready, Report};
 use super::{
-    apply, consent, dead, fields, host_audit, inbound, instance, integrations, metrics, records,
-    rules, runs, status, tenants, tokens,
+    apply, consent, dead, fields, findings, host_audit, inbound, instance, integrations, metrics,
+    records, rules, runs, status, tenants, tokens,
 };
 use crate::access::Right::{Administer, Operate, Read, Send};
 use crate::host::Forgotten;
@@ -470,9 +470,18 @@ fn repair() -> Vec<Route> {
         )
         .gives::<Outcome>(200)
         .gives::<Outcome>(202),
-        Route::new(Get, at!("/findings"), reader, records::findings, (SEEN, "Findings"))
-            .query::<records::WhichFindings>()
-            .gives::<records::Findings>(200),
+        Route::new(Get, at!("/findings"), reader, findings::list, (SEEN, "Findings"))
+            .query::<findings::Which>()
+            .gives::<findings::Findings>(200),
+        Route::new(
+            Post,
+            at!("/findings/dismiss"),
+            operator,
+            findings::dismiss,
+            (SEEN, "Forgets findings that were seen"),
+        )
+        .takes::<findings::Several>()
+        .gives::<findings::Dismissed>(200),
         Route::new(
             Get,
             at!("/quarantine"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
-use firn_model::{ActiveRules, Hook, Integration, Operation};
+use firn_model::{ActiveRules, Hook, Integration, KeptFinding, Operation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,20 +22,40 @@ pub(crate) struct RulesOf {
     pub(crate) active: Option<u64>,
     /// The hooks at which it is asked.
     pub(crate) hooks: Vec<Hook>,
+    /// Where a rollback leads; null if nothing else was asked before.
+    pub(crate) rollback: Option<Before>,
     /// How it has done since it is asked, or since the process began.
     pub(crate) doing: Doing,
     /// Every version that is kept, the oldest first.
     pub(crate) versions: Vec<RuleVersion>,
 }
 
+/// The rules that were asked before.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Before {
+    /// The version; null: none was asked.
+    version: Option<u64>,
+}
+
 /// What an integration's rules are, and how they do.
 pub(crate) fn rules_of(at: &At) -> anyhow::Result<RulesOf> {
     let active = at.host().asked_rules(at.tenant(), at.id())?;
     let version = active.as_ref().map(|active| active.version);
+    let before = at.host().rules_before(at.tenant(), at.id())?;
+    let mut doing = at.host().rule_book().doing(at.tenant(), at.id(), version);
+    // What they answered may not have been taken: that is known where it was to be used.
+    let refused: Option<KeptFinding> =
+        at.host().row(at.tenant(), &["finding", at.id().as_str(), "rules-failed.all"])?;
+    if let Some(KeptFinding { finding, .. }) = refused
+        && doing.last_failure.as_ref().is_none_or(|(_, last)| *last < finding.at)
+    {
+        doing.last_failure = Some((finding.text, finding.at));
+    }
     Ok(RulesOf {
         active: version,
+        rollback: before.map(|before| Before { version: before.map(|active| active.version) }),
         hooks: active.map(|active| active.hooks.into_iter().collect()).unwrap_or_default(),
-        doing: at.host().rule_book().doing(at.tenant(), at.id(), version),
+        doing,
         versions: at.host().rule_versions(at.tenant(), at.id())?,
     })
 }

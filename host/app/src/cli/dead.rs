@@ -52,7 +52,7 @@ impl Which {
 }
 
 /// The instant that long ago.
-fn ago(text: &str) -> Result<Millis> {
+pub(super) fn ago(text: &str) -> Result<Millis> {
     let days = jiff::SpanRelativeTo::days_are_24_hours();
     let span: jiff::Span =
         text.parse().with_context(|| format!("{text:?} is no time: write 30m, 2h or 1d"))?;

@@ -65,6 +65,7 @@ pub(super) fn explain(client: &Client, given: &Explain) -> Result<()> {
         answer["fields"] = Json::Array(one);
         answer["entries"] = json!([]);
         answer["attachments"] = json!([]);
+        answer["rules"] = json!([]);
     }
     if let Format::Json = given.format {
         say!("{answer:#}");
@@ -83,6 +84,9 @@ pub(super) fn explain(client: &Client, given: &Explain) -> Result<()> {
             Some(by) => say!("  no longer kept in step: taken apart by {by}"),
             None => say!("  no longer kept in step: the {} record was deleted", cell(&why["gone"])),
         }
+    }
+    for said in answer["rules"].as_array().into_iter().flatten() {
+        say!("  {}", cell(said));
     }
     for field in answer["fields"].as_array().into_iter().flatten() {
         say!("\n{}  (owner: {})", cell(&field["field"]), cell(&field["owner"]));

@@ -10,7 +10,9 @@ use serde_json::{Value as Json, json};
 
 use super::reconcile::reconcile;
 use super::show::{cell, confirm, say, table};
-use super::{Configure, Conflict, Connect, FieldOwnership, Format, Integration, Links, One, dead};
+use super::{
+    Configure, Conflict, Connect, FieldOwnership, Format, Integration, Links, One, dead, findings,
+};
 use crate::client::{Client, segment};
 
 pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitCode> {
@@ -112,10 +114,8 @@ pub(super) fn integration(client: &Client, command: Integration) -> Result<ExitC
                 named.listing.format,
             );
         }
-        Integration::Findings(named) => {
-            let findings = client.listed(&format!("{}/findings", at(&named.one)), "findings")?;
-            table(&findings, &["kind", "link", "field", "text"], named.listing.format);
-        }
+        Integration::Findings(named) => findings::list(client, &named)?,
+        Integration::FindingsDismiss(given) => findings::dismiss(client, &given)?,
         Integration::Deliveries(named) => {
             let path = format!("{}/deliveries", at(&named.one));
             let columns = ["received", "kind", "state", "bytes", "identity"];

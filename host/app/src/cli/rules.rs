@@ -176,16 +176,24 @@ pub(super) fn rules(client: &Client, rules: Rules) -> Result<()> {
         Rules::Activate { one, version } => {
             let now = client.post(&format!("{}/{version}/activate", path(&one)), &json!({}))?;
             told(&now, &one.integration);
+            back(&now, &one.integration);
         }
         Rules::Rollback(one) => {
             let now = client.post(&format!("{}/rollback", path(&one)), &json!({}))?;
             told(&now, &one.integration);
+            back(&now, &one.integration);
         }
         Rules::Deactivate(one) => {
             let now = client.call(reqwest::Method::DELETE, &path(&one), None)?;
             told(&now, &one.integration);
         }
-        Rules::List { one, listing } => list(&client.get(&path(&one))?, &listing),
+        Rules::List { one, listing } => {
+            let rules = client.get(&path(&one))?;
+            list(&rules, &listing);
+            if let Format::Table = listing.format {
+                back(&rules, &one.integration);
+            }
+        }
     }
     Ok(())
 }
@@ -203,6 +211,15 @@ fn told(now: &Json, name: &str) {
     match now["active"].as_u64() {
         Some(version) => say!("{name} asks version {version} now, at {}", words(&now["hooks"])),
         None => say!("{name} asks no rules now"),
+    }
+}
+
+/// Where a rollback leads.
+fn back(rules: &Json, name: &str) {
+    match (&rules["rollback"], rules["rollback"]["version"].as_u64()) {
+        (Json::Null, _) => {}
+        (_, Some(version)) => say!("back to version {version}: firn rules rollback {name}"),
+        (_, None) => say!("back to asking none: firn rules rollback {name}"),
     }
 }
 
@@ -268,7 +285,9 @@ fn dry_run(client: &Client, path: &str, run: &DryRun) -> Result<()> {
         if !shown {
             continue;
         }
-        say!("{} {}", cell(&on["kind"]), cell(&on["delivery"]));
+        let at = on["received"].as_i64().unwrap_or_default();
+        let at = firn_model::rfc3339_text(firn_model::Millis(at));
+        say!("{} ({} at {at}, {})", cell(&on["record"]), cell(&on["kind"]), cell(&on["delivery"]));
         for tried in on["questions"].as_array().into_iter().flatten() {
             if tried["differs"] != true && tried["fails"] != true {
                 continue;

@@ -70,6 +70,7 @@ pub(super) fn table() -> Vec<Page> {
         page(Post, at!("/rules/{version}/dry-run"), operator, rules::dry_run),
         page(Post, at!("/rules/{version}/activate"), admin, rules::activate),
         page(Get, at!("/findings"), reader, findings::list),
+        page(Post, at!("/findings"), operator, findings::dismiss),
         page(Get, at!("/audit"), reader, audit::list),
         page(Get, at!("/settings"), reader, settings::show),
         page(Post, at!("/settings"), reader, settings::asked),

@@ -13,7 +13,7 @@ use crate::api::rules::{
 use crate::api::{At, Named, failed, problem};
 
 async fn page(visit: &Visit, at: &At, tried: Option<Value>) -> Response {
-    let RulesOf { active, hooks, doing, mut versions } = match rules_of(at) {
+    let RulesOf { active, hooks, rollback, doing, mut versions } = match rules_of(at) {
         Ok(rules) => rules,
         Err(why) => return failed(&why),
     };
@@ -26,6 +26,7 @@ async fn page(visit: &Visit, at: &At, tried: Option<Value>) -> Response {
     };
     let with = context! {
         active, doing, tried,
+        rollback => Value::from_serialize(&rollback),
         hooks => Value::from_serialize(&hooks),
         versions => Value::from_serialize(&versions),
         skips => at.known.integration.settings.on_rule_failure == OnRuleFailure::Skip,

@@ -48,6 +48,8 @@ pub(crate) struct OnDelivery {
     /// What makes it the same one.
     delivery: String,
     kind: String,
+    /// The platform's record that rules were asked about.
+    record: Option<String>,
     received: i64,
     differs: bool,
     fails: bool,
@@ -149,8 +151,7 @@ impl Host {
             .into_iter()
             .zip(before.into_iter().zip(after))
             .map(|((row, inquiry, _, says), (before, after))| {
-                let questions = inquiry.map(|i| i.questions).unwrap_or_default();
-                on_delivery(&row, &questions, says, &before, &after)
+                on_delivery(&row, inquiry, says, &before, &after)
             })
             .collect())
     }
@@ -223,7 +224,7 @@ fn says(rules: Option<&Prepared>, inquiry: Option<&Inquiry>, limits: &RuleLimits
 
 fn on_delivery(
     row: &Json,
-    questions: &[Question],
+    inquiry: Option<Inquiry>,
     says: Says,
     before: &[Json],
     after: &[Json],
@@ -236,6 +237,8 @@ fn on_delivery(
             (None, None) => ("cannot be told".to_owned(), true),
         }
     };
+    let record = inquiry.as_ref().map(|inquiry| inquiry.about.record.clone());
+    let questions = inquiry.map(|inquiry| inquiry.questions).unwrap_or_default();
     let tried = questions.iter().enumerate().filter_map(|(i, question)| {
         let answered = says.answers.get(i).is_some_and(Option::is_some);
         let (before, _) = outcome(before.get(i));
@@ -262,6 +265,7 @@ fn on_delivery(
     OnDelivery {
         delivery: row["identity"].as_str().unwrap_or_default().to_owned(),
         kind: row["kind"].as_str().unwrap_or_default().to_owned(),
+        record,
         received: row["received"].as_i64().unwrap_or_default(),
         differs: questions.iter().any(|tried| tried.differs),
         fails: questions.iter().any(|tried| tried.fails),

@@ -461,7 +461,8 @@ pub(crate) fn test(component: &Path, fixtures: &Path) -> Result<Vec<Outcome>> {
             continue;
         }
         let asked = rules.ask(&inquiry, &limits);
-        let wrong = match asked.answers.into_iter().next() {
+        let answer = asked.answers.into_iter().next().map(|answer| taken(&inquiry, answer));
+        let wrong = match answer {
             Some(Answer::Said(answer)) => {
                 let answer = said(&answer);
                 (answer != expected)
@@ -477,6 +478,20 @@ pub(crate) fn test(component: &Path, fixtures: &Path) -> Result<Vec<Outcome>> {
         outcomes.push(Outcome { name: at(), wrong, fuel, lines: asked.lines });
     }
     Ok(outcomes)
+}
+
+/// An answer, as far as Firn would take it.
+fn taken(inquiry: &Inquiry, answer: Answer) -> Answer {
+    let question = inquiry.questions.first();
+    match (&answer, question) {
+        (Answer::Said(said), Some(question)) => {
+            match firn_model::rule::sound::sound(question, said) {
+                Ok(()) => answer,
+                Err(why) => Answer::Failed(why),
+            }
+        }
+        _ => answer,
+    }
 }
 
 /// A value, or as much of it as a person reads.

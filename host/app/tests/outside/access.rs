@@ -44,6 +44,7 @@ read        GET    /api/v1/integrations/{integration}/sync-status
 read        GET    /api/v1/integrations/{integration}/versions
 operate     POST   /api/v1/integrations/{integration}/conflicts/{conflict}/resolve
 operate     POST   /api/v1/integrations/{integration}/dlq/discard
+operate     POST   /api/v1/integrations/{integration}/findings/dismiss
 operate     POST   /api/v1/integrations/{integration}/dlq/retry
 operate     POST   /api/v1/integrations/{integration}/dlq/{entry}/discard
 operate     POST   /api/v1/integrations/{integration}/dlq/{entry}/retry

@@ -44,6 +44,7 @@ operate     POST   /console/{integration}/dead-letters
 operate     POST   /console/{integration}/dead-letters/{entry}/discard
 operate     POST   /console/{integration}/dead-letters/{entry}/retry
 operate     POST   /console/{integration}/doctor
+operate     POST   /console/{integration}/findings
 operate     POST   /console/{integration}/links/{link}/resync
 operate     POST   /console/{integration}/links/{link}/unlink
 operate     POST   /console/{integration}/rules/{version}/dry-run
@@ -553,6 +554,13 @@ fn an_operators_day_in_a_browser() {
         browser.open(&format!("{}/console/desk/{page}", desk.firn.url));
         browser.looked_at(page);
     }
+    // What was seen is dismissed.
+    browser.open(&format!("{}/console/desk/findings", desk.firn.url));
+    assert!(browser.text("ul.findings").contains("refused"), "{}", browser.text("main"));
+    browser.click("#every");
+    browser.click("form.ticked button");
+    browser.until("it is dismissed", |b| b.text("p.note.done").starts_with("Dismissed"));
+    assert!(browser.text("main").contains("None."), "{}", browser.text("main"));
     browser.open(&desk.firn.url);
     browser.looked_at("all");
     browser.click("form.who button");

@@ -96,12 +96,14 @@ fn rules_in_rust_from_an_empty_folder_to_being_asked() {
     assert!(said.contains("version 1 is there, with the hooks value"), "{said}");
     let said = run(firn, &["rules", "dry-run", "desk"]);
     assert!(said.contains("value of severity\n    - low\n    + high"), "{said}");
+    assert!(said.contains("\ninc-1 (event at 20"), "{said}");
     assert!(said.contains("must not wait"), "what it logs: {said}");
     is(severity(&desk, "inc-1"), LOW);
 
     // From now on.
     let said = run(firn, &["rules", "activate", "desk", "1"]);
     assert!(said.contains("desk asks version 1 now, at value"), "{said}");
+    assert!(said.contains("back to asking none: firn rules rollback desk"), "{said}");
     made(&desk, "inc-2", "cara.caller@example.com");
     is(severity(&desk, "inc-2"), HIGH);
     made(&desk, "inc-3", "bob.ray@example.com");
@@ -115,9 +117,11 @@ fn rules_in_rust_from_an_empty_folder_to_being_asked() {
     assert!(listed.contains("first") && listed.contains("0 failed"), "{listed}");
     let audit = desk.of("audit").to_string();
     assert!(audit.contains("rules-activated") && audit.contains("rules-uploaded"), "{audit}");
+    assert!(audit.contains("rules (version 1 is asked)"), "{audit}");
 
     // A restart changes nothing; and back.
-    run(firn, &["rules", "rollback", "desk"]);
+    let said = run(firn, &["rules", "rollback", "desk"]);
+    assert!(said.contains("asks no rules now\nback to version 1:"), "{said}");
     made(&desk, "inc-4", "cara.caller@example.com");
     is(severity(&desk, "inc-4"), LOW);
     run(firn, &["rules", "rollback", "desk"]);
@@ -205,6 +209,8 @@ fn rules_in_javascript_give_a_category_and_a_group() {
         ("return Promise.resolve({ category });", "nothing can be waited for"),
         ("return about.number === undefined ? {} : { category: 'null' };", "expected {"),
         ("return null.length;", "(rules.js:"),
+        ("return { table: 'sys_user' };", "\"sys_user\" is no kind of ticket of the settings"),
+        ("return { assignmentGroup: 'Network' };", "\"Network\" is no sys_id"),
     ] {
         assert!(good_code.contains(answer));
         std::fs::write(&code, good_code.replace(answer, instead)).unwrap();
@@ -250,6 +256,8 @@ fn rules_in_javascript_give_a_category_and_a_group() {
         ("network", "wireless")
     );
     assert_eq!(after["assignment_group"], "0a1b2c3d4e5f60718293a4b5c6d7e8f9");
+    let told = run(firn, &["explain", "s-2", "--integration", "bot"]);
+    assert!(told.contains("(version 1, classify) chose assignment_group, category"), "{told}");
     let after = escalate("s-3", "My WiFi is down");
     assert_eq!(after["assignment_group"], "");
 
@@ -270,8 +278,17 @@ fn rules_in_javascript_give_a_category_and_a_group() {
         findings.contains("rules-failed") && findings.contains("no such word")
     });
     let listed = run(firn, &["rules", "list", "bot"]);
-    assert!(listed.contains("the last failure"), "{listed}");
+    assert!(
+        listed.contains("the last failure") && listed.contains("back to version 1"),
+        "{listed}"
+    );
+    let (ok, said) = firn.cli(&["integration", "findings-dismiss", "bot"]);
+    assert!(!ok && said.contains("name a finding, or say which"), "{said}");
+    let said = run(firn, &["integration", "findings-dismiss", "bot", "--kind", "rules-failed"]);
+    assert!(said.contains("dismissed"), "{said}");
     run(firn, &["rules", "rollback", "bot"]);
+    let told = run(firn, &["integration", "findings", "bot"]);
+    assert!(!told.contains("rules-failed"), "others are asked now: {told}");
     settle("no ticket after all", || {
         desk.simulator.rows("incident").iter().any(|row| row["correlation_id"] == "s-4")
     });

@@ -16,10 +16,6 @@ fn id_of(letter: &Json) -> String {
     letter["id"].as_str().unwrap().to_owned()
 }
 
-fn integration() -> IntegrationId {
-    IntegrationId::new("int-1").unwrap()
-}
-
 fn happened(letter: &Json) -> Vec<String> {
     let history = letter["history"].as_array().unwrap();
     history.iter().flat_map(|e| e["what"].as_object().unwrap().keys().cloned()).collect()

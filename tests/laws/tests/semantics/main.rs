@@ -12,8 +12,12 @@ mod rules;
 mod told;
 
 use firn_laws::sim::Scenario;
-use firn_model::{Ended, FindingKind, IntegrationId, Mirror, Role, RunMode, Why};
+use firn_model::{Ended, FindingFilter, FindingKind, IntegrationId, Mirror, Role, RunMode, Why};
 use serde_json::{Value as Json, json};
+
+fn integration() -> IntegrationId {
+    IntegrationId::new("int-1").unwrap()
+}
 
 fn incidents(more: Json) -> Scenario {
     let mut document = json!({ "preset": "incidents" });

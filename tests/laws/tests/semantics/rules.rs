@@ -409,6 +409,41 @@ fn rules_say_what_a_ticket_is_and_contains() {
     assert_eq!(world.column(&ticket, "description"), "");
     let title = world.column(&ticket, "short_description");
     assert!(title.starts_with("Call from") && !title.contains("4111"), "{title}");
+    // And it is told afterwards, in the names of columns.
+    let told = world.explain("c-1")["rules"].to_string();
+    assert!(told.contains("(version 1, classify) chose the table problem, category"), "{told}");
+    assert!(told.contains("(version 1, draft) chose description, short_description"), "{told}");
+}
+
+#[test]
+fn a_column_of_a_draft_that_the_instance_does_not_show_is_told_once() {
+    let mut world = Scenario::new(json!({ "preset": "genesys" }));
+    world.rules(1, &[Hook::Draft], |_| {
+        Answer::Said(Said::Draft([("u_vip".to_owned(), "yes".to_owned())].into()))
+    });
+    world.escalate(call("c-1", "NO_ANSWER"));
+    world.settle();
+    assert!(world.findings(FindingKind::WriteIgnored).is_empty());
+    world.instance_hides("u_vip");
+    for n in 2..4 {
+        world.escalate(call(&format!("c-{n}"), "NO_ANSWER"));
+        world.settle();
+    }
+    let findings = world.findings(FindingKind::WriteIgnored);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(findings[0].text.starts_with("incident has no column u_vip"), "{findings:?}");
+}
+
+#[test]
+fn what_rules_failed_at_is_no_news_once_others_are_asked() {
+    let mut world = plain();
+    world.rules(1, &[Hook::Value], |_| Answer::Failed("it panicked".to_owned()));
+    world.platform_edits("A", &[]);
+    assert_eq!(world.findings(FindingKind::RulesFailed).len(), 1);
+    world.rules(2, &[Hook::Value], |_| value(Verdict::Keep));
+    assert!(world.findings(FindingKind::RulesFailed).is_empty());
+    let notes: Vec<String> = world.audit().into_iter().filter_map(|line| line.note).collect();
+    assert!(notes.iter().any(|n| n.contains("rules (version 2 is asked)")), "{notes:?}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What is told, masked and explained; what a reviewer found.
 
+use firn_model::Operation;
+
 use super::*;
 
 // ---- explain -----------------------------------------------------------------------------------
@@ -20,6 +22,39 @@ fn explain_says_why_each_value_is_what_it_is() {
     );
     assert!(history[1].as_str().unwrap().contains("because the record was new"));
     assert!(!told.to_string().contains("5550199888"), "no raw value");
+}
+
+// ---- findings ----------------------------------------------------------------------------------
+
+#[test]
+fn a_finding_that_was_seen_is_gone_until_it_is_found_again() {
+    let mut world = plain();
+    world.instance_hides("description");
+    for record in ["A", "B"] {
+        world.platform_edits(record, &[("description", "x")]);
+    }
+    let ids: Vec<String> =
+        world.rows("finding").iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids.len(), 2);
+    let dismiss = |world: &mut Scenario, filter| {
+        world.operate(Operation::Dismiss { integration: integration(), filter })
+    };
+    let named = |id: &str| FindingFilter { id: Some(id.to_owned()), ..FindingFilter::default() };
+    assert_eq!(dismiss(&mut world, named("write-ignored.nobody.title")).0, 404);
+    let (status, body) = dismiss(&mut world, named(&ids[0]));
+    assert_eq!((status, body), (200, json!({ "dismissed": 1, "left": 0 })));
+    assert_eq!(dismiss(&mut world, named(&ids[0])).0, 404);
+    let other = FindingFilter { kind: Some(FindingKind::Conflict), ..FindingFilter::default() };
+    assert_eq!(dismiss(&mut world, other).1["dismissed"], 0);
+    let earlier = FindingFilter { before: Some(firn_model::Millis(0)), ..FindingFilter::default() };
+    assert_eq!(dismiss(&mut world, earlier).1["dismissed"], 0);
+    assert_eq!(world.findings(FindingKind::WriteIgnored).len(), 1);
+    assert_eq!(dismiss(&mut world, FindingFilter::default()).1["dismissed"], 1);
+    assert!(world.rows("finding").is_empty());
+    let seen = world.audit().into_iter().filter(|line| line.event == "findings-dismissed").count();
+    assert_eq!(seen, 2, "who did is in the audit");
+    world.platform_edits("C", &[("description", "x")]);
+    assert_eq!(world.findings(FindingKind::WriteIgnored).len(), 1, "what is found is told");
 }
 
 // ---- what a reviewer found ---------------------------------------------------------------------
