@@ -96,7 +96,7 @@ fn rules_in_rust_from_an_empty_folder_to_being_asked() {
     assert!(said.contains("version 1 is there, with the hooks value"), "{said}");
     let said = run(firn, &["rules", "dry-run", "desk"]);
     assert!(said.contains("value of severity\n    - low\n    + high"), "{said}");
-    assert!(said.contains("\ninc-1 (event at 20"), "{said}");
+    assert!(said.contains("\ninc-1 (platform-event at 20"), "{said}");
     assert!(said.contains("must not wait"), "what it logs: {said}");
     is(severity(&desk, "inc-1"), LOW);
 
