@@ -153,7 +153,7 @@ fn life(host: &mut Host) -> Result<Vec<Call>> {
             "attributes": { "title": "Down, call +15550199888", "severity": "high", "status": "open" } } } }]);
     let ticket = json!({ "id": "a1b2c3d4e5f60718293a4b5c6d7e8f90", "class": "incident", "number": "INC0010001",
         "correlation": "PAY-1", "revision": { "external": { "updated": now, "mod_count": 0 } },
-        "attributes": { "short_description": "Down, call ***-***-9888", "description": "", "state": "1", "impact": "2", "priority": "2", "assigned_to": "", "assigned_to.email": "" } });
+        "attributes": { "short_description": "Down, call ***-***-9888", "description": "", "state": "1", "impact": "2", "urgency": "1", "priority": "2", "assigned_to": "", "assigned_to.email": "" } });
     let mut inputs = seen;
     let mut calls = Vec::new();
     for step in 0..5 {
