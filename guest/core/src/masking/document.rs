@@ -15,8 +15,8 @@ pub(super) struct Segment {
     /// What its name says.
     pub(super) key: Option<Topic>,
     pub(super) escapes: Escapes,
-    /// A bare number in JSON: masked, it becomes a string.
-    pub(super) number: bool,
+    /// Where a bare number in JSON is, of which these are the digits: masked, it becomes a string whole.
+    pub(super) number: Option<std::ops::Range<usize>>,
 }
 
 /// The values of a text that has a structure.
@@ -109,7 +109,7 @@ fn json(text: &str) -> Option<Vec<Segment>> {
                         end,
                         key: None,
                         escapes: Escapes::Json,
-                        number: false,
+                        number: None,
                     });
                 } else {
                     if names_value {
@@ -120,7 +120,7 @@ fn json(text: &str) -> Option<Vec<Segment>> {
                         end,
                         key,
                         escapes: Escapes::Json,
-                        number: false,
+                        number: None,
                     });
                 }
             }
@@ -131,13 +131,13 @@ fn json(text: &str) -> Option<Vec<Segment>> {
                 {
                     at += 1;
                 }
-                if bytes[start..at].iter().all(u8::is_ascii_digit) {
+                if let Some(digits) = whole_digits(&bytes[start..at]) {
                     segments.push(Segment {
-                        start,
-                        end: at,
+                        start: start + digits.start,
+                        end: start + digits.end,
                         key,
                         escapes: Escapes::Json,
-                        number: true,
+                        number: Some(start..at),
                     });
                 }
                 continue;
@@ -147,6 +147,19 @@ fn json(text: &str) -> Option<Vec<Segment>> {
         at += 1;
     }
     Some(segments)
+}
+
+/// The digits of a number in JSON, if it is a whole one: `-4111.0` too, as floating point writes it.
+fn whole_digits(number: &[u8]) -> Option<std::ops::Range<usize>> {
+    let start = usize::from(number.first() == Some(&b'-'));
+    let length = number[start..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let end = start + length;
+    let is_whole = match &number[end..] {
+        [] => true,
+        [b'.', rest @ ..] => rest.iter().all(|b| *b == b'0'),
+        _ => false,
+    };
+    is_whole.then_some(start..end)
 }
 
 /// A table: a first line of names, and lines with as many cells.
@@ -189,7 +202,7 @@ fn table(text: &str) -> Option<Vec<Segment>> {
                 end,
                 key: *key,
                 escapes: Escapes::Plain,
-                number: false,
+                number: None,
             }));
         }
         start = end + 1;

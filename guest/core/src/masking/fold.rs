@@ -250,18 +250,25 @@ fn escaped(bytes: &[u8], escapes: Escapes) -> Option<(char, usize)> {
         .iter()
         .find(|(name, _)| bytes.starts_with(name))
         .map(|(name, c)| (*c, name.len())),
-        (b'\\', b'u') => {
-            let digits = bytes.get(2..6)?;
-            let code = hex(digits)?;
-            // Halves of a pair are letters of no interest, one by one.
-            Some((char::from_u32(code).unwrap_or(' '), 6))
-        }
+        (b'\\', b'u' | b'\\') if let Some(found) = unicode(bytes) => Some(found),
         (b'\\', b'n' | b'r') if escapes == Escapes::Json || next_is_edge(bytes) => Some(('\n', 2)),
         (b'\\', b't') if escapes == Escapes::Json => Some((' ', 2)),
         (b'\\', c @ (b'"' | b'/' | b'\\')) if escapes == Escapes::Json => Some((char::from(*c), 2)),
         (b'\\', b'"') => Some(('"', 2)),
         _ => None,
     }
+}
+
+/// `\u0040`, and `\\u0040`, `\\\\u0040` and so on: JSON within JSON, each time with twice as many backslashes.
+fn unicode(bytes: &[u8]) -> Option<(char, usize)> {
+    const MOST: usize = 16;
+    let slashes = bytes.iter().take(MOST).take_while(|b| **b == b'\\').count();
+    if bytes.get(slashes) != Some(&b'u') {
+        return None;
+    }
+    let code = hex(bytes.get(slashes + 1..slashes + 5)?)?;
+    // Halves of a pair are letters of no interest, one by one.
+    Some((char::from_u32(code).unwrap_or(' '), slashes + 5))
 }
 
 /// Whether what follows `\n` shows that it was meant as the end of a line: no lower-case letter, as

@@ -1,13 +1,14 @@
 //! Masking: personal data and secrets leave no side of Firn in the clear.
 //!
 //! One pass over a folded text (`fold`) notes digits, `@`, colons and words (`scan`, `words`);
-//! the detectors (`numbers`, `mail`, `network`, `named`, `secrets`) look only where
+//! the detectors (`numbers`, `cards`, `mail`, `network`, `named`, `secrets`) look only where
 //! something was noted. No regular expressions, linear time. JSON and tables are masked value by
 //! value under their names (`document`).
 //!
 //! Masking twice is masking once: a text is masked until nothing is found in it. What cannot be
 //! masked is dropped, never passed on.
 
+mod cards;
 mod digits;
 mod document;
 mod fold;
@@ -348,7 +349,7 @@ fn find(
         _ => room.notes.read(&folded.bytes),
     }
     let end = text.len();
-    let whole = Segment { start: 0, end, key: None, escapes: Escapes::Plain, number: false };
+    let whole = Segment { start: 0, end, key: None, escapes: Escapes::Plain, number: None };
     find_in(text, &folded, &whole, masker, room, &mut pieces);
     (pieces, as_it_is)
 }
@@ -367,6 +368,7 @@ fn find_in(
     found.clear();
     if !scan.groups.is_empty() || !scan.glued.is_empty() {
         numbers::find(&scan, digits, found);
+        cards::find(&scan, digits, found);
     }
     mail::find(&scan, found);
     network::find(&scan, found);
@@ -383,9 +385,9 @@ fn find_in(
         let mut instead = instead(masker, candidate.kind, strategy, value);
         let mut start = segment.start + folded.start(part, candidate.start);
         let mut end = segment.start + folded.end(part, candidate.end);
-        if segment.number {
+        if let Some(number) = &segment.number {
             // A number of a JSON document becomes a string.
-            (start, end) = (segment.start, segment.end);
+            (start, end) = (number.start, number.end);
             instead = format!("\"{instead}\"");
         }
         pieces.push(Piece {
@@ -397,7 +399,7 @@ fn find_in(
             end,
             instead,
         });
-        if segment.number {
+        if segment.number.is_some() {
             break;
         }
     }
