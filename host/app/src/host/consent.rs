@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use firn_model::{
-    Change, CommitError, Expect, Finding, FindingKind, Integration, IntegrationId, Key, Millis,
-    Operation, Put,
+    Change, CommitError, Expect, Finding, FindingKind, Integration, IntegrationId, KeptFinding,
+    Key, Millis, Operation, Put,
 };
 use firn_remote::{Consent, Credentials, Granted, Keeper, SignInState};
 
@@ -87,8 +87,10 @@ impl Host {
                 ),
                 at: now(),
             };
-            let Ok(value) = serde_json::to_string(&finding) else { continue };
             let name = format!("sign-in-ends.{}.{step}", granted.at);
+            let kept = KeptFinding { id: name.clone(), finding };
+            let Ok(value) = serde_json::to_string(&kept) else { continue };
+            let finding = kept.finding;
             let key = Key::new(tenant, &["finding", id.as_str(), &name]);
             let put = Some(Put { value, due: None });
             let change = Change { key, expect: Expect::Absent, put };

@@ -173,7 +173,7 @@ fn a_person_consents_in_a_browser_and_firn_works_until_the_consent_ends() {
     assert_eq!(place.requests(), requests, "nobody is asked again within the minute");
     let findings = format!("{}/api/v1/integrations/snow/findings", firn.url);
     let told = client().get(&findings).bearer_auth(TOKEN).send().unwrap().text().unwrap();
-    assert_eq!(told.matches("sign-in-failed").count(), 1, "{told}");
+    assert_eq!(told.matches(r#""kind":"sign-in-failed""#).count(), 1, "{told}");
 
     // Consent again: what waited goes on at once, nothing is lost and nothing doubled.
     connect(&firn, "allow");
