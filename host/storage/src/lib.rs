@@ -1,18 +1,22 @@
 //! The storage door: rows with versions and due times, committed atomically and only then
 //! acknowledged. The store knows keys, never meaning; every value is sealed for its tenant.
 //!
-//! Two implementations of [`Store`], one conformance suite (`tests/conformance.rs`): [`Sqlite`],
-//! and [`Memory`], the in-memory model that the simulation runs on.
+//! Three implementations of [`Store`], one conformance suite (`tests/conformance.rs`): [`Sqlite`], one file of one
+//! process; [`Postgres`], a database of many; and [`Memory`], the in-memory model that the simulation runs on.
 
+mod chain;
 mod memory;
+mod open;
+mod postgres;
 mod seal;
 mod sqlite;
 
+pub use chain::{AuditFault, AuditReport};
 pub use memory::Memory;
+pub use open::OpenError;
+pub use postgres::Postgres;
 pub use seal::{MasterKey, SealerError};
-pub use sqlite::{
-    Alone, AuditFault, AuditReport, Inspected, OpenError, Sqlite, alone, opens, rotate,
-};
+pub use sqlite::{Alone, Inspected, Sqlite, alone, opens, rotate};
 
 use firn_model::{Change, CommitError, Key, Millis, Row, TenantId};
 

@@ -6,7 +6,6 @@ mod chain;
 mod keep;
 mod keys;
 
-pub use chain::{AuditFault, AuditReport};
 pub use keep::{Alone, Inspected, alone, opens, rotate};
 
 use std::path::Path;
@@ -18,8 +17,9 @@ use firn_model::{Change, CommitError, Expect, Key, Millis, Row, TenantId};
 use rusqlite::{Connection, OptionalExtension, params};
 use rusqlite_migration::{M, Migrations};
 
-use crate::seal::{Keyring, MasterKey, SealerError};
-use crate::{Erased, Store};
+use crate::chain::LINES;
+use crate::seal::{Keyring, MasterKey};
+use crate::{Erased, OpenError, Store};
 
 /// Schema changes, oldest first. A released one is never edited.
 const MIGRATIONS: &[M<'static>] = &[
@@ -57,43 +57,6 @@ const MIGRATIONS: &[M<'static>] = &[
          );",
     ),
 ];
-
-/// Why a store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has it.
-    #[error("{0} is in use by another process; stop it first")]
-    InUse(String),
-    /// It was made by a newer Firn.
-    #[error("{0} was written by a newer version of Firn; use that version or restore a backup")]
-    TooNew(String),
-    /// It is another store's key.
-    #[error("{0} was sealed under another key; is this its master key?")]
-    WrongKey(String),
-    /// Anything else.
-    #[error("{path} cannot be opened: {why}")]
-    Failed {
-        /// The file.
-        path: String,
-        /// What SQLite says.
-        why: String,
-    },
-}
-
-impl OpenError {
-    fn failed(path: &str, why: impl std::fmt::Display) -> OpenError {
-        OpenError::Failed { path: path.to_owned(), why: why.to_string() }
-    }
-
-    fn of_key(path: &str, why: &SealerError) -> OpenError {
-        match why {
-            SealerError::WrongMaster | SealerError::DoesNotOpen => {
-                OpenError::WrongKey(path.to_owned())
-            }
-            SealerError::NoRandomness(why) => OpenError::failed(path, why),
-        }
-    }
-}
 
 enum Work {
     Commit(Vec<Change>),
@@ -325,7 +288,7 @@ fn apply(connection: &Connection, changes: &[Change], ring: &Keyring) -> Result<
         if !as_expected {
             return Err(CommitError::Stale(change.key.clone()));
         }
-        if path.starts_with(chain::LINES) {
+        if path.starts_with(LINES) {
             match &change.put {
                 // It was written already: its name tells what it says.
                 Some(_) if version.is_some() => continue,
@@ -362,7 +325,7 @@ fn erase(
     let mut delete = connection
         .prepare_cached("DELETE FROM rows WHERE tenant = ?1 AND path = ?2")
         .map_err(failed)?;
-    for line in lines.iter().filter(|line| line.path.starts_with(chain::LINES)) {
+    for line in lines.iter().filter(|line| line.path.starts_with(LINES)) {
         delete.execute([line.tenant.as_str(), &line.path]).map_err(failed)?;
     }
     Ok(())

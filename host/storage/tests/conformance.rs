@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use firn_model::{Change, CommitError, Expect, Key, Millis, Put, Row, TenantId};
 use firn_storage::{
-    AuditFault, Erased, Inspected, MasterKey, Memory, Sqlite, Store, opens, rotate,
+    AuditFault, Erased, Inspected, MasterKey, Memory, Postgres, Sqlite, Store, opens, rotate,
 };
+use firn_test_postgres::Server;
 
 fn tenant(name: &str) -> TenantId {
     TenantId::new(name).unwrap()
@@ -132,7 +133,7 @@ fn race(store: &dyn Store) {
 fn memory_keeps_the_contract() {
     suite(&Memory::new());
     race(&Memory::new());
-    audit(&Memory::new());
+    audit(&Memory::new(), &Erased::Wholly);
 }
 
 #[test]
@@ -143,7 +144,7 @@ fn sqlite_keeps_the_contract_and_its_rows() {
         let store = Sqlite::open(&path, &MasterKey::new([7; 32])).unwrap();
         suite(&store);
         race(&store);
-        audit(&store);
+        audit(&store, &Erased::Wholly);
     }
     for entry in std::fs::read_dir(directory.path()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
@@ -168,7 +169,7 @@ fn a_second_process_or_a_wrong_key_is_refused() {
 }
 
 /// Lines of the audit are written once, and stay.
-fn audit(store: &dyn Store) {
+fn audit(store: &dyn Store, wanted: &Erased) {
     store.commit(&[put("audit/i/l/1", Expect::Any, "a", None)]).unwrap();
     store.commit(&[put("audit/i/l/1", Expect::Any, "b", None)]).unwrap();
     assert_eq!(store.get(&[key("audit/i/l/1")]).unwrap()[0].as_ref().unwrap().value, "a");
@@ -182,7 +183,10 @@ fn audit(store: &dyn Store) {
             &key("audit/_erased/1"),
         )
         .unwrap();
-    assert_eq!(erased, Erased::Wholly);
+    match (&erased, wanted) {
+        (Erased::FromRows { .. }, Erased::FromRows { .. }) => {}
+        _ => assert_eq!(erased, *wanted),
+    }
     assert_eq!(store.get(&[key("audit/i/l/1")]).unwrap(), [None]);
     assert!(store.get(&[key("audit/_erased/1")]).unwrap()[0].is_some());
 }
@@ -299,7 +303,7 @@ fn keys_are_changed_without_a_row_being_lost() {
     let (old, new) = (MasterKey::new([7; 32]), MasterKey::new([8; 32]));
     let store = Sqlite::open(&path, &old).unwrap();
     suite(&store);
-    audit(&store);
+    audit(&store, &Erased::Wholly);
     let all = || ["acme", "other"].map(|t| store.scan(&tenant(t), "", None, 1_000).unwrap());
     let before = all();
     assert!(rotate(&path, &old, &new).unwrap_err().to_string().contains("in use"));
@@ -354,4 +358,178 @@ fn what_is_broken_is_told() {
     ] {
         assert!(why.contains("newer version"), "{why}");
     }
+}
+
+// ---- PostgreSQL --------------------------------------------------------------------------------
+
+/// A server, or nothing and a word why; `FIRN_POSTGRES=required` makes that a fault.
+#[allow(clippy::print_stderr)]
+fn server() -> Option<Server> {
+    match Server::start().unwrap() {
+        Ok(server) => Some(server),
+        Err(why) => {
+            assert!(std::env::var_os("FIRN_POSTGRES").is_none(), "{why}");
+            eprintln!("skipped: {why}");
+            None
+        }
+    }
+}
+
+const MASTER: [u8; 32] = [7; 32];
+
+fn postgres(server: &Server) -> Postgres {
+    Postgres::open(&server.url("firn"), &MasterKey::new(MASTER)).unwrap()
+}
+
+#[test]
+fn postgres_keeps_the_contract_and_its_rows() {
+    let Some(mut server) = server() else { return };
+    let store = postgres(&server);
+    suite(&store);
+    race(&store);
+    audit(&store, &Erased::FromRows { why: String::new() });
+    let all = |store: &Postgres| store.scan(&tenant("acme"), "", None, 1_000).unwrap();
+    let before = all(&store);
+    // What was acknowledged outlives a power cut of the server, and the store finds it again by itself.
+    server.crash().unwrap();
+    assert!(matches!(
+        store.commit(&[put("late", Expect::Any, "x", None)]),
+        Err(CommitError::Failed(_))
+    ));
+    assert!(store.next_due().is_err());
+    server.run().unwrap();
+    assert_eq!(all(&store), before);
+    store.commit(&[put("late", Expect::Any, "x", None)]).unwrap();
+    let stored = server.sql_in("firn", "SELECT encode(value, 'escape') FROM rows").unwrap();
+    assert!(stored.len() > 100 && !stored.contains("secret"), "values are sealed at rest");
+    assert!(store.audit(None).unwrap().faults.is_empty());
+}
+
+#[test]
+fn stores_on_one_database_are_one_store() {
+    let Some(server) = server() else { return };
+    // They begin at the same moment, on an empty database.
+    let stores: Vec<Postgres> = std::thread::scope(|scope| {
+        let opened: Vec<_> = (0..3).map(|_| scope.spawn(|| postgres(&server))).collect();
+        opened.into_iter().map(|store| store.join().unwrap()).collect()
+    });
+    stores[0].commit(&[put("count", Expect::Absent, "0", None)]).unwrap();
+    std::thread::scope(|scope| {
+        for (writer, store) in stores.iter().cycle().take(9).enumerate() {
+            scope.spawn(move || {
+                for turn in 0..20 {
+                    loop {
+                        let row = store.get(&[key("count")]).unwrap().remove(0).unwrap();
+                        let next = (row.value.parse::<u64>().unwrap() + 1).to_string();
+                        let line =
+                            put(&format!("audit/i/l/{writer}-{turn}"), Expect::Any, &next, None);
+                        let count = put("count", Expect::Version(row.version), &next, Some(5));
+                        match store.commit(&[line, count]) {
+                            Ok(()) => break,
+                            Err(CommitError::Stale(_)) => {}
+                            Err(other) => panic!("{other}"),
+                        }
+                    }
+                }
+            });
+        }
+    });
+    for store in &stores {
+        assert_eq!(store.get(&[key("count")]).unwrap()[0].as_ref().unwrap().value, "180");
+        let report = store.audit(None).unwrap();
+        assert_eq!((report.lines, report.faults.as_slice()), (180, [].as_slice()));
+    }
+    // The same new row from all of them: one has made it.
+    let made = std::thread::scope(|scope| {
+        let makers: Vec<_> = stores
+            .iter()
+            .map(|store| {
+                scope.spawn(|| store.commit(&[put("new", Expect::Absent, "x", None)]).is_ok())
+            })
+            .collect();
+        makers.into_iter().map(|maker| maker.join().unwrap()).filter(|made| *made).count()
+    });
+    assert_eq!(made, 1);
+}
+
+#[test]
+fn no_statement_reaches_a_tenant_that_its_transaction_does_not_name() {
+    let Some(server) = server() else { return };
+    let store = postgres(&server);
+    for name in ["acme", "other"] {
+        let key = Key { tenant: tenant(name), path: "link/1".to_owned() };
+        let put = Some(Put { value: "x".to_owned(), due: None });
+        store.commit(&[Change { key, expect: Expect::Any, put }]).unwrap();
+    }
+    let count = |named: &str| {
+        let text = format!("SET ROLE firn; {named} SELECT count(*) FROM rows");
+        server.sql_in("firn", &text).unwrap().trim().to_owned()
+    };
+    assert_eq!(count(""), "0", "not even its owner");
+    assert_eq!(count("SET firn.tenants = 'acme';"), "1");
+    assert_eq!(count("SET firn.tenants = 'acme,other';"), "2");
+    let moved = "SET ROLE firn; SET firn.tenants = 'acme'; UPDATE rows SET tenant = 'other', path = 'link/2'";
+    let refused = server.sql_in("firn", moved).unwrap_err().to_string();
+    assert!(refused.contains("row-level security"), "{refused}");
+}
+
+#[test]
+fn a_database_of_another_key_or_a_newer_firn_is_refused() {
+    let Some(server) = server() else { return };
+    postgres(&server).commit(&[put("link/1", Expect::Any, "a", None)]).unwrap();
+    let open =
+        |url: &str, key| Postgres::open(url, &MasterKey::new(key)).err().unwrap().to_string();
+    let url = server.url("firn");
+    let wrong = open(&url, [8; 32]);
+    assert!(wrong.contains("sealed under another key"), "{wrong}");
+    assert!(!wrong.contains("of-a-test"), "no password is told: {wrong}");
+    let nobody = open(&server.url("nowhere"), MASTER);
+    assert!(nobody.contains("nowhere") && nobody.contains("does not exist"), "{nobody}");
+    let nothing = open("mysql://x", MASTER);
+    assert!(nothing.contains("postgres://user@host/database"), "{nothing}");
+    let silent = open("postgres://firn@127.0.0.1:1/firn", MASTER);
+    assert!(silent.contains("refused"), "{silent}");
+    let text = "INSERT INTO refinery_schema_history (version, name, applied_on, checksum) VALUES (99, 'later', '2099-01-01T00:00:00Z', '1')";
+    server.sql_in("firn", text).unwrap();
+    let newer = open(&url, MASTER);
+    assert!(newer.contains("newer version"), "{newer}");
+}
+
+#[test]
+fn the_chain_in_a_database_tells_of_every_change_to_a_line() {
+    let Some(server) = server() else { return };
+    let store = postgres(&server);
+    for n in 1..=5 {
+        let line = put(&format!("audit/i/l/{n}"), Expect::Any, &format!("line {n}"), None);
+        store.commit(&[line, put(&format!("link/{n}"), Expect::Any, "x", None)]).unwrap();
+    }
+    let erased = store.erase(&[], &[key("audit/i/l/2")], &key("audit/_erased/1")).unwrap();
+    assert!(matches!(erased, Erased::FromRows { .. }));
+    let whole = store.audit(None).unwrap();
+    assert_eq!((whole.lines, whole.erased, whole.faults.as_slice()), (6, 1, [].as_slice()));
+    for (sql, expected) in [
+        (
+            "UPDATE rows SET value = (SELECT value FROM rows WHERE path = 'audit/i/l/4') WHERE path = 'audit/i/l/3'",
+            AuditFault::Changed(3, "audit/i/l/3".into()),
+        ),
+        (
+            "DELETE FROM rows WHERE path = 'audit/i/l/1'",
+            AuditFault::Removed(1, "audit/i/l/1".into()),
+        ),
+        (
+            "INSERT INTO rows SELECT tenant, 'audit/i/l/9', version, value, due, key FROM rows WHERE path = 'audit/i/l/4'",
+            AuditFault::Added("audit/i/l/9".into()),
+        ),
+        (
+            "DELETE FROM rows WHERE path = 'audit/i/l/4'; DELETE FROM chain WHERE path = 'audit/i/l/4'",
+            AuditFault::Broken(5),
+        ),
+        ("UPDATE chain_head SET seq = 5", AuditFault::CutOff(6)),
+    ] {
+        let broken = server.sql_in("firn", &format!("CREATE TABLE kept_rows AS TABLE rows; CREATE TABLE kept_chain AS TABLE chain; CREATE TABLE kept_head AS TABLE chain_head; {sql}"));
+        broken.unwrap();
+        assert_eq!(store.audit(Some(&whole.head)).unwrap().faults, [expected], "{sql}");
+        server.sql_in("firn", "DELETE FROM rows; DELETE FROM chain; DELETE FROM chain_head; INSERT INTO rows TABLE kept_rows; INSERT INTO chain TABLE kept_chain; INSERT INTO chain_head TABLE kept_head; DROP TABLE kept_rows, kept_chain, kept_head").unwrap();
+    }
+    assert!(store.audit(Some(&whole.head)).unwrap().faults.is_empty());
 }

@@ -6,10 +6,11 @@ use std::path::Path;
 use firn_model::{CommitError, Key, TenantId};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::chain::{self, AuditReport};
-use super::{MIGRATIONS, OpenError, configure, failed, keys, lock};
-use crate::MasterKey;
+use super::chain;
+use super::{MIGRATIONS, configure, failed, keys, lock};
+use crate::chain::AuditReport;
 use crate::seal::{Keyring, RawKey};
+use crate::{MasterKey, OpenError};
 
 /// So many rows are sealed anew in one transaction.
 const AT_ONCE: usize = 2_000;
