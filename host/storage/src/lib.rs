@@ -14,7 +14,7 @@ mod sqlite;
 pub use chain::{AuditFault, AuditReport};
 pub use memory::Memory;
 pub use open::OpenError;
-pub use postgres::Postgres;
+pub use postgres::{Postgres, Sharing};
 pub use seal::{MasterKey, SealerError};
 pub use sqlite::{Alone, Inspected, Sqlite, alone, opens, rotate};
 

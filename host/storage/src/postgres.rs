@@ -22,6 +22,16 @@ use crate::chain::{AuditReport, Line, Walk};
 use crate::seal::{Keyring, MasterKey};
 use crate::{Erased, OpenError, Store};
 
+/// Whether other processes work on the same database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// None may: whoever commits holds the database, and another is refused. One that lost the server commits
+    /// nothing before it holds it again.
+    Alone,
+    /// Any number may.
+    Shared,
+}
+
 /// So many connections read at the same time.
 const READERS: usize = 4;
 /// All tenants: for what hands out work, and for the audit as a whole.
@@ -62,8 +72,8 @@ impl Postgres {
     /// with `sslmode=require` for a server elsewhere.
     ///
     /// # Errors
-    /// When the server cannot be reached, the database is a newer Firn's or was sealed under another key.
-    pub fn open(url: &str, master: &MasterKey) -> Result<Postgres, OpenError> {
+    /// When the server cannot be reached, the database is in use, a newer Firn's, or was sealed under another key.
+    pub fn open(url: &str, master: &MasterKey, sharing: Sharing) -> Result<Postgres, OpenError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("store")
@@ -80,7 +90,17 @@ impl Postgres {
         let places = Semaphore::new(READERS);
         let inner = Arc::new(Inner { server, ring, places, idle: Mutex::default() });
         let (jobs, queue) = tokio::sync::mpsc::unbounded_channel();
-        runtime.spawn(write::write(Arc::clone(&inner), queue));
+        let mut writer = write::Writer::new(Arc::clone(&inner), sharing);
+        let connected = waited(&runtime, async move {
+            let connected = writer.connect().await;
+            connected.map(|()| writer)
+        });
+        let writer = connected.map_err(|why| OpenError::failed(&name, why))?;
+        let writer = writer.map_err(|why| match why {
+            write::Refused::InUse => OpenError::InUse(name.clone()),
+            write::Refused::For(why) => OpenError::failed(&name, why),
+        })?;
+        runtime.spawn(writer.write(queue));
         Ok(Postgres { inner, jobs, runtime: Some(runtime) })
     }
 

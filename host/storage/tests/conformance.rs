@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use firn_model::{Change, CommitError, Expect, Key, Millis, Put, Row, TenantId};
 use firn_storage::{
-    AuditFault, Erased, Inspected, MasterKey, Memory, Postgres, Sqlite, Store, opens, rotate,
+    AuditFault, Erased, Inspected, MasterKey, Memory, Postgres, Sharing, Sqlite, Store, opens,
+    rotate,
 };
 use firn_test_postgres::Server;
 
@@ -378,7 +379,7 @@ fn server() -> Option<Server> {
 const MASTER: [u8; 32] = [7; 32];
 
 fn postgres(server: &Server) -> Postgres {
-    Postgres::open(&server.url("firn"), &MasterKey::new(MASTER)).unwrap()
+    Postgres::open(&server.url("firn"), &MasterKey::new(MASTER), Sharing::Shared).unwrap()
 }
 
 #[test]
@@ -477,8 +478,9 @@ fn no_statement_reaches_a_tenant_that_its_transaction_does_not_name() {
 fn a_database_of_another_key_or_a_newer_firn_is_refused() {
     let Some(server) = server() else { return };
     postgres(&server).commit(&[put("link/1", Expect::Any, "a", None)]).unwrap();
-    let open =
-        |url: &str, key| Postgres::open(url, &MasterKey::new(key)).err().unwrap().to_string();
+    let open = |url: &str, key| {
+        Postgres::open(url, &MasterKey::new(key), Sharing::Shared).err().unwrap().to_string()
+    };
     let url = server.url("firn");
     let wrong = open(&url, [8; 32]);
     assert!(wrong.contains("sealed under another key"), "{wrong}");
@@ -532,4 +534,37 @@ fn the_chain_in_a_database_tells_of_every_change_to_a_line() {
         server.sql_in("firn", "DELETE FROM rows; DELETE FROM chain; DELETE FROM chain_head; INSERT INTO rows TABLE kept_rows; INSERT INTO chain TABLE kept_chain; INSERT INTO chain_head TABLE kept_head; DROP TABLE kept_rows, kept_chain, kept_head").unwrap();
     }
     assert!(store.audit(Some(&whole.head)).unwrap().faults.is_empty());
+}
+
+#[test]
+fn whoever_is_alone_on_a_database_holds_it_as_long_as_it_may_commit() {
+    let Some(server) = server() else { return };
+    let open = || Postgres::open(&server.url("firn"), &MasterKey::new(MASTER), Sharing::Alone);
+    let first = open().unwrap();
+    first.commit(&[put("link/1", Expect::Any, "a", None)]).unwrap();
+    let second = open().err().unwrap().to_string();
+    assert!(second.contains("in use by another process"), "{second}");
+    // Cut off, it holds nothing any more: another takes over, and the first commits nothing behind its back.
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'firn'";
+    server.sql_in("firn", cut).unwrap();
+    let third = loop {
+        match open() {
+            Ok(store) => break store,
+            Err(why) => assert!(why.to_string().contains("in use"), "{why}"),
+        }
+    };
+    third.commit(&[put("link/1", Expect::Version(1), "b", None)]).unwrap();
+    let late = first.commit(&[put("link/2", Expect::Any, "late", None)]);
+    assert!(
+        matches!(&late, Err(CommitError::Failed(why)) if why.contains("another process")),
+        "{late:?}"
+    );
+    assert_eq!(third.get(&[key("link/2")]).unwrap(), [None]);
+    drop(third);
+    // And takes it back once nobody else has it.
+    let back = (0..200).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        first.commit(&[put("link/2", Expect::Any, "again", None)]).is_ok()
+    });
+    assert!(back);
 }

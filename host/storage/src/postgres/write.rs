@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::connect::{Connection, begin};
-use super::{Inner, failed, told};
+use super::{Inner, Sharing, failed, told};
 use crate::Erased;
 use crate::chain::{Head, LINES, Link};
 use crate::seal::Keyring;
@@ -74,86 +74,114 @@ const CHAIN: usize = 4;
 const END: usize = 5;
 const NOTIFY: usize = 6;
 
-/// Works until nobody can ask for anything any more.
-pub(super) async fn write(inner: Arc<Inner>, mut queue: UnboundedReceiver<Job>) {
-    let mut connection: Option<Connection> = None;
-    while let Some(first) = queue.recv().await {
-        let mut jobs = vec![first];
-        while jobs.len() < MERGED
-            && let Ok(job) = queue.try_recv()
-        {
-            jobs.push(job);
+/// Who writes, on a connection of its own.
+pub(super) struct Writer {
+    inner: Arc<Inner>,
+    sharing: Sharing,
+    connection: Option<Connection>,
+}
+
+/// Why there is no connection to write on.
+pub(super) enum Refused {
+    /// Another process has the database.
+    InUse,
+    /// Anything else.
+    For(String),
+}
+
+/// What a process that is alone on a database holds.
+const ALONE: i64 = 5_208_011; // Any number, always the same.
+
+impl Writer {
+    pub(super) fn new(inner: Arc<Inner>, sharing: Sharing) -> Writer {
+        Writer { inner, sharing, connection: None }
+    }
+
+    /// Connects, unless it is connected.
+    pub(super) async fn connect(&mut self) -> Result<(), Refused> {
+        if self.connection.as_ref().is_some_and(|connection| !connection.is_closed()) {
+            return Ok(());
         }
-        let works: Vec<&Work> = jobs.iter().map(|job| &job.work).collect();
-        let results = committed(&inner, &mut connection, &works).await;
-        let erases = |job: &Job| matches!(job.work, Work::Erase { .. });
-        let erased = if jobs.iter().zip(&results).any(|(job, done)| erases(job) && done.is_ok()) {
-            clear(connection.as_ref()).await
-        } else {
-            Erased::Wholly
-        };
-        for (job, result) in jobs.into_iter().zip(results) {
-            let _ = job.done.send(result.map(|()| erased.clone()));
+        let failed = |why: tokio_postgres::Error| Refused::For(told(&why));
+        let connection = self.inner.server.connect(&STATEMENTS).await.map_err(failed)?;
+        // Of a process that is gone without a word the server lets go soon, and of what it held.
+        let soon = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
+                    SET idle_in_transaction_session_timeout = '30s'";
+        connection.client.batch_execute(soon).await.map_err(failed)?;
+        if self.sharing == Sharing::Alone {
+            let held = connection.client.query_one("SELECT pg_try_advisory_lock($1)", &[&ALONE]);
+            let held: bool = held.await.and_then(|row| row.try_get(0)).map_err(failed)?;
+            if !held {
+                return Err(Refused::InUse);
+            }
+        }
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    /// Works until nobody can ask for anything any more.
+    pub(super) async fn write(mut self, mut queue: UnboundedReceiver<Job>) {
+        while let Some(first) = queue.recv().await {
+            let mut jobs = vec![first];
+            while jobs.len() < MERGED
+                && let Ok(job) = queue.try_recv()
+            {
+                jobs.push(job);
+            }
+            let works: Vec<&Work> = jobs.iter().map(|job| &job.work).collect();
+            let results = self.committed(&works).await;
+            let erases = |job: &Job| matches!(job.work, Work::Erase { .. });
+            let erases = jobs.iter().zip(&results).any(|(job, done)| erases(job) && done.is_ok());
+            let erased = if erases { self.clear().await } else { Erased::Wholly };
+            for (job, result) in jobs.into_iter().zip(results) {
+                let _ = job.done.send(result.map(|()| erased.clone()));
+            }
         }
     }
-}
 
-/// Writes the table anew, with what is live and nothing else.
-async fn clear(connection: Option<&Connection>) -> Erased {
-    let cleared = match connection {
-        Some(connection) => connection.client.batch_execute("VACUUM FULL rows").await,
-        None => return Erased::FromRows { why: "the connection is gone".to_owned() },
-    };
-    let why = match cleared {
-        Ok(()) => "PostgreSQL's log, its replicas and its backups keep it, sealed, as long as they are set to".to_owned(),
-        Err(why) => told(&why),
-    };
-    Erased::FromRows { why }
-}
-
-/// One transaction for all, tried again if others were in its way.
-async fn committed(
-    inner: &Inner,
-    kept: &mut Option<Connection>,
-    works: &[&Work],
-) -> Vec<Result<(), CommitError>> {
-    let all = |why: &CommitError| works.iter().map(|_| Err(why.clone())).collect();
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        let connection = match kept.take().filter(|connection| !connection.is_closed()) {
-            Some(connection) => connection,
-            None => match inner.server.connect(&STATEMENTS).await {
-                Ok(connection) => connection,
-                Err(why) => return all(&failed(why)),
-            },
+    /// Writes the table anew, with what is live and nothing else.
+    async fn clear(&self) -> Erased {
+        let cleared = match &self.connection {
+            Some(connection) => connection.client.batch_execute("VACUUM FULL rows").await,
+            None => return Erased::FromRows { why: "the connection is gone".to_owned() },
         };
-        match transact(inner, &connection, works).await {
-            Ok(results) => {
-                *kept = Some(connection);
-                return results;
-            }
-            Err(Broken::Again) if tries < TRIES => {
-                let _ = connection.client.batch_execute("ROLLBACK").await;
-                *kept = Some(connection);
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            Err(broken) => {
-                // Whether a commit that was on its way arrived, nobody knows. Versions tell.
-                if !connection.is_closed()
-                    && connection.client.batch_execute("ROLLBACK").await.is_ok()
-                {
-                    *kept = Some(connection);
-                }
-                let why = match broken {
-                    Broken::Again => {
-                        CommitError::Failed("others were in the way again and again".to_owned())
-                    }
-                    Broken::For(why) => why,
+        let why = match cleared {
+            Ok(()) => "PostgreSQL's log, its replicas and its backups keep it, sealed, as long as they are set to".to_owned(),
+            Err(why) => told(&why),
+        };
+        Erased::FromRows { why }
+    }
+
+    /// One transaction for all, tried again if others were in its way.
+    async fn committed(&mut self, works: &[&Work]) -> Vec<Result<(), CommitError>> {
+        let all = |why: &CommitError| works.iter().map(|_| Err(why.clone())).collect();
+        for _ in 0..TRIES {
+            if let Err(refused) = self.connect().await {
+                let why = match refused {
+                    Refused::InUse => "another process has the database now".to_owned(),
+                    Refused::For(why) => why,
                 };
-                return all(&why);
+                return all(&CommitError::Failed(why));
+            }
+            let Some(connection) = self.connection.take() else { continue };
+            match transact(&self.inner, &connection, works).await {
+                Ok(results) => {
+                    self.connection = Some(connection);
+                    return results;
+                }
+                Err(broken) => {
+                    // Whether a commit that was on its way arrived, nobody knows. Versions tell.
+                    if connection.client.batch_execute("ROLLBACK").await.is_ok() {
+                        self.connection = Some(connection);
+                    }
+                    if let Broken::For(why) = broken {
+                        return all(&why);
+                    }
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
             }
         }
+        all(&CommitError::Failed("others were in the way again and again".to_owned()))
     }
 }
 
