@@ -70,9 +70,18 @@ impl Firn {
     /// # Errors
     /// When it cannot be started.
     pub fn start(binary: &Path, data: &Path, listen: SocketAddr) -> Result<Firn> {
+        Firn::on(binary, data, listen, None)
+    }
+
+    /// Starts it on a database.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn on(binary: &Path, data: &Path, listen: SocketAddr, store: Option<&str>) -> Result<Firn> {
         let child = Command::new(binary)
             .args(["serve", "--allow-loopback", "--listen", &listen.to_string(), "--data"])
             .arg(data)
+            .envs(store.map(|store| ("FIRN_STORE", store)))
             .env("FIRN_TOKEN", TOKEN)
             .env("FIRN_LOG", "error")
             .stdout(Stdio::null())

@@ -26,11 +26,10 @@ use firn_model::{Change, CommitError, Key, Millis, Row, TenantId};
 pub enum Erased {
     /// Nothing of it is left on disk.
     Wholly,
-    /// The rows are gone; what they said lies sealed in free parts of the file, which could not be written
-    /// anew. The next erasure or change of keys clears them.
+    /// The rows are gone; what they said lies sealed elsewhere still.
     FromRows {
-        /// Why not.
-        why: String,
+        /// Where, why, and what can be done about it.
+        left: String,
     },
 }
 

@@ -10,6 +10,7 @@ mod keys;
 mod write;
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use firn_model::{Change, CommitError, Key, Millis, Row, TenantId};
 use tokio::runtime::Runtime;
@@ -34,6 +35,8 @@ pub enum Sharing {
 
 /// So many connections read at the same time.
 const READERS: usize = 4;
+/// So soon a server lets go of what a process held that has just ended.
+const LETS_GO: Duration = Duration::from_secs(3);
 /// All tenants: for what hands out work, and for the audit as a whole.
 const ALL: &str = "*";
 
@@ -92,8 +95,15 @@ impl Postgres {
         let (jobs, queue) = tokio::sync::mpsc::unbounded_channel();
         let mut writer = write::Writer::new(Arc::clone(&inner), sharing);
         let connected = waited(&runtime, async move {
-            let connected = writer.connect().await;
-            connected.map(|()| writer)
+            let end = tokio::time::Instant::now() + LETS_GO;
+            loop {
+                match writer.connect().await {
+                    Err(write::Refused::InUse) if tokio::time::Instant::now() < end => {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                    connected => return connected.map(|()| writer),
+                }
+            }
         });
         let writer = connected.map_err(|why| OpenError::failed(&name, why))?;
         let writer = writer.map_err(|why| match why {

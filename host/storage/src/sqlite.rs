@@ -227,7 +227,11 @@ fn clear(connection: &Connection) -> Erased {
         Ok(true) => "somebody is reading the file".to_owned(),
         Err(why) => why.to_string(),
     };
-    Erased::FromRows { why }
+    Erased::FromRows {
+        left: format!(
+            "free parts of the store's file, where it lies sealed, as the file could not be written anew ({why}): change the keys (firn key rotate), which writes it anew too"
+        ),
+    }
 }
 
 fn transact(

@@ -388,7 +388,7 @@ fn postgres_keeps_the_contract_and_its_rows() {
     let store = postgres(&server);
     suite(&store);
     race(&store);
-    audit(&store, &Erased::FromRows { why: String::new() });
+    audit(&store, &Erased::FromRows { left: String::new() });
     let all = |store: &Postgres| store.scan(&tenant("acme"), "", None, 1_000).unwrap();
     let before = all(&store);
     // What was acknowledged outlives a power cut of the server, and the store finds it again by itself.

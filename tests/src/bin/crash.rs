@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use firn::SamplePlatform;
 use firn_simulator::{Faults, Record, Simulator};
+use firn_test_postgres::Server;
 use firn_tests::process::{Client, Firn, TOKEN, binary, ended, free_port, integration, settle};
 use serde_json::{Value as Json, json};
 
@@ -23,11 +24,20 @@ struct Arguments {
     /// Makes the moments repeat.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// An empty PostgreSQL database instead of a file; `postgres`: one that is made for it.
+    #[arg(long)]
+    store: Option<String>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let again = format!("cargo crash --cycles {} --seed {}", arguments.cycles, arguments.seed);
+    let store = arguments.store.as_ref().map(|store| format!(" --store {store}"));
+    let again = format!(
+        "cargo crash --cycles {} --seed {}{}",
+        arguments.cycles,
+        arguments.seed,
+        store.unwrap_or_default()
+    );
     ended("crash", &again, run(&arguments))
 }
 
@@ -50,6 +60,12 @@ fn settings() -> Json {
 
 async fn run(arguments: &Arguments) -> Result<Vec<String>> {
     let binary = binary()?;
+    let server = match arguments.store.as_deref() {
+        Some("postgres") => Some(Server::start()?.map_err(anyhow::Error::msg)?),
+        _ => None,
+    };
+    let made = server.as_ref().map(|server| server.url("firn"));
+    let store = made.as_deref().or(arguments.store.as_deref());
     let directory = tempfile::tempdir()?;
     let mut rng = fastrand::Rng::with_seed(arguments.seed);
     let simulator =
@@ -58,7 +74,7 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
     let platform_server = firn::listen(([127, 0, 0, 1], 0).into(), platform.router()).await?;
     let listen = free_port()?;
     let client = Client::new(listen)?;
-    let mut firn = Firn::start(&binary, directory.path(), listen)?;
+    let mut firn = Firn::on(&binary, directory.path(), listen, store)?;
     client.ready().await?;
     let calls = integration(&client, &simulator, "genesys", None, settings()).await?;
     let base = format!("http://{}", platform_server.address);
@@ -79,7 +95,7 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
             () = workload(&client, &simulator, &platform, &calls, cycle, &mut promised) => life.await,
         }
         firn.kill()?;
-        firn = Firn::start(&binary, directory.path(), listen)?;
+        firn = Firn::on(&binary, directory.path(), listen, store)?;
         client.ready().await?;
         if cycle % 20 == 19 {
             println!("{} kills, {:.0} s", cycle + 1, began.elapsed().as_secs_f64());

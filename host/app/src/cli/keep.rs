@@ -11,6 +11,7 @@ use firn_storage::Inspected;
 
 use super::show::{confirm, say};
 use super::{Format, Listing};
+use crate::StorePlace;
 use crate::key::{self, KeySource};
 
 /// A data directory, and where its key is.
@@ -193,20 +194,28 @@ pub(super) struct Verify {
     /// Look at a backup instead.
     #[arg(long)]
     backup: Option<PathBuf>,
+    /// Look at a PostgreSQL database: its address, or env:NAME, file:PATH, exec:COMMAND.
+    #[arg(long, env = "FIRN_STORE", hide_env_values = true, conflicts_with = "backup")]
+    store: Option<String>,
     #[command(flatten)]
     listing: Listing,
 }
 
 /// Looks at the audit's chain. Exit 1 if it is broken.
 pub(super) fn verify(given: &Verify) -> Result<ExitCode> {
-    let inspected = match &given.backup {
-        Some(path) => {
+    let place = StorePlace::of(given.store.as_deref())?;
+    let noted = given.noted.as_deref();
+    let report = match (&given.backup, &place) {
+        (None, StorePlace::Beside) => given.data.open()?.audit(noted)?,
+        (backup, _) => {
             let master = KeySource::of(given.data.key.as_deref())?.open(&given.data.data)?;
-            Inspected::open(path, &master)?
+            match (backup, place.inspected(&master)?) {
+                (Some(path), _) => Inspected::open(path, &master)?.audit(noted)?,
+                (None, Some(database)) => database.audit(noted)?,
+                (None, None) => given.data.open()?.audit(noted)?,
+            }
         }
-        None => given.data.open()?,
     };
-    let report = inspected.audit(given.noted.as_deref())?;
     let whole = if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if let Format::Json = given.listing.format {
         let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();

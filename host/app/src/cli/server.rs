@@ -12,16 +12,20 @@ use super::show::say;
 use crate::access::Gate;
 use crate::api::{Shared, router};
 use crate::telemetry::Traces;
-use crate::{Host, HostConfig, KeySource};
+use crate::{Host, HostConfig, KeySource, StorePlace};
 
 #[derive(Args)]
 pub(super) struct Serve {
-    /// A TOML file about the process: listen, data, workers, public_url, allow_hosts.
+    /// A TOML file about the process: listen, data, store, workers, public_url, allow_hosts.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Where store, key and cache are kept [default: ./firn-data].
+    /// Where key and cache are kept, and the store if it is not a database [default: ./firn-data].
     #[arg(long)]
     data: Option<PathBuf>,
+    /// A PostgreSQL database instead of a file: postgres://user:password@host/database, or where that is said:
+    /// env:NAME, file:PATH or exec:COMMAND.
+    #[arg(long, env = "FIRN_STORE", hide_env_values = true)]
+    store: Option<String>,
     /// Where to listen [default: 127.0.0.1:8080].
     #[arg(long)]
     listen: Option<SocketAddr>,
@@ -60,6 +64,7 @@ pub(super) struct Serve {
 #[serde(deny_unknown_fields, default)]
 struct ServeFile {
     data: Option<PathBuf>,
+    store: Option<String>,
     listen: Option<SocketAddr>,
     public_url: Option<String>,
     allow_hosts: Vec<String>,
@@ -90,6 +95,7 @@ pub(super) struct Simulator {
 /// How the process is to run: the command line over the file over what is taken otherwise.
 struct Process {
     data: PathBuf,
+    store: StorePlace,
     listen: SocketAddr,
     public_url: String,
     allow_hosts: Vec<String>,
@@ -118,6 +124,7 @@ impl Process {
         let process = Process {
             cache: arguments.cache.unwrap_or_else(|| data.join("cache")),
             data,
+            store: StorePlace::of(arguments.store.or(file.store).as_deref())?,
             listen,
             public_url: public_url.unwrap_or_else(|| format!("http://{listen}")),
             allow_hosts: [arguments.allow_hosts, file.allow_hosts].concat(),
@@ -152,8 +159,15 @@ pub(super) fn show(arguments: Serve) -> Result<()> {
     }
     process.egress.read()?;
     KeySource::of(process.key.as_deref())?;
+    let store = process.store.shown();
+    if store.is_none() && !matches!(process.store, StorePlace::Beside) {
+        eprintln!(
+            "firn: the store's address may hold a password, and is not shown; set FIRN_STORE"
+        );
+    }
     let shown = Shown {
         data: &process.data,
+        store,
         listen: process.listen,
         public_url: &process.public_url,
         allow_hosts: &process.allow_hosts,
@@ -172,6 +186,8 @@ pub(super) fn show(arguments: Serve) -> Result<()> {
 #[derive(serde::Serialize)]
 struct Shown<'a> {
     data: &'a PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<String>,
     listen: SocketAddr,
     public_url: &'a str,
     allow_hosts: &'a [String],
@@ -195,6 +211,7 @@ pub(super) async fn serve(arguments: Serve, token: Option<String>) -> Result<()>
         program: std::env::current_exe()?,
         cache: process.cache,
         data: process.data.clone(),
+        store: process.store.clone(),
         key: KeySource::of(process.key.as_deref())?,
         workers: process.workers,
         record: process.record,

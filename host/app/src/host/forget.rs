@@ -131,11 +131,8 @@ impl Host {
                 .map_err(anyhow::Error::from)?
         };
         self.pulse.erased(tenant);
-        if let Erased::FromRows { why } = erased {
-            forgotten.out_of_reach.push(format!(
-                "free parts of the store's file, where it lies sealed, as the file could not be written anew ({why}): \
-                 change the keys (firn key rotate), which writes it anew too"
-            ));
+        if let Erased::FromRows { left } = erased {
+            forgotten.out_of_reach.push(left);
         }
         if !lines.is_empty() {
             forgotten.erased.insert("lines of the audit", lines.len() as u64);

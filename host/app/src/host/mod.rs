@@ -24,7 +24,7 @@ use firn_model::{
 };
 use firn_remote::{Addresses, Carrier, Consent, Egress, Secrets};
 use firn_runtime::Runtime;
-use firn_storage::{Sqlite, Store};
+use firn_storage::Store;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, broadcast, oneshot};
@@ -34,7 +34,8 @@ use self::doors::HostDoors;
 use self::pulse::Pulse;
 use self::work::Wake;
 use crate::access::Access;
-use crate::key::{self, KeySource};
+use crate::key::KeySource;
+use crate::place::StorePlace;
 use crate::rules::RuleBook;
 use crate::telemetry::{Journeys, Metrics, Process};
 use crate::vault::{Known, Vault};
@@ -49,8 +50,10 @@ pub(crate) const OF_NONE: &str = "_host";
 /// How a host runs.
 #[derive(Debug, Clone)]
 pub struct HostConfig {
-    /// Where store, key and cache are.
+    /// Where key and cache are, and the store if it is a file.
     pub data: PathBuf,
+    /// Where the store is.
+    pub store: StorePlace,
     /// Where the master key is.
     pub key: KeySource,
     /// Where compiled components are kept.
@@ -93,7 +96,7 @@ pub struct Host {
     metrics: Metrics,
     journeys: Journeys,
     /// Where the store is.
-    file: PathBuf,
+    file: Option<PathBuf>,
     /// Consents that are waited for, by their state.
     consents: Mutex<BTreeMap<String, (IntegrationId, Consent, Instant)>>,
     /// Why the last consent came to nothing, until the next is asked for.
@@ -144,8 +147,8 @@ impl Host {
             std::os::unix::fs::PermissionsExt::from_mode(0o700),
         )?;
         let master = config.key.open(&config.data)?;
-        let file = key::store(&config.data);
-        let store: Arc<dyn Store> = Arc::new(Sqlite::open(&file, &master)?);
+        let file = config.store.file(&config.data);
+        let store = config.store.open(&config.data, &master)?;
         let runtime = Runtime::new(Some(&config.cache))?;
         let vault = Vault::load(Arc::clone(&store)).context("the integrations cannot be loaded")?;
         let vault = Arc::new(vault);
@@ -276,10 +279,10 @@ impl Host {
 
     /// What is the process's own, for its metrics.
     pub(crate) fn process(&self) -> Process {
-        let log = self.file.with_extension("db-wal");
         let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |file| file.len());
+        let file = |file: &PathBuf| size(file) + size(&file.with_extension("db-wal"));
         Process {
-            store: size(&self.file) + size(&log),
+            store: self.file.as_ref().map(file),
             waiting: self.queues.iter().map(Sender::len).sum(),
         }
     }

@@ -48,6 +48,7 @@ impl Stage {
             cache: crate::cache().unwrap_or_else(|| data.join("cache")),
             data: data.to_owned(),
             key: crate::KeySource::Beside,
+            store: crate::StorePlace::Beside,
             workers: 2,
             record: None,
             addresses: firn_remote::Addresses { loopback: true, hosts: Vec::new() },

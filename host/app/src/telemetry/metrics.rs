@@ -341,7 +341,9 @@ impl Metrics {
             }
         }
         self.unknown.set(i64::try_from(unknown).unwrap_or(i64::MAX));
-        self.store.set(i64::try_from(process.store).unwrap_or(i64::MAX));
+        if let Some(bytes) = process.store {
+            self.store.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
         self.waiting.set(i64::try_from(process.waiting).unwrap_or(i64::MAX));
         let mut told = String::new();
         if text::encode(&mut told, &self.registry).is_err() {
@@ -363,8 +365,8 @@ pub(crate) struct Standing {
 /// What is the process's own.
 #[derive(Clone, Copy)]
 pub(crate) struct Process {
-    /// The store's file, in bytes.
-    pub(crate) store: u64,
+    /// The store's file, in bytes, if it is one.
+    pub(crate) store: Option<u64>,
     /// Events that wait for a worker.
     pub(crate) waiting: usize,
 }

@@ -8,6 +8,7 @@ mod access;
 mod attachments;
 mod commands;
 mod console;
+mod database;
 mod egress;
 mod faults;
 mod hostile;

@@ -143,13 +143,19 @@ impl Writer {
     async fn clear(&self) -> Erased {
         let cleared = match &self.connection {
             Some(connection) => connection.client.batch_execute("VACUUM FULL rows").await,
-            None => return Erased::FromRows { why: "the connection is gone".to_owned() },
+            None => Ok(()), // It was cut off since; what is told holds all the more.
         };
-        let why = match cleared {
-            Ok(()) => "PostgreSQL's log, its replicas and its backups keep it, sealed, as long as they are set to".to_owned(),
-            Err(why) => told(&why),
+        let table = match cleared {
+            Ok(()) => String::new(),
+            Err(why) => {
+                format!("free parts of its tables ({}; VACUUM FULL rows clears them), ", told(&why))
+            }
         };
-        Erased::FromRows { why }
+        Erased::FromRows {
+            left: format!(
+                "PostgreSQL: {table}its log, replicas and backups, where it lies sealed as long as they are kept"
+            ),
+        }
     }
 
     /// One transaction for all, tried again if others were in its way.

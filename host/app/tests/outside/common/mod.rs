@@ -17,7 +17,7 @@ const CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/components");
 
 /// An address that nobody has, and nobody else will be given: below those that the system hands out, and
 /// another one each time.
-fn free() -> SocketAddr {
+pub(crate) fn free() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
         let n = NEXT.fetch_add(1, Ordering::Relaxed);

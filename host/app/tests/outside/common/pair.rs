@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use firn::api::{Shared, router};
-use firn::{Gate, Host, HostConfig, KeySource, Listening, SamplePlatform, listen};
+use firn::{Gate, Host, HostConfig, KeySource, Listening, SamplePlatform, StorePlace, listen};
 use firn_remote::{Addresses, Egress};
 use firn_simulator::{Faults, Simulator};
 use serde_json::{Value as Json, json};
@@ -32,6 +32,7 @@ impl Place {
             data: directory.path().join("data"),
             cache: concat!(env!("CARGO_TARGET_TMPDIR"), "/components").into(),
             key: KeySource::Beside,
+            store: StorePlace::Beside,
             workers: 2,
             addresses: Addresses { loopback: true, hosts: Vec::new() },
             egress: Egress::default(),
