@@ -38,11 +38,19 @@ fn verify() -> Result<()> {
     let guests = ["--package", "firn-core-component", "--package", "firn-engine-component"];
     step("formatting", cargo(&["fmt", "--all", "--check"]))?;
     let browser = browser();
+    let database = there_is(
+        "a database is not looked at",
+        || firn_test_postgres::programs().is_ok(),
+        &["postgresql"],
+    );
     let mut tests = cargo(&["test", "--release"]);
     // Most of them wait for something more than they work.
     tests.env("RUST_BACKTRACE", "1").env("RUST_TEST_THREADS", "4");
     if browser {
         tests.env("FIRN_BROWSER", "required");
+    }
+    if database {
+        tests.env("FIRN_POSTGRES", "required");
     }
     step("tests", tests)?;
     step("lints", cargo(&["clippy", "--release", "--all-targets", "--", "-D", "warnings"]))?;
@@ -89,27 +97,30 @@ fn verify() -> Result<()> {
     Ok(())
 }
 
-/// Whether there is a browser to look at the console with; where it can be installed it is.
+/// Whether there is a browser to look at the console with.
 fn browser() -> bool {
     let there = || {
         ["chromium", "chromedriver"].iter().all(|name| {
             Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success())
         })
     };
+    there_is("the console is not looked at", there, &["chromium", "chromium-driver"])
+}
+
+/// Whether something is there; where it can be installed it is.
+fn there_is(otherwise: &str, there: impl Fn() -> bool, packages: &[&str]) -> bool {
     if there() {
         return true;
     }
     // Only whoever may, and where it cannot ask anything.
-    for arguments in [
-        &["update", "--quiet"][..],
-        &["install", "--quiet", "--yes", "--no-install-recommends", "chromium", "chromium-driver"],
-    ] {
+    let install = ["install", "--quiet", "--yes", "--no-install-recommends"];
+    for arguments in [&["update", "--quiet"][..], &[&install[..], packages].concat()] {
         let mut apt = Command::new("apt-get");
         apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
         let _ = apt.stdin(std::process::Stdio::null()).output();
     }
     if !there() {
-        println!("the console is not looked at: apt-get install chromium chromium-driver");
+        println!("{otherwise}: apt-get install {}", packages.join(" "));
     }
     there()
 }

@@ -67,6 +67,16 @@ pub(crate) async fn test(at: At) -> Response {
     }
 }
 
+/// `GET /readyz`: whether the store can be read; without it nothing is taken.
+pub(crate) async fn able(State(shared): State<Shared>) -> Response {
+    let store = Arc::clone(shared.host.store());
+    match tokio::task::spawn_blocking(move || store.next_due()).await {
+        Ok(Ok(_)) => "ok\n".into_response(),
+        // Whoever asks needs no token: the log has the reason.
+        _ => problem(503, "not-ready", "Not ready", "the store cannot be read; see the log"),
+    }
+}
+
 /// `GET /readyz/{integration}`: whether it can work, as far as is known. Says no more than that:
 /// whoever asks needs no token.
 pub(crate) async fn ready(State(shared): State<Shared>, Path(reference): Path<String>) -> Response {

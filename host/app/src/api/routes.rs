@@ -72,7 +72,7 @@ fn process() -> Vec<Route> {
     vec![
         Route::new(Get, "/healthz", anybody, alive, (PROCESS, "Whether the process is there"))
             .gives_text(200, "text/plain"),
-        Route::new(Get, "/readyz", anybody, alive, (PROCESS, "Whether it takes requests"))
+        Route::new(Get, "/readyz", anybody, instance::able, (PROCESS, "Whether it takes requests"))
             .gives_text(200, "text/plain"),
         Route::new(
             Get,
