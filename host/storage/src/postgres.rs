@@ -52,6 +52,9 @@ fn told(why: &dyn std::error::Error) -> String {
         text = format!("{text}: {deeper}");
         source = deeper.source();
     }
+    if text.contains("certificate") {
+        text += "; trust the server's on this machine, or say sslmode=disable where nobody listens";
+    }
     text
 }
 
@@ -59,8 +62,44 @@ fn told(why: &dyn std::error::Error) -> String {
 pub struct Postgres {
     inner: Arc<Inner>,
     jobs: tokio::sync::mpsc::UnboundedSender<Job>,
-    /// Gone once it is dropped.
-    runtime: Option<Runtime>,
+    runtime: Background,
+}
+
+/// What connections run on. Whoever lets go of it may be in a place where nothing may be waited for.
+struct Background(Option<Runtime>);
+
+impl Background {
+    fn new() -> std::io::Result<Background> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).thread_name("store").enable_all().build()?;
+        Ok(Background(Some(runtime)))
+    }
+
+    /// Waits for something that runs there; says so if it never came to an end.
+    fn waited<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, String> {
+        let (done, result) = mpsc::sync_channel(1);
+        self.spawn(async move {
+            let _ = done.send(work.await);
+        });
+        result.recv().map_err(|_| "the store has stopped".to_owned())
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if let Some(runtime) = &self.0 {
+            runtime.spawn(work);
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 struct Inner {
@@ -77,24 +116,19 @@ impl Postgres {
     /// # Errors
     /// When the server cannot be reached, the database is in use, a newer Firn's, or was sealed under another key.
     pub fn open(url: &str, master: &MasterKey, sharing: Sharing) -> Result<Postgres, OpenError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("store")
-            .enable_all()
-            .build()
-            .map_err(|why| OpenError::failed("the store", why))?;
+        let runtime = Background::new().map_err(|why| OpenError::failed("the store", why))?;
         let server = Server::new(url)?;
         let name = server.name().to_owned();
         let opened = {
             let (server, master) = (server.clone(), master.clone());
-            waited(&runtime, async move { keys::open(&server, &master).await })
+            runtime.waited(async move { keys::open(&server, &master).await })
         };
         let ring = opened.map_err(|why| OpenError::failed(&name, why))??;
         let places = Semaphore::new(READERS);
         let inner = Arc::new(Inner { server, ring, places, idle: Mutex::default() });
         let (jobs, queue) = tokio::sync::mpsc::unbounded_channel();
         let mut writer = write::Writer::new(Arc::clone(&inner), sharing);
-        let connected = waited(&runtime, async move {
+        let connected = runtime.waited(async move {
             let end = tokio::time::Instant::now() + LETS_GO;
             loop {
                 match writer.connect().await {
@@ -111,11 +145,7 @@ impl Postgres {
             write::Refused::For(why) => OpenError::failed(&name, why),
         })?;
         runtime.spawn(writer.write(queue));
-        Ok(Postgres { inner, jobs, runtime: Some(runtime) })
-    }
-
-    fn runtime(&self) -> Result<&Runtime, CommitError> {
-        self.runtime.as_ref().ok_or_else(|| CommitError::Failed("the store is closed".to_owned()))
+        Ok(Postgres { inner, jobs, runtime })
     }
 
     /// Has the writer do something.
@@ -135,7 +165,7 @@ impl Postgres {
     ) -> Result<Vec<tokio_postgres::Row>, CommitError> {
         let (inner, tenants) = (Arc::clone(&self.inner), tenants.to_owned());
         let read = async move { inner.read(&tenants, statement, &values).await };
-        waited(self.runtime()?, read).map_err(CommitError::Failed)?
+        self.runtime.waited(read).map_err(CommitError::Failed)?
     }
 
     fn row(&self, key: Key, row: &tokio_postgres::Row, first: usize) -> Result<Row, CommitError> {
@@ -184,27 +214,6 @@ impl Postgres {
         let used: bool = end.try_get(2).map_err(failed)?;
         Ok(walk.over(strangers, mac.map(|mac| (seq, mac)), used))
     }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        // Whoever drops it may be in a place where nothing may be waited for.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-/// Waits for something that runs elsewhere; says so if it never came to an end.
-fn waited<T: Send + 'static>(
-    runtime: &Runtime,
-    work: impl Future<Output = T> + Send + 'static,
-) -> Result<T, String> {
-    let (done, result) = mpsc::sync_channel(1);
-    runtime.spawn(async move {
-        let _ = done.send(work.await);
-    });
-    result.recv().map_err(|_| "the store has stopped".to_owned())
 }
 
 fn text(path: Vec<u8>) -> Result<String, CommitError> {

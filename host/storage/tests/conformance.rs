@@ -491,6 +491,10 @@ fn a_database_of_another_key_or_a_newer_firn_is_refused() {
     assert!(nothing.contains("postgres://user@host/database"), "{nothing}");
     let silent = open("postgres://firn@127.0.0.1:1/firn", MASTER);
     assert!(silent.contains("refused"), "{silent}");
+    // Also where nothing may be waited for.
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let within = runtime.block_on(async { open(&server.url("nowhere"), MASTER) });
+    assert!(within.contains("does not exist"), "{within}");
     let text = "INSERT INTO refinery_schema_history (version, name, applied_on, checksum) VALUES (99, 'later', '2099-01-01T00:00:00Z', '1')";
     server.sql_in("firn", text).unwrap();
     let newer = open(&url, MASTER);
