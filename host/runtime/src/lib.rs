@@ -161,7 +161,7 @@ pub(crate) fn load(
         }
     }
     let compiled = engine.precompile_component(wasm).map_err(error)?;
-    if let Err(e) = store(&path, &compiled) {
+    if let Err(e) = put_whole(&path, &compiled) {
         tracing::warn!("machine code cannot be cached in {}: {e}", path.display());
     }
     // SAFETY: these bytes were made by this very engine, just now.
@@ -210,13 +210,22 @@ fn mine(path: &Path) -> std::io::Result<std::fs::Metadata> {
     Ok(about)
 }
 
-fn store(path: &Path, compiled: &[u8]) -> std::io::Result<()> {
+/// Writes machine code to a file: whole before it has its name, as half of it could be taken for the whole. What
+/// cannot be written, of a full disk, leaves nothing behind.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn put_whole(path: &Path, code: &[u8]) -> std::io::Result<()> {
     let unfinished = path.with_extension(format!("{}.tmp", std::process::id()));
-    let mut file = std::fs::File::create(&unfinished)?;
-    std::io::Write::write_all(&mut file, compiled)?;
-    // Whole before it has its name: half of it could be taken for machine code.
-    file.sync_all()?;
-    std::fs::rename(unfinished, path)
+    let write = || {
+        let mut file = std::fs::File::create(&unfinished)?;
+        std::io::Write::write_all(&mut file, code)?;
+        file.sync_all()?;
+        std::fs::rename(&unfinished, path)
+    };
+    write().inspect_err(|_| {
+        let _ = std::fs::remove_file(&unfinished);
+    })
 }
 
 fn cached(engine: &Engine, wasm: &[u8], cache: &Path) -> PathBuf {

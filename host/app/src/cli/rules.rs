@@ -310,8 +310,14 @@ fn dry_run(client: &Client, path: &str, run: &DryRun) -> Result<()> {
             *reasons.entry(why.to_owned()).or_default() += 1;
         }
     }
+    let asked = answer["asked"].as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or_default();
+    let told: usize = reasons.values().sum();
     for (why, count) in reasons {
         say!("not asked about {count}: {why}");
+    }
+    let quiet = deliveries.len().saturating_sub(asked + told);
+    if quiet > 0 {
+        say!("not asked about {quiet}: nothing in them is for these hooks");
     }
     say!(
         "asked about {} of {} deliveries: {} would be treated in another way, and on {} of them it fails",

@@ -95,7 +95,7 @@ pub(crate) fn in_a_child(program: &Path, wasm: &[u8], file: &Path) -> Result<(),
             Ended::Well if code.len() as u64 > MACHINE_CODE => {
                 unsound(format!("its machine code is larger than {} MiB", MACHINE_CODE >> 20))
             }
-            Ended::Well => store(file, &code).map_err(cannot),
+            Ended::Well => firn_runtime::put_whole(file, &code).map_err(cannot),
             Ended::Badly => {
                 let said = said.trim();
                 let said = said.strip_prefix("firn: ").unwrap_or(said);
@@ -149,11 +149,19 @@ fn wait(child: &mut Child) -> std::io::Result<Ended> {
     }
 }
 
-/// Whole before it has its name: half of it could be taken for machine code.
-fn store(file: &Path, code: &[u8]) -> std::io::Result<()> {
-    let unfinished = file.with_extension(format!("{}.tmp", std::process::id()));
-    let mut new = std::fs::File::create(&unfinished)?;
-    new.write_all(code)?;
-    new.sync_all()?;
-    std::fs::rename(unfinished, file)
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_cannot_be_written_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        // A name that is taken by something that no file can take the place of.
+        let taken = folder.path().join("taken.cwasm");
+        std::fs::create_dir(&taken).unwrap();
+        std::fs::write(taken.join("in it"), "").unwrap();
+        assert!(firn_runtime::put_whole(&taken, b"code").is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        let good = folder.path().join("good.cwasm");
+        firn_runtime::put_whole(&good, b"code").unwrap();
+        assert_eq!(std::fs::read(good).unwrap(), b"code");
+    }
 }
