@@ -39,7 +39,8 @@ INSERT INTO chain_head (seq, link) VALUES (0, '');
 -- others. Owners of tables are held to it too; superusers are not, so let Firn's user be none.
 ALTER TABLE rows ENABLE ROW LEVEL SECURITY;
 ALTER TABLE rows FORCE ROW LEVEL SECURITY;
+-- (What is named is read once for a statement, and not once for a row.)
 CREATE POLICY those_named ON rows USING (
-  tenant = ANY (string_to_array(current_setting('firn.tenants', true), ','))
-  OR current_setting('firn.tenants', true) = '*'
+  tenant = ANY ((SELECT string_to_array(current_setting('firn.tenants', true), ','))::text[])
+  OR (SELECT current_setting('firn.tenants', true) = '*')
 );
