@@ -21,6 +21,9 @@ use crate::chain::LINES;
 use crate::seal::{Keyring, MasterKey};
 use crate::{Erased, OpenError, Store};
 
+/// So soon a file is let go of by whoever has just ended.
+const LETS_GO: std::time::Duration = std::time::Duration::from_millis(300);
+
 /// Schema changes, oldest first. A released one is never edited.
 const MIGRATIONS: &[M<'static>] = &[
     M::up(
@@ -186,10 +189,17 @@ fn lock(path: &Path) -> Result<std::fs::File, OpenError> {
     let name = path.display().to_string();
     let failed = |e: std::io::Error| OpenError::failed(&name, e);
     let file = std::fs::File::create(path.with_extension("lock")).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(name)),
-        Err(std::fs::TryLockError::Error(e)) => Err(failed(e)),
+    // A process that has just let go of it may have begun another, which has it until it runs its own program.
+    let end = std::time::Instant::now() + LETS_GO;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(std::fs::TryLockError::WouldBlock) if std::time::Instant::now() < end => {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            Err(std::fs::TryLockError::WouldBlock) => return Err(OpenError::InUse(name)),
+            Err(std::fs::TryLockError::Error(e)) => return Err(failed(e)),
+        }
     }
 }
 
