@@ -188,7 +188,8 @@ fn keys_are_changed_and_may_lie_elsewhere() {
         ("env:FIRN_NO_SUCH", "cannot be had"),
         ("file:/dev/null", "holds no key"),
     ] {
-        let (ok, told) = offline(&["serve", "--data", path(&data), "--key", key]);
+        let serve = ["serve", "--data", path(&data), "--listen", "127.0.0.1:0", "--key", key];
+        let (ok, told) = offline(&serve);
         assert!(!ok && told.contains(said), "{told}");
     }
     let firn = Firn::start(&data, &["--key", &elsewhere], None);

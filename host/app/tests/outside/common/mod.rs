@@ -122,7 +122,9 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn new(firn: &Firn, token: Option<&str>) -> Api {
-        let http = reqwest::blocking::Client::builder().no_proxy().build().unwrap();
+        // A connection that is kept may be closed by the other end at the moment it is used again.
+        let http = reqwest::blocking::Client::builder().no_proxy().pool_max_idle_per_host(0);
+        let http = http.build().unwrap();
         Api { url: firn.url.clone(), token: token.map(str::to_owned), http }
     }
 
