@@ -145,6 +145,13 @@ fn release() -> Option<PathBuf> {
 
 fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    // What is said of this program is none of theirs: some build scripts look at it, and all that is built on
+    // them would be built anew each time it is asked for in another way.
+    for (name, _) in std::env::vars() {
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
     command.args(arguments);
     command
 }
