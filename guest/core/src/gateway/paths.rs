@@ -10,8 +10,32 @@ pub(super) fn plain(path: &str) -> String {
     steps(path, false, false, false)
 }
 
-/// Every reading of a path, without its query; most have one.
+/// Every reading of a path, without its query; most have one. What names a host (`http://host/path`, `//host/path`)
+/// is read without it too: some servers take it for an address.
 pub(super) fn readings(path: &str) -> Vec<String> {
+    let mut readings = within(path);
+    if let Some(rest) = without_host(path) {
+        for reading in within(rest) {
+            if !readings.contains(&reading) {
+                readings.push(reading);
+            }
+        }
+    }
+    readings
+}
+
+/// What follows the host, if a path names one.
+fn without_host(path: &str) -> Option<&str> {
+    let slash = |c: char| matches!(c, '/' | '\\');
+    let named = match path.split_once(':') {
+        Some((scheme, rest)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => rest,
+        _ => path,
+    };
+    let host = named.strip_prefix(slash)?.strip_prefix(slash)?.trim_start_matches(slash);
+    Some(host.find(slash).map_or("", |at| &host[at..]))
+}
+
+fn within(path: &str) -> Vec<String> {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let mut readings = vec![plain(path)];
     let odd = |c: char| matches!(c, '%' | '\\' | ';') || c.is_control() || c == ' ';

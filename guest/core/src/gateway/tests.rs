@@ -198,6 +198,14 @@ fn another_spelling_of_a_path_is_the_same_path() {
         "/one",
         "/one/",
         "/one?a",
+        // Where a host is named, servers take what follows it for the path.
+        "http://gw.example/assist/v1/chat",
+        "HTTPS://gw.example:8443/one?a",
+        "http://gw.example//one",
+        "//gw/assist/v1/chat",
+        "/\\gw/assist/v1/chat",
+        "\\\\gw\\one",
+        "///gw/one",
     ] {
         assert!(matches!(gateway.way("POST", path), Way::Read(_)), "{path} is not read");
     }

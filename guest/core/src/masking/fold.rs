@@ -251,6 +251,12 @@ fn escaped(bytes: &[u8], escapes: Escapes) -> Option<(char, usize)> {
         .find(|(name, _)| bytes.starts_with(name))
         .map(|(name, c)| (*c, name.len())),
         (b'\\', b'u' | b'\\') if let Some(found) = unicode(bytes) => Some(found),
+        (b'\\', b'\\')
+            if escapes == Escapes::Json
+                && let Some(found) = inner_blank(bytes) =>
+        {
+            Some(found)
+        }
         (b'\\', b'n' | b'r') if escapes == Escapes::Json || next_is_edge(bytes) => Some(('\n', 2)),
         (b'\\', b't') if escapes == Escapes::Json => Some((' ', 2)),
         (b'\\', c @ (b'"' | b'/' | b'\\')) if escapes == Escapes::Json => Some((char::from(*c), 2)),
@@ -269,6 +275,18 @@ fn unicode(bytes: &[u8]) -> Option<(char, usize)> {
     let code = hex(bytes.get(slashes + 1..slashes + 5)?)?;
     // Halves of a pair are letters of no interest, one by one.
     Some((char::from_u32(code).unwrap_or(' '), slashes + 5))
+}
+
+/// `\\n` and the like: the end of a line of JSON within JSON.
+fn inner_blank(bytes: &[u8]) -> Option<(char, usize)> {
+    const MOST: usize = 16;
+    let slashes = bytes.iter().take(MOST).take_while(|b| **b == b'\\').count();
+    let c = match bytes.get(slashes)? {
+        b'n' | b'r' => '\n',
+        b't' => ' ',
+        _ => return None,
+    };
+    next_is_edge(&bytes[slashes - 1..]).then_some((c, slashes + 1))
 }
 
 /// Whether what follows `\n` shows that it was meant as the end of a line: no lower-case letter, as

@@ -154,10 +154,13 @@ fn cards(
     }
 }
 
-/// `***-***-1234`: what was left of something masked.
+/// `***-***-1234`: what was left of something masked. One to four asterisks are a bullet, or bold.
 fn is_masked_tail(scan: &Scan, start: usize) -> bool {
-    let before = scan.bytes[..start].iter().rev().take(3);
-    before.take_while(|b| !b.is_ascii_alphanumeric()).any(|b| *b == b'*')
+    const REACH: usize = 24;
+    const FEWEST: usize = 5;
+    let before = scan.bytes[..start].iter().rev().take(REACH);
+    let masked = before.take_while(|b| matches!(b, b'*' | b'-' | b' ' | b'.'));
+    masked.filter(|b| **b == b'*').count() >= FEWEST
 }
 
 /// `a1b2c3d4-1234-...`: part of an identifier of letters and digits joined by dashes.
