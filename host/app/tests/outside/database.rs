@@ -30,7 +30,9 @@ fn renamed(version: u64, title: &str) -> Json {
 fn a_database_outlives_the_process_and_its_machine() {
     let Some(mut server) = server() else { return };
     let store = [("FIRN_STORE", server.url("firn"))];
-    let desk = Desk::new(&json!({}), &store);
+    // What is under way when the server or the process ends is taken for lost, and only then looked for.
+    let soon = json!({ "request_timeout": 1000, "correlation": { "transaction_limit": 1500 } });
+    let desk = Desk::new(&soon, &store);
     desk.incident("inc-1", "Search is slow");
     desk.agent(
         "inc-1",
