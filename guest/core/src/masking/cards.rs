@@ -17,27 +17,10 @@ const MARKS: usize = 6;
 const WORD: usize = 24;
 
 /// Words for a card, as they are written at its number. Lower case.
+#[rustfmt::skip]
 const WORDS: [&str; 20] = [
-    "card",
-    "cardnumber",
-    "cardno",
-    "cardnum",
-    "cc",
-    "ccn",
-    "ccnum",
-    "pan",
-    "visa",
-    "mastercard",
-    "amex",
-    "karte",
-    "kartennummer",
-    "carte",
-    "tarjeta",
-    "carta",
-    "cartao",
-    "kaart",
-    "kort",
-    "karta",
+    "card", "cardnumber", "cardno", "cardnum", "cc", "ccn", "ccnum", "pan", "visa", "mastercard", "amex",
+    "karte", "kartennummer", "carte", "tarjeta", "carta", "cartao", "kaart", "kort", "karta",
 ];
 
 /// `digits` is room to work in.

@@ -250,13 +250,7 @@ fn escaped(bytes: &[u8], escapes: Escapes) -> Option<(char, usize)> {
         .iter()
         .find(|(name, _)| bytes.starts_with(name))
         .map(|(name, c)| (*c, name.len())),
-        (b'\\', b'u' | b'\\') if let Some(found) = unicode(bytes) => Some(found),
-        (b'\\', b'\\')
-            if escapes == Escapes::Json
-                && let Some(found) = inner_blank(bytes) =>
-        {
-            Some(found)
-        }
+        (b'\\', b'u' | b'\\') if let Some(found) = deeper(bytes, escapes) => Some(found),
         (b'\\', b'n' | b'r') if escapes == Escapes::Json || next_is_edge(bytes) => Some(('\n', 2)),
         (b'\\', b't') if escapes == Escapes::Json => Some((' ', 2)),
         (b'\\', c @ (b'"' | b'/' | b'\\')) if escapes == Escapes::Json => Some((char::from(*c), 2)),
@@ -265,28 +259,22 @@ fn escaped(bytes: &[u8], escapes: Escapes) -> Option<(char, usize)> {
     }
 }
 
-/// `\u0040`, and `\\u0040`, `\\\\u0040` and so on: JSON within JSON, each time with twice as many backslashes.
-fn unicode(bytes: &[u8]) -> Option<(char, usize)> {
+/// `\u0040`, and behind more backslashes, as in JSON within JSON (`\\u0040`, `\\\\u0040`: twice as many each time). In
+/// JSON a line's end and a tab within it too.
+fn deeper(bytes: &[u8], escapes: Escapes) -> Option<(char, usize)> {
     const MOST: usize = 16;
     let slashes = bytes.iter().take(MOST).take_while(|b| **b == b'\\').count();
-    if bytes.get(slashes) != Some(&b'u') {
-        return None;
+    let blank = || escapes == Escapes::Json && next_is_edge(&bytes[slashes - 1..]);
+    match bytes.get(slashes)? {
+        b'u' => {
+            let code = hex(bytes.get(slashes + 1..slashes + 5)?)?;
+            // Halves of a pair are letters of no interest, one by one.
+            Some((char::from_u32(code).unwrap_or(' '), slashes + 5))
+        }
+        b'n' | b'r' if blank() => Some(('\n', slashes + 1)),
+        b't' if blank() => Some((' ', slashes + 1)),
+        _ => None,
     }
-    let code = hex(bytes.get(slashes + 1..slashes + 5)?)?;
-    // Halves of a pair are letters of no interest, one by one.
-    Some((char::from_u32(code).unwrap_or(' '), slashes + 5))
-}
-
-/// `\\n` and the like: the end of a line of JSON within JSON.
-fn inner_blank(bytes: &[u8]) -> Option<(char, usize)> {
-    const MOST: usize = 16;
-    let slashes = bytes.iter().take(MOST).take_while(|b| **b == b'\\').count();
-    let c = match bytes.get(slashes)? {
-        b'n' | b'r' => '\n',
-        b't' => ' ',
-        _ => return None,
-    };
-    next_is_edge(&bytes[slashes - 1..]).then_some((c, slashes + 1))
 }
 
 /// Whether what follows `\n` shows that it was meant as the end of a line: no lower-case letter, as
