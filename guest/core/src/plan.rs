@@ -145,7 +145,7 @@ pub fn advance(rules: &Rules, mut link: Link, inputs: &[Input], now: Millis) -> 
     }
 }
 
-pub(crate) use ask::{has_word, word};
+pub(crate) use ask::{begins_with, has_word, word};
 pub use ask::{judge, subject};
 
 /// A field that a side is to be given.

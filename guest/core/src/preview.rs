@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 
 use crate::escalation::{self, Escalation};
 use crate::mapping::{self, Reading, Untranslatable};
-use crate::plan::{has_word, judge, mask_shape, subject, word};
+use crate::plan::{begins_with, has_word, judge, mask_shape, subject, word};
 use crate::settings::{Gate, Rules};
 use crate::{identity, intake, json};
 
@@ -183,9 +183,7 @@ fn pair(
             };
             let mut link = began(ticket.record.as_str(), Side::Platform, ticket.table)?;
             let set = ticket.draft.set;
-            let mut columns = rules.constants(&link.table);
-            columns.extend(set.clone());
-            let columns = columns.iter().map(|(c, v)| (c.to_string(), v.to_text())).collect();
+            let columns = begins_with(rules, &link.table, &set);
             let payload = Some(escalation::for_rules(rules, &payload));
             link.draft = Some(Draft { set, payload, ..Draft::default() });
             let questions =
@@ -217,7 +215,9 @@ fn pair(
     }
     let mut questions = vec![Question::Admit];
     if side == Side::Platform {
-        questions.push(Question::Classify { tables });
+        // If it makes a ticket, which is not known here.
+        let columns = begins_with(rules, &link.table, &BTreeMap::new());
+        questions.extend([Question::Classify { tables }, Question::Draft { columns }]);
     }
     for field in rules.fields(&link.table).iter().filter(|field| has_word(field)) {
         let shape = link.fields.get(&field.name).and_then(|state| state.shape(side));
@@ -269,7 +269,7 @@ fn fields(
 mod tests {
     use super::*;
     use crate::sample::{rules, rules_of};
-    use firn_model::Preset;
+    use firn_model::{Hook, Preset};
 
     const WEBHOOK: &str = r#"{ "sys_id": "0123456789abcdef0123456789abcdef", "number": "INC0010001",
         "table": "incident", "action": "update", "current": { "sys_updated_on": "2026-04-29 14:30:00",
@@ -334,5 +334,25 @@ mod tests {
         assert_eq!(read.outcome, "a filter excludes it");
         let read = preview(&incidents, &incidents, InboundKind::Escalation, "{}");
         assert!(read.outcome.contains("as they come"));
+    }
+
+    #[test]
+    fn rules_are_tried_on_all_that_they_would_be_asked_of_a_new_ticket() {
+        let rules = rules(Preset::Incidents);
+        let (kind, body) = (InboundKind::PlatformEvent, event(&json!({ "title": "t" })));
+        let asked = inquiry(&rules, kind, &body, Millis(0)).unwrap().questions;
+        let hooks: Vec<Hook> = asked.iter().map(Question::hook).collect();
+        assert_eq!(hooks, [Hook::Admit, Hook::Classify, Hook::Draft, Hook::Value]);
+        // What would not be taken is told.
+        let ours = Said::Draft([("work_notes".to_owned(), "hello".to_owned())].into());
+        let answers: Vec<Answer> = asked
+            .iter()
+            .map(|question| match question {
+                Question::Draft { .. } => Answer::Said(ours.clone()),
+                _ => Answer::Later(Millis(0)),
+            })
+            .collect();
+        let judged = judged(&rules, kind, &body, Millis(0), &answers).unwrap();
+        assert_eq!(judged[2], Err("work_notes is not for rules to set".to_owned()));
     }
 }

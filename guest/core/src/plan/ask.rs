@@ -12,7 +12,7 @@ use firn_model::{FieldState, Hook, Inquiry, Millis, Seen, Shape, Side, Why};
 
 pub use self::heard::judge;
 pub use self::shown::subject;
-pub(crate) use self::shown::{has_word, word};
+pub(crate) use self::shown::{begins_with, has_word, word};
 use super::{Planner, Want};
 use crate::mapping;
 use crate::merge;
@@ -119,9 +119,8 @@ impl Planner<'_> {
             }
         } else if creates && self.asks(Hook::Draft) && begin.draft.is_open() {
             if self.may_create() && due(&begin.draft) {
-                let mut columns = self.rules.constants(&link.table);
-                columns.extend(link.draft.clone().unwrap_or_default().set);
-                let columns = columns.iter().map(|(c, v)| (c.to_string(), v.to_text())).collect();
+                let set = link.draft.clone().unwrap_or_default().set;
+                let columns = begins_with(self.rules, &link.table, &set);
                 questions.push(Question::Draft { columns });
             }
         } else if self.asks(Hook::Value) {

@@ -80,9 +80,10 @@ pub(super) fn explain(client: &Client, given: &Explain) -> Result<()> {
     );
     if !answer["tombstone"].is_null() {
         let why = &answer["tombstone"]["why"];
-        match why["unlinked"]["by"].as_str() {
-            Some(by) => say!("  no longer kept in step: taken apart by {by}"),
-            None => say!("  no longer kept in step: the {} record was deleted", cell(&why["gone"])),
+        match (why["unlinked"]["by"].as_str(), why["declined"]["why"].as_str()) {
+            (Some(by), _) => say!("  no longer kept in step: taken apart by {by}"),
+            (_, Some(why)) => say!("  not kept in step: the rules do not want it ({why})"),
+            _ => say!("  no longer kept in step: the {} record was deleted", cell(&why["gone"])),
         }
     }
     for said in answer["rules"].as_array().into_iter().flatten() {

@@ -1,7 +1,7 @@
 //! What a tenant's rules say, taken in. Nothing of it is believed: it is checked like whatever comes from
 //! outside, and what does not pass counts as a failure of theirs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use firn_model::rule::sound::{checked, columns, columns_of, not_theirs, shortened, ticket};
 use firn_model::rule::{
@@ -146,11 +146,18 @@ impl Planner<'_> {
         });
     }
 
-    /// Notes what rules chose for a new ticket: the names of columns, as their values are what people said.
+    /// Notes what rules chose for a new ticket: the names of columns, as their values are what people said. Those
+    /// of mapped fields are set by the mapping, whatever rules chose.
     fn chosen(&mut self, hook: Hook, table: Option<&TableName>, columns: &[Attribute]) {
+        let fields = self.rules.fields(table.unwrap_or(&self.link.table));
+        let mapped: BTreeSet<Attribute> =
+            fields.iter().flat_map(|field| mapping::attributes(field, Side::External)).collect();
         let mut what: Vec<String> =
             table.map(|table| format!("the table {table}")).into_iter().collect();
-        what.extend(columns.iter().map(ToString::to_string));
+        what.extend(columns.iter().map(|column| {
+            let own = if mapped.contains(column) { " (if its field says nothing)" } else { "" };
+            format!("{column}{own}")
+        }));
         if !what.is_empty() {
             let (version, hook) = (self.version(), hook.name());
             self.noted(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use firn_model::rule::Subject;
-use firn_model::{Link, Shape, Side};
+use firn_model::{Attribute, Link, Shape, Side, TableName, Value};
 
 use crate::mapping;
 use crate::settings::{FieldMapping, Mapping, Rules};
@@ -24,6 +24,17 @@ pub(crate) fn word(field: &FieldMapping, side: Side, shape: &Shape) -> Option<St
         }
         _ => mapping::word(field, side, shape),
     }
+}
+
+/// The columns of a new ticket, before rules are asked about them: constants, and what is set beside the fields.
+pub(crate) fn begins_with(
+    rules: &Rules,
+    table: &TableName,
+    set: &BTreeMap<Attribute, Value>,
+) -> BTreeMap<String, String> {
+    let mut columns = rules.constants(table);
+    columns.extend(set.clone());
+    columns.iter().map(|(column, value)| (column.to_string(), value.to_text())).collect()
 }
 
 /// What rules see of a link. Each text is as the other side would be given it.
