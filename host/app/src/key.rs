@@ -45,13 +45,19 @@ impl KeySource {
     pub fn of(given: Option<&str>) -> Result<KeySource> {
         match given {
             None => Ok(KeySource::Beside),
-            Some(text) if ["env:", "file:", "exec:"].iter().any(|kind| text.starts_with(kind)) => {
-                Ok(KeySource::Elsewhere(Secret::new(text)))
-            }
+            Some(text) if Secret::is_reference(text) => Ok(KeySource::Elsewhere(Secret::new(text))),
             Some(_) => bail!(
                 "it is said where a key is, and not the key: env:NAME, file:PATH or exec:COMMAND"
             ),
         }
+    }
+
+    /// The same for who only looks: none is made.
+    pub(crate) fn present(&self, data: &Path) -> Result<MasterKey> {
+        if matches!(self, KeySource::Beside) && !beside(data).exists() {
+            bail!("{} is missing; say where the key is with --key", beside(data).display());
+        }
+        self.open(data)
     }
 
     /// The key of a data directory. One beside a store that is not there yet is made.

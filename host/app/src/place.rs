@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use firn_remote::Secret;
-use firn_storage::{MasterKey, Postgres, Sharing, Sqlite, Store};
+use firn_storage::{AuditReport, Inspected, MasterKey, Postgres, Sharing, Sqlite, Store};
 use secrecy::ExposeSecret;
 
-use crate::key;
+use crate::key::{self, KeySource};
 
 /// Where the store is.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +28,7 @@ impl StorePlace {
     pub fn of(given: Option<&str>) -> Result<StorePlace> {
         let Some(text) = given else { return Ok(StorePlace::Beside) };
         let database = text.starts_with("postgres://") || text.starts_with("postgresql://");
-        if database || ["env:", "file:", "exec:"].iter().any(|kind| text.starts_with(kind)) {
+        if database || Secret::is_reference(text) {
             return Ok(StorePlace::Database(Secret::new(text)));
         }
         bail!(
@@ -52,14 +52,25 @@ impl StorePlace {
         })
     }
 
-    /// A database that is looked at, whoever works on it; none if the store is a file.
-    pub(crate) fn inspected(&self, master: &MasterKey) -> Result<Option<Postgres>> {
-        match self {
-            StorePlace::Beside => Ok(None),
-            StorePlace::Database(secret) => {
-                Ok(Some(Postgres::open(&Self::url(secret)?, master, Sharing::Shared)?))
+    /// Looks at the audit's chain, whoever works on the store. `noted` is a head that was seen earlier.
+    pub(crate) fn audit(
+        &self,
+        data: &Path,
+        key: &KeySource,
+        noted: Option<&str>,
+    ) -> Result<AuditReport> {
+        Ok(match self {
+            StorePlace::Beside => {
+                let store = key::store(data);
+                if !store.exists() {
+                    bail!("there is no store in {} (--data)", data.display());
+                }
+                Inspected::open(&store, &key.present(data)?)?.audit(noted)?
             }
-        }
+            StorePlace::Database(secret) => {
+                Postgres::inspect(&Self::url(secret)?, &key.present(data)?)?.audit(noted)?
+            }
+        })
     }
 
     /// The store's file, if it is one.

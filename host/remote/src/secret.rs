@@ -29,6 +29,12 @@ impl Secret {
         Secret(SecretString::from(text.into()))
     }
 
+    /// Whether a text says where a secret is, and is none itself: `env:NAME`, `file:PATH`, `exec:COMMAND`.
+    #[must_use]
+    pub fn is_reference(text: &str) -> bool {
+        ["env:", "file:", "exec:"].iter().any(|kind| text.starts_with(kind))
+    }
+
     /// The value, looked up if it is a reference.
     ///
     /// # Errors

@@ -116,12 +116,29 @@ impl Postgres {
     /// # Errors
     /// When the server cannot be reached, the database is in use, a newer Firn's, or was sealed under another key.
     pub fn open(url: &str, master: &MasterKey, sharing: Sharing) -> Result<Postgres, OpenError> {
+        Postgres::opened(url, master, sharing, keys::Missing::Made)
+    }
+
+    /// Opens a store that is only looked at, whoever works on it: nothing is made in it.
+    ///
+    /// # Errors
+    /// As `open`; also when it is an older Firn's, or none yet.
+    pub fn inspect(url: &str, master: &MasterKey) -> Result<Postgres, OpenError> {
+        Postgres::opened(url, master, Sharing::Shared, keys::Missing::Refused)
+    }
+
+    fn opened(
+        url: &str,
+        master: &MasterKey,
+        sharing: Sharing,
+        missing: keys::Missing,
+    ) -> Result<Postgres, OpenError> {
         let runtime = Background::new().map_err(|why| OpenError::failed("the store", why))?;
         let server = Server::new(url)?;
         let name = server.name().to_owned();
         let opened = {
             let (server, master) = (server.clone(), master.clone());
-            runtime.waited(async move { keys::open(&server, &master).await })
+            runtime.waited(async move { keys::open(&server, &master, missing).await })
         };
         let ring = opened.map_err(|why| OpenError::failed(&name, why))??;
         let places = Semaphore::new(READERS);

@@ -363,19 +363,6 @@ fn what_is_broken_is_told() {
 
 // ---- PostgreSQL --------------------------------------------------------------------------------
 
-/// A server, or nothing and a word why; `FIRN_POSTGRES=required` makes that a fault.
-#[allow(clippy::print_stderr)]
-fn server() -> Option<Server> {
-    match Server::start().unwrap() {
-        Ok(server) => Some(server),
-        Err(why) => {
-            assert!(std::env::var_os("FIRN_POSTGRES").is_none(), "{why}");
-            eprintln!("skipped: {why}");
-            None
-        }
-    }
-}
-
 const MASTER: [u8; 32] = [7; 32];
 
 fn postgres(server: &Server) -> Postgres {
@@ -384,7 +371,7 @@ fn postgres(server: &Server) -> Postgres {
 
 #[test]
 fn postgres_keeps_the_contract_and_its_rows() {
-    let Some(mut server) = server() else { return };
+    let Some(mut server) = Server::there() else { return };
     let store = postgres(&server);
     suite(&store);
     race(&store);
@@ -408,7 +395,7 @@ fn postgres_keeps_the_contract_and_its_rows() {
 
 #[test]
 fn stores_on_one_database_are_one_store() {
-    let Some(server) = server() else { return };
+    let Some(server) = Server::there() else { return };
     // They begin at the same moment, on an empty database.
     let stores: Vec<Postgres> = std::thread::scope(|scope| {
         let opened: Vec<_> = (0..3).map(|_| scope.spawn(|| postgres(&server))).collect();
@@ -455,7 +442,7 @@ fn stores_on_one_database_are_one_store() {
 
 #[test]
 fn no_statement_reaches_a_tenant_that_its_transaction_does_not_name() {
-    let Some(server) = server() else { return };
+    let Some(server) = Server::there() else { return };
     let store = postgres(&server);
     for name in ["acme", "other"] {
         let key = Key { tenant: tenant(name), path: "link/1".to_owned() };
@@ -476,8 +463,17 @@ fn no_statement_reaches_a_tenant_that_its_transaction_does_not_name() {
 
 #[test]
 fn a_database_of_another_key_or_a_newer_firn_is_refused() {
-    let Some(server) = server() else { return };
-    postgres(&server).commit(&[put("link/1", Expect::Any, "a", None)]).unwrap();
+    let Some(server) = Server::there() else { return };
+    // Who only looks makes nothing.
+    let look = || Postgres::inspect(&server.url("firn"), &MasterKey::new(MASTER));
+    let empty = look().err().unwrap().to_string();
+    assert!(empty.contains("start Firn on it once"), "{empty}");
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+    assert_eq!(server.sql_in("firn", tables).unwrap().trim(), "0");
+    let line = put("audit/i/l/1", Expect::Any, "line", None);
+    postgres(&server).commit(&[put("link/1", Expect::Any, "a", None), line]).unwrap();
+    let report = look().unwrap().audit(None).unwrap();
+    assert_eq!((report.lines, report.faults.as_slice()), (1, [].as_slice()));
     let open = |url: &str, key| {
         Postgres::open(url, &MasterKey::new(key), Sharing::Shared).err().unwrap().to_string()
     };
@@ -503,7 +499,7 @@ fn a_database_of_another_key_or_a_newer_firn_is_refused() {
 
 #[test]
 fn the_chain_in_a_database_tells_of_every_change_to_a_line() {
-    let Some(server) = server() else { return };
+    let Some(server) = Server::there() else { return };
     let store = postgres(&server);
     for n in 1..=5 {
         let line = put(&format!("audit/i/l/{n}"), Expect::Any, &format!("line {n}"), None);
@@ -542,7 +538,7 @@ fn the_chain_in_a_database_tells_of_every_change_to_a_line() {
 
 #[test]
 fn whoever_is_alone_on_a_database_holds_it_as_long_as_it_may_commit() {
-    let Some(server) = server() else { return };
+    let Some(server) = Server::there() else { return };
     let open = || Postgres::open(&server.url("firn"), &MasterKey::new(MASTER), Sharing::Alone);
     let first = open().unwrap();
     first.commit(&[put("link/1", Expect::Any, "a", None)]).unwrap();

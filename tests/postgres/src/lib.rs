@@ -67,6 +67,25 @@ impl Server {
         Ok(Ok(server))
     }
 
+    /// The same for a test: none, and a line that says why, where there is no PostgreSQL; `FIRN_POSTGRES=required`
+    /// makes that a fault.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    #[allow(clippy::panic, clippy::print_stderr)] // It is a test's.
+    pub fn there() -> Option<Server> {
+        match Server::start() {
+            Ok(Ok(server)) => Some(server),
+            Ok(Err(why)) if std::env::var_os("FIRN_POSTGRES").is_none() => {
+                eprintln!("skipped: {why}");
+                None
+            }
+            Ok(Err(why)) => panic!("{why}"),
+            Err(why) => panic!("{why:#}"),
+        }
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }

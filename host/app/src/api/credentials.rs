@@ -146,9 +146,7 @@ fn references(secrets: &Secrets) -> BTreeSet<String> {
         match value {
             Json::Object(map) => map.values().for_each(|value| look(value, found)),
             Json::Array(items) => items.iter().for_each(|item| look(item, found)),
-            Json::String(text)
-                if ["env:", "file:", "exec:"].iter().any(|k| text.starts_with(k)) =>
-            {
+            Json::String(text) if Secret::is_reference(text) => {
                 found.insert(text.clone());
             }
             _ => {}

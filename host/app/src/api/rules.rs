@@ -8,7 +8,7 @@ use firn_model::{ActiveRules, Hook, Integration, KeptFinding, Operation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::at::{Asks, At, Named, answer, not_found};
+use super::at::{Asks, At, Named, Page, answer, not_found};
 use super::{failed, ok, problem};
 use crate::host::Asked;
 use crate::rules::Doing;
@@ -44,9 +44,9 @@ pub(crate) fn rules_of(at: &At) -> anyhow::Result<RulesOf> {
     let before = at.host().rules_before(at.tenant(), at.id())?;
     let mut doing = at.host().rule_book().doing(at.tenant(), at.id(), version);
     // What they answered may not have been taken: that is known where it was to be used.
-    let refused: Option<KeptFinding> =
-        at.host().row(at.tenant(), &["finding", at.id().as_str(), "rules-failed.all"])?;
-    if let Some(KeptFinding { finding, .. }) = refused
+    let (refused, _) =
+        at.page::<KeptFinding>("finding", "rules-failed.", &Page::new(Some(1), None))?;
+    if let Some(KeptFinding { finding, .. }) = refused.into_iter().next()
         && doing.last_failure.as_ref().is_none_or(|(_, last)| *last < finding.at)
     {
         doing.last_failure = Some((finding.text, finding.at));

@@ -195,7 +195,7 @@ pub(super) struct Verify {
     #[arg(long)]
     backup: Option<PathBuf>,
     /// Look at a PostgreSQL database: its address, or env:NAME, file:PATH, exec:COMMAND.
-    #[arg(long, env = "FIRN_STORE", hide_env_values = true, conflicts_with = "backup")]
+    #[arg(long, env = "FIRN_STORE", hide_env_values = true)]
     store: Option<String>,
     #[command(flatten)]
     listing: Listing,
@@ -203,17 +203,13 @@ pub(super) struct Verify {
 
 /// Looks at the audit's chain. Exit 1 if it is broken.
 pub(super) fn verify(given: &Verify) -> Result<ExitCode> {
-    let place = StorePlace::of(given.store.as_deref())?;
     let noted = given.noted.as_deref();
-    let report = match (&given.backup, &place) {
-        (None, StorePlace::Beside) => given.data.open()?.audit(noted)?,
-        (backup, _) => {
-            let master = KeySource::of(given.data.key.as_deref())?.open(&given.data.data)?;
-            match (backup, place.inspected(&master)?) {
-                (Some(path), _) => Inspected::open(path, &master)?.audit(noted)?,
-                (None, Some(database)) => database.audit(noted)?,
-                (None, None) => given.data.open()?.audit(noted)?,
-            }
+    let key = KeySource::of(given.data.key.as_deref())?;
+    let report = match &given.backup {
+        Some(path) => Inspected::open(path, &key.present(&given.data.data)?)?.audit(noted)?,
+        None => {
+            let place = StorePlace::of(given.store.as_deref())?;
+            place.audit(&given.data.data, &key, noted)?
         }
     };
     let whole = if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };

@@ -9,17 +9,6 @@ use serde_json::{Value as Json, json};
 use super::common::desk::Desk;
 use super::common::{Api, Firn, TOKEN, free, settle};
 
-fn server() -> Option<Server> {
-    match Server::start().unwrap() {
-        Ok(server) => Some(server),
-        Err(why) => {
-            assert!(std::env::var_os("FIRN_POSTGRES").is_none(), "{why}");
-            eprintln!("skipped: {why}");
-            None
-        }
-    }
-}
-
 fn renamed(version: u64, title: &str) -> Json {
     json!({ "id": format!("by-hand-{version}"), "type": "changed", "occurred_at": "2031-01-01T10:00:00Z",
         "record": { "kind": "incident", "id": "inc-1", "version": version, "partial": true,
@@ -28,7 +17,7 @@ fn renamed(version: u64, title: &str) -> Json {
 
 #[test]
 fn a_database_outlives_the_process_and_its_machine() {
-    let Some(mut server) = server() else { return };
+    let Some(mut server) = Server::there() else { return };
     let store = [("FIRN_STORE", server.url("firn"))];
     // What is under way when the server or the process ends is taken for lost, and only then looked for.
     let soon = json!({ "request_timeout": 1000, "correlation": { "transaction_limit": 1500 } });

@@ -115,6 +115,7 @@ impl Connection {
             values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
         let begin = begin(tenants);
         let (begun, rows, ended) = tokio::join!(
+            biased; // Sent in this order.
             self.client.batch_execute(&begin),
             self.client.query(self.statement(at), &values),
             self.client.batch_execute("COMMIT"),

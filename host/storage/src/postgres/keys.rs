@@ -14,28 +14,57 @@ mod migrations {
 /// One at a time makes tables and keys: replicas may begin at the same moment.
 const LOCK: &str = "SELECT pg_advisory_lock(5208010)"; // Any number, always the same.
 
+/// What becomes of tables and keys that are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// They are made.
+    Made,
+    /// It is no store, or none of this version.
+    Refused,
+}
+
 fn name(purpose: &str, id: i64) -> String {
     format!("{purpose} {id}")
 }
 
-/// Makes what is missing; gives the keys.
-pub(super) async fn open(server: &Server, master: &MasterKey) -> Result<Keyring, OpenError> {
+/// Gives the keys, and makes what is missing if it is to be.
+pub(super) async fn open(
+    server: &Server,
+    master: &MasterKey,
+    missing: Missing,
+) -> Result<Keyring, OpenError> {
     let failed = |why: &dyn std::error::Error| OpenError::failed(server.name(), told(why));
     let mut client = server.client().await.map_err(|why| failed(&why))?;
-    client.batch_execute(LOCK).await.map_err(|why| failed(&why))?;
+    if missing == Missing::Made {
+        client.batch_execute(LOCK).await.map_err(|why| failed(&why))?;
+    }
     // A newer Firn has made changes that this one does not know.
     let runner = migrations::migrations::runner().set_abort_missing(true).set_abort_divergent(true);
     let known = runner.get_migrations().iter().map(|one| one.version()).max().unwrap_or_default();
-    let applied = runner.get_last_applied_migration_async(&mut client).await;
-    if let Ok(Some(last)) = applied
-        && last.version() > known
-    {
+    let there = client.query_one("SELECT to_regclass('refinery_schema_history') IS NOT NULL", &[]);
+    let there = there.await.and_then(|row| row.try_get(0)).map_err(|why| failed(&why))?;
+    let applied = match there {
+        true => runner.get_last_applied_migration_async(&mut client).await,
+        false => Ok(None),
+    };
+    let applied = applied.map_err(|why| failed(&why))?.map_or(0, |last| last.version());
+    if applied > known {
         return Err(OpenError::TooNew(server.name().to_owned()));
     }
-    runner.run_async(&mut client).await.map_err(|why| failed(&why))?;
-    match read(&client, server, master).await? {
-        Some(ring) => Ok(ring),
-        None => make(&client, server, master).await,
+    match missing {
+        Missing::Made => {
+            runner.run_async(&mut client).await.map_err(|why| failed(&why))?;
+        }
+        Missing::Refused if applied < known => {
+            let why = "it was made by nobody yet, or last used by an older version of Firn; start Firn on it once";
+            return Err(OpenError::failed(server.name(), why));
+        }
+        Missing::Refused => {}
+    }
+    match (read(&client, server, master).await?, missing) {
+        (Some(ring), _) => Ok(ring),
+        (None, Missing::Made) => make(&client, server, master).await,
+        (None, Missing::Refused) => Err(OpenError::failed(server.name(), "it has no keys")),
     }
     // The lock goes with the connection.
 }

@@ -315,6 +315,7 @@ async fn transact(
     let wanted: [&(dyn ToSql + Sync); 2] = [&tenants, &paths];
     // Each statement sees what was committed before it began: the rows, then, what they are while the head is held.
     let (begun, head, found) = tokio::join!(
+            biased; // Sent in this order.
         client.batch_execute(&begin),
         client.query_one(connection.statement(HEAD), &[]),
         client.query(connection.statement(VERSIONS), &wanted),
@@ -365,8 +366,8 @@ async fn send(connection: &Connection, draft: &Draft<'_>) -> Result<(), Broken> 
     let (seq, link, mac) = last.unwrap_or_default();
     let end: [&(dyn ToSql + Sync); 3] = [&seq, &link, &mac];
 
-    // Sent in this order, answered together.
     let (put, deleted, chained, ended, told, committed) = tokio::join!(
+            biased; // Sent in this order.
         run(connection, PUT, !puts.is_empty(), &put),
         run(connection, DELETE, !gone.is_empty(), &delete),
         run(connection, CHAIN, !lines.is_empty(), &chain),
