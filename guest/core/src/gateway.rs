@@ -151,23 +151,26 @@ impl Reply {
 
     /// The answer to a body that broke off.
     #[must_use]
-    pub fn broken() -> Reply {
+    pub fn broken(route: &Route) -> Reply {
         let detail = "it broke off, or its chunks are none";
-        Reply::problem(&Problem::new(400, "broken-body", "The body cannot be read", detail))
+        let problem = Problem::new(400, "broken-body", "The body cannot be read", detail);
+        Reply::problem(&problem).logged(route)
     }
 
     /// The answer to a request that has something behind its body, which nobody here can judge.
     #[must_use]
-    pub fn trailers() -> Reply {
+    pub fn trailers(route: &Route) -> Reply {
         let detail = "there are trailers behind it; send it without";
-        Reply::problem(&Problem::new(400, "trailers", "The body cannot be read", detail))
+        let problem = Problem::new(400, "trailers", "The body cannot be read", detail);
+        Reply::problem(&problem).logged(route)
     }
 
     /// The answer to a body of more than [`LIMIT`] bytes.
     #[must_use]
-    pub fn too_long() -> Reply {
+    pub fn too_long(route: &Route) -> Reply {
         let detail = "a body may have 1 MiB at most";
-        Reply::problem(&Problem::new(413, "body-too-long", "The body is too long", detail))
+        let problem = Problem::new(413, "body-too-long", "The body is too long", detail);
+        Reply::problem(&problem).logged(route)
     }
 
     /// The answer to everything while the gateway's own document has faults.
@@ -186,23 +189,31 @@ impl Reply {
     /// The answer in the place of one that is to be masked and is longer than [`LIMIT`]. The request has been
     /// done: sending it again would do it again.
     #[must_use]
-    pub fn long_answer() -> Reply {
+    pub fn long_answer(route: &Route) -> Reply {
         let detail =
             "the answer has more than 1 MiB, which is too long to be masked; the request was done";
-        let title = "The answer cannot be read";
-        Reply::problem(&Problem::new(502, "unreadable-answer", title, detail))
+        unreadable_answer(detail).logged(route)
     }
 
     /// The answer in the place of one that did not come whole. The request may have been done: sending it again
     /// may do it again.
     #[must_use]
     pub fn broken_answer(why: &str) -> Reply {
-        let detail = format!("{why}; the request may have been done");
-        let title = "The answer cannot be read";
-        Reply::problem(&Problem::new(502, "unreadable-answer", title, detail))
+        unreadable_answer(&format!("{why}; the request may have been done"))
     }
 
-    /// The answer when nobody answers behind the gateway.
+    /// What is wrong, for the log too, with the route: whoever runs the gateway is to see what it turns away.
+    #[must_use]
+    fn logged(mut self, route: &Route) -> Reply {
+        if self.status >= 400 && self.why.is_none() {
+            let body: Option<serde_json::Value> = serde_json::from_str(&self.body).ok();
+            let detail = body.as_ref().and_then(|body| body["detail"].as_str()).unwrap_or_default();
+            self.why = Some(format!("{}: answered {}: {detail}", route.path, self.status));
+        }
+        self
+    }
+
+    /// The answer when nobody answers behind the gateway, and nothing was done there.
     #[must_use]
     pub fn unreachable(why: &str) -> Reply {
         let detail = "nobody answered behind the gateway; send it again later";
@@ -245,7 +256,14 @@ impl Gateway {
     /// Every fault of a document, warnings too. What the environment holds is not looked at.
     #[must_use]
     pub fn faults(document: &str) -> Vec<Fault> {
-        document::faults(document)
+        // Any key will do to see whether the rest is sound.
+        document::faults(document, &|_| Some("-".to_owned()))
+    }
+
+    /// Every fault of a document that is used where there is no environment: in a program that embeds the core.
+    #[must_use]
+    pub fn faults_embedded(document: &str) -> Vec<Fault> {
+        document::faults(document, &|_| None)
     }
 
     /// Where a proxy sends what goes on: `http://127.0.0.1:8080`.
@@ -293,6 +311,7 @@ impl Gateway {
         headers.iter().any(|(name, _)| name == "upgrade").then(|| {
             let detail = format!("{} is read whole, and an upgrade never is", route.path);
             Reply::problem(&Problem::new(400, "no-upgrade", "There is no upgrade here", detail))
+                .logged(route)
         })
     }
 
@@ -310,7 +329,7 @@ impl Gateway {
             Ok(_) => return None,
             Err(why) => why,
         };
-        Some(unmaskable(&why))
+        Some(unmaskable(&why).logged(route))
     }
 
     /// What becomes of a request to a path (and query) that is to be read.
@@ -323,7 +342,7 @@ impl Gateway {
         };
         let mut onward = match decided {
             Ok(onward) => onward,
-            Err(reply) => return Verdict::Answered(reply),
+            Err(reply) => return Verdict::Answered(reply.logged(route)),
         };
         if let (Some(to), Some((_, query))) = (&route.to, path.split_once('?'))
             && !to.contains('?')
@@ -348,7 +367,7 @@ impl Gateway {
         }
         match bodies::masked(&route.masker, message) {
             Ok(body) => Verdict::Onward(Onward::with(body)),
-            Err(why) => Verdict::Answered(unmaskable(&why)),
+            Err(why) => Verdict::Answered(unmaskable(&why).logged(route)),
         }
     }
 }
@@ -500,8 +519,7 @@ impl Route {
         if body.contains('\0') {
             return Err(unreadable("it holds NUL, as no text does"));
         }
-        let masked = self.masker.mask(body).text;
-        Ok((masked != body).then_some(masked))
+        Ok(bodies::json(&self.masker, body))
     }
 
     fn onto(&self, mapped: mapped::Mapped) -> Onward {
@@ -543,7 +561,10 @@ fn unreadable(why: &str) -> Reply {
 }
 
 fn unmaskable(why: &str) -> Reply {
-    let detail = format!("the answer cannot be masked, so it is not passed on: {why}");
+    unreadable_answer(&format!("the answer cannot be masked, so it is not passed on: {why}"))
+}
+
+fn unreadable_answer(detail: &str) -> Reply {
     let title = "The answer cannot be read";
     Reply::problem(&Problem::new(502, "unreadable-answer", title, detail))
 }

@@ -8,7 +8,7 @@
 use std::rc::Rc;
 use std::time::UNIX_EPOCH;
 
-use firn_core::gateway::{Gateway, LIMIT, Message, Onward, Reply, Verdict, Way};
+use firn_core::gateway::{Gateway, LIMIT, Message, Onward, Reply, Route, Verdict, Way};
 use firn_model::Millis;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, LogLevel};
@@ -120,7 +120,7 @@ impl HttpContext for Exchange {
             Reading::Waits => {}
         }
         if size > LIMIT {
-            return self.refuse(&Reply::too_long());
+            return self.on_route(|route| Reply::too_long(route), Exchange::refuse);
         }
         if !end {
             return Action::Pause;
@@ -134,13 +134,24 @@ impl HttpContext for Exchange {
         match self.request {
             Reading::Through | Reading::Done => Action::Continue,
             Reading::Refused => Action::Pause,
-            Reading::Waits => self.refuse(&Reply::trailers()),
+            Reading::Waits => self.on_route(|route| Reply::trailers(route), Exchange::refuse),
         }
     }
 
     /// A body that was waited for and never came.
     fn on_log(&mut self) {
-        if self.request == Reading::Waits {
+        if self.request != Reading::Waits {
+            return;
+        }
+        // Envoy answered itself: what it keeps of a body is less than this one had.
+        let code = self.get_property(vec!["response", "code"]);
+        let code = code.and_then(|bytes| Some(i64::from_le_bytes(bytes.try_into().ok()?)));
+        if code == Some(413) {
+            log::error!(
+                "firn: a body was longer than Envoy keeps, and was answered 413 by Envoy: \
+                 per_connection_buffer_limit_bytes of the listener has to be more than 1 MiB"
+            );
+        } else {
             log::error!(
                 "firn: a body did not reach the filter: its configuration needs \
                  allow_on_headers_stop_iteration: true (Envoy 1.35 or later), or the client broke off"
@@ -188,7 +199,7 @@ impl HttpContext for Exchange {
         }
         let gateway = Rc::clone(&self.gateway);
         if size > LIMIT {
-            return self.instead(&Reply::long_answer());
+            return self.on_route(|route| Reply::long_answer(route), Exchange::instead);
         }
         if !end {
             return Action::Pause;
@@ -226,6 +237,19 @@ fn texts(headers: Vec<(String, Vec<u8>)>) -> Headers {
 }
 
 impl Exchange {
+    /// Answers as the route has it.
+    fn on_route(
+        &mut self,
+        reply: impl Fn(&Route) -> Reply,
+        answer: impl Fn(&mut Exchange, &Reply) -> Action,
+    ) -> Action {
+        let gateway = Rc::clone(&self.gateway);
+        match gateway.way(&self.method, &self.path) {
+            Way::Read(route) => answer(self, &reply(route)),
+            Way::Through | Way::Answered(_) => Action::Continue,
+        }
+    }
+
     fn decide(&mut self, body: &[u8]) -> Action {
         self.request = Reading::Done;
         let gateway = Rc::clone(&self.gateway);

@@ -206,7 +206,9 @@ impl Case {
         let document = json!(document.to_string());
         let request =
             json!({ "method": self.method, "path": self.path, "headers": headers, "body": body });
-        let mut calls = vec![call("receive", vec![document.clone(), request, json!(now.0)])];
+        let look = vec![document.clone(), json!(self.method), json!(self.path), json!(headers)];
+        let receive = vec![document.clone(), request, json!(now.0)];
+        let mut calls = vec![call("look", look), call("receive", receive)];
         if let Some(answer) = &self.answer {
             let response = json!({ "headers": answer.headers, "body": answer.body });
             calls.push(call(

@@ -55,6 +55,7 @@ pub fn call(functions: &[Function], call: &Call) -> Result<Json> {
         ("intake", "platform") => ask!(given, intake::platform(settings, body)),
         ("intake", "escalated") => ask!(given, intake::escalated(settings, body, now)),
         ("gateway", "check") => ask!(given, gateway::check(document)),
+        ("gateway", "look") => ask!(given, gateway::look(document, method, path, headers)),
         ("gateway", "receive") => ask!(given, gateway::receive(document, request, now)),
         ("gateway", "answer") => ask!(given, gateway::answer(document, method, path, response)),
         ("planner", "advance") => ask!(given, planner::advance(a, b, c, d)),

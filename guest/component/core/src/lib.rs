@@ -573,9 +573,9 @@ fn opened(document: String) -> Result<Rc<Gateway>, Vec<documents::Fault>> {
     })
 }
 
-fn reply(reply: turnstile::Reply) -> gateway::Verdict {
+fn reply(reply: turnstile::Reply) -> gateway::Reply {
     let turnstile::Reply { status, headers, body, why } = reply;
-    gateway::Verdict::Answered(gateway::Reply { status, headers, body, why })
+    gateway::Reply { status, headers, body, why }
 }
 
 fn verdict(verdict: turnstile::Verdict) -> gateway::Verdict {
@@ -583,7 +583,7 @@ fn verdict(verdict: turnstile::Verdict) -> gateway::Verdict {
         turnstile::Verdict::Onward(turnstile::Onward { path, without, headers, body }) => {
             gateway::Verdict::Onward(gateway::Onward { path, without, headers, body })
         }
-        turnstile::Verdict::Answered(answer) => reply(answer),
+        turnstile::Verdict::Answered(answer) => gateway::Verdict::Answered(reply(answer)),
     }
 }
 
@@ -592,13 +592,36 @@ fn lower(headers: Vec<gateway::Header>) -> Vec<gateway::Header> {
     headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
 }
 
+/// Whether a body has more than is read.
+fn longer(message: Message<'_>) -> bool {
+    message.body.is_some_and(|body| body.len() > LIMIT)
+}
+
 fn through() -> gateway::Verdict {
     verdict(turnstile::Verdict::Onward(turnstile::Onward::default()))
 }
 
 impl gateway::Guest for Core {
     fn check(document: String) -> Vec<documents::Fault> {
-        faults_out(Gateway::faults(&document))
+        faults_out(Gateway::faults_embedded(&document))
+    }
+
+    fn look(
+        document: String,
+        method: String,
+        path: String,
+        headers: Vec<gateway::Header>,
+    ) -> Result<gateway::Way, Vec<documents::Fault>> {
+        let gateway = opened(document)?;
+        Ok(match gateway.way(&method, &path) {
+            Way::Through => gateway::Way::Through,
+            Way::Answered(answer) => gateway::Way::Answered(reply(answer)),
+            Way::Read(route) => match gateway.early(route, &lower(headers)) {
+                Some(answer) => gateway::Way::Answered(reply(answer)),
+                None if route.reads_answers() => gateway::Way::ReadBoth,
+                None => gateway::Way::Read,
+            },
+        })
     }
 
     fn receive(
@@ -609,12 +632,12 @@ impl gateway::Guest for Core {
         let gateway = opened(document)?;
         let headers = lower(request.headers);
         let message = Message { headers: &headers, body: request.body.as_deref() };
-        if message.body.is_some_and(|body| body.len() > LIMIT) {
-            return Ok(reply(turnstile::Reply::too_long()));
-        }
         Ok(match gateway.way(&request.method, &request.path) {
             Way::Through => through(),
-            Way::Answered(answer) => reply(answer),
+            Way::Answered(answer) => gateway::Verdict::Answered(reply(answer)),
+            Way::Read(route) if longer(message) => {
+                gateway::Verdict::Answered(reply(turnstile::Reply::too_long(route)))
+            }
             Way::Read(route) => {
                 verdict(gateway.request(route, &request.path, message, Millis(now)))
             }
@@ -631,6 +654,9 @@ impl gateway::Guest for Core {
         let headers = lower(response.headers);
         let message = Message { headers: &headers, body: response.body.as_deref() };
         Ok(match gateway.way(&method, &path) {
+            Way::Read(route) if route.reads_answers() && longer(message) => {
+                gateway::Verdict::Answered(reply(turnstile::Reply::long_answer(route)))
+            }
             Way::Read(route) => verdict(gateway.response(route, message)),
             Way::Through | Way::Answered(_) => through(),
         })

@@ -14,12 +14,29 @@ pub(super) fn masked(masker: &Masker, message: Message<'_>) -> Result<Option<Str
     if body.contains('\0') {
         return Err("it holds NUL, as no text does".to_owned());
     }
-    let changed = if kind == "application/x-www-form-urlencoded" {
-        form(masker, body)
-    } else {
-        masker.mask(body).text
-    };
+    // `curl -d` calls everything a form; taken for one, JSON would be broken.
+    let form = kind == "application/x-www-form-urlencoded" && !is_json(body);
+    if !form {
+        return Ok(json(masker, body));
+    }
+    let changed = self::form(masker, body);
     Ok((changed != body).then_some(changed))
+}
+
+/// Text, perhaps JSON, without personal data; nothing if there was none to mask. JSON stays JSON: of a bare number
+/// becomes a text.
+pub(super) fn json(masker: &Masker, body: &str) -> Option<String> {
+    let masked = masker.mask(body).text;
+    if masked == body {
+        return None;
+    }
+    let number = serde_json::from_str::<serde_json::Number>(body).is_ok();
+    Some(if number { serde_json::json!(masked.trim()).to_string() } else { masked })
+}
+
+fn is_json(body: &str) -> bool {
+    body.trim_start().starts_with(['{', '['])
+        && serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok()
 }
 
 /// What a body is, in lower case, if it is something that can be masked.

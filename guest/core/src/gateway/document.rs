@@ -119,9 +119,8 @@ pub(super) fn read(
     }
 }
 
-pub(super) fn faults(text: &str) -> Vec<Fault> {
-    // Any key will do to see whether the rest is sound.
-    check(text, &|_| Some("-".to_owned())).1
+pub(super) fn faults(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Vec<Fault> {
+    check(text, environment).1
 }
 
 fn error(at: impl Into<String>, text: impl Into<String>, remedy: impl Into<String>) -> Fault {
@@ -132,7 +131,8 @@ fn check(
     text: &str,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> (Option<Gateway>, Vec<Fault>) {
-    let json = match crate::json::object(text) {
+    // Editors of some systems put a mark of its encoding before a file.
+    let json = match crate::json::object(text.trim_start_matches('\u{feff}')) {
         Ok(json) => Json::Object(json),
         Err(why) => {
             let remedy = "write an object: {\"routes\": [...]}";
@@ -325,7 +325,8 @@ fn signed(
                 let value = environment(name);
                 if value.is_none() {
                     let text = format!("there is no environment variable {name}");
-                    let remedy = "give it to the gateway: the page of its host says how";
+                    let remedy = "give it to the gateway, as the page of its host says; where there is no \
+                                  environment (in a program), put the secret itself here";
                     faults.push(error(place.clone(), text, remedy));
                 }
                 value

@@ -318,6 +318,75 @@ fn every_fault_of_a_document_is_told_with_its_place() {
     assert_eq!(places(&no_settings), ["routes[0].sends"]);
 }
 
+#[test]
+fn a_document_may_begin_with_a_byte_order_mark() {
+    let document = "\u{feff}{\"routes\": [{\"path\": \"/a\", \"takes\": \"any\"}]}";
+    assert_eq!(Gateway::faults(document), []);
+}
+
+#[test]
+fn where_there_is_no_environment_a_secret_of_it_is_a_fault() {
+    let document =
+        json!({ "routes": [{ "path": "/h", "takes": "webhook", "secrets": ["env:SECRET"] }] })
+            .to_string();
+    assert_eq!(Gateway::faults(&document), []);
+    let faults = Gateway::faults_embedded(&document);
+    assert_eq!(faults[0].at, "routes[0].secrets[0]");
+    assert!(faults[0].remedy.contains("put the secret itself here"), "{faults:?}");
+}
+
+/// What a route that masks sends on, of a body that calls itself so.
+fn masked(kind: &str, body: &str) -> Option<String> {
+    let document = json!({ "routes": [{ "path": "/a", "takes": "any", "sends": "masked" }] });
+    let gateway = Gateway::open(&document.to_string(), &|_| None).unwrap();
+    let Way::Read(route) = gateway.way("POST", "/a") else { panic!("it is read") };
+    let headers = [("content-type".to_owned(), kind.to_owned())];
+    let message = Message { headers: &headers, body: Some(body) };
+    match gateway.request(route, "/a", message, Millis(0)) {
+        Verdict::Onward(onward) => onward.body,
+        Verdict::Answered(reply) => panic!("{reply:?}"),
+    }
+}
+
+#[test]
+fn what_is_json_stays_json() {
+    let bare = masked("application/json", &CARD.replace(' ', "")).unwrap();
+    assert_eq!(bare, "\"****-****-****-1111\"");
+    // As `curl -d` sends it.
+    let called = masked("application/x-www-form-urlencoded", &json!({ "text": CARD }).to_string());
+    assert_eq!(called.unwrap(), "{\"text\":\"****-****-****-1111\"}");
+    let form = masked("application/x-www-form-urlencoded", "%7Btext=4111+1111+1111+1111");
+    assert_eq!(form.unwrap(), "%7Btext=****-****-****-1111");
+}
+
+#[test]
+fn what_is_turned_away_is_told_in_the_log() {
+    let document = json!({ "routes": [
+        { "path": "/a", "takes": "any", "sends": "masked", "answers": "masked" },
+        { "path": "/e", "takes": "event" } ] });
+    let gateway = Gateway::open(&document.to_string(), &|_| None).unwrap();
+    let why = |path: &str, kind: &str, body: &str| {
+        let Way::Read(route) = gateway.way("POST", path) else { panic!("it is read") };
+        let headers = [("content-type".to_owned(), kind.to_owned())];
+        let message = Message { headers: &headers, body: Some(body) };
+        match gateway.request(route, path, message, Millis(0)) {
+            Verdict::Answered(reply) => reply.why.unwrap(),
+            Verdict::Onward(onward) => panic!("{onward:?}"),
+        }
+    };
+    assert_eq!(why("/a", "image/png", "x"), "/a: answered 415: image/png is no text");
+    let secret = why("/e", "application/json", "{\"a\": 1, \"a\": 2}");
+    assert!(secret.starts_with("/e: answered 400: "), "{secret}");
+    let Way::Read(route) = gateway.way("POST", "/a") else { panic!("it is read") };
+    assert_eq!(
+        Reply::too_long(route).why.unwrap(),
+        "/a: answered 413: a body may have 1 MiB at most"
+    );
+    let headers = [("content-type".to_owned(), "image/png".to_owned())];
+    let reply = gateway.early_answer(route, &headers).unwrap();
+    assert!(reply.why.unwrap().starts_with("/a: answered 502: the answer cannot be masked"));
+}
+
 proptest! {
     #[test]
     fn no_card_gets_through_a_masked_route(before in "[ -~äß\n]{0,40}", after in "[ -~äß\n]{0,40}", json in any::<bool>()) {

@@ -46,17 +46,17 @@ pub(super) fn find(scan: &Scan, digits: &mut Vec<u8>, found: &mut Vec<Candidate>
 
 /// A number whole, and a word for a card at it.
 fn at_a_word(scan: &Scan, group: Group, digits: &mut Vec<u8>, found: &mut Vec<Candidate>) {
-    let (Some(before), Some(after)) = (word_before(scan, group.start), word_after(scan, group.end))
-    else {
-        return;
-    };
+    let (before, after) = (word_before(scan, group.start), word_after(scan, group.end));
+    let after = after.or(is_expiry(scan, group.end).then_some(b"".as_slice()));
+    let (Some(before), Some(after)) = (before, after) else { return };
     let names = |word: &[u8]| {
         let words = word.split(|b| *b == b'_');
         words
             .filter(|word| !word.is_empty())
             .any(|word| WORDS.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes())))
     };
-    if !names(before) && !names(after) {
+    let track = before == b"B" && after.is_empty() && is_track(scan, group);
+    if !names(before) && !names(after) && !track && !is_expiry(scan, group.end) {
         return;
     }
     read(scan, &[group], digits);
@@ -71,6 +71,24 @@ fn at_a_word(scan: &Scan, group: Group, digits: &mut Vec<u8>, found: &mut Vec<Ca
             end,
         });
     }
+}
+
+/// `%B4111...^`: the first track of a magnetic stripe (ISO/IEC 7813).
+fn is_track(scan: &Scan, group: Group) -> bool {
+    scan.bytes[..group.start].ends_with(b"%B") && scan.bytes.get(group.end) == Some(&b'^')
+}
+
+/// `...exp1227`, `...cvv123`: what stands behind a card's number and belongs to it.
+fn is_expiry(scan: &Scan, end: usize) -> bool {
+    const WORDS: [&[u8]; 6] = [b"expiry", b"expires", b"exp", b"cvv", b"cvc", b"valid"];
+    let rest = &scan.bytes[end..];
+    let behind = |word: &&[u8]| {
+        let at = rest.get(..word.len()).filter(|at| at.eq_ignore_ascii_case(word));
+        at.map(|at| at.len())
+    };
+    let Some(length) = WORDS.iter().find_map(behind) else { return false };
+    let digits = rest[length..].iter().take_while(|b| b.is_ascii_digit()).count();
+    (3..=6).contains(&digits) && !super::scan::wordy_at(scan.bytes, end + length + digits)
 }
 
 /// Groups as a card's are, with the same marks between all of them.

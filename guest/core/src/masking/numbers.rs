@@ -76,7 +76,7 @@ fn from(scan: &Scan, first: usize, digits: &[u8], spoken: bool, found: &mut Vec<
         let group = groups[last];
         if last > first {
             match group.gap {
-                Gap::Small(_) => {}
+                Gap::Small(_) | Gap::Loose(_) => {}
                 Gap::Line => small = false,
                 Gap::Far => break,
             }
@@ -218,8 +218,9 @@ impl Run<'_, '_> {
     /// The signs between the groups, where they are all the same.
     fn separator(&self) -> Option<u8> {
         let [_, rest @ ..] = self.groups else { return None };
-        let Gap::Small(first) = rest.first()?.gap else { return None };
-        rest.iter().all(|group| group.gap == Gap::Small(first)).then_some(first)
+        let gap = rest.first()?.gap;
+        let (Gap::Small(sign) | Gap::Loose(sign)) = gap else { return None };
+        rest.iter().all(|group| group.gap == gap).then_some(sign)
     }
 
     /// Goes on into letters after a dash, as a UUID does.
@@ -401,7 +402,8 @@ impl Run<'_, '_> {
     /// Whether a number that is read out digit by digit goes on: it is then found with its next digit.
     /// Nothing may come in between for which the longer one is none.
     fn is_read_on(&self) -> bool {
-        let single = |group: &Group| group.len() == 1 && matches!(group.gap, Gap::Small(_));
+        let single =
+            |group: &Group| group.len() == 1 && matches!(group.gap, Gap::Small(_) | Gap::Loose(_));
         let mut after = self.scan.groups[self.last + 1..].iter();
         self.groups.last().is_some_and(|last| last.len() == 1)
             && after.next().is_some_and(|next| {

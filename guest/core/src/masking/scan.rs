@@ -41,6 +41,8 @@ pub(super) struct Group {
 pub(super) enum Gap {
     /// One of `-`, `.`, `/`, or a blank, perhaps with brackets.
     Small(u8),
+    /// One of `-` and `.` with blanks: in a number that somebody writes widely, or before the next of a list.
+    Loose(u8),
     /// The end of a line.
     Line,
     /// Anything else.
@@ -57,8 +59,11 @@ impl Gap {
                 && between.iter().all(|b| matches!(b, b' ' | b'-' | b'(' | b')' | b'.')) =>
             {
                 // Two signs of one kind are a bullet or a rule, blanks apart.
-                let dash = between.iter().find(|b| matches!(b, b'-' | b'.'));
-                Gap::Small(dash.copied().unwrap_or(b' '))
+                match between.iter().find(|b| matches!(b, b'-' | b'.')) {
+                    Some(dash) if between.contains(&b' ') => Gap::Loose(*dash),
+                    Some(dash) => Gap::Small(*dash),
+                    None => Gap::Small(b' '),
+                }
             }
             _ => Gap::Far,
         }
@@ -160,7 +165,11 @@ impl Notes {
         match byte {
             b'0'..=b'9' => {
                 let (start, end) = (at, past_digits(bytes, at + 1));
-                if wordy_before(bytes, start) || wordy_at(bytes, end) {
+                // `555-0132x12`: an extension.
+                let extended = end - start >= 4
+                    && matches!(bytes.get(end), Some(b'x' | b'X'))
+                    && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
+                if wordy_before(bytes, start) || wordy_at(bytes, end) && !extended {
                     self.glued.push(Group { start, end, gap: Gap::Far });
                 } else {
                     let gap = self.gap_before(bytes, start);

@@ -73,6 +73,13 @@ fn a_card_is_found_in_whatever_dress_it_comes() {
         "`4111` `1111` `1111` `1111`",
         "4111...1111...1111...1111",
         "4111 - 1111 - 1111 - 1111",
+        "1. 4111 1111 1111 1111",
+        "Qty 3 - 4111 1111 1111 1111",
+        "4111 1111 1111 1111 - 123",
+        "4111 1111 1111 1111. 2 of them",
+        "4111111111111111exp1227",
+        "4111111111111111cvv123",
+        "%B4111111111111111^LEE/ANN^2712",
         "<b>4111</b> <b>1111</b> <b>1111</b> <b>1111</b>",
         "4111<wbr>1111<wbr>1111<wbr>1111",
         "3782*822463*10005",
@@ -122,6 +129,8 @@ fn lists_and_identifiers_of_a_cards_length_survive() {
         "order_4111111111111111",
         "TXN4111111111111111",
         "v2_card4111111111111111x9",
+        "4111111111111111expanse1",
+        "4111111111111111exp12a",
         "a9_4111_1111_1111_1111",
         "4111\n1111,1111,1111",
         "4111=1111=1111=1111f0",
@@ -130,6 +139,15 @@ fn lists_and_identifiers_of_a_cards_length_survive() {
     ] {
         check(text, text);
     }
+}
+
+#[test]
+fn an_extension_hides_no_phone_number() {
+    for text in ["call 415-555-0132x12", "(415) 555-0132x1234", "tel: 4155550132X7"] {
+        let masked = mask(text).text;
+        assert!(!masked.contains("415"), "{masked}");
+    }
+    check("a screen of 1920x1080, 3840x2160", "a screen of 1920x1080, 3840x2160");
 }
 
 #[test]

@@ -88,8 +88,8 @@ async fn answer(request: Request) -> Result<Response, Stop> {
     let (_taken, taken) = wit_future::new(|| Ok(()));
     let (stream, ended) = Request::consume_body(request, taken);
     let body = read(stream, ended).await.map_err(|fault| match fault {
-        Broken::TooLong => Reply::too_long(),
-        Broken::Off => Reply::broken(),
+        Broken::TooLong => Reply::too_long(route),
+        Broken::Off => Reply::broken(route),
     })?;
     let text = std::str::from_utf8(&body).ok();
     let message = Message { headers: &texts(&headers), body: text };
@@ -125,7 +125,7 @@ async fn answer(request: Request) -> Result<Response, Stop> {
     let (_taken, taken) = wit_future::new(|| Ok(()));
     let (stream, ended) = Response::consume_body(answered, taken);
     let body = read(stream, ended).await.map_err(|fault| match fault {
-        Broken::TooLong => Reply::long_answer(),
+        Broken::TooLong => Reply::long_answer(route),
         Broken::Off => Reply::broken_answer("the answer broke off"),
     })?;
     let text = std::str::from_utf8(&body).ok();

@@ -16,8 +16,8 @@ use wasip2::cli::stderr::get_stderr;
 use wasip2::clocks::wall_clock;
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
-    Fields, IncomingBody, IncomingRequest, IncomingResponse, Method, OutgoingBody, OutgoingRequest,
-    OutgoingResponse, ResponseOutparam, Scheme,
+    ErrorCode, Fields, IncomingBody, IncomingRequest, IncomingResponse, Method, OutgoingBody,
+    OutgoingRequest, OutgoingResponse, ResponseOutparam, Scheme,
 };
 use wasip2::io::streams::OutputStream;
 
@@ -102,8 +102,8 @@ fn answer(request: IncomingRequest) -> Result<Answer, Reply> {
         return Err(reply);
     }
     let body = read(request.consume()).map_err(|fault| match fault {
-        Fault::TooLong => Reply::too_long(),
-        Fault::Broken => Reply::broken(),
+        Fault::TooLong => Reply::too_long(route),
+        Fault::Broken => Reply::broken(route),
     })?;
     let text = std::str::from_utf8(&body).ok();
     let message = Message { headers: &texts(&headers), body: text };
@@ -124,7 +124,7 @@ fn answer(request: IncomingRequest) -> Result<Answer, Reply> {
         return Err(reply);
     }
     let body = read(response.consume()).map_err(|fault| match fault {
-        Fault::TooLong => Reply::long_answer(),
+        Fault::TooLong => Reply::long_answer(route),
         Fault::Broken => Reply::broken_answer("the answer broke off"),
     })?;
     let text = std::str::from_utf8(&body).ok();
@@ -235,9 +235,33 @@ fn send(
     future.subscribe().block();
     match future.get() {
         Some(Ok(Ok(response))) => Ok(response),
-        Some(Ok(Err(why))) => Err(broken(&format!("{upstream}: {why:?}"))),
+        Some(Ok(Err(why))) if never_began(&why) => Err(broken(&format!("{upstream}: {why:?}"))),
+        Some(Ok(Err(why))) => {
+            let reply = Reply::broken_answer("the answer broke off");
+            Err(Reply { why: Some(format!("{upstream}: {why:?}")), ..reply })
+        }
         _ => Err(broken("there is no answer")),
     }
+}
+
+/// Whether nobody can have taken the request: whoever sends it again does nothing twice.
+fn never_began(why: &ErrorCode) -> bool {
+    matches!(
+        why,
+        ErrorCode::DnsTimeout
+            | ErrorCode::DnsError(_)
+            | ErrorCode::DestinationNotFound
+            | ErrorCode::DestinationUnavailable
+            | ErrorCode::DestinationIpProhibited
+            | ErrorCode::DestinationIpUnroutable
+            | ErrorCode::ConnectionRefused
+            | ErrorCode::ConnectionTimeout
+            | ErrorCode::ConnectionLimitReached
+            | ErrorCode::TlsProtocolError
+            | ErrorCode::TlsCertificateError
+            | ErrorCode::TlsAlertReceived(_)
+            | ErrorCode::HttpRequestDenied
+    )
 }
 
 /// Who does not want the rest of a body says so in the answer, which is awaited all the same. A body that broke off
