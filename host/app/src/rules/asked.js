@@ -1,5 +1,6 @@
 // Written by `firn rules build`; changes here are lost. It stands between Firn and rules.js: what may be missing is
 // undefined, and what is wrong with an answer is said in words, with the line of rules.js if there is one.
+import "./before.js";
 import * as own from "../rules.js";
 
 const kind = (value) => {
@@ -11,6 +12,13 @@ const kind = (value) => {
 
 const fail = (hook, text) => {
   throw new Error(`${hook} answered ${text}`);
+};
+
+/** Texts go over as UTF-8, in which half of a character cannot be written. */
+const whole = (hook, text) => {
+  if (typeof text === "string" && /\p{Surrogate}/u.test(text))
+    fail(hook, `${JSON.stringify(text.slice(0, 80))}, which has half of a character in it (was it cut with slice?)`);
+  return text;
 };
 
 const optional = (value) => value ?? undefined;
@@ -26,7 +34,7 @@ const variant = (cases) => (hook, answer) => {
   if (other !== undefined) fail(hook, `${other} beside the tag; there are tag and val`);
   if (cases[tag] && typeof val !== "string") fail(hook, `${tag} with val ${kind(val)}; it is a text`);
   if (!cases[tag] && val !== undefined && val !== null) fail(hook, `${tag} with a val; it has none`);
-  return cases[tag] ? { tag, val } : { tag };
+  return cases[tag] ? { tag, val: whole(hook, val) } : { tag };
 };
 
 const CLASS = ["table", "category", "subcategory", "assignmentGroup"];
@@ -43,15 +51,16 @@ const shapes = {
       if (value !== undefined && value !== null && typeof value !== "string")
         fail(hook, `${name}: ${kind(value)}; it is a text, or left out`);
     }
-    return Object.fromEntries(CLASS.map((name) => [name, optional(answer[name])]));
+    return Object.fromEntries(CLASS.map((name) => [name, optional(whole(hook, answer[name]))]));
   },
   draft(hook, answer) {
     if (typeof answer !== "object" || answer === null)
       fail(hook, `${kind(answer)}; it is an object of columns, or a list of [column, text]`);
-    const columns = Array.isArray(answer) ? answer : Object.entries(answer);
+    const columns = Array.isArray(answer) ? answer : answer instanceof Map ? [...answer] : Object.entries(answer);
     for (const pair of columns) {
       if (!Array.isArray(pair) || pair.length !== 2 || pair.some((part) => typeof part !== "string"))
         fail(hook, `${Array.isArray(pair) ? `[${pair.map(kind).join(", ")}]` : kind(pair)}; columns and their values are texts`);
+      pair.forEach((text) => whole(hook, text));
     }
     return columns;
   },

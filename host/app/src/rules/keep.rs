@@ -143,8 +143,8 @@ impl Host {
         loop {
             let known = self.rule_versions(tenant, id)?;
             // The same once more would only push another out.
-            if let Some(last) = known.last().filter(|last| last.digest == digest) {
-                return Ok(RuleVersion { known: true, ..last.clone() });
+            if let Some(same) = known.iter().rfind(|version| version.digest == digest) {
+                return self.noted(tenant, id, same, note);
             }
             let version = RuleVersion {
                 known: false,
@@ -180,6 +180,26 @@ impl Host {
                 Err(why) => return Err(why.into()),
             }
         }
+    }
+
+    /// A version that was uploaded once more; what is said of it now, if anything is, is what is said of it.
+    fn noted(
+        &self,
+        tenant: &TenantId,
+        id: &IntegrationId,
+        version: &RuleVersion,
+        note: Option<String>,
+    ) -> Result<RuleVersion> {
+        let mut version = version.clone();
+        if note.is_some() && note != version.note {
+            version.note = note;
+            self.store().commit(&[Change {
+                key: place(tenant, id, version.version),
+                expect: Expect::Any,
+                put: Some(Put { value: serde_json::to_string(&version)?, due: None }),
+            }])?;
+        }
+        Ok(RuleVersion { known: true, ..version })
     }
 
     /// The oldest version, if there are too many, and its component if no other has it.

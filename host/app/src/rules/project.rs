@@ -1,18 +1,22 @@
 //! Rules as a project on somebody's machine: begun from an example, built, and tried on what they are to say.
 //! Nothing here talks to a Firn that runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use firn_model::rule::{Admission, Answer, Class, Question, Said, Subject, Verdict, Winner};
 use firn_model::{Hook, Inquiry};
 use firn_runtime::rules::{RuleLimits, RulesEngine};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+
+use crate::hex;
 
 /// What is built.
 pub(crate) const COMPONENT: &str = "rules.wasm";
@@ -20,6 +24,12 @@ pub(crate) const COMPONENT: &str = "rules.wasm";
 const WORK: &str = ".firn";
 /// What stands between Firn and a rules.js. Its exports follow, a line a hook.
 const ASKED: &str = include_str!("asked.js");
+/// What runs before it.
+const BEFORE: &str = include_str!("before.js");
+/// What reads a rules.js without running it.
+const LOOK: &str = include_str!("look.cjs");
+/// How long componentize-qjs may take. It runs what stands outside of functions; some 3 seconds are usual.
+const LONGEST: Duration = Duration::from_secs(60);
 /// What rules are written against.
 const WIT: &str = include_str!("../../../../wit/rules/rules.wit");
 
@@ -52,7 +62,7 @@ impl Lang {
                     file!("rules-rust", "Cargo.toml"),
                     file!("rules-rust", "src/lib.rs"),
                     file!("rules-rust", "tests/vip.json"),
-                    (".gitignore", "/target\n/rules.wasm\n"),
+                    (".gitignore", "/target\n/rules.wasm\n/.firn\n"),
                 ],
             },
             Lang::Js => Template {
@@ -121,10 +131,10 @@ pub(crate) fn build(folder: &Path) -> Result<PathBuf> {
     // What was built before stays until something better is whole.
     let new = work.join(COMPONENT);
     let _ = fs::remove_file(&new);
-    match lang {
+    let sources = match lang {
         Lang::Rust => rust(folder, &new)?,
         Lang::Js => js(folder, &new)?,
-    }
+    };
     let wasm = fs::read(&new).with_context(|| format!("cannot read {}", new.display()))?;
     // Found out here rather than at the upload.
     RulesEngine::new()?
@@ -132,7 +142,49 @@ pub(crate) fn build(folder: &Path) -> Result<PathBuf> {
         .map_err(|why| anyhow::anyhow!("it was built, and Firn would not take it: {why}"))?;
     let out = folder.join(COMPONENT);
     fs::rename(&new, &out).with_context(|| format!("cannot write {}", out.display()))?;
+    let built = Built { component: digest(&wasm), sources };
+    let record = work.join(BUILT);
+    fs::write(&record, serde_json::to_string_pretty(&built)?)
+        .with_context(|| format!("cannot write {}", record.display()))?;
     Ok(out)
+}
+
+/// Where it is written of what a component was built.
+const BUILT: &str = "built.json";
+
+/// Of what a component was built: digests of both.
+#[derive(Serialize, Deserialize)]
+struct Built {
+    component: String,
+    sources: BTreeMap<String, String>,
+}
+
+fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Digests of files, taken before they are built: what is changed meanwhile is noticed.
+fn sources(folder: &Path, names: impl IntoIterator<Item = String>) -> BTreeMap<String, String> {
+    let digest = |name: String| Some((name.clone(), digest(&fs::read(folder.join(name)).ok()?)));
+    names.into_iter().filter_map(digest).collect()
+}
+
+/// The files that a project in Rust is made of.
+fn rust_files(folder: &Path) -> Vec<String> {
+    let mut names =
+        ["Cargo.toml", "Cargo.lock", "build.rs", "wit/world.wit"].map(str::to_owned).to_vec();
+    let mut folders = vec![PathBuf::from("src")];
+    while let Some(within) = folders.pop() {
+        for entry in fs::read_dir(folder.join(&within)).into_iter().flatten().flatten() {
+            let name = within.join(entry.file_name());
+            if entry.path().is_dir() {
+                folders.push(name);
+            } else {
+                names.push(name.to_string_lossy().into_owned());
+            }
+        }
+    }
+    names
 }
 
 /// Whether a project's component is of what stands in its folder now. A component of somewhere else is not looked at.
@@ -143,23 +195,32 @@ pub(crate) fn fresh(folder: &Path, component: &Path) -> Result<()> {
     if component.parent().is_none_or(|parent| parent != folder) || Lang::of(folder).is_err() {
         return Ok(());
     }
-    let at = |file: &Path| fs::metadata(file).and_then(|meta| meta.modified()).ok();
-    let Some(built) = at(component) else { return Ok(()) };
-    for name in ["rules.js", "src/lib.rs", "Cargo.toml", "package.json", "wit/world.wit"] {
-        if at(&folder.join(name)).is_some_and(|changed| changed > built) {
-            bail!(
-                "{name} has changed since {COMPONENT} was built; build first: firn rules build {}",
-                folder.display()
-            );
-        }
+    let record = fs::read(folder.join(WORK).join(BUILT)).ok();
+    let record: Option<Built> = record.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let Some(built) = record else { return Ok(()) };
+    if !fs::read(component).is_ok_and(|wasm| digest(&wasm) == built.component) {
+        return Ok(()); // It was put there by somebody else.
     }
-    Ok(())
+    let mut names: BTreeSet<String> = built.sources.keys().cloned().collect();
+    if Lang::of(folder)? == Lang::Rust {
+        names.extend(rust_files(folder));
+    }
+    let now = sources(folder, names.iter().cloned());
+    match names.iter().find(|name| now.get(*name) != built.sources.get(*name)) {
+        None => Ok(()),
+        Some(name) => bail!(
+            "{name} is another than {COMPONENT} was built of; build first: firn rules build {}",
+            folder.display()
+        ),
+    }
 }
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-fn rust(folder: &Path, out: &Path) -> Result<()> {
+/// Builds a project in Rust; gives what it was built of.
+fn rust(folder: &Path, out: &Path) -> Result<BTreeMap<String, String>> {
     hooks(folder)?;
+    let before = sources(folder, rust_files(folder));
     let mut cargo = Command::new("cargo");
     cargo
         .current_dir(folder)
@@ -198,7 +259,9 @@ fn rust(folder: &Path, out: &Path) -> Result<()> {
         .context(
             "what was built is no component: does it call wit_bindgen::generate! and export!?",
         )?;
-    fs::write(out, component).with_context(|| format!("cannot write {}", out.display()))
+    fs::write(out, component).with_context(|| format!("cannot write {}", out.display()))?;
+    // Cargo may have written its lock file.
+    Ok(before.into_iter().chain(sources(folder, ["Cargo.lock".to_owned()])).collect())
 }
 
 /// The hooks that a project's world names.
@@ -227,21 +290,36 @@ fn hooks(folder: &Path) -> Result<Vec<Hook>> {
     Ok(hooks)
 }
 
+/// What a rules.js is, read and not run.
+#[derive(Deserialize)]
+struct Looked {
+    exports: BTreeSet<String>,
+    files: Vec<String>,
+}
+
+/// Reads rules.js and what it imports.
+///
+/// # Errors
+/// What cannot be read, with its file and line; or what is imported and is not there.
+fn look(folder: &Path) -> Result<Looked> {
+    let looked = Command::new("node")
+        .current_dir(folder)
+        .args(["--experimental-vm-modules", "--no-warnings", "--input-type=commonjs", "-e", LOOK])
+        .output()
+        .context("node does not start; install Node.js (20 or later)")?;
+    if !looked.status.success() {
+        bail!("{}: {}", folder.join("rules.js").display(), shown(&looked));
+    }
+    serde_json::from_slice(&looked.stdout).context("node says nothing of rules.js")
+}
+
 /// Whether the code exports what the world names, and nothing that the world does not. Told here, since all
 /// that could be told later is that there was a fault.
-fn exports(code: &Path, hooks: &[Hook]) -> Result<()> {
-    let text =
-        fs::read_to_string(code).with_context(|| format!("cannot read {}", code.display()))?;
-    let exported = |name: &str| {
-        text.lines().map(str::trim_start).filter(|line| line.starts_with("export ")).any(|line| {
-            let words = line.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'));
-            words.skip(1).any(|word| word == name)
-        })
-    };
+fn exports(code: &Path, exported: &BTreeSet<String>, hooks: &[Hook]) -> Result<()> {
     let mut wrong = Vec::new();
     for hook in Hook::ALL {
         let (name, named) = (hook.name(), hooks.contains(&hook));
-        match exported(name) {
+        match exported.contains(name) {
             false if named => wrong.push(format!(
                 "{}: it exports no {name}, which wit/world.wit names: export const {name} = {{ decide(about) {{ ... }} }}",
                 code.display()
@@ -256,28 +334,42 @@ fn exports(code: &Path, hooks: &[Hook]) -> Result<()> {
     if wrong.is_empty() { Ok(()) } else { bail!("{}", wrong.join("\n")) }
 }
 
-fn js(folder: &Path, out: &Path) -> Result<()> {
-    let hooks = hooks(folder)?;
-    exports(&folder.join("rules.js"), &hooks)?;
-    let run = |program: &str, arguments: &[&str]| -> Result<std::process::Output> {
-        Command::new(program)
-            .current_dir(folder)
-            .args(arguments)
-            .output()
-            .with_context(|| format!("{program} does not start; install Node.js (20 or later)"))
-    };
-    let shown = |output: &std::process::Output| {
-        let text =
-            [&output.stdout, &output.stderr].map(|t| String::from_utf8_lossy(t).into_owned());
-        text.join("\n").trim().to_owned()
-    };
-    // It names line and column; what builds does not.
-    let checked = run("node", &["--check", "rules.js"])?;
-    if !checked.status.success() {
-        bail!("rules.js cannot be read:\n{}", shown(&checked));
+fn shown(output: &Output) -> String {
+    let text = [&output.stdout, &output.stderr].map(|t| String::from_utf8_lossy(t).into_owned());
+    text.join("\n").trim().to_owned()
+}
+
+/// What a program says, which is ended after a time.
+fn within(mut command: Command, longest: Duration) -> Result<Option<Output>> {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let ends = Instant::now() + longest;
+    // What it says is a few lines: they fit into the pipes.
+    while child.try_wait()?.is_none() {
+        if Instant::now() > ends {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
-    if !folder.join("node_modules").is_dir() {
-        let installed = run("npm", &["install", "--no-audit", "--no-fund"])?;
+    Ok(Some(child.wait_with_output()?))
+}
+
+/// Builds a project in JavaScript; gives what it was built of.
+fn js(folder: &Path, out: &Path) -> Result<BTreeMap<String, String>> {
+    let hooks = hooks(folder)?;
+    let looked = look(folder)?;
+    exports(&folder.join("rules.js"), &looked.exports, &hooks)?;
+    let files = looked.files.into_iter();
+    let before = sources(folder, files.chain(["package.json", "wit/world.wit"].map(str::to_owned)));
+    if !folder.join(COMPONENTIZE).is_file() {
+        eprintln!("npm fetches componentize-qjs, this first time");
+        let installed = Command::new("npm")
+            .current_dir(folder)
+            .args(["install", "--no-audit", "--no-fund"])
+            .output()
+            .context("npm does not start; install Node.js (20 or later)")?;
         if !installed.status.success() {
             bail!(
                 "npm install failed; building JavaScript needs the npm registry the first time:\n{}",
@@ -290,34 +382,39 @@ fn js(folder: &Path, out: &Path) -> Result<()> {
         let name = hook.name();
         asked += &format!("export const {name} = asked({name:?});\n");
     }
-    fs::write(folder.join(WORK).join("asked.js"), asked)?;
-    let (asked, component) = (format!("{WORK}/asked.js"), format!("{WORK}/{COMPONENT}"));
-    let built = run(
-        "npx",
-        &[
-            "--no-install",
-            "componentize-qjs",
-            "--wit",
-            "wit",
-            "--world",
-            "rules",
-            "--js",
-            &asked,
-            "--stub-wasi",
-            "--sync",
-            "--opt-size",
-            "--output",
-            &component,
-        ],
-    )?;
+    let work = folder.join(WORK);
+    fs::write(work.join("asked.js"), asked)?;
+    fs::write(work.join("before.js"), BEFORE)?;
+    // Not by way of npx: what is ended would leave its child behind.
+    let mut built = Command::new("node");
+    built.current_dir(folder).arg(COMPONENTIZE).args([
+        "--wit",
+        "wit",
+        "--world",
+        "rules",
+        "--js",
+        &format!("{WORK}/asked.js"),
+        "--stub-wasi",
+        "--sync",
+        "--opt-size",
+        "--output",
+        &format!("{WORK}/{COMPONENT}"),
+    ]);
+    let built = within(built, LONGEST).context("componentize-qjs does not start")?;
+    let Some(built) = built else {
+        bail!(
+            "rules.js does not build: it still ran after {} s; does something outside of its functions never end?",
+            LONGEST.as_secs()
+        );
+    };
     if !built.status.success() || !out.is_file() {
-        let said = shown(&built);
-        let hint =
-            if said.contains("import") { "\nonly firn:rules/log can be imported" } else { "" };
-        bail!("rules.js does not build:\n{said}{hint}");
+        bail!("rules.js does not build:\n{}", shown(&built));
     }
-    Ok(())
+    Ok(before)
 }
+
+/// What makes a component of JavaScript.
+const COMPONENTIZE: &str = "node_modules/componentize-qjs/bin/componentize-qjs";
 
 // ---- fixtures --------------------------------------------------------------------------------
 

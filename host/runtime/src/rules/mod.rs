@@ -385,7 +385,7 @@ fn why(e: &wasmtime::Error, store: &Store<State>, limits: &RuleLimits) -> String
         Some(Trap::Interrupt) => limits.too_long(),
         Some(Trap::StackOverflow) => "its calls went too deep".to_owned(),
         Some(Trap::UnreachableCodeReached) => {
-            "it came to a fault: in JavaScript an answer of another shape than it must have (see docs/rules.md) or a hook that is not exported, in Rust a panic".to_owned()
+            "it came to a fault: in JavaScript line(...) of what is no text, or an answer of another shape than it must have; in Rust a panic".to_owned()
         }
         Some(trap) => format!("it trapped: {trap}"),
         None => {
