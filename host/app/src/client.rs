@@ -1,6 +1,6 @@
 //! The command line as a client of the API.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value as Json;
 
 /// Where the API is, and what opens it.
@@ -16,6 +16,9 @@ impl Client {
             .timeout(std::time::Duration::from_secs(120))
             .no_proxy()
             .build()?;
+        if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
+            bail!("{url} is no address: write the scheme too, http://{url} (--url, FIRN_URL)");
+        }
         // A file may end in a newline.
         let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
         Ok(Client { url: url.trim_end_matches('/').to_owned(), token, http })

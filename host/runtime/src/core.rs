@@ -70,6 +70,16 @@ impl Core {
         Ok(faults.into_iter().map(fault).collect())
     }
 
+    /// Every fault of a gateway's document (JSON) at once. Its secrets stand in it: there is no environment.
+    ///
+    /// # Errors
+    /// When the component traps.
+    pub fn check_gateway(&mut self, document: &str) -> Result<Vec<Fault>, RuntimeError> {
+        let gateway = self.instance.firn_sync_gateway();
+        let faults = gateway.call_check(&mut self.store, document).map_err(error)?;
+        Ok(faults.into_iter().map(fault).collect())
+    }
+
     /// A settings document (JSON) completed from its preset, as JSON.
     ///
     /// # Errors

@@ -174,7 +174,11 @@ pub fn node_tests() -> Result<Result<(), String>> {
     for name in ["core.test.js", "guard.test.js", "types.ts"] {
         std::fs::copy(packages().join("node/test").join(name), folder.join(name))?;
     }
-    succeeded(Command::new("node").current_dir(&folder).args(["--test", "core.test.js", "guard.test.js"]))?;
+    succeeded(Command::new("node").current_dir(&folder).args([
+        "--test",
+        "core.test.js",
+        "guard.test.js",
+    ]))?;
     let mut typescript = Command::new("npm");
     typescript.current_dir(&folder).args([
         "install",
@@ -184,7 +188,9 @@ pub fn node_tests() -> Result<Result<(), String>> {
         "--no-save",
     ]);
     // Beside the package, which is not saved and would go.
-    typescript.arg(tools::target().join("embed/firn-core-0.1.0.tgz")).args(["typescript@5.9.3", "@types/node@20.19.0"]);
+    typescript
+        .arg(tools::target().join("embed/firn-core-0.1.0.tgz"))
+        .args(["typescript@5.9.3", "@types/node@20.19.0"]);
     if let Err(why) = succeeded(&mut typescript) {
         return Ok(Err(format!("typescript cannot be installed: {why}")));
     }

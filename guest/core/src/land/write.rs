@@ -1,7 +1,7 @@
 //! What became of a write: applied, not as expected, refused, or nobody knows.
 
 use firn_model::{
-    Attribute, Base, CorrelationMode, DeadLetter, DeadState, FieldName, FindingKind, Millis,
+    Attribute, Base, CorrelationMode, DeadLetter, DeadState, FieldName, FindingKind, Hook, Millis,
     Mirror, ObservationSource, ObservedRecord, Outcome, Parked, ParkedWhy, Phase, Refusal,
     Revision, Side, SysId, Translated, Uncertainty, Verb, Why, Write,
 };
@@ -128,8 +128,17 @@ impl Landing<'_> {
         });
         let lost: Vec<&str> = lost.collect();
         if !lost.is_empty() {
+            let drafted = match &self.rules.integration().rules {
+                Some(rules) if rules.hooks.contains(&Hook::Draft) => {
+                    format!(
+                        " (if no setting names it, the hook draft of the rules does, version {})",
+                        rules.version
+                    )
+                }
+                _ => String::new(),
+            };
             let text = format!(
-                "{} has no column {}, or does not let us read it: what new tickets are given there gets lost",
+                "{} has no column {}, or does not let us read it: what new tickets are given there gets lost{drafted}",
                 self.link.table,
                 lost.join(", ")
             );

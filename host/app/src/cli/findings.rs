@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::dead::ago;
 use super::operate::path;
 use super::show::{say, table};
-use super::{Named, One};
+use super::{Format, Named, One};
 use crate::client::Client;
 
 #[derive(Args)]
@@ -32,8 +32,14 @@ pub(super) struct Dismiss {
 }
 
 pub(super) fn list(client: &Client, named: &Named) -> Result<()> {
-    let findings = client.listed(&format!("{}/findings", path(&named.one)), "findings")?;
-    table(&findings, &["id", "kind", "link", "field", "text"], named.listing.format);
+    let mut findings = client.listed(&format!("{}/findings", path(&named.one)), "findings")?;
+    if let Format::Table = named.listing.format {
+        for finding in findings.as_array_mut().into_iter().flatten() {
+            let at = finding["at"].as_i64().unwrap_or_default();
+            finding["at"] = json!(firn_model::rfc3339_text(firn_model::Millis(at)));
+        }
+    }
+    table(&findings, &["id", "at", "kind", "link", "field", "text"], named.listing.format);
     Ok(())
 }
 

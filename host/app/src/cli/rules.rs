@@ -86,7 +86,7 @@ pub(super) struct DryRun {
     one: One,
     /// The version; the last that was uploaded if not given.
     version: Option<u64>,
-    /// On so many deliveries, the last ones.
+    /// On so many deliveries, the last ones that rules are asked about.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
     last: u32,
     #[command(flatten)]
@@ -154,6 +154,12 @@ pub(super) fn rules(client: &Client, rules: Rules) -> Result<()> {
     match rules {
         Rules::New { .. } | Rules::Build { .. } | Rules::Test(_) => {}
         Rules::Upload(upload) => {
+            if !upload.component.exists() && Path::new(&upload.one.integration).exists() {
+                let given = &upload.one.integration;
+                bail!(
+                    "first the integration, then the project: firn rules upload INTEGRATION {given}"
+                );
+            }
             let file = file_of(&upload.component);
             if upload.component.is_dir() {
                 project::fresh(&upload.component, &file)?;

@@ -13,9 +13,9 @@ use serde_json::Value as Json;
 
 use crate::Host;
 
-/// So many deliveries are tried, if it is not said otherwise.
+/// So many deliveries that rules are asked about are tried, if it is not said otherwise.
 pub(crate) const LAST: usize = 50;
-/// The most that are tried.
+/// The most that are looked at.
 pub(crate) const MOST: usize = 500;
 
 /// So many at once.
@@ -86,7 +86,7 @@ struct Says {
 }
 
 impl Host {
-    /// Tries rules on the last deliveries.
+    /// Tries rules on the last deliveries, until so many were found that they are asked about.
     pub(crate) async fn dry_run(
         self: &Arc<Self>,
         tenant: &TenantId,
@@ -96,22 +96,34 @@ impl Host {
         by: &str,
     ) -> Result<DryRun> {
         let (host, whose, which) = (Arc::clone(self), tenant.clone(), id.clone());
-        let look = move || host.to_try(&whose, &which, last);
+        let look = move || host.to_try(&whose, &which);
         let (names, version, present) = tokio::task::spawn_blocking(look).await??;
-        let (began, all) = (std::time::Instant::now(), names.len());
+        let all = names.len();
+        let began = std::time::Instant::now();
         let mut deliveries: Vec<OnDelivery> = Vec::new();
+        let (mut asked, mut left) = (0, 0);
         // Piece by piece: what rules hand over is kept only as far as it is shown.
-        for names in names.chunks(PIECE) {
-            if began.elapsed() > PATIENCE {
+        for (n, names) in names.chunks(PIECE).enumerate() {
+            if asked >= last {
                 break;
             }
-            deliveries
-                .extend(self.piece(tenant, id, names.to_vec(), (&present, &candidate), by).await?);
+            if began.elapsed() > PATIENCE {
+                left = all.saturating_sub(n * PIECE);
+                break;
+            }
+            let piece = self.piece(tenant, id, names.to_vec(), (&present, &candidate), by).await?;
+            // Many deliveries are none that rules are asked about: it is those that are wanted.
+            for on in piece {
+                if asked < last {
+                    asked += usize::from(!on.questions.is_empty());
+                    deliveries.push(on);
+                }
+            }
         }
         Ok(DryRun {
             present: version,
-            left: all - deliveries.len(),
-            asked: deliveries.iter().filter(|on| !on.questions.is_empty()).count(),
+            left,
+            asked,
             differ: deliveries.iter().filter(|on| on.differs).count(),
             fail: deliveries.iter().filter(|on| on.fails).count(),
             deliveries,
@@ -162,14 +174,13 @@ impl Host {
         &self,
         tenant: &TenantId,
         id: &IntegrationId,
-        last: usize,
     ) -> Result<(Vec<String>, Option<u64>, Option<Arc<Prepared>>)> {
         let mut latest: Vec<(i64, String)> = Vec::new();
         self.each(tenant, &format!("delivery/{id}/"), |name, delivery: Delivery| {
             latest.push((delivery.received.0, name.to_owned()));
         })?;
         latest.sort();
-        let names = latest.into_iter().rev().take(last).map(|(_, name)| name).collect();
+        let names = latest.into_iter().rev().take(MOST).map(|(_, name)| name).collect();
         let Some(active) = self.asked_rules(tenant, id)? else { return Ok((names, None, None)) };
         let wasm = self.rule_component(tenant, id, &active.digest)?;
         self.rule_book().prepare(&active.digest, &wasm)?;

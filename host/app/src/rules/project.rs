@@ -1,5 +1,6 @@
 //! Rules as a project on somebody's machine: begun from an example, built, and tried on what they are to say.
 //! Nothing here talks to a Firn that runs.
+#![allow(clippy::print_stderr)] // For a command line.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
