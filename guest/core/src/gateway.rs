@@ -199,7 +199,8 @@ impl Reply {
     /// may do it again.
     #[must_use]
     pub fn broken_answer(why: &str) -> Reply {
-        unreadable_answer(&format!("{why}; the request may have been done"))
+        let reply = unreadable_answer(&format!("{why}; the request may have been done"));
+        Reply { why: Some(format!("answered 502: {why}")), ..reply }
     }
 
     /// What is wrong, for the log too, with the route: whoever runs the gateway is to see what it turns away.

@@ -120,7 +120,7 @@ impl HttpContext for Exchange {
             Reading::Waits => {}
         }
         if size > LIMIT {
-            return self.on_route(|route| Reply::too_long(route), Exchange::refuse);
+            return self.on_route(Reply::too_long, Exchange::refuse);
         }
         if !end {
             return Action::Pause;
@@ -134,7 +134,7 @@ impl HttpContext for Exchange {
         match self.request {
             Reading::Through | Reading::Done => Action::Continue,
             Reading::Refused => Action::Pause,
-            Reading::Waits => self.on_route(|route| Reply::trailers(route), Exchange::refuse),
+            Reading::Waits => self.on_route(Reply::trailers, Exchange::refuse),
         }
     }
 
@@ -199,7 +199,7 @@ impl HttpContext for Exchange {
         }
         let gateway = Rc::clone(&self.gateway);
         if size > LIMIT {
-            return self.on_route(|route| Reply::long_answer(route), Exchange::instead);
+            return self.on_route(Reply::long_answer, Exchange::instead);
         }
         if !end {
             return Action::Pause;

@@ -158,9 +158,88 @@ test("a body that was read before is a fault of the program", async () => {
 });
 
 test("a path with an address of its own is a route's too", async () => {
-  const status = await new Promise((told) => {
-    const request = send({ port, host: "127.0.0.1", method: "POST", path: "http://other/hooks" }, (r) => told(r.statusCode));
-    request.end("{}");
-  });
-  assert.equal(status, 401);
+  for (const path of ["http://other/hooks", "http:///hooks", "q:///hooks", "//other/hooks"]) {
+    const status = await new Promise((told) => {
+      const request = send({ port, host: "127.0.0.1", method: "POST", path }, (r) => told(r.statusCode));
+      request.end("{}");
+    });
+    assert.equal(status, 401, path);
+  }
+});
+
+test("what was rewritten or mounted before is looked at as it is", async () => {
+  const middleware = guard(DOCUMENT, { log: () => {} });
+  for (const [rewrite, path, url] of [
+    [(request) => Object.assign(request, { originalUrl: request.url, url: request.url.replace("/v2", "") }), "/v2/hooks"],
+    [(request) => Object.assign(request, { originalUrl: request.url, baseUrl: "/hooks", url: "/" }), "/hooks"],
+    [(request) => Object.assign(request, { originalUrl: request.url, baseUrl: "/chat", url: "/1" }), "/chat/1", "/1"],
+  ]) {
+    const other = createServer((request, response) =>
+      middleware(rewrite(request), response, () => response.end(request.url)),
+    );
+    await new Promise((listening) => other.listen(0, "127.0.0.1", listening));
+    const got = await fetch(`http://127.0.0.1:${other.address().port}${path}`, { method: "POST", body: "{}" });
+    if (url === undefined) assert.equal(got.status, 401, path);
+    else assert.equal(await got.text(), url);
+    other.close();
+  }
+});
+
+test("headers of an answer that is kept reach the client as they were set", async () => {
+  for (const headers of [
+    ["Set-Cookie", "a=1", "Set-Cookie", "b=2", "Transfer-Encoding", "chunked"],
+    [["Set-Cookie", "a=1"], ["Set-Cookie", "b=2"]],
+    { "Set-Cookie": ["a=1", "b=2"], trailer: "x-a" },
+  ]) {
+    answer = (_, response) => {
+      // As those do who want to add to the head of an answer.
+      const { writeHead } = response;
+      response.writeHead = function (...told) {
+        response.setHeader("x-late", "1");
+        response.writeHead = writeHead;
+        return writeHead.apply(this, told);
+      };
+      response.writeHead(201, undefined, headers);
+      const bytes = Buffer.from(`card ${CARD}`);
+      response.write(bytes, () => {
+        bytes.fill(66);
+        response.addTrailers?.({ "x-a": "b" });
+        response.end();
+      });
+    };
+    const got = await post("/chat/1", "{}");
+    assert.equal(got.status, 201);
+    assert.deepEqual(got.headers.getSetCookie(), ["a=1", "b=2"]);
+    assert.equal(got.headers.get("x-late"), "1");
+    assert.equal(got.headers.get("transfer-encoding"), null);
+    assert.equal(await got.text(), "card ****-****-****-1111");
+  }
+});
+
+test("who goes on after an answer was refused disturbs nobody", async () => {
+  answer = (_, response) => {
+    response.writeHead(200, "CARD", { "content-type": "text/event-stream" });
+    for (let i = 0; i < 3; i++) response.write(`data: ${CARD}\n\n`);
+    setTimeout(() => {
+      response.setHeader("a", "b");
+      response.writeHead(201);
+      response.end("more");
+    }, 20);
+  };
+  const got = await post("/chat/1", "{}");
+  assert.deepEqual([got.status, got.statusText], [502, "Bad Gateway"]);
+  await new Promise((later) => setTimeout(later, 60));
+  answer = (_, response) => response.end("ok");
+  assert.equal((await post("/chat/1", "{}")).status, 200);
+});
+
+test("a part that was written cannot be taken back", async () => {
+  let sent;
+  answer = (_, response) => {
+    response.write("part");
+    sent = response.headersSent;
+    response.destroy();
+  };
+  await assert.rejects(post("/chat/1", "{}"));
+  assert.equal(sent, true);
 });

@@ -161,14 +161,73 @@ class Guards(unittest.TestCase):
             behind.status, behind.headers, behind.pieces = 304, [("etag", "x")], []
             self.assertEqual(ask("/chat/1", method="GET")[:2], (304, {"etag": "x"}))
 
+    def test_an_answer_that_has_no_body_is_given_none(self):
+        for behind, _, ask in self.each():
+            behind.pieces = [CARD.encode()]
+            for behind.status, method in ((204, "POST"), (304, "GET"), (200, "HEAD")):
+                self.assertEqual(ask("/chat/1", method=method)[2], b"")
+
+    def test_small_pieces_take_no_longer_than_large_ones(self):
+        for behind, _, ask in self.each():
+            behind.pieces = [b"a"] * 50_000
+            self.assertEqual(ask("/chat/1", b"{}")[2], b"a" * 50_000)
+
+    def test_a_mounted_application_is_guarded(self):
+        document = json.dumps({"routes": [{"path": "/hooks", "takes": "webhook", "secrets": [SECRET]}]})
+        behind, sent = Behind(), []
+
+        async def receive():
+            return {"type": "http.request", "body": b"{}", "more_body": False}
+
+        async def send(message):
+            sent.append(message.get("status"))
+
+        scope = {"type": "http", "method": "POST", "query_string": b"", "headers": []}
+        for path, mount in (("/api/hooks", "/api"), ("/hooks", "/api"), ("/hooks", "")):
+            asyncio.run(Asgi(behind.asgi, document, log=str)({**scope, "path": path, "root_path": mount}, receive, send))
+            environ = {"REQUEST_METHOD": "POST", "SCRIPT_NAME": mount, "PATH_INFO": "/hooks"}
+            setup_testing_defaults(environ)
+            Wsgi(behind.wsgi, document, log=str)(environ, lambda status, *_: sent.append(int(status.split()[0])))
+        self.assertEqual([status for status in sent if status], [401] * 6)
+        self.assertEqual(behind.reached, [])
+
+    def test_a_file_that_a_server_would_send_is_not_sent_past_the_mask(self):
+        seen = []
+
+        async def app(scope, receive, send):
+            seen.append(scope["extensions"])
+
+        async def receive():
+            return {"type": "http.request", "body": b"{}", "more_body": False}
+
+        scope = {"type": "http", "method": "POST", "path": "/chat/1", "query_string": b"", "headers": []}
+        scope["extensions"] = {"http.response.pathsend": {}, "other": {}}
+        asyncio.run(Asgi(app, DOCUMENT)(scope, receive, None))
+        self.assertEqual(seen, [{"other": {}}])
+
+    def test_an_error_in_the_middle_takes_the_place_of_what_there_was(self):
+        def app(environ, start_response):
+            write = start_response("200 OK", [("content-type", "text/plain")])
+            write(b"part")
+            start_response("500 Error", [("content-type", "text/plain")], (None, None, None))
+            return [b"error"]
+
+        status, _, body = by_wsgi(Wsgi(app, DOCUMENT), "/chat/1", b"{}", {"content-type": "application/json"}, "POST")
+        self.assertEqual((status, body), (500, b"error"))
+
     def test_a_body_that_breaks_off_goes_nowhere(self):
         behind = Behind()
-        environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/chat/1", "CONTENT_LENGTH": "100"}
-        environ["wsgi.input"] = io.BytesIO(b"{")
-        setup_testing_defaults(environ)
-        told = []
-        Wsgi(behind.wsgi, DOCUMENT)(environ, lambda status, *_: told.append(status))
-        self.assertTrue(told[0].startswith("400"), told)
+        for more in (
+            {"CONTENT_LENGTH": "100"},
+            {"CONTENT_LENGTH": "-1"},
+            {"CONTENT_LENGTH": "x"},
+            {"HTTP_TRANSFER_ENCODING": "chunked"},
+        ):
+            environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/chat/1", "wsgi.input": io.BytesIO(b"{"), **more}
+            setup_testing_defaults(environ)
+            told = []
+            Wsgi(behind.wsgi, DOCUMENT)(environ, lambda status, *_: told.append(status))
+            self.assertTrue(told[0].startswith("400"), told)
         self.assertEqual(behind.reached, [])
 
 

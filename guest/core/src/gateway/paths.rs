@@ -14,7 +14,9 @@ pub(super) fn plain(path: &str) -> String {
 /// is read without it too: some servers take it for an address.
 pub(super) fn readings(path: &str) -> Vec<String> {
     let mut readings = within(path);
-    if let Some(rest) = without_host(path) {
+    let named = without_scheme(path);
+    // `http:///path` names no host, and `scheme:/path` has none.
+    for rest in named.into_iter().chain(without_host(named.unwrap_or(path))) {
         for reading in within(rest) {
             if !readings.contains(&reading) {
                 readings.push(reading);
@@ -24,13 +26,16 @@ pub(super) fn readings(path: &str) -> Vec<String> {
     readings
 }
 
+/// What follows the scheme, if an address begins with one.
+fn without_scheme(path: &str) -> Option<&str> {
+    let (scheme, rest) = path.split_once(':')?;
+    let odd = |c: char| !c.is_ascii_alphanumeric() && !matches!(c, '+' | '-' | '.');
+    (!scheme.contains(odd)).then_some(rest)
+}
+
 /// What follows the host, if a path names one.
-fn without_host(path: &str) -> Option<&str> {
+fn without_host(named: &str) -> Option<&str> {
     let slash = |c: char| matches!(c, '/' | '\\');
-    let named = match path.split_once(':') {
-        Some((scheme, rest)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => rest,
-        _ => path,
-    };
     let host = named.strip_prefix(slash)?.strip_prefix(slash)?.trim_start_matches(slash);
     Some(host.find(slash).map_or("", |at| &host[at..]))
 }

@@ -171,6 +171,21 @@ fn settings_files_explain_and_replay() {
     assert!(!firn.cli(&["check", &file("no.toml", "a = [")]).0);
     assert!(!firn.cli(&["check", "/nowhere.toml"]).0);
 
+    // A gateway's document.
+    let route = r#"{"path": "/h", "takes": "webhook", "secrets": ["env:NOWHERE_SET"]}"#;
+    let (fine, text) =
+        firn.cli(&["check", &file("g.json", &format!("\u{feff}{{\"routes\": [{route}]}}"))]);
+    assert!(fine && text.contains("is sound, as a gateway's document"), "{text}");
+    let twice = r#"{"path": "/i", "takes": "any", "takes": "any"}"#;
+    for (document, told) in [
+        (format!("{{\"rotes\": [{route}]}}"), "rotes: there is no setting rotes"),
+        (format!("{{\"routes\": [{route}, {twice}]}}"), "the document is not JSON: "),
+        ("no".to_owned(), "the document is not JSON: "),
+    ] {
+        let (fine, text) = firn.cli(&["check", &file("b.json", &document)]);
+        assert!(!fine && text.contains(told), "{told} in {text}");
+    }
+
     // Right: shown, applied, the same again, changed, rolled back.
     let good = format!(
         "slug = \"snow\"\nname = \"Snow\"\norganization_id = \"acme-corp\"\nbase_url = \"{}\"\nstrategy = \"manual-review\"\n\n[credentials]\nusername = \"integration\"\npassword = \"integration\"\n\n[fields.due]\nkind = \"date\"\ncolumn = \"due_date\"\nowner = \"platform\"\n",

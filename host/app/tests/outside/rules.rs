@@ -185,19 +185,49 @@ fn rules_in_javascript_give_a_category_and_a_group() {
         ),
         (good_code.clone(), good_world.replace("export", "// export"), "names no hook"),
         (good_code.clone(), good_world.replace("classify", "clasify"), "there is no hook clasify"),
+        (
+            format!("import 'lodash';\n{good_code}"),
+            good_world.clone(),
+            "rules.js imports lodash; there are",
+        ),
+        (
+            format!("import './no.js';\n{good_code}"),
+            good_world.clone(),
+            "no.js, which cannot be read",
+        ),
+        (
+            good_code.replace(
+                "export const classify",
+                "/*\nexport const classify = {};\n*/ const other",
+            ),
+            good_world.clone(),
+            "it exports no classify",
+        ),
     ] {
         std::fs::write(&code, js).unwrap();
         std::fs::write(&world, wit).unwrap();
         let (ok, said) = firn.cli(&["rules", "build", project]);
         assert!(!ok && said.contains(told), "{told}: {said}");
     }
-    // What was built before is of another code now, and is there still.
-    std::fs::write(&code, &good_code).unwrap();
+    // What was built before is there still, and is of this code.
     std::fs::write(&world, &good_world).unwrap();
+    std::fs::write(&code, &good_code).unwrap();
+    run(firn, &["rules", "test", project]);
+    // Of another code, be it a file that it imports, it is not.
+    let words = folder.join("words.js");
+    let named = good_code.replace("export const classify", "const named");
+    std::fs::write(&words, "export const word = 'x';").unwrap();
+    std::fs::write(&code, format!("import {{ word }} from './words.js';\n{named}\nexport {{\n  named as classify,\n  word,\n}};"))
+        .unwrap();
+    run(firn, &["rules", "build", project]);
+    run(firn, &["rules", "test", project]);
+    std::fs::write(&words, "export const word = 'y';").unwrap();
     for command in [&["rules", "test", project][..], &["rules", "upload", "bot", project]] {
         let (ok, said) = firn.cli(command);
-        assert!(!ok && said.contains("has changed since rules.wasm was built"), "{said}");
+        assert!(!ok && said.contains("words.js is another than rules.wasm was built of"), "{said}");
     }
+    let (ok, said) = firn.cli(&["rules", "upload", project, "bot"]);
+    assert!(!ok && said.contains("first the integration, then the project"), "{said}");
     // What is wrong with an answer is said in words.
     let answer = "return { category, subcategory, assignmentGroup: GROUPS[code] };";
     for (instead, told) in [
@@ -209,6 +239,10 @@ fn rules_in_javascript_give_a_category_and_a_group() {
         ("return Promise.resolve({ category });", "nothing can be waited for"),
         ("return about.number === undefined ? {} : { category: 'null' };", "expected {"),
         ("return null.length;", "(rules.js:"),
+        ("return { category: String(Date.now()) };", "there is no clock here"),
+        ("return { category: new Date().toISOString() };", "there is no clock here"),
+        ("return { category: String(Math.random()) };", "there is no chance here"),
+        ("return { category: '\u{d7}\\ud83d' };", "half of a character"),
         ("return { table: 'sys_user' };", "\"sys_user\" is no kind of ticket of the settings"),
         ("return { assignmentGroup: 'Network' };", "\"Network\" is no sys_id"),
     ] {
@@ -240,8 +274,11 @@ fn rules_in_javascript_give_a_category_and_a_group() {
     let before = escalate("s-1", "Mein WLAN geht seit heute nicht");
     assert_eq!(before["assignment_group"], "");
     run(firn, &["rules", "upload", "bot", project]);
-    let again = run(firn, &["rules", "upload", "bot", project]);
+    let again = run(firn, &["rules", "upload", "bot", project, "--note", "the first"]);
     assert!(again.contains("version 1 was there already"), "{again}");
+    assert!(run(firn, &["rules", "list", "bot"]).contains("the first"));
+    let tried = run(firn, &["rules", "dry-run", "bot", "--last", "1"]);
+    assert!(tried.contains("asked about 1 of"), "{tried}");
     let tried = run(firn, &["rules", "dry-run", "bot", "--format", "json"]);
     let tried: Json = serde_json::from_str(&tried).unwrap();
     assert_eq!((&tried["differ"], &tried["fail"]), (&json!(1), &json!(0)), "{tried:#}");

@@ -7,6 +7,7 @@ Bodies of routes are read whole, and so are answers that are to be masked. What 
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -81,8 +82,11 @@ class _Guard:
         self._log = log
         self._now = now
 
-    def _look(self, method: str, path: str, headers: Headers) -> Any:
-        return gateway.look(self._document, method, path, headers)
+    def _look(self, method: str, paths: Iterable[str], headers: Headers) -> Tuple[str, Any]:
+        """What is done with a request, and by which of its paths: an application may be mounted, and routes by what
+        is left of the path, or by all of it."""
+        ways = [(path, gateway.look(self._document, method, path, headers)) for path in paths]
+        return next((way for way in ways if not isinstance(way[1], gateway.WayThrough)), ways[0])
 
     def _receive(self, method: str, path: str, headers: Headers, raw: bytes) -> Any:
         request = gateway.Request(method=method, path=path, headers=headers, body=_text(raw))
@@ -103,15 +107,12 @@ class Wsgi(_Guard):
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
+        mount, path = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
+        query = "?" + environ["QUERY_STRING"] if environ.get("QUERY_STRING") else ""
         # As the application will read it, whatever it was spelled like.
-        path = urllib.parse.quote(
-            (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1"),
-            safe="/:@!$&'()*+,;=~-._",
-        )
-        if environ.get("QUERY_STRING"):
-            path += "?" + environ["QUERY_STRING"]
+        paths = [_quoted(one.encode("latin-1")) + query for one in (mount + path, path)]
         headers = _headers(environ)
-        way = self._look(method, path, headers)
+        path, way = self._look(method, paths, headers)
         if isinstance(way, gateway.WayThrough):
             return self._app(environ, start_response)
         if isinstance(way, gateway.WayAnswered):
@@ -141,27 +142,37 @@ class Wsgi(_Guard):
         pieces: List[bytes] = []
 
         def start(status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], None]:
+            # What there was of another answer has not left, and does not.
+            pieces.clear()
             begun["status"] = status
             begun["headers"] = [(name.lower(), value) for name, value in headers]
             return pieces.append
 
         answer = self._app(environ, start)
+        size = 0
         try:
             for piece in answer:
+                if "status" not in begun:
+                    raise RuntimeError("the application answered before start_response")
                 # What cannot be masked is not waited for: it may never end.
                 if piece and not pieces:
                     verdict = self._answer(method, path, begun["headers"], "-")
                     if isinstance(verdict, gateway.VerdictAnswered):
                         return self._reply(verdict.value, start_response)
                 pieces.append(piece)
-                if sum(map(len, pieces)) > _LIMIT:
+                size += len(piece)
+                if size > _LIMIT:
                     break
         finally:
             close = getattr(answer, "close", None)
             if close:
                 close()
+        if "status" not in begun:
+            raise RuntimeError("the application ended before start_response")
         raw, headers, status = b"".join(pieces), begun["headers"], begun["status"]
-        if raw and method != "HEAD" and int(status.split()[0]) not in _BODILESS:
+        if method == "HEAD" or int(status.split()[0]) in _BODILESS:
+            raw = b""
+        if raw:
             verdict = self._answer(method, path, headers, _text(raw))
             if isinstance(verdict, gateway.VerdictAnswered):
                 return self._reply(verdict.value, start_response)
@@ -190,7 +201,12 @@ def _body(environ: dict) -> Optional[bytes]:
     stream = environ["wsgi.input"]
     length = environ.get("CONTENT_LENGTH")
     if not length:
-        return stream.read(_LIMIT + 1) if environ.get("wsgi.input_terminated") else b""
+        if environ.get("wsgi.input_terminated"):
+            return stream.read(_LIMIT + 1)
+        # Where a body ends that comes in chunks, only some servers tell.
+        return None if environ.get("HTTP_TRANSFER_ENCODING") else b""
+    if not (length.isascii() and length.isdigit()):
+        return None
     wanted = min(int(length), _LIMIT + 1)
     try:
         raw = stream.read(wanted)
@@ -205,18 +221,27 @@ def _goes_on(environ: dict, onward: gateway.Onward, headers: Headers, raw: bytes
         environ.pop(_key(name), None)
     for name, value in _changed(headers, onward):
         environ[_key(name)] = value
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
     environ["wsgi.input"] = io.BytesIO(body)
     environ["CONTENT_LENGTH"] = str(len(body))
     if onward.path is not None:
         path, _, query = onward.path.partition("?")
-        environ["SCRIPT_NAME"] = ""
-        environ["PATH_INFO"] = urllib.parse.unquote_to_bytes(path).decode("latin-1")
+        path, mount = urllib.parse.unquote_to_bytes(path).decode("latin-1"), environ.get("SCRIPT_NAME", "")
+        if path.startswith(mount + "/"):
+            path = path[len(mount) :]
+        else:
+            environ["SCRIPT_NAME"] = ""
+        environ["PATH_INFO"] = path
         environ["QUERY_STRING"] = query
 
 
 def _key(name: str) -> str:
     key = name.upper().replace("-", "_")
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
+
+
+def _quoted(path: bytes) -> str:
+    return urllib.parse.quote(path, safe="/:@!$&'()*+,;=~-._")
 
 
 class Asgi(_Guard):
@@ -227,12 +252,13 @@ class Asgi(_Guard):
             await self._app(scope, receive, send)
             return
         method = scope.get("method", "GET")
-        # As the application will read it, whatever it was spelled like.
-        path = urllib.parse.quote(scope["path"], safe="/:@!$&'()*+,;=~-._")
-        if scope.get("query_string"):
-            path += "?" + scope["query_string"].decode("latin-1")
+        whole, mount = scope["path"], scope.get("root_path", "")
+        query = "?" + scope["query_string"].decode("latin-1") if scope.get("query_string") else ""
+        # As the application will read it, whatever it was spelled like: some leave out where it is mounted.
+        read = {whole, whole[len(mount) :] if mount and whole.startswith(mount) else mount + whole}
+        paths = [_quoted(one.encode("utf-8", "surrogateescape")) + query for one in sorted(read)]
         headers = [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in scope["headers"]]
-        way = self._look(method, path, headers)
+        path, way = self._look(method, paths, headers)
         if isinstance(way, gateway.WayThrough):
             await self._app(scope, receive, send)
             return
@@ -258,7 +284,8 @@ class Asgi(_Guard):
             return
         onward = verdict.value
         body = bytes(raw) if onward.body is None else onward.body.encode()
-        changed = [(name, value) for name, value in _changed(headers, onward) if name != "content-length"]
+        framing = ("content-length", "transfer-encoding")
+        changed = [(name, value) for name, value in _changed(headers, onward) if name not in framing]
         if body:
             changed.append(("content-length", str(len(body))))
         scope = {**scope, "headers": _bytes(changed)}
@@ -283,13 +310,23 @@ class Asgi(_Guard):
 
     async def _held(self, method: str, path: str, asked: Tuple[dict, Callable, Callable]) -> None:
         scope, receive, send = asked
+        # A file that the server is to send by itself cannot be masked.
+        extensions = {
+            name: value
+            for name, value in (scope.get("extensions") or {}).items()
+            if name not in ("http.response.pathsend", "http.response.zerocopysend", "http.response.trailers")
+        }
+        scope = {**scope, "extensions": extensions}
         begun: dict = {}
         pieces: List[bytes] = []
+        size = 0
         done = False
 
         async def keep(message: dict) -> None:
-            nonlocal done
+            nonlocal done, size
             if done:
+                # Whoever goes on for ever is to let others have their turn.
+                await asyncio.sleep(0)
                 return
             if message["type"] == "http.response.start":
                 begun.update(message)
@@ -309,11 +346,14 @@ class Asgi(_Guard):
                     await self._reply(verdict.value, send)
                     return
             pieces.append(piece)
-            if message.get("more_body", False) and sum(map(len, pieces)) <= _LIMIT:
+            size += len(piece)
+            if message.get("more_body", False) and size <= _LIMIT:
                 return
             done = True
             raw = b"".join(pieces)
-            if raw and method != "HEAD" and status not in _BODILESS:
+            if method == "HEAD" or status in _BODILESS:
+                raw = b""
+            if raw:
                 verdict = self._answer(method, path, headers, _text(raw))
                 if isinstance(verdict, gateway.VerdictAnswered):
                     await self._reply(verdict.value, send)
