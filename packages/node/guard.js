@@ -76,12 +76,10 @@ function goesOn(request, onward, came) {
   request.body = onward.body === undefined ? came : Buffer.from(onward.body, "utf8");
   // Parsers of bodies look here whether there is something left to read.
   request._body = true;
-  if (onward.body !== undefined) {
-    gone.add("content-length");
+  // It is whole, and has a length, or there is none of it.
+  gone.add("transfer-encoding").add("content-length");
+  if (request.body.length > 0 || request.headers["content-length"] !== undefined)
     set.set("content-length", String(request.body.length));
-  }
-  // It is whole, and has a length or none.
-  gone.add("transfer-encoding");
   // Made of what came before that is changed.
   const distinct = request.headersDistinct;
   const kept = pairs(request.rawHeaders).filter(([name]) => !gone.has(name));

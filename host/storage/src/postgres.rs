@@ -37,11 +37,18 @@ pub enum Sharing {
 const READERS: usize = 4;
 /// So soon a server lets go of what a process held that has just ended.
 const LETS_GO: Duration = Duration::from_secs(3);
+/// A server that has not answered for so long is taken for gone, whatever its connection looks like: nobody who works
+/// is to wait for ever.
+const ANSWERS: Duration = Duration::from_secs(20);
 /// All tenants: for what hands out work, and for the audit as a whole.
 const ALL: &str = "*";
 
 fn failed(why: impl std::error::Error) -> CommitError {
     CommitError::Failed(told(&why))
+}
+
+fn silent() -> CommitError {
+    CommitError::Failed(format!("the database has not answered for {} s", ANSWERS.as_secs()))
 }
 
 /// What an error says, and what is behind it: PostgreSQL's own words are there.
@@ -181,7 +188,10 @@ impl Postgres {
         values: Vec<Box<dyn ToSql + Send + Sync>>,
     ) -> Result<Vec<tokio_postgres::Row>, CommitError> {
         let (inner, tenants) = (Arc::clone(&self.inner), tenants.to_owned());
-        let read = async move { inner.read(&tenants, statement, &values).await };
+        let read = async move {
+            let read = inner.read(&tenants, statement, &values);
+            tokio::time::timeout(ANSWERS, read).await.unwrap_or_else(|_| Err(silent()))
+        };
         self.runtime.waited(read).map_err(CommitError::Failed)?
     }
 

@@ -91,6 +91,16 @@ test("masks there and back", async () => {
   assert.equal(reached[0].headers["accept-encoding"], undefined);
 });
 
+test("a body that comes in chunks goes on with its length", async () => {
+  async function* chunks() {
+    yield Buffer.from("hello ");
+    yield Buffer.from("there");
+  }
+  const got = await fetch(base + "/chat/1", { method: "POST", body: chunks(), duplex: "half", headers: { "content-type": "text/plain" } });
+  assert.equal(got.status, 200);
+  assert.deepEqual([reached[0].headers["content-length"], reached[0].headers["transfer-encoding"]], ["11", undefined]);
+});
+
 test("an answer that cannot be masked is not passed on", async () => {
   const answers = [
     (_, response) => response.writeHead(200, { "content-type": "image/png" }).end(CARD),

@@ -20,7 +20,7 @@ fn a_database_outlives_the_process_and_its_machine() {
     let Some(mut server) = Server::there() else { return };
     let store = [("FIRN_STORE", server.url("firn"))];
     // What is under way when the server or the process ends is taken for lost, and only then looked for.
-    let soon = json!({ "request_timeout": 1000, "correlation": { "transaction_limit": 1500 } });
+    let soon = json!({ "request_timeout": 5000, "correlation": { "transaction_limit": 6000 } });
     let desk = Desk::new(&soon, &store);
     desk.incident("inc-1", "Search is slow");
     desk.agent(
@@ -64,7 +64,18 @@ fn a_database_outlives_the_process_and_its_machine() {
     let (status, answer) =
         desk.api.call("POST", "/api/v1/integrations/desk/events", &renamed(7, "Found"));
     assert!(status < 300, "{status} {answer}");
-    settle("it does not go on", || desk.ticket("inc-1", "short_description") == "Found");
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(150);
+    while desk.ticket("inc-1", "short_description") != "Found" {
+        let of = |what: &str| desk.api.get(&format!("/api/v1/integrations/desk/{what}"));
+        assert!(
+            std::time::Instant::now() < end,
+            "it does not go on: {:#} {:#} {:#}",
+            of("sync-status"),
+            of("links"),
+            of("findings")
+        );
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     desk.at_rest();
 
     // Killed, and begun again on another machine: the database and the key are all that it takes.

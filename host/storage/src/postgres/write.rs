@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::connect::{Connection, begin};
-use super::{Inner, Sharing, failed, told};
+use super::{ANSWERS, Inner, Sharing, failed, silent, told};
 use crate::Erased;
 use crate::chain::{Head, LINES, Link};
 use crate::seal::Keyring;
@@ -162,7 +162,9 @@ impl Writer {
     async fn committed(&mut self, works: &[&Work]) -> Vec<Result<(), CommitError>> {
         let all = |why: &CommitError| works.iter().map(|_| Err(why.clone())).collect();
         for _ in 0..TRIES {
-            if let Err(refused) = self.connect().await {
+            let connected = tokio::time::timeout(ANSWERS, self.connect()).await;
+            let Ok(connected) = connected else { return all(&silent()) };
+            if let Err(refused) = connected {
                 let why = match refused {
                     Refused::InUse => "another process has the database now".to_owned(),
                     Refused::For(why) => why,
@@ -170,7 +172,12 @@ impl Writer {
                 return all(&CommitError::Failed(why));
             }
             let Some(connection) = self.connection.take() else { continue };
-            match transact(&self.inner, &connection, works).await {
+            let transacted = transact(&self.inner, &connection, works);
+            let Ok(transacted) = tokio::time::timeout(ANSWERS, transacted).await else {
+                // The connection goes with what may still be on its way; the server rolls it back, or has committed it.
+                return all(&silent());
+            };
+            match transacted {
                 Ok(results) => {
                     self.connection = Some(connection);
                     return results;
