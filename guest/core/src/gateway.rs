@@ -208,8 +208,10 @@ impl Reply {
     fn logged(mut self, route: &Route) -> Reply {
         if self.status >= 400 && self.why.is_none() {
             let body: Option<serde_json::Value> = serde_json::from_str(&self.body).ok();
-            let detail = body.as_ref().and_then(|body| body["detail"].as_str()).unwrap_or_default();
-            self.why = Some(format!("{}: answered {}: {detail}", route.path, self.status));
+            // What is said of a payload may quote it: that is for its sender alone.
+            let told = if matches!(self.status, 400 | 422) { "title" } else { "detail" };
+            let why = body.as_ref().and_then(|body| body[told].as_str()).unwrap_or_default();
+            self.why = Some(format!("{}: answered {}: {why}", route.path, self.status));
         }
         self
     }
