@@ -89,12 +89,12 @@ fn check_gateway(file: &std::path::Path) -> Result<ExitCode> {
     let text =
         std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let mut core = Core::new(crate::cache().as_deref())?;
-    // A key that stands there twice is a fault of the text, and gone once it is read.
-    let twice = core.check_gateway(&text)?.into_iter().filter(|fault| fault.at.is_empty());
-    let faults = match filled(&text) {
-        Some(document) => twice.chain(core.check_gateway(&document)?).collect::<Vec<_>>(),
-        None => core.check_gateway(&text)?,
-    };
+    let mut faults = core.check_gateway(&text)?;
+    if let Some(document) = filled(&text) {
+        // A key that stands there twice is a fault of the text, and gone once it is read.
+        faults.retain(|fault| fault.at.is_empty());
+        faults.extend(core.check_gateway(&document)?);
+    }
     for fault in &faults {
         let at = if fault.at.is_empty() { String::new() } else { format!("{}: ", fault.at) };
         let level = if fault.level == Level::Error { "error" } else { "warning" };
