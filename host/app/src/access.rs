@@ -7,11 +7,12 @@
 mod session;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use firn_model::{Change, Expect, Integration, Key, Millis, Put, TenantId};
+use firn_model::{Change, CommitError, Expect, Integration, Key, Millis, Put, TenantId};
 use firn_remote::Secret;
 use firn_storage::Store;
 use hmac::{Hmac, Mac};
@@ -221,6 +222,8 @@ impl Asked {
 pub(crate) struct Access {
     store: Arc<dyn Store>,
     tokens: RwLock<BTreeMap<String, Kept>>,
+    /// How often this process has changed any.
+    changes: AtomicU64,
     /// Signs access tokens.
     key: Secret,
 }
@@ -253,25 +256,59 @@ fn id_of(token: &str) -> Option<&str> {
     token.strip_prefix("firn_")?.split_once('_').map(|(id, _)| id)
 }
 
+/// All tokens, as they are stored.
+fn stored(store: &dyn Store) -> Result<BTreeMap<String, Kept>> {
+    let mut tokens = BTreeMap::new();
+    for row in store.scan(&system(), "token/", None, u32::MAX - 1)? {
+        let kept: Kept = serde_json::from_str(&row.value)?;
+        tokens.insert(kept.token.id.clone(), kept);
+    }
+    Ok(tokens)
+}
+
+/// The key of access tokens. Whoever stores it first has made it.
+fn key(store: &dyn Store) -> Result<Secret> {
+    let place = Key::new(&system(), &["access-key"]);
+    loop {
+        if let Some(row) = store.get(std::slice::from_ref(&place))?.pop().flatten() {
+            return Ok(serde_json::from_str(&row.value)?);
+        }
+        let made = firn_remote::new_token_key()?;
+        let put = Some(Put { value: serde_json::to_string(&made)?, due: None });
+        match store.commit(&[Change { key: place.clone(), expect: Expect::Absent, put }]) {
+            Ok(()) => return Ok(made),
+            Err(CommitError::Stale(_)) => {}
+            Err(why) => return Err(why.into()),
+        }
+    }
+}
+
 impl Access {
     pub(crate) fn load(store: Arc<dyn Store>) -> Result<Access> {
-        let mut tokens = BTreeMap::new();
-        for row in store.scan(&system(), "token/", None, u32::MAX - 1)? {
-            let kept: Kept = serde_json::from_str(&row.value)?;
-            tokens.insert(kept.token.id.clone(), kept);
-        }
-        let place = Key::new(&system(), &["access-key"]);
-        let known = store.get(std::slice::from_ref(&place))?.pop().flatten();
-        let key = match known {
-            Some(row) => serde_json::from_str(&row.value)?,
-            None => {
-                let made = firn_remote::new_token_key()?;
-                let put = Some(Put { value: serde_json::to_string(&made)?, due: None });
-                store.commit(&[Change { key: place, expect: Expect::Absent, put }])?;
-                made
+        let tokens = RwLock::new(stored(&*store)?);
+        let key = key(&*store)?;
+        Ok(Access { store, tokens, changes: AtomicU64::new(0), key })
+    }
+
+    /// Reads all tokens anew: another process may have made some, or ended them.
+    pub(crate) fn reload(&self) -> Result<()> {
+        loop {
+            let before = self.changes.load(Ordering::SeqCst);
+            let stored = stored(&*self.store)?;
+            let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+            // What this process has changed since may not be in what was read.
+            if self.changes.load(Ordering::SeqCst) == before {
+                *tokens = stored;
+                return Ok(());
             }
-        };
-        Ok(Access { store, tokens: RwLock::new(tokens), key })
+        }
+    }
+
+    /// All tokens, to change them. What is stored and what is known are changed while they are held.
+    fn changing(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Kept>> {
+        let tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        tokens
     }
 
     /// Makes a token. What is given back is shown once.
@@ -308,7 +345,7 @@ impl Access {
     }
 
     fn keep(&self, kept: Kept) -> Result<Token, NotMade> {
-        let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.changing();
         let token = kept.token.clone();
         let ended = |other: &Token| other.has_ended(token.created);
         let theirs = tokens.values().map(|kept| &kept.token).filter(|t| t.tenant == token.tenant);
@@ -344,7 +381,7 @@ impl Access {
     /// Ends a token for good; by its id, or by its name if only one has it. Gives what it was.
     pub(crate) fn revoke(&self, caller: &Caller, reference: &str) -> Result<Revoked> {
         // Held to the end: of the last two administrators' both are not ended at once.
-        let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.changing();
         let seen = || tokens.values().map(|kept| &kept.token).filter(|t| caller.sees_token(t));
         let named: Vec<&Token> = match seen().find(|token| token.id == reference) {
             Some(token) => vec![token],

@@ -9,6 +9,7 @@ mod console;
 mod document;
 mod host;
 mod key;
+mod lease;
 mod open;
 mod place;
 mod rules;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use firn_remote::Secret;
-use firn_storage::{AuditReport, Inspected, MasterKey, Postgres, Sharing, Sqlite, Store};
+use firn_storage::{AuditReport, Inspected, MasterKey, Postgres, Sqlite, Store};
 use secrecy::ExposeSecret;
 
 use crate::key::{self, KeySource};
@@ -42,13 +42,11 @@ impl StorePlace {
         Ok(url.expose_secret().trim().to_owned())
     }
 
-    /// Opens it, for this process alone.
+    /// Opens it: a file for this process alone, a database together with whoever else has it.
     pub(crate) fn open(&self, data: &Path, master: &MasterKey) -> Result<Arc<dyn Store>> {
         Ok(match self {
             StorePlace::Beside => Arc::new(Sqlite::open(&key::store(data), master)?),
-            StorePlace::Database(secret) => {
-                Arc::new(Postgres::open(&Self::url(secret)?, master, Sharing::Alone)?)
-            }
+            StorePlace::Database(secret) => Arc::new(Postgres::open(&Self::url(secret)?, master)?),
         })
     }
 

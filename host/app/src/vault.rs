@@ -2,12 +2,14 @@
 //! the keys of the tenants' tokens, sealed like every row.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use anyhow::{Context, Result};
 use firn_model::{Change, CommitError, Expect, Integration, IntegrationId, Key, Put, TenantId};
 use firn_remote::{Granted, Secret, Secrets, Target};
 use firn_storage::Store;
+use serde::de::DeserializeOwned;
 
 /// The owner of the host's own rows. No customer can have this name: it is not a valid one to ask for.
 pub(crate) fn system() -> TenantId {
@@ -43,6 +45,8 @@ impl Known {
 pub(crate) struct Vault {
     store: Arc<dyn Store>,
     known: RwLock<BTreeMap<IntegrationId, Arc<Known>>>,
+    /// How often this process has changed anything.
+    changes: AtomicU64,
     token_keys: RwLock<BTreeMap<TenantId, Secret>>,
 }
 
@@ -55,20 +59,29 @@ fn secret_key(tenant: &TenantId, id: &IntegrationId) -> Key {
     Key::new(tenant, &["secret", id.as_str()])
 }
 
-impl Vault {
-    pub(crate) fn load(store: Arc<dyn Store>) -> Result<Vault> {
-        let mut known = BTreeMap::new();
-        for row in store.scan(&system(), "integration/", None, 100_000)? {
+/// All integrations, as they are stored.
+fn stored(store: &Arc<dyn Store>) -> Result<BTreeMap<IntegrationId, Arc<Known>>> {
+    /// So many are read at once.
+    const PAGE: u32 = 500;
+    let mut known = BTreeMap::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = store.scan(&system(), "integration/", after.as_deref(), PAGE)?;
+        let Some(last) = page.last() else { return Ok(known) };
+        after = Some(last.key.path.clone());
+        let mut ids = Vec::with_capacity(page.len());
+        let mut keys = Vec::with_capacity(3 * page.len());
+        for row in &page {
             let tenant: TenantId = serde_json::from_str(&row.value)?;
-            let id = row.key.path.trim_start_matches("integration/").to_owned();
-            let id = IntegrationId::new(id)?;
-            let keys = [
-                Key::new(&tenant, &["integration", id.as_str()]),
-                secret_key(&tenant, &id),
-                granted_key(&tenant, &id),
-            ];
-            let rows = store.get(&keys)?;
-            if let [Some(integration), Some(secrets), granted] = rows.as_slice() {
+            let id = IntegrationId::new(row.key.path.trim_start_matches("integration/"))?;
+            keys.push(Key::new(&tenant, &["integration", id.as_str()]));
+            keys.push(secret_key(&tenant, &id));
+            keys.push(granted_key(&tenant, &id));
+            ids.push(id);
+        }
+        let rows = store.get(&keys)?;
+        for (id, rows) in ids.into_iter().zip(rows.chunks(3)) {
+            if let [Some(integration), Some(secrets), granted] = rows {
                 let granted =
                     granted.as_ref().map(|row| serde_json::from_str(&row.value)).transpose()?;
                 let integration = serde_json::from_str(&integration.value)?;
@@ -76,7 +89,39 @@ impl Vault {
                 known.insert(id, Arc::new(Known { integration, secrets, granted }));
             }
         }
-        Ok(Vault { store, known: RwLock::new(known), token_keys: RwLock::default() })
+    }
+}
+
+impl Vault {
+    pub(crate) fn load(store: Arc<dyn Store>) -> Result<Vault> {
+        let known = RwLock::new(stored(&store)?);
+        let changes = AtomicU64::new(0);
+        Ok(Vault { store, known, changes, token_keys: RwLock::default() })
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Reads everything anew: another process may have changed it.
+    pub(crate) fn reload(&self) -> Result<()> {
+        loop {
+            let before = self.changes.load(Ordering::SeqCst);
+            let stored = stored(&self.store)?;
+            let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            // What this process has changed since may not be in what was read.
+            if self.changes.load(Ordering::SeqCst) == before {
+                *all = stored;
+                return Ok(());
+            }
+        }
+    }
+
+    /// Everything, to change it. What is stored and what is known are changed while it is held.
+    fn changing(&self) -> RwLockWriteGuard<'_, BTreeMap<IntegrationId, Arc<Known>>> {
+        let all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        all
     }
 
     pub(crate) fn get(&self, id: &IntegrationId) -> Option<Arc<Known>> {
@@ -126,8 +171,8 @@ impl Vault {
                 put: put(sealed),
             },
         ];
+        let mut all = self.changing();
         self.store.commit(&changes).context("the secrets could not be stored")?;
-        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let granted = all.get(&integration.id).and_then(|known| known.granted.clone());
         let known = Arc::new(Known { integration, secrets, granted });
         all.insert(known.integration.id.clone(), known);
@@ -139,19 +184,41 @@ impl Vault {
     pub(crate) fn change(
         &self,
         id: &IntegrationId,
-        change: impl FnOnce(&mut Secrets) -> Result<()>,
+        change: impl Fn(&mut Secrets) -> Result<()>,
     ) -> Result<Arc<Known>> {
-        // Held over the commit: what is stored and what is known are the same for everybody.
-        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.changing();
         let known = all.get_mut(id).context("the integration is gone")?;
-        let mut secrets = known.secrets.clone();
-        change(&mut secrets)?;
-        let put = Put { value: serde_json::to_string(&secrets)?, due: None };
         let key = secret_key(&known.integration.tenant, id);
-        let change = Change { key, expect: Expect::Any, put: Some(put) };
-        self.store.commit(&[change]).context("the secrets could not be stored")?;
+        let secrets = loop {
+            let (row, secrets) = self.row::<Secrets>(&key)?.context("the integration is gone")?;
+            let mut secrets = secrets;
+            change(&mut secrets)?;
+            let put = Some(Put { value: serde_json::to_string(&secrets)?, due: None });
+            let change = Change { key: key.clone(), expect: Expect::Version(row), put };
+            match self.store.commit(&[change]) {
+                Ok(()) => break secrets,
+                Err(CommitError::Stale(_)) => {} // Another process has changed them, a moment ago.
+                Err(why) => return Err(why).context("the secrets could not be stored"),
+            }
+        };
         *known = Arc::new(Known { secrets, ..Known::clone(known) });
         Ok(Arc::clone(known))
+    }
+
+    /// A row with its version.
+    fn row<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<(u64, T)>> {
+        let row = self.store.get(std::slice::from_ref(key))?.pop().flatten();
+        row.map(|row| Ok((row.version, serde_json::from_str(&row.value)?))).transpose()
+    }
+
+    /// What a person consented to, as it is stored at this moment.
+    pub(crate) fn granted(&self, id: &IntegrationId) -> Result<Option<Granted>> {
+        let mut all = self.changing();
+        let Some(known) = all.get_mut(id) else { return Ok(None) };
+        let granted = self.row(&granted_key(&known.integration.tenant, id))?;
+        let granted = granted.map(|(_, granted)| granted);
+        *known = Arc::new(Known { granted: granted.clone(), ..Known::clone(known) });
+        Ok(granted)
     }
 
     /// Keeps what a person consented to; or what came of `before`, if that still stands.
@@ -161,22 +228,28 @@ impl Vault {
         before: Option<&Granted>,
         granted: &Granted,
     ) -> Result<()> {
-        // Held over the commit: what is stored and what is known are the same for everybody.
-        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.changing();
         let known = all.get_mut(id).context("the integration is gone")?;
-        let present = known.granted.as_ref();
-        let refresh = |g: &Granted| g.refresh.as_ref().map(|token| token.expose().to_owned());
-        let stands = |before: &Granted| {
-            present.is_some_and(|p| p.at == before.at && refresh(p) == refresh(before))
-        };
-        if before.is_some_and(|before| !stands(before)) {
-            return Ok(());
-        }
-        let put = Put { value: serde_json::to_string(granted)?, due: None };
         let key = granted_key(&known.integration.tenant, id);
-        let change = Change { key, expect: Expect::Any, put: Some(put) };
-        self.store.commit(&[change]).context("the tokens could not be stored")?;
-        let granted = Some(granted.clone());
+        let refresh = |g: &Granted| g.refresh.as_ref().map(|token| token.expose().to_owned());
+        let granted = loop {
+            let present = self.row::<Granted>(&key)?;
+            let stands = |before: &Granted| {
+                present
+                    .as_ref()
+                    .is_some_and(|(_, p)| p.at == before.at && refresh(p) == refresh(before))
+            };
+            if before.is_some_and(|before| !stands(before)) {
+                break present.map(|(_, present)| present);
+            }
+            let put = Some(Put { value: serde_json::to_string(granted)?, due: None });
+            let expect = present.map_or(Expect::Absent, |(version, _)| Expect::Version(version));
+            match self.store.commit(&[Change { key: key.clone(), expect, put }]) {
+                Ok(()) => break Some(granted.clone()),
+                Err(CommitError::Stale(_)) => {} // Another process was there a moment ago.
+                Err(why) => return Err(why).context("the tokens could not be stored"),
+            }
+        };
         *known = Arc::new(Known { granted, ..Known::clone(known) });
         Ok(())
     }
@@ -245,8 +318,9 @@ impl Vault {
                 put: None,
             }));
         }
+        let mut all = self.changing();
         self.store.commit(&changes)?;
-        self.known.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        all.remove(id);
         Ok(())
     }
 }

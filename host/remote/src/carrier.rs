@@ -2,6 +2,7 @@
 //! its timeout does not leave at all; one that left and brought no response may have arrived.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use url::Url;
 use crate::address::Resolver;
 use crate::budget::{Budget, Turn};
 use crate::file::{Places, Source, Trouble, content_digest, measure};
-use crate::signin::{Consent, Keeper, SignIn, SignInError, SignInState, Who};
+use crate::signin::{Asked, Consent, Keeper, SignIn, SignInError, SignInState, Who};
 use crate::{Addresses, Egress, Granted, Secrets, signature};
 
 /// The longest answer that is read.
@@ -39,6 +40,15 @@ pub struct Target {
     pub limits: Limits,
 }
 
+/// When it is too late for a request.
+#[derive(Clone, Copy)]
+struct Deadline {
+    /// Its answer is waited for until then.
+    end: Instant,
+    /// It does not leave any more after that. By the machine's clock, which goes on while the process does not.
+    last: Millis,
+}
+
 const HEADERS: [&str; 6] = [
     "content-type",
     "retry-after",
@@ -54,12 +64,15 @@ pub struct Carrier {
     addresses: Addresses,
     signin: SignIn,
     budgets: Mutex<BTreeMap<String, Shared>>,
+    /// Of what instances allow, this carrier has one part of so many: others ask them too.
+    parts: AtomicU32,
     pub(crate) places: Places,
 }
 
 /// The budget of an instance, and what each of its integrations allows.
 struct Shared {
     limits: BTreeMap<IntegrationId, Limits>,
+    /// What holds: this carrier's part of the lowest.
     lowest: Limits,
     budget: Arc<Budget>,
 }
@@ -95,6 +108,7 @@ impl Carrier {
             addresses,
             signin: SignIn::default(),
             budgets: Mutex::new(BTreeMap::new()),
+            parts: AtomicU32::new(1),
             places: Places::default(),
         })
     }
@@ -161,16 +175,16 @@ impl Carrier {
         let instance = origin(&target.base_url);
         for (other, shared) in budgets.iter_mut() {
             if *other != instance && shared.limits.remove(&target.integration).is_some() {
-                shared.agree(); // It has moved.
+                shared.agree(self.parts()); // It has moved.
             }
         }
         let shared = budgets.entry(instance).or_insert_with(|| Shared {
             limits: BTreeMap::new(),
-            lowest: target.limits,
-            budget: Budget::new(target.limits),
+            lowest: part(target.limits, self.parts()),
+            budget: Budget::new(part(target.limits, self.parts())),
         });
         if shared.limits.insert(target.integration.clone(), target.limits) != Some(target.limits) {
-            shared.agree();
+            shared.agree(self.parts());
         }
         Arc::clone(&shared.budget)
     }
@@ -180,12 +194,34 @@ impl Carrier {
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
         for shared in budgets.values_mut() {
             shared.limits.remove(integration);
-            shared.agree();
+            shared.agree(self.parts());
         }
     }
 
-    /// Carries a request. Returns within its queue time and its timeout.
-    pub async fn carry(&self, target: &Target, request: &HttpRequest) -> AnswerBody {
+    /// So many carriers ask the same instances from now on: each has its part of what they allow.
+    pub fn share(&self, parts: u32) {
+        self.parts.store(parts.max(1), Ordering::SeqCst);
+        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        for shared in budgets.values_mut() {
+            shared.agree(self.parts());
+        }
+    }
+
+    fn parts(&self) -> u32 {
+        self.parts.load(Ordering::SeqCst)
+    }
+
+    /// Carries a request. Returns within its queue time and its timeout. It was decided on at `decided`; one that
+    /// could not leave for long since then (the process was stopped, the machine slept) does not leave at all:
+    /// whoever waits for its answer has given it up, and may have sent another.
+    pub async fn carry(
+        &self,
+        target: &Target,
+        request: &HttpRequest,
+        decided: Millis,
+    ) -> AnswerBody {
+        let last = request.queue.saturating_add(request.timeout);
+        let last = Millis(decided.0.saturating_add_unsigned(last));
         let url = match self.url(target, request) {
             Ok(url) => url,
             Err(why) => return AnswerBody::NotSent(why),
@@ -206,7 +242,8 @@ impl Carrier {
         if request.remote != Remote::Servicenow {
             let headers = platform_headers(target, request, &url);
             let end = Instant::now() + Duration::from_millis(request.timeout);
-            return self.send(request, url, &headers, source, end).await.answer;
+            let deadline = Deadline { end, last };
+            return self.send(request, url, &headers, source, deadline).await.answer;
         }
         let base = match self.addresses.check(&target.base_url) {
             Ok(base) => base,
@@ -218,14 +255,14 @@ impl Carrier {
             Ok(turn) => turn,
             Err(later) => return later,
         };
-        self.ask_instance(target, request, url, &base, &mut turn, source).await
+        self.ask_instance(target, (request, last), url, &base, &mut turn, source).await
     }
 
     /// One request to an instance, signed in.
     async fn ask_instance(
         &self,
         target: &Target,
-        request: &HttpRequest,
+        (request, last): (&HttpRequest, Millis),
         url: Url,
         base: &Url,
         turn: &mut Turn,
@@ -247,7 +284,7 @@ impl Carrier {
                     // It was read for the first try; the next one opens it anew.
                     return not_sent("the sign-in was renewed meanwhile");
                 }
-                self.send(request, url, &[header], file, end).await
+                self.send(request, url, &[header], file, Deadline { end, last }).await
             }
         };
         let status = |sent: &Sent| match &sent.answer {
@@ -278,7 +315,7 @@ impl Carrier {
         answer
     }
 
-    /// Asks an instance with the header that signs in, and once more if a token has ended on the way and there
+    /// Asks an instance with the header that signs in, and again if a token has ended on the way and there
     /// is a new one. The sign-in is told what the status says of it.
     pub(crate) async fn signed_in<T, F: Future<Output = T>>(
         &self,
@@ -286,14 +323,20 @@ impl Carrier {
         mut ask: impl FnMut((String, SecretString)) -> F,
         status: impl Fn(&T) -> Option<u16>,
     ) -> Result<T, SignInError> {
-        let first = self.signin.header(&self.client, who, None).await?;
-        let mut answer = ask(authorization(&first)).await;
-        if status(&answer) == Some(401)
-            && let Ok(second) =
-                self.signin.header(&self.client, who, Some(first.expose_secret())).await
-            && second.expose_secret() != first.expose_secret()
-        {
-            answer = ask(authorization(&second)).await;
+        let mut last = self.signin.signed(&self.client, who, None).await?;
+        let mut answer = ask(authorization(&last.header)).await;
+        while status(&answer) == Some(401) {
+            let stale = last.header.expose_secret();
+            let Ok(next) = self.signin.signed(&self.client, who, Some(stale)).await else { break };
+            if next.header.expose_secret() == stale {
+                break;
+            }
+            answer = ask(authorization(&next.header)).await;
+            last = next;
+            // One that this process asked for just now is as good as it gets.
+            if last.asked == Asked::Here {
+                break;
+            }
         }
         // An instance that is down or busy says nothing about who asks.
         match status(&answer) {
@@ -379,8 +422,12 @@ impl Carrier {
         url: Url,
         headers: &[(String, SecretString)],
         source: Option<Source>,
-        end: Instant,
+        Deadline { end, last }: Deadline,
     ) -> Sent {
+        if now() > last {
+            let (answer, tells) = (too_late(), Tells::NothingOfTarget);
+            return Sent { answer, tells };
+        }
         let mut outgoing = match self.outgoing(request, url, headers) {
             Ok(outgoing) => outgoing,
             Err(why) => {
@@ -389,7 +436,10 @@ impl Carrier {
         };
         let mut trouble = Trouble::default();
         if let Some(Body::Json(body)) = &request.body {
-            outgoing = outgoing.header("content-type", "application/json").body(body.clone());
+            outgoing = outgoing
+                .header("content-type", "application/json")
+                .header("content-length", body.len())
+                .body(in_time(body.clone(), last));
         }
         if let Some(source) = source {
             outgoing = outgoing
@@ -413,6 +463,22 @@ impl Carrier {
     }
 }
 
+fn too_late() -> AnswerBody {
+    AnswerBody::NotSent("it was held up for too long to be sent still".to_owned())
+}
+
+/// A body that is there if it is asked for in time. Connecting takes a moment, in which the process may be stopped;
+/// a request whose body breaks off is not taken.
+fn in_time(body: String, last: Millis) -> reqwest::Body {
+    let body = async move {
+        match now() > last {
+            true => Err(std::io::Error::other("it was held up for too long")),
+            false => Ok(body),
+        }
+    };
+    reqwest::Body::wrap_stream(futures_util::stream::once(body))
+}
+
 /// How a request ended.
 struct Sent {
     answer: AnswerBody,
@@ -426,8 +492,18 @@ enum Tells {
     NothingOfTarget,
 }
 
+/// One of so many parts of what an instance allows. Of each there is at least one: a budget that lets nobody
+/// through is none.
+fn part(limits: Limits, parts: u32) -> Limits {
+    Limits {
+        requests_per_second: (limits.requests_per_second / parts).max(1),
+        at_once: (limits.at_once / parts).max(1),
+        requests_per_hour: limits.requests_per_hour.map(|limit| (limit / parts).max(1)),
+    }
+}
+
 impl Shared {
-    fn agree(&mut self) {
+    fn agree(&mut self, parts: u32) {
         let lowest = self.limits.values().copied().reduce(|a, b| Limits {
             requests_per_second: a.requests_per_second.min(b.requests_per_second),
             at_once: a.at_once.min(b.at_once),
@@ -436,7 +512,8 @@ impl Shared {
                 (a, b) => a.or(b),
             },
         });
-        if let Some(lowest) = lowest.filter(|lowest| *lowest != self.lowest) {
+        let Some(lowest) = lowest.map(|lowest| part(lowest, parts)) else { return };
+        if lowest != self.lowest {
             self.lowest = lowest;
             self.budget.limit(lowest);
         }

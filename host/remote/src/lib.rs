@@ -28,5 +28,5 @@ pub use doctor::{Check, Doctor, PING, Verdict};
 pub use provision::{Artifact, ExportFormat, ProvisionError, Provisioner, Step};
 pub use secret::{Credentials, Granted, Secret, SecretError, Secrets, Token};
 pub use signature::{new_webhook_secret, random, sign, verify};
-pub use signin::{Consent, Keeper, SignInState};
+pub use signin::{Consent, Keeper, SignInState, TurnToSignIn};
 pub use tokens::{new_token_key, token};

@@ -4,8 +4,10 @@
 //! Who is refused is asked for again once a minute at most: a changed password must not lock the
 //! account, and a revoked token is revoked for good. Whatever waits meanwhile waits in the queue.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +15,7 @@ use base64::Engine;
 use firn_model::IntegrationId;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
@@ -47,7 +49,20 @@ pub trait Keeper: Send + Sync {
         before: &Granted,
         granted: &Granted,
     ) -> Result<(), String>;
+
+    /// Waits until no other process asks for this integration's tokens; none does as long as what is given is
+    /// kept. And what was granted last, by then, whoever was given it.
+    fn turn<'a>(&'a self, integration: &'a IntegrationId) -> TurnToSignIn<'a>;
 }
+
+/// What [`Keeper::turn`] gives; why not, otherwise.
+pub type TurnToSignIn<'a> = Pin<
+    Box<
+        dyn Future<Output = Result<(Box<dyn Any + Send + Sync>, Option<Granted>), String>>
+            + Send
+            + 'a,
+    >,
+>;
 
 /// Who signs in where.
 #[derive(Clone, Copy)]
@@ -76,6 +91,21 @@ impl Who<'_> {
         self.granted.map(|granted| granted.at).hash(&mut hasher);
         hasher.finish()
     }
+}
+
+/// What signs a request in.
+pub(crate) struct Signed {
+    pub(crate) header: SecretString,
+    pub(crate) asked: Asked,
+}
+
+/// Who asked for a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// This process, or whoever gave it to this process.
+    Here,
+    /// Another process, some time ago: it may have ended since.
+    Elsewhere,
 }
 
 /// Why nobody was signed in.
@@ -230,6 +260,17 @@ impl SignIn {
         who: &Who<'_>,
         stale: Option<&str>,
     ) -> Result<SecretString, SignInError> {
+        self.signed(client, who, stale).await.map(|signed| signed.header)
+    }
+
+    /// The same, and where it is from.
+    pub(crate) async fn signed(
+        &self,
+        client: &reqwest::Client,
+        who: &Who<'_>,
+        stale: Option<&str>,
+    ) -> Result<Signed, SignInError> {
+        let ours = |header: SecretString| Signed { header, asked: Asked::Here };
         let slot = self.slot(who);
         if let Credentials::Basic { username, password } = who.credentials {
             if stale.is_none() {
@@ -238,7 +279,7 @@ impl SignIn {
             let password = password.resolve().map_err(|e| SignInError::Failed(e.to_string()))?;
             let pair = format!("{username}:{}", password.expose_secret());
             let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
-            return Ok(SecretString::from(format!("Basic {encoded}")));
+            return Ok(ours(SecretString::from(format!("Basic {encoded}"))));
         }
         let mut held = slot.token.lock().await;
         if let Some((token, end)) = &held.token {
@@ -247,7 +288,7 @@ impl SignIn {
                 if stale.is_none() {
                     slot.may()?;
                 }
-                return Ok(token.clone());
+                return Ok(ours(token.clone()));
             }
         }
         match stale {
@@ -265,13 +306,13 @@ impl SignIn {
             return Err(SignInError::Failed(why.to_owned()));
         }
         match self.token(client, who, stale, &mut held).await {
-            Ok((token, life)) => {
+            Ok((token, life, asked)) => {
                 let life = life.min(LONGEST);
                 let use_for = life.saturating_sub(MARGIN.min(life / 10));
                 let token = SecretString::from(format!("Bearer {}", token.expose()));
                 held.token = Some((token.clone(), Instant::now() + use_for));
                 // Whether it is good is told by the first request that it is used for.
-                Ok(token)
+                Ok(Signed { header: token, asked })
             }
             Err(SignInError::Refused(why)) => {
                 held.token = None;
@@ -292,7 +333,7 @@ impl SignIn {
         who: &Who<'_>,
         stale: Option<&str>,
         held: &mut Held,
-    ) -> Result<(Token, Duration), SignInError> {
+    ) -> Result<(Token, Duration, Asked), SignInError> {
         let resolved = |secret: &crate::Secret| {
             secret.resolve().map_err(|e| SignInError::Failed(e.to_string()))
         };
@@ -331,13 +372,34 @@ impl SignIn {
                     held.unkept = None;
                     held.latest = Some(unkept.clone());
                     if let Some(left) = unkept.left() {
-                        return Ok((unkept.access, left));
+                        return Ok((unkept.access, left, Asked::Here));
                     }
                 }
                 if let Some(left) = granted.left().filter(|_| stale.is_none() && !held.began) {
                     held.began = true;
-                    return Ok((granted.access.clone(), left));
+                    return Ok((granted.access.clone(), left, Asked::Here));
                 }
+                // One process at a time, and each with what the one before it was given: an instance may take a
+                // refresh token once.
+                let (_turn, stored) = self.turn(who).await?;
+                // Either may be the same as before: an instance gives a token again that has not ended yet.
+                let fresh = |stored: &Granted| {
+                    let refresh = |g: &Granted| g.refresh.as_ref().map(|t| t.expose().to_owned());
+                    stored.at >= granted.at
+                        && (stored.access.expose() != granted.access.expose()
+                            || refresh(stored) != refresh(granted))
+                };
+                let granted = &match stored.filter(fresh) {
+                    Some(stored) => {
+                        held.latest = Some(stored.clone());
+                        let bearer = format!("Bearer {}", stored.access.expose());
+                        if let Some(left) = stored.left().filter(|_| stale != Some(&*bearer)) {
+                            return Ok((stored.access, left, Asked::Elsewhere));
+                        }
+                        stored
+                    }
+                    None => granted.clone(),
+                };
                 let Some(refresh) = &granted.refresh else {
                     return Err(SignInError::Refused(
                         "the token has ended, and a public client gets no other without consent; run: firn integration connect".to_owned(),
@@ -357,15 +419,25 @@ impl SignIn {
                     held.latest = Some(new.clone());
                     held.unkept = None;
                 }
-                return Ok((answer.access, answer.life));
+                return Ok((answer.access, answer.life, Asked::Here));
             }
         }
         let answer = ask(client, who.base, &form).await?;
-        Ok((answer.access, answer.life))
+        Ok((answer.access, answer.life, Asked::Here))
     }
 }
 
 impl SignIn {
+    async fn turn(
+        &self,
+        who: &Who<'_>,
+    ) -> Result<(Box<dyn Any + Send + Sync>, Option<Granted>), SignInError> {
+        match (&self.keeper, who.integration) {
+            (Some(keeper), Some(id)) => keeper.turn(id).await.map_err(SignInError::Failed),
+            _ => Ok((Box::new(()), None)),
+        }
+    }
+
     fn keep(&self, who: &Who<'_>, before: &Granted, new: &Granted) -> Result<(), SignInError> {
         match (&self.keeper, who.integration) {
             (Some(keeper), Some(id)) => keeper.keep(id, before, new).map_err(SignInError::Failed),
@@ -492,26 +564,29 @@ fn random() -> Result<u64, String> {
 
 // ---- consent ---------------------------------------------------------------------------------
 
-/// A consent that was asked for in a browser, until its answer comes.
+/// A consent that was asked for in a browser, until its answer comes. Kept sealed, never part of an answer.
+#[derive(Serialize, Deserialize)]
 pub struct Consent {
-    /// Where the person has to go.
-    pub url: url::Url,
     /// Names it in the answer; nobody can guess it.
     pub state: String,
     /// The instance that was asked.
-    base: url::Url,
+    base: String,
     /// Proves that whoever brings the answer asked the question (PKCE).
-    verifier: SecretString,
+    verifier: Token,
     redirect: String,
 }
 
 impl Consent {
-    /// Asks for it. `redirect` is where the instance sends the browser back to; its registry must
-    /// have it, letter for letter.
+    /// Asks for it; also gives where the person has to go. `redirect` is where the instance sends the browser
+    /// back to; its registry must have it, letter for letter.
     ///
     /// # Errors
     /// When the system gives no randomness.
-    pub fn new(base: &url::Url, client_id: &str, redirect: &str) -> Result<Consent, String> {
+    pub fn new(
+        base: &url::Url,
+        client_id: &str,
+        redirect: &str,
+    ) -> Result<(Consent, url::Url), String> {
         use sha2::Digest;
         let text = || -> Result<String, String> {
             let words: Result<Vec<String>, String> =
@@ -529,8 +604,8 @@ impl Consent {
             .append_pair("state", &state)
             .append_pair("code_challenge", &challenge)
             .append_pair("code_challenge_method", "S256");
-        let verifier = SecretString::from(verifier);
-        Ok(Consent { url, state, base: base.clone(), verifier, redirect: redirect.to_owned() })
+        let (base, verifier) = (base.to_string(), Token::new(verifier));
+        Ok((Consent { state, base, verifier, redirect: redirect.to_owned() }, url))
     }
 
     /// Exchanges the code that the browser brought for tokens.
@@ -549,7 +624,7 @@ impl Consent {
         else {
             return Err("the credentials are of another kind meanwhile".to_owned());
         };
-        if self.base != *base {
+        if self.base != base.as_str() {
             return Err("the integration is about another instance meanwhile".to_owned());
         }
         let secret = client_secret.as_ref().map(crate::Secret::resolve).transpose();
@@ -558,7 +633,7 @@ impl Consent {
         form.client(client_id, secret.map_err(|e| e.to_string())?.as_ref());
         form.add("code", code);
         form.add("redirect_uri", &self.redirect);
-        form.add("code_verifier", self.verifier.expose_secret());
+        form.add("code_verifier", self.verifier.expose());
         let answer = ask(client, base, &form).await.map_err(|e| e.to_string())?;
         Ok(answer.granted(base, client_id, *refresh_token_ends, None))
     }

@@ -9,13 +9,15 @@ mod memory;
 mod open;
 mod postgres;
 mod seal;
+mod share;
 mod sqlite;
 
 pub use chain::{AuditFault, AuditReport};
 pub use memory::Memory;
 pub use open::OpenError;
-pub use postgres::{Postgres, Sharing};
+pub use postgres::Postgres;
 pub use seal::{MasterKey, SealerError};
+pub use share::{Ear, Heard, SLOTS, Share, slot};
 pub use sqlite::{Alone, Inspected, Sqlite, alone, opens, rotate};
 
 use firn_model::{Change, CommitError, Key, Millis, Row, TenantId};
@@ -85,4 +87,34 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `Failed` when the store cannot be read now.
     fn next_due(&self) -> Result<Option<Millis>, CommitError>;
+
+    /// Of what is due, what falls to one of the processes that work on the store: otherwise as `due`.
+    ///
+    /// # Errors
+    /// `Failed` when the store cannot be read now.
+    fn due_to(
+        &self,
+        _: &Share,
+        now: Millis,
+        limit: u32,
+    ) -> Result<Vec<(Key, Millis)>, CommitError> {
+        // Nobody else can work on it.
+        self.due(now, limit)
+    }
+
+    /// The earliest due time of the rows that fall to one of the processes.
+    ///
+    /// # Errors
+    /// `Failed` when the store cannot be read now.
+    fn next_due_to(&self, _: &Share) -> Result<Option<Millis>, CommitError> {
+        self.next_due()
+    }
+
+    /// Whether other processes may work on it at the same time.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// From now on, what other processes commit is heard soon after.
+    fn listen(&self, _: Ear) {}
 }

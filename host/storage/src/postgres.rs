@@ -7,6 +7,7 @@
 
 mod connect;
 mod keys;
+mod listen;
 mod write;
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -20,23 +21,11 @@ use tokio_postgres::types::ToSql;
 use self::connect::{Connection, Server};
 use self::write::Job;
 use crate::chain::{AuditReport, Line, Walk};
-use crate::seal::{Keyring, MasterKey};
-use crate::{Erased, OpenError, Store};
-
-/// Whether other processes work on the same database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sharing {
-    /// None may: whoever commits holds the database, and another is refused. One that lost the server commits
-    /// nothing before it holds it again.
-    Alone,
-    /// Any number may.
-    Shared,
-}
+use crate::seal::{Keyring, MasterKey, RawKey};
+use crate::{Ear, Erased, OpenError, Share, Store};
 
 /// So many connections read at the same time.
 const READERS: usize = 4;
-/// So soon a server lets go of what a process held that has just ended.
-const LETS_GO: Duration = Duration::from_secs(3);
 /// A server that has not answered for so long is taken for gone, whatever its connection looks like: nobody who works
 /// is to wait for ever.
 const ANSWERS: Duration = Duration::from_secs(20);
@@ -114,6 +103,8 @@ struct Inner {
     ring: Keyring,
     places: Semaphore,
     idle: Mutex<Vec<Connection>>,
+    /// What this process is called where others hear of its commits.
+    own: Arc<str>,
 }
 
 impl Postgres {
@@ -121,9 +112,9 @@ impl Postgres {
     /// with `sslmode=require` for a server elsewhere.
     ///
     /// # Errors
-    /// When the server cannot be reached, the database is in use, a newer Firn's, or was sealed under another key.
-    pub fn open(url: &str, master: &MasterKey, sharing: Sharing) -> Result<Postgres, OpenError> {
-        Postgres::opened(url, master, sharing, keys::Missing::Made)
+    /// When the server cannot be reached, the database is a newer Firn's, or was sealed under another key.
+    pub fn open(url: &str, master: &MasterKey) -> Result<Postgres, OpenError> {
+        Postgres::opened(url, master, keys::Missing::Made)
     }
 
     /// Opens a store that is only looked at, whoever works on it: nothing is made in it.
@@ -131,13 +122,12 @@ impl Postgres {
     /// # Errors
     /// As `open`; also when it is an older Firn's, or none yet.
     pub fn inspect(url: &str, master: &MasterKey) -> Result<Postgres, OpenError> {
-        Postgres::opened(url, master, Sharing::Shared, keys::Missing::Refused)
+        Postgres::opened(url, master, keys::Missing::Refused)
     }
 
     fn opened(
         url: &str,
         master: &MasterKey,
-        sharing: Sharing,
         missing: keys::Missing,
     ) -> Result<Postgres, OpenError> {
         let runtime = Background::new().map_err(|why| OpenError::failed("the store", why))?;
@@ -149,25 +139,15 @@ impl Postgres {
         };
         let ring = opened.map_err(|why| OpenError::failed(&name, why))??;
         let places = Semaphore::new(READERS);
-        let inner = Arc::new(Inner { server, ring, places, idle: Mutex::default() });
+        let own = RawKey::random().map_err(|why| OpenError::failed(&name, why))?.digest(&[]);
+        let own: String = own.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let own = own.into();
+        let inner = Arc::new(Inner { server, ring, places, idle: Mutex::default(), own });
         let (jobs, queue) = tokio::sync::mpsc::unbounded_channel();
-        let mut writer = write::Writer::new(Arc::clone(&inner), sharing);
-        let connected = runtime.waited(async move {
-            let end = tokio::time::Instant::now() + LETS_GO;
-            loop {
-                match writer.connect().await {
-                    Err(write::Refused::InUse) if tokio::time::Instant::now() < end => {
-                        tokio::time::sleep(Duration::from_millis(20)).await;
-                    }
-                    connected => return connected.map(|()| writer),
-                }
-            }
-        });
+        let mut writer = write::Writer::new(Arc::clone(&inner));
+        let connected = runtime.waited(async move { writer.connect().await.map(|()| writer) });
         let writer = connected.map_err(|why| OpenError::failed(&name, why))?;
-        let writer = writer.map_err(|why| match why {
-            write::Refused::InUse => OpenError::InUse(name.clone()),
-            write::Refused::For(why) => OpenError::failed(&name, why),
-        })?;
+        let writer = writer.map_err(|why| OpenError::failed(&name, why))?;
         runtime.spawn(writer.write(queue));
         Ok(Postgres { inner, jobs, runtime })
     }
@@ -255,18 +235,22 @@ enum Statement {
     Tenants,
     Due,
     Next,
+    DueTo,
+    NextTo,
     Chain,
     Strangers,
     End,
 }
 
 impl Statement {
-    const ALL: [Statement; 8] = [
+    const ALL: [Statement; 10] = [
         Statement::Get,
         Statement::Scan,
         Statement::Tenants,
         Statement::Due,
         Statement::Next,
+        Statement::DueTo,
+        Statement::NextTo,
         Statement::Chain,
         Statement::Strangers,
         Statement::End,
@@ -295,6 +279,15 @@ impl Statement {
                 "SELECT tenant, path, due FROM rows WHERE due IS NOT NULL AND due <= $1 ORDER BY due LIMIT $2"
             }
             Statement::Next => "SELECT min(due) FROM rows WHERE due IS NOT NULL",
+            // The slot, as `share::slot` has it.
+            Statement::DueTo => {
+                "SELECT tenant, path, due FROM rows WHERE due IS NOT NULL AND due <= $1
+                 AND (due < $4 OR get_byte(sha256(path), 0) = ANY($3::int[])) ORDER BY due LIMIT $2"
+            }
+            Statement::NextTo => {
+                "SELECT due FROM rows WHERE due IS NOT NULL
+                 AND (due < $2 OR get_byte(sha256(path), 0) = ANY($1::int[])) ORDER BY due LIMIT 1"
+            }
             Statement::Chain => {
                 "SELECT c.seq, c.tenant, c.path, c.digest, c.link, r.value, r.key FROM chain c
                  LEFT JOIN rows r ON r.tenant = c.tenant AND r.path = c.path WHERE c.seq > $1 ORDER BY c.seq LIMIT 1000"
@@ -397,20 +390,62 @@ impl Store for Postgres {
     fn due(&self, now: Millis, limit: u32) -> Result<Vec<(Key, Millis)>, CommitError> {
         let values: Vec<Box<dyn ToSql + Send + Sync>> =
             vec![Box::new(now.0), Box::new(i64::from(limit))];
-        let rows = self.read(ALL, Statement::Due, values)?;
-        rows.iter()
-            .map(|row| {
-                let tenant: String = row.try_get(0).map_err(failed)?;
-                let tenant = TenantId::new(tenant).map_err(failed)?;
-                let path = text(row.try_get(1).map_err(failed)?)?;
-                Ok((Key { tenant, path }, Millis(row.try_get(2).map_err(failed)?)))
-            })
-            .collect()
+        due(&self.read(ALL, Statement::Due, values)?)
     }
 
     fn next_due(&self) -> Result<Option<Millis>, CommitError> {
-        let rows = self.read(ALL, Statement::Next, Vec::new())?;
-        let due = rows.first().map(|row| row.try_get::<_, Option<i64>>(0)).transpose();
-        Ok(due.map_err(failed)?.flatten().map(Millis))
+        next(&self.read(ALL, Statement::Next, Vec::new())?)
     }
+
+    fn due_to(
+        &self,
+        share: &Share,
+        now: Millis,
+        limit: u32,
+    ) -> Result<Vec<(Key, Millis)>, CommitError> {
+        let values: Vec<Box<dyn ToSql + Send + Sync>> = vec![
+            Box::new(now.0),
+            Box::new(i64::from(limit)),
+            Box::new(slots(share)),
+            Box::new(share.overdue.0),
+        ];
+        due(&self.read(ALL, Statement::DueTo, values)?)
+    }
+
+    fn next_due_to(&self, share: &Share) -> Result<Option<Millis>, CommitError> {
+        let values: Vec<Box<dyn ToSql + Send + Sync>> =
+            vec![Box::new(slots(share)), Box::new(share.overdue.0)];
+        next(&self.read(ALL, Statement::NextTo, values)?)
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn listen(&self, ear: Ear) {
+        let Inner { server, own, .. } = &*self.inner;
+        self.runtime.spawn(listen::listen(server.clone(), Arc::clone(own), ear));
+    }
+}
+
+fn slots(share: &Share) -> Vec<i32> {
+    share.slots.iter().map(|slot| i32::from(*slot)).collect()
+}
+
+/// Rows of keys and due times.
+fn due(rows: &[tokio_postgres::Row]) -> Result<Vec<(Key, Millis)>, CommitError> {
+    rows.iter()
+        .map(|row| {
+            let tenant: String = row.try_get(0).map_err(failed)?;
+            let tenant = TenantId::new(tenant).map_err(failed)?;
+            let path = text(row.try_get(1).map_err(failed)?)?;
+            Ok((Key { tenant, path }, Millis(row.try_get(2).map_err(failed)?)))
+        })
+        .collect()
+}
+
+/// A row of one due time, if any.
+fn next(rows: &[tokio_postgres::Row]) -> Result<Option<Millis>, CommitError> {
+    let due = rows.first().map(|row| row.try_get::<_, Option<i64>>(0)).transpose();
+    Ok(due.map_err(failed)?.flatten().map(Millis))
 }

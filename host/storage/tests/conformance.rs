@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use firn_model::{Change, CommitError, Expect, Key, Millis, Put, Row, TenantId};
 use firn_storage::{
-    AuditFault, Erased, Inspected, MasterKey, Memory, Postgres, Sharing, Sqlite, Store, opens,
-    rotate,
+    AuditFault, Erased, Heard, Inspected, MasterKey, Memory, Postgres, Share, Sqlite, Store, opens,
+    rotate, slot,
 };
 use firn_test_postgres::Server;
 
@@ -366,7 +366,7 @@ fn what_is_broken_is_told() {
 const MASTER: [u8; 32] = [7; 32];
 
 fn postgres(server: &Server) -> Postgres {
-    Postgres::open(&server.url("firn"), &MasterKey::new(MASTER), Sharing::Shared).unwrap()
+    Postgres::open(&server.url("firn"), &MasterKey::new(MASTER)).unwrap()
 }
 
 #[test]
@@ -474,9 +474,8 @@ fn a_database_of_another_key_or_a_newer_firn_is_refused() {
     postgres(&server).commit(&[put("link/1", Expect::Any, "a", None), line]).unwrap();
     let report = look().unwrap().audit(None).unwrap();
     assert_eq!((report.lines, report.faults.as_slice()), (1, [].as_slice()));
-    let open = |url: &str, key| {
-        Postgres::open(url, &MasterKey::new(key), Sharing::Shared).err().unwrap().to_string()
-    };
+    let open =
+        |url: &str, key| Postgres::open(url, &MasterKey::new(key)).err().unwrap().to_string();
     let url = server.url("firn");
     let wrong = open(&url, [8; 32]);
     assert!(wrong.contains("sealed under another key"), "{wrong}");
@@ -537,34 +536,61 @@ fn the_chain_in_a_database_tells_of_every_change_to_a_line() {
 }
 
 #[test]
-fn whoever_is_alone_on_a_database_holds_it_as_long_as_it_may_commit() {
+fn what_is_due_falls_to_one_of_several_and_what_is_overdue_to_all() {
     let Some(server) = Server::there() else { return };
-    let open = || Postgres::open(&server.url("firn"), &MasterKey::new(MASTER), Sharing::Alone);
-    let first = open().unwrap();
-    first.commit(&[put("link/1", Expect::Any, "a", None)]).unwrap();
-    let second = open().err().unwrap().to_string();
-    assert!(second.contains("in use by another process"), "{second}");
-    // Cut off, it holds nothing any more: another takes over, and the first commits nothing behind its back.
-    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'firn'";
-    server.sql_in("firn", cut).unwrap();
-    let third = loop {
-        match open() {
-            Ok(store) => break store,
-            Err(why) => assert!(why.to_string().contains("in use"), "{why}"),
-        }
+    let store = postgres(&server);
+    let paths: Vec<String> = (0..200).map(|n| format!("link/int-1/l-{n}")).collect();
+    let puts: Vec<Change> =
+        paths.iter().map(|path| put(path, Expect::Any, "x", Some(50))).collect();
+    store.commit(&puts).unwrap();
+    let share = |first: u8, last: u8, overdue: i64| Share {
+        slots: (first..=last).collect(),
+        overdue: Millis(overdue),
     };
-    third.commit(&[put("link/1", Expect::Version(1), "b", None)]).unwrap();
-    let late = first.commit(&[put("link/2", Expect::Any, "late", None)]);
-    assert!(
-        matches!(&late, Err(CommitError::Failed(why)) if why.contains("another process")),
-        "{late:?}"
+    let due = |share: &Share| -> BTreeSet<String> {
+        let due = store.due_to(share, Millis(60), 1_000).unwrap();
+        due.into_iter().map(|(key, _)| key.path).collect()
+    };
+    // As this side computes slots, so does the database.
+    let (low, high) = (due(&share(0, 99, 0)), due(&share(100, 255, 0)));
+    let expected: BTreeSet<String> =
+        paths.iter().filter(|path| slot(path) < 100).cloned().collect();
+    assert_eq!(low, expected);
+    assert_eq!((low.len() + high.len(), low.intersection(&high).count()), (200, 0));
+    let none = Share { slots: Vec::new(), overdue: Millis(0) };
+    assert!(due(&none).is_empty() && store.next_due_to(&none).unwrap().is_none());
+    assert_eq!(due(&Share { overdue: Millis(51), ..none.clone() }).len(), 200);
+    assert_eq!(store.due_to(&share(0, 255, 0), Millis(60), 7).unwrap().len(), 7);
+    assert!(store.due_to(&share(0, 255, 0), Millis(49), 7).unwrap().is_empty());
+    store.commit(&[put(&paths[0], Expect::Any, "x", Some(40))]).unwrap();
+    let own = slot(&paths[0]);
+    assert_eq!(store.next_due_to(&share(own, own, 0)).unwrap(), Some(Millis(40)));
+    assert_eq!(
+        store.next_due_to(&Share { overdue: Millis(41), ..none }).unwrap(),
+        Some(Millis(40))
     );
-    assert_eq!(third.get(&[key("link/2")]).unwrap(), [None]);
-    drop(third);
-    // And takes it back once nobody else has it.
-    let back = (0..200).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        first.commit(&[put("link/2", Expect::Any, "again", None)]).is_ok()
-    });
-    assert!(back);
+}
+
+#[test]
+fn what_others_commit_is_heard_also_after_the_server_was_gone() {
+    let Some(mut server) = Server::there() else { return };
+    let (one, other) = (postgres(&server), postgres(&server));
+    let (ear, heard) = std::sync::mpsc::channel();
+    one.listen(Box::new(move |what| drop(ear.send(what))));
+    let next = || heard.recv_timeout(std::time::Duration::from_secs(30)).unwrap();
+    assert_eq!(next(), Heard::Anything, "whatever was changed before");
+    // One's own commits one does not hear of.
+    one.commit(&[put("link/1", Expect::Any, "x", None)]).unwrap();
+    other
+        .commit(&[put("link/2", Expect::Any, "x", None), put("finding/1", Expect::Any, "x", None)])
+        .unwrap();
+    assert_eq!(next(), Heard::Changed(vec!["finding".to_owned(), "link".to_owned()]));
+    let gone = Change { key: key("link/2"), expect: Expect::Any, put: None };
+    other.commit(&[gone]).unwrap();
+    assert_eq!(next(), Heard::Changed(vec!["link".to_owned()]));
+    server.crash().unwrap();
+    server.run().unwrap();
+    assert_eq!(next(), Heard::Anything);
+    while other.commit(&[put("link/3", Expect::Any, "x", None)]).is_err() {}
+    assert_eq!(next(), Heard::Changed(vec!["link".to_owned()]));
 }

@@ -1,4 +1,5 @@
-//! `cargo outage [--escalations N] [--seconds S] [--tickets-only] [--json]`: a mass outage on the real binary. So many
+//! `cargo outage [--escalations N] [--seconds S] [--replicas N] [--tickets-only] [--json]`: a mass outage on the real
+//! binary; with replicas, on a PostgreSQL of its own, and the first of them is killed in the middle. So many
 //! escalations come in within so many seconds, at an instance that takes 50 requests a second and 4 at
 //! once, refuses one in ten (429, 503) and loses one answer in twenty. Afterwards there is exactly one
 //! ticket for each, and the instance was never overrun. How long it took is printed beside how long so many
@@ -9,9 +10,10 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
 use firn_simulator::{Faults, Meter, Pace, RequestFault, Simulator, Trouble};
+use firn_test_postgres::Server;
 use firn_tests::process::{Client, Firn, binary, ended, free_port, integration, settle};
 use serde_json::json;
 
@@ -24,6 +26,9 @@ struct Arguments {
     /// Within so many seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u32,
+    /// So many processes on one PostgreSQL database, of which the first is killed when half have come in.
+    #[arg(long, default_value_t = 1)]
+    replicas: usize,
     /// Ends once every ticket is there, and does not wait for what each gets afterwards.
     #[arg(long)]
     tickets_only: bool,
@@ -38,8 +43,8 @@ const PACE: Pace = Pace { per_second: 50, at_once: 4 };
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let again = format!(
-        "cargo outage --escalations {} --seconds {}",
-        arguments.escalations, arguments.seconds
+        "cargo outage --escalations {} --seconds {} --replicas {}",
+        arguments.escalations, arguments.seconds, arguments.replicas
     );
     ended("outage", &again, run(&arguments))
 }
@@ -74,22 +79,43 @@ fn peak_memory(pid: u32) -> Option<u64> {
 }
 
 async fn run(arguments: &Arguments) -> Result<Vec<String>> {
-    let Arguments { escalations, seconds, tickets_only, json } = *arguments;
-    if escalations == 0 || seconds == 0 {
-        bail!("nothing would come in: --escalations and --seconds are at least 1");
+    let Arguments { escalations, seconds, replicas, tickets_only, json } = *arguments;
+    if escalations == 0 || seconds == 0 || replicas == 0 {
+        bail!("nothing would come in: --escalations, --seconds and --replicas are at least 1");
     }
     let binary = binary()?;
     let directory = tempfile::tempdir()?;
     let simulator = Simulator::start(([127, 0, 0, 1], 0).into(), 1, Faults::default()).await?;
-    let listen = free_port()?;
-    let client = Client::new(listen)?;
-    let firn = Firn::start(&binary, directory.path(), listen)?;
-    client.ready().await?;
+    let server = match replicas {
+        1 => None,
+        _ => Some(Server::start()?.map_err(anyhow::Error::msg)?),
+    };
+    let (mut processes, mut clients) = (Vec::new(), Vec::new());
+    for _ in 0..replicas {
+        // One key for all of them: it is in the directory.
+        let (listen, url) = (free_port()?, server.as_ref().map(|server| server.url("firn")));
+        processes.push(Firn::on(&binary, directory.path(), listen, url.as_deref())?);
+        let client = Client::new(listen)?;
+        client.ready().await?;
+        clients.push(client);
+    }
+    // The last one lives on.
+    let client = clients.last().cloned().context("there is none")?;
     let settings = json!({
         "request_timeout": 5000, "correlation": { "transaction_limit": 2000 },
         "provision": { "resource": true },
     });
     let id = integration(&client, &simulator, "genesys", None, settings).await?;
+    let known = format!("/integrations/{id}");
+    for client in &clients {
+        let knows = async || {
+            let answer = client.call(reqwest::Method::GET, &known, &json!(null)).await;
+            answer.is_some_and(|(status, _)| status == 200)
+        };
+        while !knows().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
     simulator.set_faults(faults());
     let before = simulator.meter();
 
@@ -98,14 +124,27 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
     let mut coming = Vec::new();
     for n in 0..escalations {
         tokio::time::sleep_until((began + apart * n).into()).await;
-        let (client, id) = (client.clone(), id.clone());
+        if n == escalations / 2 && processes.len() > 1 {
+            processes.remove(0).kill()?;
+        }
+        // As a load balancer does: each in turn, and another one where one does not answer.
+        let mut turn = clients.clone();
+        turn.rotate_left(n as usize % clients.len());
+        let id = id.clone();
         coming.push(tokio::spawn(async move {
             let body = json!({ "callId": format!("call-{n}"), "escalationReason": "outage",
                 "queueName": "Support", "transcript": "the line is down since nine" });
             let path = format!("/integrations/{id}/escalations");
             let asked = Instant::now();
-            let answer = client.call(reqwest::Method::POST, &path, &body).await;
-            (answer.map(|(status, _)| status), asked.elapsed())
+            let mut status = None;
+            for client in turn {
+                let answer = client.call(reqwest::Method::POST, &path, &body).await;
+                status = answer.map(|(status, _)| status).or(status);
+                if status.is_some_and(|status| status < 500) {
+                    break;
+                }
+            }
+            (status, asked.elapsed())
         }));
     }
     let (mut acknowledged, mut times) = (0_u32, Vec::new());
@@ -132,7 +171,8 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
         false => settle(&client, &[&id], patience * 2).await,
     };
     let rest = began.elapsed().as_secs_f64();
-    let memory = peak_memory(firn.id()).unwrap_or_default();
+    let of_processes = processes.iter().filter_map(|firn| peak_memory(firn.id()));
+    let memory = of_processes.max().unwrap_or_default();
 
     let mut tickets: BTreeMap<String, u32> = BTreeMap::new();
     for row in simulator.rows("incident") {
@@ -144,7 +184,7 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
     let (creates, look_ups) = (sent("POST "), sent("GET task"));
     let ideal = (creates + look_ups) as f64 / f64::from(PACE.per_second);
     let report = json!({
-        "escalations": escalations, "acknowledged": acknowledged, "tickets": tickets.len(),
+        "escalations": escalations, "replicas": replicas, "acknowledged": acknowledged, "tickets": tickets.len(),
         "doubled": tickets.values().filter(|n| **n > 1).count(),
         "ack_p50_ms": at(0.5), "ack_p99_ms": at(0.99), "ack_max_ms": at(1.0),
         "creates": creates, "look_ups": look_ups, "ideal_s": ideal, "drained_s": drained, "ratio": drained.map(|s| s / ideal),
@@ -176,6 +216,5 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
     must(tickets.len() == escalations as usize, format!("{} tickets are there", tickets.len()));
     must(settled.is_ok(), "it does not come to rest".to_owned());
     must(meter.too_fast == 0, format!("the instance was overrun {} times", meter.too_fast));
-    firn.kill()?;
     Ok(faults)
 }

@@ -88,7 +88,7 @@ pub(crate) async fn apply_document(
     let slug = slug.ok_or_else(|| {
         unsound("the document does not say which integration it is for; give it a slug or a name")
     })?;
-    let _naming = shared.host.naming().await;
+    let _naming = shared.host.naming().await.map_err(|why| failed(&why))?;
     let known =
         shared.host.vault().find(&slug, |known| caller.sees_integration(&known.integration));
     if let (Some(seen), Some(known)) = (seen, &known)
@@ -247,7 +247,7 @@ pub(crate) async fn rollback(at: At, Named(version): Named) -> Response {
 pub(crate) async fn try_rollback(at: &At, version: &str) -> Result<Asked, Response> {
     let Ok(number) = version.parse::<u64>() else { return Err(not_found("version", version)) };
     let host = &at.shared.host;
-    let _naming = host.naming().await;
+    let _naming = host.naming().await.map_err(|why| failed(&why))?;
     // Its name of then may be another's by now.
     let earlier: Option<Version> =
         at.row("version", &format!("{number:08}")).map_err(|why| failed(&why))?;

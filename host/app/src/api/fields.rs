@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::at::{At, Named, not_found, unknown};
-use super::{json, ok, problem};
+use super::{failed, json, ok, problem};
 
 /// A field, and whose it is.
 #[derive(Serialize, JsonSchema)]
@@ -76,7 +76,10 @@ pub(crate) async fn delete(at: At, Named(field): Named) -> Response {
 
 async fn change_field(at: &At, field: &str, change: Json) -> Response {
     let host = &at.shared.host;
-    let _naming = host.naming().await;
+    let _naming = match host.naming().await {
+        Ok(naming) => naming,
+        Err(why) => return failed(&why),
+    };
     let Some(known) = host.vault().get(at.id()) else { return unknown(at.id().as_str()) };
     // The journal is named like a field: its owner says which way work notes travel.
     let mapped = known.integration.settings.fields.keys().any(|name| name.as_str() == field);

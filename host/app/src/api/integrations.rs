@@ -216,7 +216,7 @@ async fn try_create(
         ));
     }
     // One at a time, so that two cannot take the same name at once.
-    let _naming = shared.host.naming().await;
+    let _naming = shared.host.naming().await.map_err(|why| failed(&why))?;
     free(shared, &slug, None)?;
     free(shared, &name, None)?;
     let (credentials, admin) = credentials.split()?;
@@ -362,7 +362,7 @@ async fn try_change(at: &At, headers: &HeaderMap, raw: Body) -> Result<Response,
     let shared = &at.shared;
     let mut change: Change = json(headers, raw).await?;
     direction(&mut change.settings, change.sync_direction)?;
-    let _naming = shared.host.naming().await;
+    let _naming = shared.host.naming().await.map_err(|why| failed(&why))?;
     // As it is now that nobody else changes it.
     let known = shared.host.vault().get(at.id()).ok_or_else(|| unknown(at.id().as_str()))?;
     unchanged(headers, &known)?;
@@ -454,7 +454,7 @@ pub(crate) async fn delete(at: At, Asks(query): Asks<Delete>, headers: HeaderMap
 
 async fn try_delete(at: &At, query: &Delete, headers: &HeaderMap) -> Result<Response, Response> {
     let shared = &at.shared;
-    let _naming = shared.host.naming().await;
+    let _naming = shared.host.naming().await.map_err(|why| failed(&why))?;
     let known = shared.host.vault().get(at.id()).ok_or_else(|| unknown(at.id().as_str()))?;
     unchanged(headers, &known)?;
     let mut removed = Vec::new();

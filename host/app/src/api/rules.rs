@@ -187,7 +187,7 @@ async fn compiled(at: &At, digest: &str) -> Result<Arc<firn_runtime::rules::Prep
 
 async fn change(at: &At, rules: Option<ActiveRules>) -> Result<RulesOf, Response> {
     let host = at.host();
-    let _naming = host.naming().await;
+    let _naming = host.naming().await.map_err(|why| failed(&why))?;
     let asked = at.asked(|integration| Operation::Activate { integration, rules }).await;
     if asked.status >= 300 {
         return Err(super::respond(asked));

@@ -103,6 +103,7 @@ async fn try_create(
         let detail = "a token is made for its maker's own tenant";
         return Err(problem(403, "not-allowed", "Not allowed", detail));
     }
+    let _naming = shared.host.naming().await.map_err(|why| failed(&why))?;
     let access = shared.host.access();
     let expires = expires_in.as_deref().map(end).transpose()?;
     let kind = if client { Kind::Client } else { Kind::Bearer };
@@ -142,6 +143,10 @@ pub(crate) async fn revoke(
     caller: Caller,
     Named(id): Named,
 ) -> Response {
+    let _naming = match shared.host.naming().await {
+        Ok(naming) => naming,
+        Err(why) => return failed(&why),
+    };
     match shared.host.access().revoke(&caller, &id) {
         Ok(Revoked::Ended(token)) => {
             let what = format!("{} ({})", token.name, token.id);

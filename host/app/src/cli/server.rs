@@ -235,12 +235,14 @@ pub(super) async fn serve(arguments: Serve, token: Option<String>) -> Result<()>
         eprintln!("firn: FIRN_TOKEN is a token that Firn made; it opens the API as what it is");
     }
     let own = own.filter(|token| !token.trim().starts_with("firn_")).map(SecretString::from);
-    if own.is_none()
-        && let Some(token) =
-            host.access().first(crate::host::now(), |token| tell(&process.data, token))?
-    {
-        let what = format!("{} ({}), admin", token.name, token.id);
-        host.note(&crate::vault::system(), None, "token-created", &what, &token.by);
+    if own.is_none() {
+        // Of several that start on an empty database, one makes it.
+        let _naming = host.naming().await?;
+        let first = host.access().first(crate::host::now(), |token| tell(&process.data, token))?;
+        if let Some(token) = first {
+            let what = format!("{} ({}), admin", token.name, token.id);
+            host.note(&crate::vault::system(), None, "token-created", &what, &token.by);
+        }
     }
     let gate = Gate::guarded(own);
     let shared = Shared::new(std::sync::Arc::clone(&host), gate, process.exec_secrets);

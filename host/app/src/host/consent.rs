@@ -1,22 +1,44 @@
 //! Signing in: consents that are waited for, tokens that are kept, and warnings before they end.
 
+use std::any::Any;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use firn_model::{
     Change, CommitError, Expect, Finding, FindingKind, Integration, IntegrationId, KeptFinding,
     Key, Millis, Operation, Put,
 };
-use firn_remote::{Consent, Credentials, Granted, Keeper, SignInState};
+use firn_remote::{Consent, Credentials, Granted, Keeper, SignInState, TurnToSignIn};
+use serde::{Deserialize, Serialize};
 
 use super::{Host, now};
-use crate::vault::{Known, Vault};
+use crate::lease::lease;
+use crate::vault::{Known, Vault, system};
 
 /// How long a person may take to consent.
 pub(crate) const CONSENT: Duration = Duration::from_secs(600);
+/// The same, in milliseconds.
+const CONSENT_LASTS: u64 = 600_000;
+/// An instance is asked for tokens for no longer than this.
+const SIGN_IN: Duration = Duration::from_secs(30);
+/// Where those are that are waited for.
+const WAITED: &str = "consent/";
 /// The most consents that are waited for.
 const MOST_CONSENTS: usize = 1_000;
+
+/// A consent that is waited for.
+#[derive(Serialize, Deserialize)]
+struct Asked {
+    integration: IntegrationId,
+    consent: Consent,
+    until: Millis,
+}
+
+/// The row of a consent that is waited for.
+fn place(state: &str) -> Key {
+    Key::new(&system(), &["consent", state])
+}
 
 /// Keeps new tokens beside the other secrets.
 pub(super) struct VaultKeeper(pub(super) Arc<Vault>);
@@ -29,6 +51,16 @@ impl Keeper for VaultKeeper {
         granted: &Granted,
     ) -> Result<(), String> {
         self.0.grant(integration, Some(before), granted).map_err(|e| format!("{e:#}"))
+    }
+
+    fn turn<'a>(&'a self, integration: &'a IntegrationId) -> TurnToSignIn<'a> {
+        Box::pin(async move {
+            let turn = lease(self.0.store(), &format!("sign-in {integration}"), SIGN_IN).await;
+            let turn = turn.map_err(|e| format!("{e:#}"))?;
+            let granted = self.0.granted(integration).map_err(|e| format!("{e:#}"))?;
+            let turn: Box<dyn Any + Send + Sync> = Box::new(turn);
+            Ok((turn, granted))
+        })
     }
 }
 
@@ -126,18 +158,45 @@ impl Host {
             );
         };
         let base = self.carrier_addresses().check(&known.integration.base_url)?;
-        let consent =
+        let (consent, url) =
             Consent::new(&base, client_id, &self.redirect_uri()).map_err(|e| anyhow!(e))?;
-        let url = consent.url.clone();
-        let mut consents = self.consents.lock().unwrap_or_else(PoisonError::into_inner);
-        consents.retain(|_, (_, _, until)| *until > Instant::now());
-        if consents.len() >= MOST_CONSENTS {
+        let mut waiting = 0;
+        let mut changes = Vec::new();
+        self.each(&system(), WAITED, |_, asked: Asked| {
+            waiting += 1;
+            if asked.until <= now() {
+                changes.push(Change {
+                    key: place(&asked.consent.state),
+                    expect: Expect::Any,
+                    put: None,
+                });
+            }
+        })?;
+        if waiting - changes.len() >= MOST_CONSENTS {
             bail!("too many consents are waited for; try again in some minutes");
         }
-        let until = Instant::now() + CONSENT;
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).remove(&known.integration.id);
-        consents.insert(consent.state.clone(), (known.integration.id.clone(), consent, until));
+        let key = place(&consent.state);
+        let (integration, until) = (known.integration.id.clone(), now().plus(CONSENT_LASTS));
+        let value = serde_json::to_string(&Asked { integration, consent, until })?;
+        changes.push(Change { key, expect: Expect::Absent, put: Some(Put { value, due: None }) });
+        self.store.commit(&changes).context("what was asked cannot be kept")?;
         Ok(url)
+    }
+
+    /// Takes what was asked under a name: once, whichever process is asked.
+    fn asked(&self, state: &str) -> Result<Option<Asked>> {
+        let key = place(state);
+        let Some(row) = self.store.get(std::slice::from_ref(&key))?.pop().flatten() else {
+            return Ok(None);
+        };
+        let asked: Asked = serde_json::from_str(&row.value)?;
+        match self.store.commit(&[Change { key, expect: Expect::Version(row.version), put: None }])
+        {
+            Ok(()) => Ok(Some(asked).filter(|asked| asked.until > now())),
+            Err(CommitError::Stale(_)) => Ok(None),
+            Err(why) => Err(why.into()),
+        }
     }
 
     /// A browser came back from an instance. Gives the integration's name.
@@ -150,11 +209,7 @@ impl Host {
         code: Option<String>,
         error: Option<String>,
     ) -> Result<String> {
-        let waiting = {
-            let mut consents = self.consents.lock().unwrap_or_else(PoisonError::into_inner);
-            consents.remove(state)
-        };
-        let Some((id, consent, _)) = waiting.filter(|(_, _, until)| *until > Instant::now()) else {
+        let Some(Asked { integration: id, consent, .. }) = self.asked(state)? else {
             bail!("nobody asked for this, or it took too long; run firn integration connect again");
         };
         // On its own: a code is good once, so that a browser that leaves must not end this half way.

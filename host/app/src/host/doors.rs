@@ -1,5 +1,6 @@
 //! The doors of one engine instance: store, HTTP, clock, secrets and log, as this host has them.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -13,11 +14,19 @@ use firn_runtime::{Doors, Scheme, Signature};
 use super::{Host, now};
 
 /// The doors of one instance.
-pub(super) struct HostDoors(pub(super) Weak<Host>);
+pub(super) struct HostDoors {
+    host: Weak<Host>,
+    /// What time the engine was told last: it decides by that.
+    told: AtomicI64,
+}
 
 impl HostDoors {
+    pub(super) fn new(host: Weak<Host>) -> HostDoors {
+        HostDoors { host, told: AtomicI64::new(now().0) }
+    }
+
     fn host(&self) -> Result<Arc<Host>, CommitError> {
-        self.0.upgrade().ok_or_else(|| CommitError::Failed("the host is stopping".to_owned()))
+        self.host.upgrade().ok_or_else(|| CommitError::Failed("the host is stopping".to_owned()))
     }
 }
 
@@ -44,7 +53,8 @@ impl Doors for HostDoors {
     }
 
     fn submit(&self, mut request: HttpRequest) {
-        let Some(host) = self.0.upgrade() else { return };
+        let Some(host) = self.host.upgrade() else { return };
+        let decided = Millis(self.told.load(Ordering::Relaxed));
         tracing::trace!(
             target: "firn::sync", "out  {} {:?} {:?}", request.ticket, request.method, request.remote,
         );
@@ -60,7 +70,7 @@ impl Doors for HostDoors {
             }
             let began = Instant::now();
             let body = match known {
-                Some(known) => host.carrier.carry(&known.target(), &request).await,
+                Some(known) => host.carrier.carry(&known.target(), &request, decided).await,
                 None => AnswerBody::NotSent("the integration is gone".to_owned()),
             };
             host.metrics.asked(&request.integration, request.remote, began.elapsed(), &body);
@@ -71,7 +81,9 @@ impl Doors for HostDoors {
     }
 
     fn now(&self) -> Millis {
-        now()
+        let now = now();
+        self.told.store(now.0, Ordering::Relaxed);
+        now
     }
 
     fn verify(
@@ -83,7 +95,7 @@ impl Doors for HostDoors {
         signatures: &[String],
     ) -> Signature {
         let known = self
-            .0
+            .host
             .upgrade()
             .and_then(|host| host.vault.get(&IntegrationId::new(integration).ok()?));
         let Some(known) = known.filter(|k| k.integration.tenant.as_str() == tenant) else {
@@ -97,7 +109,7 @@ impl Doors for HostDoors {
     }
 
     fn token(&self, tenant: &str, kind: &str, canonical: &str) -> Option<String> {
-        self.0.upgrade()?.vault.token(&TenantId::new(tenant).ok()?, kind, canonical)
+        self.host.upgrade()?.vault.token(&TenantId::new(tenant).ok()?, kind, canonical)
     }
 
     fn ask(
@@ -107,7 +119,7 @@ impl Doors for HostDoors {
         active: &ActiveRules,
         inquiry: &Inquiry,
     ) -> Vec<rule::Answer> {
-        let Some(host) = self.0.upgrade() else { return Vec::new() };
+        let Some(host) = self.host.upgrade() else { return Vec::new() };
         let (keeper, whose, id) = (Arc::clone(&host), tenant.clone(), integration.clone());
         let digest = active.digest.clone();
         let wasm = move || keeper.rule_component(&whose, &id, &digest);

@@ -7,9 +7,14 @@ use anyhow::{Result, bail};
 use firn_model::{InboundKind, IntegrationId, Reply};
 use firn_remote::{ApiPath, Artifact, ExportFormat, Provisioner};
 use serde::Serialize;
+use tokio::sync::OwnedMutexGuard;
 
-use super::Host;
+use super::{Host, Turn};
+use crate::lease::lease;
 use crate::vault::Known;
+
+/// Installing takes no longer.
+const AT_INSTANCE: Duration = Duration::from_secs(300);
 
 /// An artifact on an instance that is of an integration which nobody here knows.
 #[derive(Debug, Serialize)]
@@ -32,12 +37,14 @@ pub(super) fn same_instance(one: &Known, other: &Known) -> bool {
 
 impl Host {
     /// Nobody else installs or removes at this integration's instance meanwhile.
-    async fn alone(&self, id: &IntegrationId) -> tokio::sync::OwnedMutexGuard<()> {
+    async fn alone(&self, id: &IntegrationId) -> Result<Turn<OwnedMutexGuard<()>>> {
         let gate = {
             let mut gates = self.at_instance.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(gates.entry(id.clone()).or_default())
         };
-        gate.lock_owned().await
+        let here = gate.lock_owned().await;
+        let everywhere = lease(&self.store, &format!("instance {id}"), AT_INSTANCE).await?;
+        Ok(Turn { _here: here, _everywhere: everywhere })
     }
 
     /// What is known of an integration, with a webhook secret in any case.
@@ -56,7 +63,7 @@ impl Host {
     /// Names the artifact that could not be installed.
     pub(crate) async fn provision(&self, known: &Known) -> Result<Vec<Artifact>> {
         let id = &known.integration.id;
-        let _alone = self.alone(id).await;
+        let _alone = self.alone(id).await?;
         let known = self.with_secret(id)?;
         let (target, callback) = (known.target(), self.webhook_url(id));
         let provisioner = Provisioner::new(&self.carrier, &target, &known.integration, callback)?;
@@ -75,7 +82,7 @@ impl Host {
         let Some(resource) = provisioner.resource().await? else { return Ok(()) };
         if known.secrets.resource.as_ref() != Some(&resource) {
             self.vault.change(&known.integration.id, |secrets| {
-                secrets.resource = Some(resource);
+                secrets.resource = Some(resource.clone());
                 Ok(())
             })?;
         }
@@ -89,7 +96,7 @@ impl Host {
     pub(crate) fn told_resource(&self, id: &IntegrationId, path: ApiPath) -> Result<()> {
         self.vault
             .change(id, |secrets| {
-                secrets.resource = Some(path);
+                secrets.resource = Some(path.clone());
                 Ok(())
             })
             .map(|_| ())
@@ -104,7 +111,7 @@ impl Host {
         known: &Known,
     ) -> Result<(Vec<Artifact>, Vec<Stranger>)> {
         let id = &known.integration.id;
-        let _alone = self.alone(id).await;
+        let _alone = self.alone(id).await?;
         let mut known = known.clone();
         if known.secrets.webhook.is_empty() {
             // Looking makes no secret: whatever is there was made with another one.
@@ -141,7 +148,7 @@ impl Host {
         known: &Known,
         orphan: Option<&str>,
     ) -> Result<Vec<Artifact>> {
-        let _alone = self.alone(&known.integration.id).await;
+        let _alone = self.alone(&known.integration.id).await?;
         let target = known.target();
         let mut integration = known.integration.clone();
         if let Some(orphan) = orphan {
@@ -177,20 +184,29 @@ impl Host {
             Provisioner::new(&self.carrier, &target, &known.integration, String::new())?;
         let mut pongs = self.pongs.subscribe();
         let nonce = format!("{:032x}", fastrand::u128(..));
+        let (tenant, id) = (&known.integration.tenant, &known.integration.id);
         let began = std::time::Instant::now();
         provisioner.ping(&nonce).await?;
         let came = tokio::time::timeout(patience, async {
-            while let Ok((id, came)) = pongs.recv().await {
-                if id == known.integration.id && came == nonce {
-                    return;
+            let here = async {
+                while let Ok((whose, came)) = pongs.recv().await {
+                    if whose == *id && came == nonce {
+                        return;
+                    }
                 }
+            };
+            tokio::select! {
+                () = here => {}
+                () = self.pong_elsewhere(tenant, id, &nonce) => {}
             }
         });
-        Ok(came.await.ok().map(|()| began.elapsed()))
+        let came = came.await.ok().map(|()| began.elapsed());
+        self.forget_pongs(tenant, id);
+        Ok(came)
     }
 
     /// A ping that came in is told to whoever waits for it.
-    pub(super) fn notice_ping(&self, id: &IntegrationId, kind: InboundKind, reply: &Reply) {
+    pub(super) fn notice_ping(&self, known: &Known, kind: InboundKind, reply: &Reply) {
         if kind != InboundKind::Webhook || !reply.body.contains("\"pong\"") {
             return;
         }
@@ -198,7 +214,9 @@ impl Host {
         if body["status"] == "pong"
             && let Some(nonce) = body["nonce"].as_str()
         {
+            let id = &known.integration.id;
             let _ = self.pongs.send((id.clone(), nonce.to_owned()));
+            self.keep_pong(&known.integration.tenant, id, nonce);
         }
     }
 }

@@ -7,6 +7,8 @@ mod examine;
 mod forget;
 mod instance;
 pub(crate) mod pulse;
+mod replicas;
+mod together;
 mod work;
 
 use std::collections::BTreeMap;
@@ -22,7 +24,7 @@ use firn_model::{
     Audit, Change, Event, Expect, Inbound, InboundKind, Integration, IntegrationId, Key, LinkId,
     Millis, Notice, Operation, Problem, Put, Reply, TenantId,
 };
-use firn_remote::{Addresses, Carrier, Consent, Egress, Secrets};
+use firn_remote::{Addresses, Carrier, Egress, Secrets};
 use firn_runtime::Runtime;
 use firn_storage::Store;
 use serde::de::DeserializeOwned;
@@ -32,9 +34,11 @@ use tokio::sync::{Semaphore, broadcast, oneshot};
 use self::consent::VaultKeeper;
 use self::doors::HostDoors;
 use self::pulse::Pulse;
+use self::together::Together;
 use self::work::Wake;
 use crate::access::Access;
 use crate::key::KeySource;
+use crate::lease::{Lease, lease};
 use crate::place::StorePlace;
 use crate::rules::RuleBook;
 use crate::telemetry::{Journeys, Metrics, Process};
@@ -83,6 +87,15 @@ pub struct Asked {
     pub location: Option<String>,
 }
 
+/// Nobody else is at it as long as this is held: in this process, and in the others on the store.
+pub(crate) struct Turn<G> {
+    _here: G,
+    _everywhere: Option<Lease>,
+}
+
+/// Giving a name takes no longer.
+const NAMING: Duration = Duration::from_secs(60);
+
 /// A running host.
 pub struct Host {
     store: Arc<dyn Store>,
@@ -97,8 +110,6 @@ pub struct Host {
     journeys: Journeys,
     /// Where the store is.
     file: Option<PathBuf>,
-    /// Consents that are waited for, by their state.
-    consents: Mutex<BTreeMap<String, (IntegrationId, Consent, Instant)>>,
     /// Why the last consent came to nothing, until the next is asked for.
     refusals: Mutex<BTreeMap<IntegrationId, String>>,
     public_url: String,
@@ -116,6 +127,8 @@ pub struct Host {
     cache: PathBuf,
     claims: Mutex<BTreeMap<Key, Option<Instant>>>,
     wake: Wake,
+    /// What of the due rows falls to this process, where others work on the store too.
+    share: Together,
     naming: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
@@ -166,7 +179,6 @@ impl Host {
             journeys: Journeys::new(tracer),
             file,
             places: Mutex::new(BTreeMap::new()),
-            consents: Mutex::new(BTreeMap::new()),
             refusals: Mutex::new(BTreeMap::new()),
             public_url: config.public_url.trim_end_matches('/').to_owned(),
             tokio: tokio::runtime::Handle::current(),
@@ -180,6 +192,7 @@ impl Host {
             cache: config.cache.clone(),
             claims: Mutex::new(BTreeMap::new()),
             wake: Wake::default(),
+            share: Together::default(),
             naming: tokio::sync::Mutex::new(()),
             stopping: AtomicBool::new(false),
             threads: Mutex::new(Vec::new()),
@@ -195,7 +208,7 @@ impl Host {
         for (i, (_, queue)) in channels.into_iter().enumerate() {
             let doors = Arc::downgrade(&host);
             let worker = runtime
-                .worker(move || Box::new(HostDoors(Weak::clone(&doors))))
+                .worker(move || Box::new(HostDoors::new(Weak::clone(&doors))))
                 .recording(recorder.clone());
             let host = Arc::downgrade(&host);
             let run = move || work::work(&host, &queue, worker);
@@ -207,6 +220,7 @@ impl Host {
                 .name("scheduler".to_owned())
                 .spawn(move || work::schedule(&weak))?,
         );
+        threads.extend(together::join(&host)?);
         *host.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
         // What happened while nobody was there is asked for at once.
         for known in host.vault.all() {
@@ -251,9 +265,18 @@ impl Host {
         format!("{}/api/v1/webhooks/{id}", self.public_url)
     }
 
-    /// Held while a name is given, so that two cannot be given at once.
-    pub(crate) async fn naming(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.naming.lock().await
+    /// Held while a name is given, so that two cannot be given at once; whatever is known is as it is stored then.
+    ///
+    /// # Errors
+    /// When the store cannot be used, or other processes give names for too long.
+    pub(crate) async fn naming(&self) -> Result<Turn<tokio::sync::MutexGuard<'_, ()>>> {
+        let here = self.naming.lock().await;
+        let everywhere = lease(&self.store, "naming", NAMING).await?;
+        if everywhere.is_some() {
+            self.vault.reload()?;
+            self.access.reload()?;
+        }
+        Ok(Turn { _here: here, _everywhere: everywhere })
     }
 
     pub(crate) fn vault(&self) -> &Vault {
@@ -502,16 +525,22 @@ impl Host {
         if reply.status < 300 {
             self.pulse.came(id, came);
         }
-        self.notice_ping(id, kind, &reply);
+        self.notice_ping(known, kind, &reply);
         let Some(link) = reply.waits_for.clone() else { return answered(Ok::<_, ()>(reply)) };
         let first = reply.first;
         let noticed = tokio::time::timeout(wait, async {
-            loop {
-                match notices.recv().await {
-                    Ok(notice) if notice.link == link => return Some(notice),
-                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
-                    Err(broadcast::error::RecvError::Closed) => return None,
+            let noticed = async {
+                loop {
+                    match notices.recv().await {
+                        Ok(notice) if notice.link == link => return Some(notice),
+                        Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                        Err(broadcast::error::RecvError::Closed) => return None,
+                    }
                 }
+            };
+            tokio::select! {
+                noticed = noticed => noticed,
+                made = self.made_elsewhere(tenant, id, &link) => Some(made),
             }
         });
         match noticed.await {

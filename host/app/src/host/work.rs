@@ -119,7 +119,7 @@ pub(super) fn schedule(host: &Weak<Host>) {
         if host.stopping.load(Ordering::SeqCst) {
             return;
         }
-        let due = match host.store.due(now(), 1_000) {
+        let due = match host.due(1_000) {
             Ok(due) => due,
             Err(why) => {
                 tracing::error!(%why, "the store cannot be read");
@@ -147,7 +147,7 @@ pub(super) fn schedule(host: &Weak<Host>) {
         for key in ready {
             host.push(Event::Due(key));
         }
-        if let Ok(Some(next)) = host.store.next_due() {
+        if let Ok(Some(next)) = host.next_due() {
             let ahead = next.since(now());
             if ahead > 0 {
                 sleep = sleep.min(Duration::from_millis(ahead.unsigned_abs()));

@@ -102,6 +102,7 @@ pub(crate) struct Metrics {
     behind: Family<Of, Seconds>,
     store: Gauge,
     waiting: Gauge,
+    replicas: Gauge,
 }
 
 /// From a millisecond to a minute and a half.
@@ -143,6 +144,7 @@ impl Metrics {
             behind: Family::default(),
             store: Gauge::default(),
             waiting: Gauge::default(),
+            replicas: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -192,6 +194,14 @@ impl Metrics {
         r.register_with_unit("behind", what, Unit::Seconds, self.behind.clone());
         r.register_with_unit("store", "The store's file", Unit::Bytes, self.store.clone());
         r.register("waiting_events", "Events that wait for a worker", self.waiting.clone());
+        let what = "Processes that work on the store, as far as this one knows";
+        r.register("replicas", what, self.replicas.clone());
+        self.replicas(1);
+    }
+
+    /// So many processes work on the store.
+    pub(crate) fn replicas(&self, count: usize) {
+        self.replicas.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// A tenant's own rules were asked.

@@ -15,6 +15,7 @@ mod hostile;
 mod instance;
 mod kept;
 mod quirks;
+mod replicas;
 mod rhino;
 mod rules;
 mod seed004;

@@ -94,9 +94,13 @@ fn consent(url: &str, decision: &str) -> (u16, String) {
     (seen.status().as_u16(), seen.text().unwrap())
 }
 
-/// Runs `firn integration connect` with a person who decides.
 fn connect(firn: &Firn, decision: &str) -> (u16, String) {
-    let mut command = firn.command(&["integration", "connect", "snow", "--no-browser"]);
+    connect_as(firn, "snow", decision)
+}
+
+/// Runs `firn integration connect` with a person who decides.
+pub(crate) fn connect_as(firn: &Firn, slug: &str, decision: &str) -> (u16, String) {
+    let mut command = firn.command(&["integration", "connect", slug, "--no-browser"]);
     let mut running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines =
         std::io::BufRead::lines(std::io::BufReader::new(running.stdout.take().unwrap()));

@@ -54,7 +54,7 @@ pub(crate) fn collector(spans: Arc<Mutex<Vec<Span>>>) -> String {
 }
 
 /// A value of a metric, by its name and some of its labels.
-fn metric(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
+pub(crate) fn metric(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
     text.lines().find_map(|line| {
         let (of, value) = line.rsplit_once(' ')?;
         let (found, given) = of.split_once('{').unwrap_or((of, ""));

@@ -8,7 +8,8 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, Error, NoTls, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::OpenError;
+use super::listen::until_its_end;
+use crate::{Ear, OpenError};
 
 /// A server that does not answer is none.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -60,6 +61,20 @@ impl Server {
                 let (client, connection) = self.config.connect(NoTls).await?;
                 tokio::spawn(connection);
                 Ok(client)
+            }
+        }
+    }
+
+    /// Listens for what others commit, until the connection ends.
+    pub(super) async fn listen(&self, own: &str, ear: &Ear) -> Result<(), Error> {
+        match &self.tls {
+            Some(tls) => {
+                let (client, connection) = self.config.connect(tls.clone()).await?;
+                until_its_end(client, connection, own, ear).await
+            }
+            None => {
+                let (client, connection) = self.config.connect(NoTls).await?;
+                until_its_end(client, connection, own, ear).await
             }
         }
     }

@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::connect::{Connection, begin};
-use super::{ANSWERS, Inner, Sharing, failed, silent, told};
+use super::{ANSWERS, Inner, failed, listen, silent, told};
 use crate::Erased;
 use crate::chain::{Head, LINES, Link};
 use crate::seal::Keyring;
@@ -63,7 +63,7 @@ const STATEMENTS: [&str; 7] = [
     "INSERT INTO chain (seq, tenant, path, digest, link)
      SELECT * FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::bytea[], $5::bytea[])",
     "UPDATE chain_head SET seq = $1, link = $2, mac = $3",
-    "SELECT pg_notify('firn', '')",
+    "SELECT pg_notify('firn', $1)",
 ];
 
 const HEAD: usize = 0;
@@ -77,44 +77,25 @@ const NOTIFY: usize = 6;
 /// Who writes, on a connection of its own.
 pub(super) struct Writer {
     inner: Arc<Inner>,
-    sharing: Sharing,
     connection: Option<Connection>,
 }
 
-/// Why there is no connection to write on.
-pub(super) enum Refused {
-    /// Another process has the database.
-    InUse,
-    /// Anything else.
-    For(String),
-}
-
-/// What a process that is alone on a database holds.
-const ALONE: i64 = 5_208_011; // Any number, always the same.
-
 impl Writer {
-    pub(super) fn new(inner: Arc<Inner>, sharing: Sharing) -> Writer {
-        Writer { inner, sharing, connection: None }
+    pub(super) fn new(inner: Arc<Inner>) -> Writer {
+        Writer { inner, connection: None }
     }
 
     /// Connects, unless it is connected.
-    pub(super) async fn connect(&mut self) -> Result<(), Refused> {
+    pub(super) async fn connect(&mut self) -> Result<(), String> {
         if self.connection.as_ref().is_some_and(|connection| !connection.is_closed()) {
             return Ok(());
         }
-        let failed = |why: tokio_postgres::Error| Refused::For(told(&why));
+        let failed = |why: tokio_postgres::Error| told(&why);
         let connection = self.inner.server.connect(&STATEMENTS).await.map_err(failed)?;
         // Of a process that is gone without a word the server lets go soon, and of what it held.
         let soon = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
                     SET idle_in_transaction_session_timeout = '30s'";
         connection.client.batch_execute(soon).await.map_err(failed)?;
-        if self.sharing == Sharing::Alone {
-            let held = connection.client.query_one("SELECT pg_try_advisory_lock($1)", &[&ALONE]);
-            let held: bool = held.await.and_then(|row| row.try_get(0)).map_err(failed)?;
-            if !held {
-                return Err(Refused::InUse);
-            }
-        }
         self.connection = Some(connection);
         Ok(())
     }
@@ -164,11 +145,7 @@ impl Writer {
         for _ in 0..TRIES {
             let connected = tokio::time::timeout(ANSWERS, self.connect()).await;
             let Ok(connected) = connected else { return all(&silent()) };
-            if let Err(refused) = connected {
-                let why = match refused {
-                    Refused::InUse => "another process has the database now".to_owned(),
-                    Refused::For(why) => why,
-                };
+            if let Err(why) = connected {
                 return all(&CommitError::Failed(why));
             }
             let Some(connection) = self.connection.take() else { continue };
@@ -342,13 +319,19 @@ async fn transact(
     let mut draft = Draft { ring, versions, numbers, puts, gone, lines, head };
     let results: Vec<Result<(), CommitError>> =
         works.iter().map(|work| draft.apply(work)).collect();
-    send(connection, &draft).await?;
+    send(inner, connection, &draft).await?;
     Ok(results)
 }
 
 /// Writes what is to be, and commits it: one round trip.
-async fn send(connection: &Connection, draft: &Draft<'_>) -> Result<(), Broken> {
+async fn send(inner: &Inner, connection: &Connection, draft: &Draft<'_>) -> Result<(), Broken> {
     let Draft { ring, puts, gone, lines, .. } = draft;
+    let changed = puts.keys().chain(gone);
+    let kinds: BTreeSet<&str> =
+        changed.map(|key| key.path.split('/').next().unwrap_or_default()).collect();
+    let kinds: Vec<&str> = kinds.into_iter().collect();
+    let message = listen::message(&inner.own, &kinds);
+    let tell: [&(dyn ToSql + Sync); 1] = [&message];
     let mut sealed = Vec::with_capacity(puts.len());
     for (key, (_, put)) in puts {
         sealed.push(ring.seal(key, &put.value).map_err(failed)?);
@@ -379,7 +362,7 @@ async fn send(connection: &Connection, draft: &Draft<'_>) -> Result<(), Broken> 
         run(connection, DELETE, !gone.is_empty(), &delete),
         run(connection, CHAIN, !lines.is_empty(), &chain),
         run(connection, END, !lines.is_empty(), &end),
-        run(connection, NOTIFY, !puts.is_empty(), &[]),
+        run(connection, NOTIFY, !kinds.is_empty(), &tell),
         connection.client.batch_execute("COMMIT"),
     );
     put?;

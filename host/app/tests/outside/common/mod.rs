@@ -77,10 +77,11 @@ impl Firn {
             .stderr(log.map_or_else(Stdio::inherit, out))
             .spawn()
             .unwrap();
-        let firn = Firn { child, url: format!("http://{listen}") };
+        let mut firn = Firn { child, url: format!("http://{listen}") };
         let end = Instant::now() + Duration::from_secs(30);
         while std::net::TcpStream::connect(listen).is_err() {
             assert!(Instant::now() < end, "firn does not come up");
+            assert!(firn.child.try_wait().unwrap().is_none(), "firn has ended");
             std::thread::sleep(Duration::from_millis(20));
         }
         firn
@@ -88,8 +89,13 @@ impl Firn {
 
     /// Tells it to stop.
     pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, what: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([what, &pid]).status().unwrap().success());
     }
 
     /// How it ended, once it has.
