@@ -82,6 +82,19 @@ pub trait Store: Send + Sync {
     /// `Failed` when the store cannot be read now.
     fn due(&self, now: Millis, limit: u32) -> Result<Vec<(Key, Millis)>, CommitError>;
 
+    /// Of what is due, up to `each` rows of everybody who has any, their earliest first, and up to `limit` in all: who
+    /// has very much waiting does not hide what others have. Of several processes, of the slots of `share`.
+    ///
+    /// # Errors
+    /// `Failed` when the store cannot be read now.
+    fn due_of_each(
+        &self,
+        share: Option<&Share>,
+        now: Millis,
+        each: u32,
+        limit: u32,
+    ) -> Result<Vec<(Key, Millis)>, CommitError>;
+
     /// The earliest due time of all rows.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use firn_model::{Change, CommitError, Expect, Key, Millis, Row, TenantId};
 
-use crate::{Erased, Store};
+use crate::{Erased, Share, Store};
 
 #[derive(Default)]
 struct Tables {
@@ -123,6 +123,25 @@ impl Store for Memory {
         let tables = self.tables();
         let due = tables.due.iter().take_while(|(due, _)| *due <= now).take(limit as usize);
         Ok(due.map(|(due, key)| (key.clone(), *due)).collect())
+    }
+
+    fn due_of_each(
+        &self,
+        share: Option<&Share>,
+        now: Millis,
+        each: u32,
+        limit: u32,
+    ) -> Result<Vec<(Key, Millis)>, CommitError> {
+        let mut taken: BTreeMap<TenantId, u32> = BTreeMap::new();
+        let mut due = self.due(now, u32::MAX)?;
+        due.retain(|(key, due)| {
+            let falls = share.is_none_or(|share| share.has(&key.path, *due));
+            let taken = taken.entry(key.tenant.clone()).or_default();
+            *taken += u32::from(falls);
+            falls && *taken <= each
+        });
+        due.truncate(limit as usize);
+        Ok(due)
     }
 
     fn next_due(&self) -> Result<Option<Millis>, CommitError> {

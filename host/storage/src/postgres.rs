@@ -237,13 +237,14 @@ enum Statement {
     Next,
     DueTo,
     NextTo,
+    DueOfEach,
     Chain,
     Strangers,
     End,
 }
 
 impl Statement {
-    const ALL: [Statement; 10] = [
+    const ALL: [Statement; 11] = [
         Statement::Get,
         Statement::Scan,
         Statement::Tenants,
@@ -251,6 +252,7 @@ impl Statement {
         Statement::Next,
         Statement::DueTo,
         Statement::NextTo,
+        Statement::DueOfEach,
         Statement::Chain,
         Statement::Strangers,
         Statement::End,
@@ -287,6 +289,19 @@ impl Statement {
             Statement::NextTo => {
                 "SELECT due FROM rows WHERE due IS NOT NULL
                  AND (due < $2 OR get_byte(sha256(path), 0) = ANY($1::int[])) ORDER BY due LIMIT 1"
+            }
+            // From one who has something due to the next.
+            Statement::DueOfEach => {
+                "WITH RECURSIVE one AS (
+                   SELECT min(tenant) AS tenant FROM rows WHERE due IS NOT NULL
+                   UNION ALL
+                   SELECT (SELECT min(r.tenant) FROM rows r WHERE r.due IS NOT NULL AND r.tenant > one.tenant)
+                   FROM one WHERE one.tenant IS NOT NULL
+                 ) SELECT d.tenant, d.path, d.due FROM one CROSS JOIN LATERAL (
+                   SELECT r.tenant, r.path, r.due FROM rows r
+                   WHERE r.tenant = one.tenant AND r.due IS NOT NULL AND r.due <= $1
+                   AND (r.due < $5 OR get_byte(sha256(r.path), 0) = ANY($4::int[])) ORDER BY r.due LIMIT $2
+                 ) d LIMIT $3"
             }
             Statement::Chain => {
                 "SELECT c.seq, c.tenant, c.path, c.digest, c.link, r.value, r.key FROM chain c
@@ -410,6 +425,26 @@ impl Store for Postgres {
             Box::new(share.overdue.0),
         ];
         due(&self.read(ALL, Statement::DueTo, values)?)
+    }
+
+    fn due_of_each(
+        &self,
+        share: Option<&Share>,
+        now: Millis,
+        each: u32,
+        limit: u32,
+    ) -> Result<Vec<(Key, Millis)>, CommitError> {
+        // What was due before the end of time is everybody's.
+        let all = Share { slots: Vec::new(), overdue: Millis(i64::MAX) };
+        let share = share.unwrap_or(&all);
+        let values: Vec<Box<dyn ToSql + Send + Sync>> = vec![
+            Box::new(now.0),
+            Box::new(i64::from(each)),
+            Box::new(i64::from(limit)),
+            Box::new(slots(share)),
+            Box::new(share.overdue.0),
+        ];
+        due(&self.read(ALL, Statement::DueOfEach, values)?)
     }
 
     fn next_due_to(&self, share: &Share) -> Result<Option<Millis>, CommitError> {

@@ -21,6 +21,14 @@ pub struct Share {
     pub overdue: Millis,
 }
 
+impl Share {
+    /// Whether a row falls to it.
+    #[must_use]
+    pub fn has(&self, path: &str, due: Millis) -> bool {
+        due < self.overdue || self.slots.contains(&slot(path))
+    }
+}
+
 /// What a process hears of the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {

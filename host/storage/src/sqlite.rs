@@ -19,7 +19,7 @@ use rusqlite_migration::{M, Migrations};
 
 use crate::chain::LINES;
 use crate::seal::{Keyring, MasterKey};
-use crate::{Erased, OpenError, Store};
+use crate::{Erased, OpenError, Share, Store};
 
 /// So soon a file is let go of by whoever has just ended.
 const LETS_GO: std::time::Duration = std::time::Duration::from_millis(300);
@@ -59,6 +59,7 @@ const MIGRATIONS: &[M<'static>] = &[
            mac BLOB    NOT NULL
          );",
     ),
+    M::up("CREATE INDEX rows_due_of ON rows (tenant, due, path) WHERE due IS NOT NULL;"),
 ];
 
 enum Work {
@@ -462,6 +463,49 @@ impl Store for Sqlite {
                     Ok((Key { tenant, path }, Millis(due)))
                 })
                 .collect()
+        })
+    }
+
+    fn due_of_each(
+        &self,
+        _: Option<&Share>, // Nobody else can work on it.
+        now: Millis,
+        each: u32,
+        limit: u32,
+    ) -> Result<Vec<(Key, Millis)>, CommitError> {
+        self.read(|connection| {
+            // From one who has something due to the next, so that what each has is not walked.
+            let mut next = connection
+                .prepare_cached(
+                    "SELECT min(tenant) FROM rows WHERE due IS NOT NULL AND tenant > ?1",
+                )
+                .map_err(failed)?;
+            let mut earliest = connection
+                .prepare_cached(
+                    "SELECT path, due FROM rows WHERE tenant = ?1 AND due IS NOT NULL AND due <= ?2
+                     ORDER BY due LIMIT ?3",
+                )
+                .map_err(failed)?;
+            let mut all: Vec<(Key, Millis)> = Vec::new();
+            let mut last = String::new();
+            while all.len() < limit as usize {
+                let found: Option<String> =
+                    next.query_row([&last], |row| row.get(0)).map_err(failed)?;
+                let Some(name) = found else { break };
+                let tenant = TenantId::new(name.clone()).map_err(failed)?;
+                let rows = earliest
+                    .query_map(params![name, now.0, each], |row| {
+                        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+                    })
+                    .map_err(failed)?;
+                for row in rows {
+                    let (path, due) = row.map_err(failed)?;
+                    all.push((Key { tenant: tenant.clone(), path }, Millis(due)));
+                }
+                last = name;
+            }
+            all.truncate(limit as usize);
+            Ok(all)
         })
     }
 

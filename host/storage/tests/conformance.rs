@@ -55,6 +55,9 @@ fn suite(store: &dyn Store) {
     let due = store.due(Millis(60), 10).unwrap();
     assert_eq!(due, [(key("link/3"), Millis(20)), (key("link/1"), Millis(50))]);
     assert_eq!(store.due(Millis(60), 1).unwrap().len(), 1);
+    let one_each = store.due_of_each(None, Millis(60), 1, 10).unwrap();
+    assert_eq!(one_each, [due[0].clone()]);
+    assert_eq!(store.due_of_each(None, Millis(60), 10, 10).unwrap(), due);
     store
         .commit(&[
             put("link/3", Expect::Any, "y", None),
@@ -103,6 +106,28 @@ fn suite(store: &dyn Store) {
 }
 
 /// Many at once on one row: every commit that is acknowledged is there.
+/// Who has very much due does not hide what others have.
+fn fair(store: &dyn Store) {
+    let of = |name: &str, n: i64, due: i64| {
+        let key = Key { tenant: tenant(name), path: format!("link/{n:03}") };
+        let put = Some(Put { value: "x".to_owned(), due: Some(Millis(due)) });
+        Change { key, expect: Expect::Any, put }
+    };
+    let mut puts: Vec<Change> = (0..300).map(|n| of("flood", n, 100 + n)).collect();
+    puts.extend([of("quiet", 1, 900), of("quiet", 2, 2_000), of("zero", 1, 901)]);
+    store.commit(&puts).unwrap();
+    let due = store.due_of_each(None, Millis(1_000), 5, 100).unwrap();
+    let of = |name: &str| -> Vec<i64> {
+        let whose = due.iter().filter(|(key, _)| key.tenant.as_str() == name);
+        whose.map(|(_, due)| due.0).collect()
+    };
+    assert_eq!(of("flood"), [100, 101, 102, 103, 104], "its earliest");
+    assert_eq!((of("quiet"), of("zero")), (vec![900], vec![901]));
+    assert_eq!(store.due_of_each(None, Millis(1_000), 5, 3).unwrap().len(), 3);
+    let gone = puts.into_iter().map(|change| Change { put: None, ..change });
+    store.commit(&gone.collect::<Vec<_>>()).unwrap();
+}
+
 fn race(store: &dyn Store) {
     store.commit(&[put("count", Expect::Any, "0", None)]).unwrap();
     std::thread::scope(|scope| {
@@ -133,6 +158,7 @@ fn race(store: &dyn Store) {
 #[test]
 fn memory_keeps_the_contract() {
     suite(&Memory::new());
+    fair(&Memory::new());
     race(&Memory::new());
     audit(&Memory::new(), &Erased::Wholly);
 }
@@ -144,6 +170,7 @@ fn sqlite_keeps_the_contract_and_its_rows() {
     {
         let store = Sqlite::open(&path, &MasterKey::new([7; 32])).unwrap();
         suite(&store);
+        fair(&store);
         race(&store);
         audit(&store, &Erased::Wholly);
     }
@@ -304,6 +331,7 @@ fn keys_are_changed_without_a_row_being_lost() {
     let (old, new) = (MasterKey::new([7; 32]), MasterKey::new([8; 32]));
     let store = Sqlite::open(&path, &old).unwrap();
     suite(&store);
+    fair(&store);
     audit(&store, &Erased::Wholly);
     let all = || ["acme", "other"].map(|t| store.scan(&tenant(t), "", None, 1_000).unwrap());
     let before = all();
@@ -374,6 +402,7 @@ fn postgres_keeps_the_contract_and_its_rows() {
     let Some(mut server) = Server::there() else { return };
     let store = postgres(&server);
     suite(&store);
+    fair(&store);
     race(&store);
     audit(&store, &Erased::FromRows { left: String::new() });
     let all = |store: &Postgres| store.scan(&tenant("acme"), "", None, 1_000).unwrap();

@@ -17,9 +17,6 @@ const WAIT: u64 = 2;
 /// At most so many seconds.
 const LONGEST_WAIT: u64 = 30;
 
-/// Requests of one integration at once. The others have the rest of the connections.
-pub(super) const AT_ONCE: usize = 1_024;
-
 pub(crate) async fn webhook(
     State(shared): State<Shared>,
     Path(reference): Path<String>,
@@ -73,8 +70,8 @@ async fn take(
         Err(response) => return response,
     };
     // Whoever sends slowly has none.
-    let place = shared.host.place(&known.integration.id, AT_ONCE);
-    let Ok(_place) = place.try_acquire_owned() else {
+    let places = shared.host.places(&known.integration.id);
+    let Ok(_place) = places.all.try_acquire_owned() else {
         let detail = "too many requests for this integration at once; send it again in a moment";
         let mut response = problem(503, "too-busy", "Too busy", detail);
         response.headers_mut().insert("retry-after", HeaderValue::from_static("1"));

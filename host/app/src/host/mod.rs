@@ -96,6 +96,28 @@ pub(crate) struct Turn<G> {
 /// Giving a name takes no longer.
 const NAMING: Duration = Duration::from_secs(60);
 
+/// The places that an integration has for requests that come in: some are worked on, some wait, and what is more than
+/// that is sent away. So no integration's flood is before another's request.
+#[derive(Clone)]
+pub(crate) struct Places {
+    /// At once, those that wait among them.
+    pub(crate) all: Arc<Semaphore>,
+    /// Worked on.
+    in_work: Arc<Semaphore>,
+}
+
+impl Places {
+    /// Requests of one integration at once. The others have the rest of the connections.
+    pub(crate) const AT_ONCE: usize = 1_024;
+    /// So many of them are worked on: a batch for each of two workers.
+    const IN_WORK: usize = 128;
+
+    fn new() -> Places {
+        let all = Arc::new(Semaphore::new(Self::AT_ONCE));
+        Places { all, in_work: Arc::new(Semaphore::new(Self::IN_WORK)) }
+    }
+}
+
 /// A running host.
 pub struct Host {
     store: Arc<dyn Store>,
@@ -103,7 +125,7 @@ pub struct Host {
     rules: Arc<RuleBook>,
     access: Access,
     /// Requests that come in, of each integration.
-    places: Mutex<BTreeMap<IntegrationId, Arc<Semaphore>>>,
+    places: Mutex<BTreeMap<IntegrationId, Places>>,
     carrier: Carrier,
     pulse: Pulse,
     metrics: Metrics,
@@ -321,15 +343,10 @@ impl Host {
         }
     }
 
-    /// The places that an integration has for requests at once.
-    pub(crate) fn place(&self, id: &IntegrationId, places: usize) -> Arc<Semaphore> {
+    /// The places that an integration has for requests.
+    pub(crate) fn places(&self, id: &IntegrationId) -> Places {
         let mut all = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = all.get(id) {
-            return Arc::clone(known);
-        }
-        let made = Arc::new(Semaphore::new(places));
-        all.insert(id.clone(), Arc::clone(&made));
-        made
+        all.entry(id.clone()).or_insert_with(Places::new).clone()
     }
 
     /// Writes down what was done outside of the engine, and by whom. It was done: that it cannot be written
@@ -514,10 +531,14 @@ impl Host {
         let mut notices = self.notices.subscribe();
         let came = now();
         let (whose, integration) = (tenant.clone(), id.clone());
+        let turn = self.places(id).in_work.acquire_owned().await;
         let reply = self.ask(|request| {
             Event::Inbound(Inbound { request, tenant: whose, integration, kind, headers, body })
         });
-        let Ok(reply) = reply.await else {
+        let reply = reply.await;
+        // Whoever waits for a ticket works on nothing.
+        drop(turn);
+        let Ok(reply) = reply else {
             self.metrics.came(id, kind, 500, "");
             return answered(Err(()));
         };

@@ -126,6 +126,17 @@ impl Host {
         }
     }
 
+    /// The same, some of everybody's who has any.
+    pub(super) fn due_of_each(
+        &self,
+        each: u32,
+        limit: u32,
+    ) -> Result<Vec<(Key, Millis)>, firn_model::CommitError> {
+        let now = now();
+        let share = self.share.slots().map(|slots| share(slots, now));
+        self.store.due_of_each(share.as_ref(), now, each, limit)
+    }
+
     /// When the next of it is due.
     pub(super) fn next_due(&self) -> Result<Option<Millis>, firn_model::CommitError> {
         match self.share.slots() {

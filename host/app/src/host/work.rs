@@ -3,12 +3,13 @@
 //! Events of one row go to one worker, in order; what collides all the same is found by the row's
 //! version and looked at again.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
-use firn_model::{AnswerBody, Event, Inbound, Key, Reply, Report};
+use firn_model::{AnswerBody, Event, Inbound, Key, Reply, Report, TenantId};
 use firn_runtime::Worker;
 
 use super::{Host, now};
@@ -17,6 +18,11 @@ use super::{Host, now};
 const BATCH: usize = 64;
 /// After a trap on a row, it is left alone for so long.
 const TRAPPED: Duration = Duration::from_secs(60);
+/// So much of what is due is looked at.
+const PAGE: u32 = 1_000;
+/// So much of one tenant's is in work at once: the next one of another's has no more than that before it. Two batches
+/// for each of two workers.
+const OF_EACH: u32 = 256;
 /// The same row is not handed out again sooner than this.
 const BREATH: Duration = Duration::from_millis(5);
 
@@ -112,6 +118,16 @@ impl Host {
     }
 }
 
+/// One of each in turn.
+fn in_turns<T>(each: Vec<Vec<T>>) -> Vec<T> {
+    let mut each: Vec<_> = each.into_iter().map(Vec::into_iter).collect();
+    let mut all = Vec::new();
+    while !each.is_empty() {
+        each.retain_mut(|one| one.next().map(|next| all.push(next)).is_some());
+    }
+    all
+}
+
 /// The scheduler: hands out rows that are due, each to one worker at a time.
 pub(super) fn schedule(host: &Weak<Host>) {
     const LOOK: Duration = Duration::from_millis(100);
@@ -119,7 +135,12 @@ pub(super) fn schedule(host: &Weak<Host>) {
         if host.stopping.load(Ordering::SeqCst) {
             return;
         }
-        let due = match host.due(1_000) {
+        let due = match host.due(PAGE) {
+            // Who has very much waiting is not to hide what others have.
+            Ok(page) if page.len() >= PAGE as usize => host.due_of_each(OF_EACH, 10 * PAGE),
+            page => page,
+        };
+        let due = match due {
             Ok(due) => due,
             Err(why) => {
                 tracing::error!(%why, "the store cannot be read");
@@ -127,24 +148,32 @@ pub(super) fn schedule(host: &Weak<Host>) {
                 continue;
             }
         };
-        let mut ready = Vec::new();
+        let mut ready: BTreeMap<TenantId, Vec<Key>> = BTreeMap::new();
         let mut sleep = LOOK;
         {
             let mut claims = host.claims.lock().unwrap_or_else(PoisonError::into_inner);
             let at = Instant::now();
             claims.retain(|_, free| free.is_none_or(|free| free > at));
+            let mut in_work: BTreeMap<TenantId, u32> = BTreeMap::new();
+            for (key, _) in claims.iter().filter(|(_, free)| free.is_none()) {
+                *in_work.entry(key.tenant.clone()).or_default() += 1;
+            }
             for (key, _) in due {
                 match claims.get(&key) {
                     Some(Some(free)) => sleep = sleep.min(free.saturating_duration_since(at)),
                     Some(None) => {}
                     None => {
-                        claims.insert(key.clone(), None);
-                        ready.push(key);
+                        let in_work = in_work.entry(key.tenant.clone()).or_default();
+                        if *in_work < OF_EACH {
+                            *in_work += 1;
+                            claims.insert(key.clone(), None);
+                            ready.entry(key.tenant.clone()).or_default().push(key);
+                        }
                     }
                 }
             }
         }
-        for key in ready {
+        for key in in_turns(ready.into_values().collect()) {
             host.push(Event::Due(key));
         }
         if let Ok(Some(next)) = host.next_due() {
@@ -192,5 +221,16 @@ pub(super) fn traced(event: &Event) -> String {
             };
             format!("end  {} {end}", answer.ticket)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_each_comes_in_turn() {
+        assert_eq!(in_turns(vec![vec![1, 2, 3], vec![], vec![4], vec![5, 6]]), [1, 4, 5, 2, 6, 3]);
+        assert!(in_turns(Vec::<Vec<u8>>::new()).is_empty());
     }
 }
