@@ -84,17 +84,20 @@ pub fn preview(rules: &Rules, masks: &Rules, kind: InboundKind, body: &str) -> P
 }
 
 /// What a tenant's rules would be asked about a payload: every question that it can lead to, whichever hooks
-/// the rules in force have. Nothing is known of the pair but what the payload shows.
+/// the rules in force have. Of a pair that was there before, `link` tells what is known; of a new one nothing is but
+/// what the payload shows. Which of its values were new then is not known any more: it is all of them that are asked
+/// about.
 ///
 /// # Errors
 /// Why it leads to no question, in a few words.
 pub fn inquiry(
     rules: &Rules,
+    link: Option<&Link>,
     kind: InboundKind,
     body: &str,
     now: Millis,
 ) -> Result<Inquiry, String> {
-    pair(rules, kind, body, now).map(|(_, inquiry)| inquiry)
+    pair(rules, link, kind, body, now).map(|(_, inquiry)| inquiry)
 }
 
 /// What would come of what rules say to an [`inquiry`], question by question; of what would not be taken, why.
@@ -103,12 +106,13 @@ pub fn inquiry(
 /// As for [`inquiry`].
 pub fn judged(
     rules: &Rules,
+    link: Option<&Link>,
     kind: InboundKind,
     body: &str,
     now: Millis,
     answers: &[Answer],
 ) -> Result<Vec<Result<String, String>>, String> {
-    let (link, inquiry) = pair(rules, kind, body, now)?;
+    let (link, inquiry) = pair(rules, link, kind, body, now)?;
     let judged = inquiry.questions.iter().zip(answers).map(|(question, answer)| {
         judge(rules, link.clone(), question, answer, now)?;
         Ok(match answer {
@@ -161,6 +165,7 @@ fn described(question: &Question, said: &Said) -> String {
 
 fn pair(
     rules: &Rules,
+    known: Option<&Link>,
     kind: InboundKind,
     body: &str,
     now: Millis,
@@ -198,12 +203,19 @@ fn pair(
         }
         InboundKind::Webhook => {
             let seen = intake::servicenow(rules, body)?.record;
+            let by = seen.attributes.iter().find(|(name, _)| name.as_str() == "sys_updated_by");
+            if by.is_some_and(|(_, by)| by.to_text() == rules.settings().external_user) {
+                return Err("it tells of a change of Firn's own".to_owned());
+            }
             let class = seen.class.clone().and_then(|class| TableName::new(class).ok());
             let table =
                 class.or_else(|| tables.first().cloned()).ok_or("no kind of ticket is its")?;
             (began(&seen.id, Side::External, table)?, Side::External, seen)
         }
     };
+    if let Some(known) = known {
+        link = known.clone();
+    }
     if !rules.takes(&link.table) {
         return Err(format!("{} is no kind of ticket of the settings", link.table));
     }
@@ -213,8 +225,11 @@ fn pair(
             *link.fields.entry(field.name.clone()).or_default().seen_mut(side) = Some(seen);
         }
     }
-    let mut questions = vec![Question::Admit];
-    if side == Side::Platform {
+    let mut questions = Vec::new();
+    if known.is_none() {
+        questions.push(Question::Admit);
+    }
+    if known.is_none() && side == Side::Platform {
         // If it makes a ticket, which is not known here.
         let columns = begins_with(rules, &link.table, &BTreeMap::new());
         questions.extend([Question::Classify { tables }, Question::Draft { columns }]);
@@ -340,7 +355,7 @@ mod tests {
     fn rules_are_tried_on_all_that_they_would_be_asked_of_a_new_ticket() {
         let rules = rules(Preset::Incidents);
         let (kind, body) = (InboundKind::PlatformEvent, event(&json!({ "title": "t" })));
-        let asked = inquiry(&rules, kind, &body, Millis(0)).unwrap().questions;
+        let asked = inquiry(&rules, None, kind, &body, Millis(0)).unwrap().questions;
         let hooks: Vec<Hook> = asked.iter().map(Question::hook).collect();
         assert_eq!(hooks, [Hook::Admit, Hook::Classify, Hook::Draft, Hook::Value]);
         // What would not be taken is told.
@@ -352,7 +367,30 @@ mod tests {
                 _ => Answer::Later(Millis(0)),
             })
             .collect();
-        let judged = judged(&rules, kind, &body, Millis(0), &answers).unwrap();
+        let judged = judged(&rules, None, kind, &body, Millis(0), &answers).unwrap();
         assert_eq!(judged[2], Err("work_notes is not for rules to set".to_owned()));
+        // Of a pair that is there already only values are asked about, and what is known of it is told.
+        let record = PlatformId::new("42").unwrap();
+        let (key, id) =
+            (identity::correlation_key(&record, 1), identity::link_id(rules.id(), &record, 1));
+        let table = TableName::new("incident").unwrap();
+        let mut known = Link::new(id, rules.id().clone(), record, key, table, Millis(0));
+        known.external = Some(firn_model::ExternalRecord {
+            table: known.table.clone(),
+            sys_id: firn_model::SysId::new("0123456789abcdef0123456789abcdef").unwrap(),
+            number: Some("INC0010001".to_owned()),
+            adopted: false,
+        });
+        let asked =
+            inquiry(&rules, Some(&known), InboundKind::Webhook, WEBHOOK, Millis(0)).unwrap();
+        assert!(asked.questions.iter().all(|question| question.hook() == Hook::Value));
+        assert_eq!(
+            (asked.about.record.as_str(), asked.about.number.as_deref()),
+            ("42", Some("INC0010001"))
+        );
+        // What Firn wrote itself nobody was asked about.
+        let own = WEBHOOK.replace("\"state\"", "\"sys_updated_by\": \"integration\", \"state\"");
+        let why = inquiry(&rules, Some(&known), InboundKind::Webhook, &own, Millis(0)).unwrap_err();
+        assert!(why.contains("Firn's own"), "{why}");
     }
 }

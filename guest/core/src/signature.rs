@@ -52,8 +52,14 @@ impl Stamp {
     /// What makes the webhook the same one again.
     #[must_use]
     pub fn identity(&self) -> String {
-        format!("wh-{}", self.id)
+        identity(&self.id)
     }
+}
+
+/// What makes a webhook with this `webhook-id` the same one again.
+#[must_use]
+pub fn identity(id: &str) -> String {
+    format!("wh-{id}")
 }
 
 /// A refusal, with what exactly is wrong.

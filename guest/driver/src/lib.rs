@@ -12,6 +12,7 @@ mod alert;
 mod attach;
 mod dead;
 mod doors;
+mod foresee;
 mod operate;
 mod reconcile;
 mod rows;
@@ -52,7 +53,8 @@ impl<D: Doors> Engine<D> {
     pub fn handle(&mut self, events: &[Event]) -> Vec<Report> {
         for _ in 0..RETRIES {
             let mut session = Session::new(&self.doors, &mut self.known);
-            let done = events.iter().try_for_each(|event| dispatch(&mut session, event));
+            let done = foresee::foresee(&mut session, events)
+                .and_then(|()| events.iter().try_for_each(|event| dispatch(&mut session, event)));
             match done.and_then(|()| session.commit()) {
                 Ok((reports, requests)) => {
                     for request in requests {

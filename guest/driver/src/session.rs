@@ -31,6 +31,17 @@ struct Slot {
     changed: bool,
 }
 
+impl Slot {
+    fn read(row: Option<Row>) -> Slot {
+        match row {
+            Some(Row { version, value, due, .. }) => {
+                Slot { read: Some(version), now: Some(Put { value, due }), changed: false }
+            }
+            None => Slot { read: Some(0), now: None, changed: false },
+        }
+    }
+}
+
 /// What an instance need not read twice. Nothing here is believed without a look at its row.
 #[derive(Default)]
 pub(crate) struct Known {
@@ -83,15 +94,24 @@ impl<'a, D: Doors> Session<'a, D> {
     fn slot(&mut self, key: &Key) -> Result<&mut Slot, CommitError> {
         if self.slots.get(key).is_none_or(|slot| slot.read.is_none() && !slot.changed) {
             let row = self.doors.get(std::slice::from_ref(key))?.pop().flatten();
-            let slot = match row {
-                Some(Row { version, value, due, .. }) => {
-                    Slot { read: Some(version), now: Some(Put { value, due }), changed: false }
-                }
-                None => Slot { read: Some(0), now: None, changed: false },
-            };
-            self.slots.insert(key.clone(), slot);
+            self.slots.insert(key.clone(), Slot::read(row));
         }
         self.slots.get_mut(key).ok_or_else(|| CommitError::Failed("a row went astray".to_owned()))
+    }
+
+    /// Reads rows that will be looked at, all at once.
+    pub(crate) fn prefetch(&mut self, mut keys: Vec<Key>) -> Result<(), CommitError> {
+        keys.retain(|key| !self.slots.contains_key(key));
+        keys.sort();
+        keys.dedup();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let rows = self.doors.get(&keys)?;
+        for (key, row) in keys.into_iter().zip(rows) {
+            self.slots.insert(key, Slot::read(row));
+        }
+        Ok(())
     }
 
     /// A row as this batch would leave it.

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use firn_core::{preset, settings};
 use firn_model::rule::Answer;
 use firn_model::{
-    ActiveRules, CommitError, Configure, Delivery, Fault, Integration, IntegrationId, Intent, Key,
-    Level, PlatformContract, Problem, TenantId, Version, instance_address,
+    ActiveRules, CommitError, Configure, Delivery, DeliveryState, Fault, Integration,
+    IntegrationId, Intent, Key, Level, Link, PlatformContract, Problem, TenantId, Version,
+    instance_address,
 };
 use serde_json::{Value as Json, json};
 
@@ -270,8 +271,14 @@ pub(super) fn inquire<D: Doors>(
     for name in deliveries {
         let key = Key::new(tenant, &["delivery", id.as_str(), name]);
         let Some(delivery) = session.get::<Delivery>(&key)? else { continue };
-        let Delivery { identity, kind, body, received, .. } = &delivery;
-        let inquiry = firn_core::preview::inquiry(&rules, *kind, body, session.now);
+        let inquiry = match tried(session, tenant, id, &delivery)? {
+            Ok(link) => {
+                let Delivery { kind, body, .. } = &delivery;
+                firn_core::preview::inquiry(&rules, link.as_ref(), *kind, body, session.now)
+            }
+            Err(why) => Err(why),
+        };
+        let Delivery { identity, kind, received, .. } = &delivery;
         let (inquiry, why) =
             inquiry.map_or_else(|why| (None, Some(why)), |asked| (Some(asked), None));
         read.push(json!({
@@ -281,6 +288,26 @@ pub(super) fn inquire<D: Doors>(
     }
     session.reply(request, 200, &json!({ "deliveries": read }));
     Ok(())
+}
+
+/// The pair that a delivery was about, if that was there before it; or why it was about none.
+fn tried<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    id: &IntegrationId,
+    delivery: &Delivery,
+) -> Result<Result<Option<Link>, String>, CommitError> {
+    let Some(first) = delivery.links.first() else {
+        return Ok(match &delivery.state {
+            DeliveryState::Done(what) => Err(what.clone()),
+            DeliveryState::Quarantined(_) => Err("it could not be read".to_owned()),
+            DeliveryState::Received | DeliveryState::Waiting => {
+                Err("it is still to be looked at".to_owned())
+            }
+        });
+    };
+    let link = session.link(tenant, id, first)?;
+    Ok(Ok(link.filter(|link| link.created < delivery.received)))
 }
 
 /// What would come of what rules say about deliveries.
@@ -297,11 +324,15 @@ pub(super) fn judge<D: Doors>(
     let mut judged = Vec::new();
     for (name, answers) in deliveries {
         let key = Key::new(tenant, &["delivery", id.as_str(), name]);
-        let delivery = session.get::<Delivery>(&key)?;
-        let outcomes = delivery.and_then(|Delivery { kind, body, .. }| {
-            firn_core::preview::judged(&rules, kind, &body, session.now, answers).ok()
-        });
-        judged.push(json!(outcomes.unwrap_or_default()));
+        let mut outcomes = Vec::new();
+        if let Some(delivery) = session.get::<Delivery>(&key)?
+            && let Ok(link) = tried(session, tenant, id, &delivery)?
+        {
+            let (Delivery { kind, body, .. }, now) = (&delivery, session.now);
+            outcomes = firn_core::preview::judged(&rules, link.as_ref(), *kind, body, now, answers)
+                .unwrap_or_default();
+        }
+        judged.push(json!(outcomes));
     }
     session.reply(request, 200, &json!({ "judged": judged }));
     Ok(())

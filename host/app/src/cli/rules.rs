@@ -162,7 +162,7 @@ pub(super) fn rules(client: &Client, rules: Rules) -> Result<()> {
             }
             let file = file_of(&upload.component);
             if upload.component.is_dir() {
-                project::fresh(&upload.component, &file)?;
+                project::fresh(&upload.component, &file)?.tell();
             }
             let wasm = std::fs::read(&file).with_context(|| {
                 format!("cannot read {}; build it first: firn rules build", file.display())
@@ -287,7 +287,8 @@ fn dry_run(client: &Client, path: &str, run: &DryRun) -> Result<()> {
     };
     say!("version {version} against {against}, on {} deliveries", deliveries.len());
     for on in &deliveries {
-        let shown = on["differs"] == true || on["fails"] == true;
+        let logged = on["lines"].as_array().is_some_and(|lines| !lines.is_empty());
+        let shown = on["differs"] == true || on["fails"] == true || logged;
         if !shown {
             continue;
         }

@@ -7,6 +7,7 @@ const kind = (value) => {
   if (value === null) return "null";
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object") return "an object";
+  if (value === undefined) return "nothing (is there a return?)";
   return typeof value === "string" ? JSON.stringify(value.slice(0, 80)) : `${typeof value} ${String(value)}`;
 };
 

@@ -240,7 +240,16 @@ fn on_delivery(
     before: &[Json],
     after: &[Json],
 ) -> OnDelivery {
-    let outcome = |judged: Option<&Json>| {
+    let declined = |all: &[Json]| {
+        let admits = all.first().and_then(|judged| judged["Ok"].as_str());
+        admits.is_some_and(|admits| admits.starts_with("not kept in step"))
+    };
+    let outcome = |all: &[Json], i: usize| {
+        // What is not wanted is not asked about any more.
+        if i > 0 && declined(all) {
+            return ("not asked".to_owned(), false);
+        }
+        let judged = all.get(i);
         let text = |name: &str| judged.and_then(|j| j[name].as_str()).map(str::to_owned);
         match (text("Err"), text("Ok")) {
             (Some(why), _) => (format!("fails: {why}"), true),
@@ -252,8 +261,8 @@ fn on_delivery(
     let questions = inquiry.map(|inquiry| inquiry.questions).unwrap_or_default();
     let tried = questions.iter().enumerate().filter_map(|(i, question)| {
         let answered = says.answers.get(i).is_some_and(Option::is_some);
-        let (before, _) = outcome(before.get(i));
-        let (after, fails) = outcome(after.get(i));
+        let (before, _) = outcome(before, i);
+        let (after, fails) = outcome(after, i);
         let field = match question {
             Question::Value { field, .. } | Question::Conflict { field, .. } => {
                 Some(field.to_string())

@@ -15,7 +15,8 @@ function load(file, from) {
   try {
     text = readFileSync(file, "utf8");
   } catch (error) {
-    throw new Error(`${from} imports ${name}, which cannot be read: ${error.code ?? error.message}`);
+    const hint = /\.m?js$/.test(name) ? "" : `; is it ${name}.js?`;
+    throw new Error(`${from} imports ${name}, which cannot be read: ${error.code ?? error.message}${hint}`);
   }
   let module;
   try {

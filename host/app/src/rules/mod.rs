@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use self::keep::NotTaken;
 use anyhow::{Context, Result};
-use firn_model::rule::{Answer, Question};
+use firn_model::rule::Answer;
 use firn_model::{ActiveRules, Hook, Inquiry, IntegrationId, Millis, TenantId};
 use firn_runtime::rules::{Prepared, RuleLimits, RulesEngine};
 use schemars::JsonSchema;
@@ -34,6 +34,8 @@ const FREE: Duration = Duration::from_millis(5);
 /// The most machine code that is kept, in bytes; what was compiled first goes, and is compiled again if it is
 /// asked.
 const KEPT: u64 = 2 << 30;
+/// So much later than the others that wait for the end of a rest whoever was asked before it comes back.
+const TURN: Duration = Duration::from_millis(500);
 /// The longest rest.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -58,6 +60,8 @@ struct Standing {
     /// Failures in a row.
     row: u32,
     rests: Option<Instant>,
+    /// The record that they were asked about last.
+    last: Option<String>,
 }
 
 /// The rules that can be asked.
@@ -202,17 +206,19 @@ impl RuleBook {
         let all = |answer: Answer| inquiry.questions.iter().map(|_| answer.clone()).collect();
         let key = (tenant.clone(), integration.clone());
         let version = active.version;
-        let rests = lock(&self.standing)
-            .get(&key)
-            .filter(|standing| standing.version == version)
-            .and_then(|standing| Some((standing.rests?, standing.row)));
-        if let Some(rests) = rests {
-            let left = rests.0.saturating_duration_since(Instant::now());
+        if let Some(standing) = lock(&self.standing).get(&key)
+            && standing.version == version
+            && let Some(rests) = standing.rests
+        {
+            let left = rests.saturating_duration_since(Instant::now());
             if !left.is_zero() {
-                return all(match rests {
+                // Of all that wait, whoever was asked last comes last: each gets its turn.
+                let last = standing.last.as_ref() == Some(&inquiry.about.record);
+                let back = if last { left + TURN } else { left };
+                return all(match standing.row {
                     // They work, and take long: that is no reason to go on without them.
-                    (_, 0) => Answer::Later(after(left)),
-                    _ => Answer::Resting(after(left)),
+                    0 => Answer::Later(after(back)),
+                    _ => Answer::Resting(after(back)),
                 });
             }
         }
@@ -224,7 +230,7 @@ impl RuleBook {
             return all(Answer::Later(now().plus(COMPILING)));
         };
         let asked = prepared.ask(inquiry, &self.limits);
-        self.judge(key, version, &asked.answers, &inquiry.questions, asked.took);
+        self.judge(key, version, inquiry, &asked.answers, asked.took);
         asked.answers
     }
 
@@ -233,12 +239,12 @@ impl RuleBook {
         &self,
         key: (TenantId, IntegrationId),
         version: u64,
+        inquiry: &Inquiry,
         answers: &[Answer],
-        questions: &[Question],
         took: Duration,
     ) {
         let failures =
-            answers.iter().zip(questions).filter_map(|(answer, question)| match answer {
+            answers.iter().zip(&inquiry.questions).filter_map(|(answer, question)| match answer {
                 Answer::Failed(why) => Some(format!("{}: {why}", question.hook().name())),
                 _ => None,
             });
@@ -264,6 +270,7 @@ impl RuleBook {
         };
         let rest = rest.min(LONGEST);
         standing.rests = (!rest.is_zero()).then(|| Instant::now() + rest);
+        standing.last = Some(inquiry.about.record.clone());
     }
 
     /// How a version of an integration's rules has done.

@@ -188,19 +188,42 @@ fn rust_files(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Whether a project's component is of what stands in its folder now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fresh {
+    /// It is; or it is of somewhere else, and nobody would expect it to be.
+    Yes,
+    /// Nobody knows: it was not built here, or what is known of that is gone.
+    Unknown,
+}
+
+impl Fresh {
+    /// Says so, where nobody knows.
+    pub(crate) fn tell(self) {
+        if self == Fresh::Unknown {
+            eprintln!(
+                "firn: whether {COMPONENT} is of the files beside it cannot be told, it was not built here; firn rules build makes it anew"
+            );
+        }
+    }
+}
+
 /// Whether a project's component is of what stands in its folder now. A component of somewhere else is not looked at.
 ///
 /// # Errors
 /// Names what was changed since.
-pub(crate) fn fresh(folder: &Path, component: &Path) -> Result<()> {
+pub(crate) fn fresh(folder: &Path, component: &Path) -> Result<Fresh> {
     if component.parent().is_none_or(|parent| parent != folder) || Lang::of(folder).is_err() {
-        return Ok(());
+        return Ok(Fresh::Yes);
+    }
+    if !component.exists() {
+        return Ok(Fresh::Yes); // It is told elsewhere.
     }
     let record = fs::read(folder.join(WORK).join(BUILT)).ok();
     let record: Option<Built> = record.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let Some(built) = record else { return Ok(()) };
+    let Some(built) = record else { return Ok(Fresh::Unknown) };
     if !fs::read(component).is_ok_and(|wasm| digest(&wasm) == built.component) {
-        return Ok(()); // It was put there by somebody else.
+        return Ok(Fresh::Unknown); // It was put there by somebody else.
     }
     let mut names: BTreeSet<String> = built.sources.keys().cloned().collect();
     if Lang::of(folder)? == Lang::Rust {
@@ -208,7 +231,7 @@ pub(crate) fn fresh(folder: &Path, component: &Path) -> Result<()> {
     }
     let now = sources(folder, names.iter().cloned());
     match names.iter().find(|name| now.get(*name) != built.sources.get(*name)) {
-        None => Ok(()),
+        None => Ok(Fresh::Yes),
         Some(name) => bail!(
             "{name} is another than {COMPONENT} was built of; build first: firn rules build {}",
             folder.display()
@@ -298,16 +321,32 @@ struct Looked {
     files: Vec<String>,
 }
 
+/// What there has to be for JavaScript.
+const NODE: &str = "node does not start; install Node.js (20 or later)";
+
+/// Whether Node.js is one that builds: an older one fails in words that tell nobody why.
+fn new_enough(folder: &Path) -> Result<()> {
+    const OLDEST: u32 = 20;
+    let asked = Command::new("node").current_dir(folder).arg("--version").output().context(NODE)?;
+    let version = String::from_utf8_lossy(&asked.stdout).trim().to_owned();
+    let major = version.trim_start_matches('v').split('.').next().and_then(|n| n.parse().ok());
+    if major.is_some_and(|major: u32| major < OLDEST) {
+        bail!("Node.js {version} is too old; install {OLDEST} or later");
+    }
+    Ok(())
+}
+
 /// Reads rules.js and what it imports.
 ///
 /// # Errors
 /// What cannot be read, with its file and line; or what is imported and is not there.
 fn look(folder: &Path) -> Result<Looked> {
+    new_enough(folder)?;
     let looked = Command::new("node")
         .current_dir(folder)
         .args(["--experimental-vm-modules", "--no-warnings", "--input-type=commonjs", "-e", LOOK])
         .output()
-        .context("node does not start; install Node.js (20 or later)")?;
+        .context(NODE)?;
     if !looked.status.success() {
         bail!("{}: {}", folder.join("rules.js").display(), shown(&looked));
     }
@@ -322,8 +361,15 @@ fn exports(code: &Path, exported: &BTreeSet<String>, hooks: &[Hook]) -> Result<(
         let (name, named) = (hook.name(), hooks.contains(&hook));
         match exported.contains(name) {
             false if named => wrong.push(format!(
-                "{}: it exports no {name}, which wit/world.wit names: export const {name} = {{ decide(about) {{ ... }} }}",
-                code.display()
+                "{}: it exports no {name}, which wit/world.wit names: export const {name} = {{ decide({}) {{ ... }} }}",
+                code.display(),
+                match hook {
+                    Hook::Admit => "about",
+                    Hook::Classify => "about, tables",
+                    Hook::Draft => "about, columns",
+                    Hook::Value => "about, change",
+                    Hook::Conflict => "about, rivals",
+                }
             )),
             true if !named => wrong.push(format!(
                 "{}: it exports {name}, which is not in wit/world.wit: take the // before it away there",
@@ -357,6 +403,14 @@ fn within(mut command: Command, longest: Duration) -> Result<Option<Output>> {
     Ok(Some(child.wait_with_output()?))
 }
 
+fn install(folder: &Path) -> Result<Output> {
+    Command::new("npm")
+        .current_dir(folder)
+        .args(["install", "--no-audit", "--no-fund"])
+        .output()
+        .context("npm does not start; install Node.js (20 or later)")
+}
+
 /// Builds a project in JavaScript; gives what it was built of.
 fn js(folder: &Path, out: &Path) -> Result<BTreeMap<String, String>> {
     let hooks = hooks(folder)?;
@@ -364,19 +418,23 @@ fn js(folder: &Path, out: &Path) -> Result<BTreeMap<String, String>> {
     exports(&folder.join("rules.js"), &looked.exports, &hooks)?;
     let files = looked.files.into_iter();
     let before = sources(folder, files.chain(["package.json", "wit/world.wit"].map(str::to_owned)));
-    if !folder.join(COMPONENTIZE).is_file() {
+    // Whoever was stopped in the middle of this has half of it: it is whole once that is written down.
+    let whole = folder.join(WORK).join(INSTALLED);
+    if !folder.join(COMPONENTIZE).is_file() || !whole.is_file() {
         eprintln!("npm fetches componentize-qjs, this first time");
-        let installed = Command::new("npm")
-            .current_dir(folder)
-            .args(["install", "--no-audit", "--no-fund"])
-            .output()
-            .context("npm does not start; install Node.js (20 or later)")?;
+        let mut installed = install(folder)?;
+        if !installed.status.success() {
+            // What half of it there is may be in npm's own way.
+            let _ = fs::remove_dir_all(folder.join("node_modules"));
+            installed = install(folder)?;
+        }
         if !installed.status.success() {
             bail!(
                 "npm install failed; building JavaScript needs the npm registry the first time:\n{}",
                 shown(&installed)
             );
         }
+        fs::write(&whole, "").with_context(|| format!("cannot write {}", whole.display()))?;
     }
     let mut asked = ASKED.to_owned();
     for hook in hooks {
@@ -414,6 +472,8 @@ fn js(folder: &Path, out: &Path) -> Result<BTreeMap<String, String>> {
     Ok(before)
 }
 
+/// It is there once npm has fetched everything.
+const INSTALLED: &str = "installed";
 /// What makes a component of JavaScript.
 const COMPONENTIZE: &str = "node_modules/componentize-qjs/bin/componentize-qjs";
 
@@ -467,6 +527,10 @@ impl Fixture {
         }
         if let Some(strange) = strange(&ask) {
             bail!("\"ask\" has {strange:?}, which such a question has not");
+        }
+        let from = ask["from"].as_str().unwrap_or("platform");
+        if !matches!(from, "platform" | "external") {
+            bail!("\"from\" is {from:?}; it is platform or servicenow");
         }
         let question: Question =
             serde_json::from_value(ask).context("\"ask\" is no question that rules are asked")?;
@@ -540,7 +604,7 @@ pub(crate) fn test(component: &Path, fixtures: &Path) -> Result<Vec<Outcome>> {
         format!("cannot read {}; build it first: firn rules build", component.display())
     })?;
     if let Some(folder) = fixtures.parent() {
-        fresh(folder, component)?;
+        fresh(folder, component)?.tell();
     }
     let rules = RulesEngine::new()?.compiled(&wasm).map_err(|why| anyhow::anyhow!(why))?;
     let limits = RuleLimits::default();

@@ -235,7 +235,7 @@ fn rules_in_javascript_give_a_category_and_a_group() {
         ("return { categroy: category };", "classify answered categroy; there are table, category"),
         ("return { category: 7 };", "classify answered category: number 7; it is a text"),
         ("return 'network';", "classify answered \"network\"; it is an object"),
-        ("return;", "classify answered undefined"),
+        ("return;", "classify answered nothing (is there a return?)"),
         ("return Promise.resolve({ category });", "nothing can be waited for"),
         ("return about.number === undefined ? {} : { category: 'null' };", "expected {"),
         ("return null.length;", "(rules.js:"),
