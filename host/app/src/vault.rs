@@ -103,16 +103,15 @@ impl Vault {
         &self.store
     }
 
-    /// Reads everything anew: another process may have changed it.
-    pub(crate) fn reload(&self) -> Result<()> {
+    /// Reads everything anew: another process may have changed it. Gives what was known before.
+    pub(crate) fn reload(&self) -> Result<BTreeMap<IntegrationId, Arc<Known>>> {
         loop {
             let before = self.changes.load(Ordering::SeqCst);
             let stored = stored(&self.store)?;
             let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
             // What this process has changed since may not be in what was read.
             if self.changes.load(Ordering::SeqCst) == before {
-                *all = stored;
-                return Ok(());
+                return Ok(std::mem::replace(&mut *all, stored));
             }
         }
     }

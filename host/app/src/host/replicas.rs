@@ -23,8 +23,9 @@ pub(super) const RENEWED: Duration = Duration::from_secs(1);
 const GONE: Duration = Duration::from_secs(6);
 /// And its row after so long.
 const BURIED: Duration = Duration::from_secs(600);
-/// Work that has been due for so long falls to everybody: whoever should have done it has not. In milliseconds.
-const OVERDUE: u64 = 30_000;
+/// Work that has been due for so long falls to everybody: whoever should have done it has not. (Not sooner: where all
+/// have more to do than they can, they would be in each other's way.) In milliseconds.
+const OVERDUE: u64 = 300_000;
 /// The kind of the rows.
 pub(super) const KIND: &str = "replica";
 

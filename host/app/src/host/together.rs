@@ -1,5 +1,6 @@
 //! Working on a store together with other processes: what falls to this one, and what it hears of the others.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -13,13 +14,16 @@ use firn_storage::Heard;
 
 use super::replicas::{KIND, RENEWED, Replicas, share};
 use super::{Host, now};
+use crate::vault::Known;
 
 /// Without hearing anything, what is kept in memory is read anew this often: where nothing gets through, that is
 /// how late this process knows.
 const ANYWAY: Duration = Duration::from_secs(15);
+/// A scheduler that has not looked for so long never will: the store gives up sooner.
+const STILL: Duration = Duration::from_secs(60);
 /// What others commit wakes the scheduler this often at most.
 const BREATH: Duration = Duration::from_millis(10);
-/// A ticket that another process makes is looked for this often.
+/// What another process does is looked for after so long, first.
 const LOOKED: Duration = Duration::from_millis(100);
 
 /// The row of a ping that came in.
@@ -30,13 +34,25 @@ fn pong(tenant: &TenantId, integration: &IntegrationId, nonce: &str) -> Key {
 /// What of the due rows falls to this process.
 #[derive(Default)]
 pub(super) struct Together {
-    /// `None`: all of them; nobody else can be there.
+    /// `None`: all of them; nobody else is there.
     slots: Mutex<Option<Vec<u8>>>,
+    /// When the scheduler looked last.
+    looked: Mutex<Option<Instant>>,
 }
 
 impl Together {
-    fn set(&self, slots: Vec<u8>) {
-        *self.slots.lock().unwrap_or_else(PoisonError::into_inner) = Some(slots);
+    fn set(&self, slots: Option<Vec<u8>>) {
+        *self.slots.lock().unwrap_or_else(PoisonError::into_inner) = slots;
+    }
+
+    /// The scheduler looks at what is due.
+    pub(super) fn looks(&self) {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn stands_still(&self) -> bool {
+        let looked = *self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        looked.is_some_and(|looked| looked.elapsed() > STILL)
     }
 
     fn slots(&self) -> Option<Vec<u8>> {
@@ -95,6 +111,11 @@ fn live(host: &Weak<Host>, heard: &Receiver<Heard>, replicas: &mut Replicas) {
         }
         if renewed.elapsed() >= RENEWED {
             renewed = Instant::now();
+            if host.share.stands_still() {
+                // Whoever hands nothing out is not to be taken for one who does.
+                tracing::error!("the scheduler stands still; the other processes take over");
+                continue;
+            }
             match replicas.renew() {
                 Ok(true) => host.are(replicas),
                 Ok(false) => {}
@@ -111,7 +132,7 @@ impl Host {
     fn are(&self, replicas: &mut Replicas) {
         let count = replicas.count();
         tracing::info!(replicas = count, "processes on the store");
-        self.share.set(replicas.slots());
+        self.share.set((count > 1).then(|| replicas.slots()));
         self.carrier.share(u32::try_from(count).unwrap_or(u32::MAX));
         self.metrics.replicas(count);
         self.wake.wake();
@@ -120,6 +141,7 @@ impl Host {
     /// What is due and falls to this process, earliest first.
     pub(super) fn due(&self, limit: u32) -> Result<Vec<(Key, Millis)>, firn_model::CommitError> {
         let now = now();
+        self.share.looks();
         match self.share.slots() {
             None => self.store.due(now, limit),
             Some(slots) => self.store.due_to(&share(slots, now), now, limit),
@@ -158,12 +180,12 @@ impl Host {
             Heard::Changed(all) => all.iter().any(|kind| kind != KIND),
         });
         let (integrations, tokens) = (any(&["integration", "secret", "granted"]), any(&["token"]));
-        if integrations && let Err(why) = self.vault.reload() {
-            tracing::warn!(why = %format!("{why:#}"), "what others changed of integrations cannot be read");
-        }
         if integrations {
-            for known in self.vault.all() {
-                self.metrics.known(&known.integration);
+            match self.vault.reload() {
+                Ok(before) => self.changed_elsewhere(&before),
+                Err(why) => {
+                    tracing::warn!(why = %format!("{why:#}"), "what others changed of integrations cannot be read");
+                }
             }
         }
         if tokens && let Err(why) = self.access.reload() {
@@ -173,6 +195,20 @@ impl Host {
             self.wake.wake();
         }
         integrations && tokens
+    }
+
+    /// What was known of integrations before it was read anew.
+    fn changed_elsewhere(&self, before: &BTreeMap<IntegrationId, Arc<Known>>) {
+        for (id, before) in before {
+            match self.vault.get(id) {
+                None => self.forget_limits(id),
+                Some(known) if known.integration != before.integration => self.forget_report(id),
+                Some(_) => {}
+            }
+        }
+        for known in self.vault.all() {
+            self.metrics.known(&known.integration);
+        }
     }
 
     /// A ping came in here; whoever waits for it may be another process.
@@ -221,18 +257,21 @@ impl Host {
         }
     }
 
-    /// Waits until a link has its ticket, whichever process has made it; for ever, where there is no other.
+    /// Waits until a link has its ticket that another process has made; for ever, where there is none.
     pub(super) async fn made_elsewhere(
         &self,
         tenant: &TenantId,
         integration: &IntegrationId,
         link: &LinkId,
     ) -> Notice {
-        if !self.store.is_shared() {
-            std::future::pending::<()>().await;
-        }
+        let mut pause = LOOKED;
         loop {
-            tokio::time::sleep(LOOKED).await;
+            tokio::time::sleep(pause).await;
+            // Many may wait at once: the longer it takes, the less often each looks.
+            pause = (pause * 2).min(Duration::from_secs(2));
+            if self.share.slots().is_none() {
+                continue;
+            }
             let segments = ["link", integration.as_str(), link.as_str()];
             let row = self.row::<Link>(tenant, &segments).ok().flatten();
             if let Some(external) = row.and_then(|link| link.external) {
