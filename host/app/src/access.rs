@@ -293,7 +293,11 @@ impl Access {
     /// Reads all tokens anew: another process may have made some, or ended them.
     pub(crate) fn reload(&self) -> Result<()> {
         loop {
-            let before = self.changes.load(Ordering::SeqCst);
+            let before = {
+                // Nobody is in the middle of a change then.
+                let _tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+                self.changes.load(Ordering::SeqCst)
+            };
             let stored = stored(&*self.store)?;
             let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
             // What this process has changed since may not be in what was read.

@@ -106,7 +106,11 @@ impl Vault {
     /// Reads everything anew: another process may have changed it. Gives what was known before.
     pub(crate) fn reload(&self) -> Result<BTreeMap<IntegrationId, Arc<Known>>> {
         loop {
-            let before = self.changes.load(Ordering::SeqCst);
+            let before = {
+                // Nobody is in the middle of a change then.
+                let _known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+                self.changes.load(Ordering::SeqCst)
+            };
             let stored = stored(&self.store)?;
             let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
             // What this process has changed since may not be in what was read.

@@ -382,6 +382,14 @@ impl SignIn {
                 // One process at a time, and each with what the one before it was given: an instance may take a
                 // refresh token once.
                 let (_turn, stored) = self.turn(who).await?;
+                // Somebody may have moved the integration elsewhere, and consented there: that is nothing for here.
+                let elsewhere = |stored: &Granted| {
+                    who.credentials.accept(who.base.as_str(), Some(stored)).is_none()
+                };
+                if stored.as_ref().is_some_and(elsewhere) {
+                    let why = "it was consented to for another instance or client meanwhile";
+                    return Err(SignInError::Failed(why.to_owned()));
+                }
                 // Either may be the same as before: an instance gives a token again that has not ended yet.
                 let fresh = |stored: &Granted| {
                     let refresh = |g: &Granted| g.refresh.as_ref().map(|t| t.expose().to_owned());

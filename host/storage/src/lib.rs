@@ -82,8 +82,9 @@ pub trait Store: Send + Sync {
     /// `Failed` when the store cannot be read now.
     fn due(&self, now: Millis, limit: u32) -> Result<Vec<(Key, Millis)>, CommitError>;
 
-    /// Of what is due, up to `each` rows of everybody who has any, their earliest first, and up to `limit` in all: who
-    /// has very much waiting does not hide what others have. Of several processes, of the slots of `share`.
+    /// Of what is due, up to `each` rows of everybody after `after` (by name) who has any, their earliest first, and up to
+    /// `limit` in all: who has very much waiting does not hide what others have. Of several processes, of the slots of
+    /// `share`.
     ///
     /// # Errors
     /// `Failed` when the store cannot be read now.
@@ -91,6 +92,7 @@ pub trait Store: Send + Sync {
         &self,
         share: Option<&Share>,
         now: Millis,
+        after: &str,
         each: u32,
         limit: u32,
     ) -> Result<Vec<(Key, Millis)>, CommitError>;

@@ -129,17 +129,20 @@ impl Store for Memory {
         &self,
         share: Option<&Share>,
         now: Millis,
+        after: &str,
         each: u32,
         limit: u32,
     ) -> Result<Vec<(Key, Millis)>, CommitError> {
         let mut taken: BTreeMap<TenantId, u32> = BTreeMap::new();
         let mut due = self.due(now, u32::MAX)?;
         due.retain(|(key, due)| {
-            let falls = share.is_none_or(|share| share.has(&key.path, *due));
+            let falls =
+                key.tenant.as_str() > after && share.is_none_or(|share| share.has(&key.path, *due));
             let taken = taken.entry(key.tenant.clone()).or_default();
             *taken += u32::from(falls);
             falls && *taken <= each
         });
+        due.sort_by(|(a, _), (b, _)| a.tenant.cmp(&b.tenant));
         due.truncate(limit as usize);
         Ok(due)
     }

@@ -293,7 +293,7 @@ impl Statement {
             // From one who has something due to the next.
             Statement::DueOfEach => {
                 "WITH RECURSIVE one AS (
-                   SELECT min(tenant) AS tenant FROM rows WHERE due IS NOT NULL
+                   SELECT min(tenant) AS tenant FROM rows WHERE due IS NOT NULL AND tenant > $6
                    UNION ALL
                    SELECT (SELECT min(r.tenant) FROM rows r WHERE r.due IS NOT NULL AND r.tenant > one.tenant)
                    FROM one WHERE one.tenant IS NOT NULL
@@ -431,6 +431,7 @@ impl Store for Postgres {
         &self,
         share: Option<&Share>,
         now: Millis,
+        after: &str,
         each: u32,
         limit: u32,
     ) -> Result<Vec<(Key, Millis)>, CommitError> {
@@ -443,6 +444,7 @@ impl Store for Postgres {
             Box::new(i64::from(limit)),
             Box::new(slots(share)),
             Box::new(share.overdue.0),
+            Box::new(after.to_owned()),
         ];
         due(&self.read(ALL, Statement::DueOfEach, values)?)
     }

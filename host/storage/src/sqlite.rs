@@ -470,6 +470,7 @@ impl Store for Sqlite {
         &self,
         _: Option<&Share>, // Nobody else can work on it.
         now: Millis,
+        after: &str,
         each: u32,
         limit: u32,
     ) -> Result<Vec<(Key, Millis)>, CommitError> {
@@ -487,7 +488,7 @@ impl Store for Sqlite {
                 )
                 .map_err(failed)?;
             let mut all: Vec<(Key, Millis)> = Vec::new();
-            let mut last = String::new();
+            let mut last = after.to_owned();
             while all.len() < limit as usize {
                 let found: Option<String> =
                     next.query_row([&last], |row| row.get(0)).map_err(failed)?;

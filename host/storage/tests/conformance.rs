@@ -55,9 +55,9 @@ fn suite(store: &dyn Store) {
     let due = store.due(Millis(60), 10).unwrap();
     assert_eq!(due, [(key("link/3"), Millis(20)), (key("link/1"), Millis(50))]);
     assert_eq!(store.due(Millis(60), 1).unwrap().len(), 1);
-    let one_each = store.due_of_each(None, Millis(60), 1, 10).unwrap();
+    let one_each = store.due_of_each(None, Millis(60), "", 1, 10).unwrap();
     assert_eq!(one_each, [due[0].clone()]);
-    assert_eq!(store.due_of_each(None, Millis(60), 10, 10).unwrap(), due);
+    assert_eq!(store.due_of_each(None, Millis(60), "", 10, 10).unwrap(), due);
     store
         .commit(&[
             put("link/3", Expect::Any, "y", None),
@@ -116,14 +116,18 @@ fn fair(store: &dyn Store) {
     let mut puts: Vec<Change> = (0..300).map(|n| of("flood", n, 100 + n)).collect();
     puts.extend([of("quiet", 1, 900), of("quiet", 2, 2_000), of("zero", 1, 901)]);
     store.commit(&puts).unwrap();
-    let due = store.due_of_each(None, Millis(1_000), 5, 100).unwrap();
+    let due = store.due_of_each(None, Millis(1_000), "", 5, 100).unwrap();
     let of = |name: &str| -> Vec<i64> {
         let whose = due.iter().filter(|(key, _)| key.tenant.as_str() == name);
         whose.map(|(_, due)| due.0).collect()
     };
     assert_eq!(of("flood"), [100, 101, 102, 103, 104], "its earliest");
     assert_eq!((of("quiet"), of("zero")), (vec![900], vec![901]));
-    assert_eq!(store.due_of_each(None, Millis(1_000), 5, 3).unwrap().len(), 3);
+    assert_eq!(store.due_of_each(None, Millis(1_000), "", 5, 3).unwrap().len(), 3);
+    // From where the last look ended.
+    let rest = store.due_of_each(None, Millis(1_000), "flood", 5, 100).unwrap();
+    let names: Vec<&str> = rest.iter().map(|(key, _)| key.tenant.as_str()).collect();
+    assert_eq!(names, ["quiet", "zero"]);
     let gone = puts.into_iter().map(|change| Change { put: None, ..change });
     store.commit(&gone.collect::<Vec<_>>()).unwrap();
 }

@@ -295,7 +295,8 @@ impl Host {
         let here = self.naming.lock().await;
         let everywhere = lease(&self.store, "naming", NAMING).await?;
         if everywhere.is_some() {
-            self.vault.reload()?;
+            let before = self.vault.reload()?;
+            self.changed_elsewhere(&before);
             self.access.reload()?;
         }
         Ok(Turn { _here: here, _everywhere: everywhere })

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use firn_model::{
     Change, Expect, IntegrationId, Key, Link, LinkId, Millis, Notice, Put, Row, TenantId,
 };
-use firn_storage::Heard;
+use firn_storage::{Heard, Share, slot};
 
 use super::replicas::{KIND, RENEWED, Replicas, share};
 use super::{Host, now};
@@ -142,21 +142,29 @@ impl Host {
     pub(super) fn due(&self, limit: u32) -> Result<Vec<(Key, Millis)>, firn_model::CommitError> {
         let now = now();
         self.share.looks();
-        match self.share.slots() {
-            None => self.store.due(now, limit),
-            Some(slots) => self.store.due_to(&share(slots, now), now, limit),
+        let Some(slots) = self.share.slots() else { return self.store.due(now, limit) };
+        let Share { slots, overdue } = share(slots, now);
+        let own = Share { slots, overdue: Millis(i64::MIN) };
+        let mut due = self.store.due_to(&own, now, limit)?;
+        // Who has enough to do takes nothing of others': all would take the same.
+        if due.len() < limit as usize {
+            let others = Share { slots: Vec::new(), overdue };
+            let more = self.store.due_to(&others, overdue, limit)?;
+            due.extend(more.into_iter().filter(|(key, _)| !own.slots.contains(&slot(&key.path))));
         }
+        Ok(due)
     }
 
-    /// The same, some of everybody's who has any.
+    /// The same, some of everybody's who has any, from one by name on.
     pub(super) fn due_of_each(
         &self,
+        after: &str,
         each: u32,
         limit: u32,
     ) -> Result<Vec<(Key, Millis)>, firn_model::CommitError> {
-        let now = now();
-        let share = self.share.slots().map(|slots| share(slots, now));
-        self.store.due_of_each(share.as_ref(), now, each, limit)
+        let own = |slots| Share { slots, overdue: Millis(i64::MIN) };
+        let share = self.share.slots().map(own);
+        self.store.due_of_each(share.as_ref(), now(), after, each, limit)
     }
 
     /// When the next of it is due.
@@ -198,7 +206,7 @@ impl Host {
     }
 
     /// What was known of integrations before it was read anew.
-    fn changed_elsewhere(&self, before: &BTreeMap<IntegrationId, Arc<Known>>) {
+    pub(super) fn changed_elsewhere(&self, before: &BTreeMap<IntegrationId, Arc<Known>>) {
         for (id, before) in before {
             match self.vault.get(id) {
                 None => self.forget_limits(id),

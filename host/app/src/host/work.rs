@@ -131,13 +131,21 @@ fn in_turns<T>(each: Vec<Vec<T>>) -> Vec<T> {
 /// The scheduler: hands out rows that are due, each to one worker at a time.
 pub(super) fn schedule(host: &Weak<Host>) {
     const LOOK: Duration = Duration::from_millis(100);
+    let mut reached = String::new();
     while let Some(host) = host.upgrade() {
         if host.stopping.load(Ordering::SeqCst) {
             return;
         }
         let due = match host.due(PAGE) {
             // Who has very much waiting is not to hide what others have.
-            Ok(page) if page.len() >= PAGE as usize => host.due_of_each(OF_EACH, 10 * PAGE),
+            Ok(page) if page.len() >= PAGE as usize => {
+                let each = host.due_of_each(&reached, OF_EACH, 10 * PAGE);
+                // The next look begins where this one ended, or anew.
+                let last = each.as_ref().ok().filter(|each| each.len() >= 10 * PAGE as usize);
+                let last = last.and_then(|each| each.last());
+                reached = last.map(|(key, _)| key.tenant.to_string()).unwrap_or_default();
+                each
+            }
             page => page,
         };
         let due = match due {

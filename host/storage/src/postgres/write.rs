@@ -94,7 +94,7 @@ impl Writer {
         let connection = self.inner.server.connect(&STATEMENTS).await.map_err(failed)?;
         // Of a process that is gone without a word the server lets go soon, and of what it held.
         let soon = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
-                    SET idle_in_transaction_session_timeout = '30s'";
+                    SET idle_in_transaction_session_timeout = '5s'";
         connection.client.batch_execute(soon).await.map_err(failed)?;
         self.connection = Some(connection);
         Ok(())
