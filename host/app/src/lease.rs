@@ -3,13 +3,14 @@
 //! by less.) Where no other process can be, nothing is written.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use firn_model::{Change, CommitError, Expect, Key, Millis, Put};
 use firn_storage::Store;
 use serde::{Deserialize, Serialize};
 
+use crate::host::now;
 use crate::vault::system;
 
 /// So often whoever waits looks.
@@ -30,17 +31,12 @@ pub(crate) struct Lease {
     holder: String,
 }
 
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
 /// Takes a lease, if nobody has it. Gives none where nobody else can be, or where another has it.
 fn take(store: &Arc<dyn Store>, name: &str, lasts: i64) -> Result<Option<Lease>, CommitError> {
     let key = Key::new(&system(), &["lease", name]);
     let row = store.get(std::slice::from_ref(&key))?.pop().flatten();
     let held = row.as_ref().and_then(|row| serde_json::from_str::<Row>(&row.value).ok());
-    let time = now();
+    let time = now().0;
     // What is due later than any lease lasts is another clock's.
     if held.is_some_and(|held| (time..=time.saturating_add(2 * lasts)).contains(&held.until.0)) {
         return Ok(None);
@@ -116,7 +112,7 @@ mod tests {
         drop(first);
         let second = take(&store, "x", 30_000).unwrap().unwrap();
         // It ended by itself, and another has it: the first to have had it takes nothing from them.
-        let row = Row { holder: second.holder.clone(), until: Millis(now() - 1) };
+        let row = Row { holder: second.holder.clone(), until: Millis(now().0 - 1) };
         let put = Some(Put { value: serde_json::to_string(&row).unwrap(), due: None });
         let key = second.key.clone();
         store.commit(&[Change { key, expect: Expect::Any, put }]).unwrap();

@@ -11,6 +11,7 @@ use firn_model::{
 };
 use firn_remote::{Consent, Credentials, Granted, Keeper, SignInState, TurnToSignIn};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::{Host, now};
 use crate::lease::lease;
@@ -19,7 +20,7 @@ use crate::vault::{Known, Vault, system};
 /// How long a person may take to consent.
 pub(crate) const CONSENT: Duration = Duration::from_secs(600);
 /// The same, in milliseconds.
-const CONSENT_LASTS: u64 = 600_000;
+const CONSENT_LASTS: u64 = CONSENT.as_secs() * 1_000;
 /// An instance is asked for tokens for no longer than this.
 const SIGN_IN: Duration = Duration::from_secs(30);
 /// Where those are that are waited for.
@@ -35,9 +36,9 @@ struct Asked {
     until: Millis,
 }
 
-/// The row of a consent that is waited for.
+/// The row of a consent that is waited for. Paths are not sealed, and nobody is to learn a state from one.
 fn place(state: &str) -> Key {
-    Key::new(&system(), &["consent", state])
+    Key::new(&system(), &["consent", &crate::hex(&Sha256::digest(state.as_bytes()))])
 }
 
 /// Keeps new tokens beside the other secrets.
