@@ -15,6 +15,8 @@ const APART: usize = 32;
 const MARKS: usize = 6;
 /// How far a word reaches that is written at a number.
 const WORD: usize = 24;
+/// How far before a number a word for a card names it.
+const NEAR: usize = 40;
 
 /// Words for a card, as they are written at its number. Lower case.
 #[rustfmt::skip]
@@ -30,16 +32,28 @@ pub(super) fn find(scan: &Scan, digits: &mut Vec<u8>, found: &mut Vec<Candidate>
             at_a_word(scan, *group, digits, found);
         }
     }
-    let fours = |groups: &[Group]| groups.iter().filter(|group| group.len() == 4).count();
-    if fours(scan.groups) + fours(scan.glued) == 0 {
+    let count = |length| {
+        let all = scan.groups.iter().chain(scan.glued);
+        all.filter(|group| group.len() == length).count()
+    };
+    // What `SHAPES` need at least; most texts have no such groups.
+    let fours = count(4);
+    if fours < 4 && (fours == 0 || count(6) == 0) {
         return;
     }
     if scan.glued.is_empty() {
         dressed(scan, scan.groups, digits, found);
     } else {
         // In the order in which they stand.
-        let mut all = [scan.groups, scan.glued].concat();
-        all.sort_unstable_by_key(|group| group.start);
+        let mut all = Vec::with_capacity(scan.groups.len() + scan.glued.len());
+        let mut glued = scan.glued.iter().peekable();
+        for group in scan.groups {
+            while let Some(glued) = glued.next_if(|glued| glued.start < group.start) {
+                all.push(*glued);
+            }
+            all.push(*group);
+        }
+        all.extend(glued);
         dressed(scan, &all, digits, found);
     }
 }
@@ -49,12 +63,7 @@ fn at_a_word(scan: &Scan, group: Group, digits: &mut Vec<u8>, found: &mut Vec<Ca
     let (before, after) = (word_before(scan, group.start), word_after(scan, group.end));
     let after = after.or(is_expiry(scan, group.end).then_some(b"".as_slice()));
     let (Some(before), Some(after)) = (before, after) else { return };
-    let names = |word: &[u8]| {
-        let words = word.split(|b| *b == b'_');
-        words
-            .filter(|word| !word.is_empty())
-            .any(|word| WORDS.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes())))
-    };
+    let names = |word: &[u8]| word.split(|b| *b == b'_').any(is_word);
     let track = before == b"B" && after.is_empty() && is_track(scan, group);
     if !names(before) && !names(after) && !track && !is_expiry(scan, group.end) {
         return;
@@ -71,6 +80,17 @@ fn at_a_word(scan: &Scan, group: Group, digits: &mut Vec<u8>, found: &mut Vec<Ca
             end,
         });
     }
+}
+
+fn is_word(word: &[u8]) -> bool {
+    WORDS.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// Whether a word for a card stands shortly before a place.
+fn is_named(scan: &Scan, start: usize) -> bool {
+    let before = &scan.bytes[start.saturating_sub(NEAR)..start];
+    let line = before.rsplit(|b| *b == b'\n').next().unwrap_or_default();
+    line.split(|b| !b.is_ascii_alphanumeric()).any(is_word)
 }
 
 /// `%B4111...^`: the first track of a magnetic stripe (ISO/IEC 7813).
@@ -94,7 +114,11 @@ fn is_expiry(scan: &Scan, end: usize) -> bool {
 /// Groups as a card's are, with the same marks between all of them.
 fn dressed(scan: &Scan, groups: &[Group], digits: &mut Vec<u8>, found: &mut Vec<Candidate>) {
     for (at, first) in groups.iter().enumerate() {
-        if first.len() != 4 || !may_be_card(&[scan.bytes[first.start] - b'0']) {
+        let next = groups.get(at + 1).map(|next| next.len());
+        if first.len() != 4
+            || !matches!(next, Some(4 | 6))
+            || !may_be_card(&[scan.bytes[first.start] - b'0'])
+        {
             continue;
         }
         let fits = |shape: &&&[usize]| {
@@ -117,6 +141,7 @@ fn dressed(scan: &Scan, groups: &[Group], digits: &mut Vec<u8>, found: &mut Vec<
                 || goes_on(scan, &groups[at + shape.len()..], end, marks, false);
             if !same
                 || listed
+                || marks.is_list() && !is_named(scan, start)
                 || word_before(scan, start).is_none()
                 || word_after(scan, end).is_none()
             {
@@ -141,7 +166,7 @@ fn read(scan: &Scan, groups: &[Group], digits: &mut Vec<u8>) {
     }
 }
 
-/// The marks between two groups, tags aside; none if it is anything else, or as in a list.
+/// The marks between two groups, tags aside; none if it is anything else.
 fn marks(between: &[u8]) -> Option<Marks> {
     if between.is_empty() || between.len() > APART {
         return None;
@@ -162,17 +187,22 @@ fn marks(between: &[u8]) -> Option<Marks> {
             }
         }
     }
-    let signs = &marks.signs[..marks.count];
-    let blank = signs.contains(&b' ');
-    let list =
-        blank && signs.iter().any(|sign| matches!(sign, b',' | b';' | b'|' | b'+' | b'=' | b'&'));
-    (!tag && !list).then_some(marks)
+    (!tag).then_some(marks)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Marks {
     signs: [u8; MARKS],
     count: usize,
+}
+
+impl Marks {
+    /// What stands between the numbers of a list, or of a sum.
+    fn is_list(self) -> bool {
+        let signs = &self.signs[..self.count];
+        let sets_apart = |sign: &u8| matches!(sign, b',' | b';' | b'|' | b'+' | b'=' | b'&');
+        signs.contains(&b' ') && signs.iter().any(sets_apart)
+    }
 }
 
 /// Whether a group stands before a place, or after it, with the same marks between.

@@ -3,7 +3,7 @@
 
 use serde::de::IgnoredAny;
 
-use super::fold::{Escapes, Folded};
+use super::fold::{Folded, Written, whole_number};
 use super::scan::Notes;
 use super::secrets;
 use super::words::{Hit, Topic};
@@ -14,9 +14,8 @@ pub(super) struct Segment {
     pub(super) end: usize,
     /// What its name says.
     pub(super) key: Option<Topic>,
-    pub(super) escapes: Escapes,
-    /// Where a bare number in JSON is, of which these are the digits: masked, it becomes a string whole.
-    pub(super) number: Option<std::ops::Range<usize>>,
+    /// A bare number of JSON becomes a string, whole, if something is found in it.
+    pub(super) written: Written,
 }
 
 /// The values of a text that has a structure.
@@ -30,7 +29,7 @@ pub(super) fn segments(text: &str) -> Option<Vec<Segment>> {
 
 /// What a name says about its value: its last word that says anything.
 pub(super) fn topic(name: &str) -> Option<Topic> {
-    let folded = Folded::new(name, Escapes::Plain);
+    let folded = Folded::new(name, Written::Plain);
     let mut notes = Notes::default();
     notes.read(&folded.bytes);
     let scan = notes.scan(&folded.bytes, None);
@@ -104,24 +103,12 @@ fn json(text: &str) -> Option<Vec<Segment>> {
                     let told = if VALUES.contains(&name) { named } else { topic(name) };
                     key = told.or(open.last().and_then(|(_, key)| *key));
                     // A name can be personal too: `{"ann@example.com": 1}`.
-                    segments.push(Segment {
-                        start,
-                        end,
-                        key: None,
-                        escapes: Escapes::Json,
-                        number: None,
-                    });
+                    segments.push(Segment { start, end, key: None, written: Written::Json });
                 } else {
                     if names_value {
                         named = topic(&text[start..end]);
                     }
-                    segments.push(Segment {
-                        start,
-                        end,
-                        key,
-                        escapes: Escapes::Json,
-                        number: None,
-                    });
+                    segments.push(Segment { start, end, key, written: Written::Json });
                 }
             }
             b'-' | b'0'..=b'9' => {
@@ -131,14 +118,8 @@ fn json(text: &str) -> Option<Vec<Segment>> {
                 {
                     at += 1;
                 }
-                if let Some(digits) = whole_digits(&bytes[start..at]) {
-                    segments.push(Segment {
-                        start: start + digits.start,
-                        end: start + digits.end,
-                        key,
-                        escapes: Escapes::Json,
-                        number: Some(start..at),
-                    });
+                if whole_number(&bytes[start..at]).is_some() {
+                    segments.push(Segment { start, end: at, key, written: Written::Number });
                 }
                 continue;
             }
@@ -147,19 +128,6 @@ fn json(text: &str) -> Option<Vec<Segment>> {
         at += 1;
     }
     Some(segments)
-}
-
-/// The digits of a number in JSON, if it is a whole one: `-4111.0` too, as floating point writes it.
-fn whole_digits(number: &[u8]) -> Option<std::ops::Range<usize>> {
-    let start = usize::from(number.first() == Some(&b'-'));
-    let length = number[start..].iter().take_while(|b| b.is_ascii_digit()).count();
-    let end = start + length;
-    let is_whole = match &number[end..] {
-        [] => true,
-        [b'.', rest @ ..] => rest.iter().all(|b| *b == b'0'),
-        _ => false,
-    };
-    is_whole.then_some(start..end)
 }
 
 /// A table: a first line of names, and lines with as many cells.
@@ -201,8 +169,7 @@ fn table(text: &str) -> Option<Vec<Segment>> {
                 start,
                 end,
                 key: *key,
-                escapes: Escapes::Plain,
-                number: None,
+                written: Written::Plain,
             }));
         }
         start = end + 1;

@@ -10,6 +10,9 @@ pub(super) struct Folded<'t> {
     pub(super) bytes: Cow<'t, [u8]>,
     /// The way back, in order; nothing if the folded bytes are the original's.
     runs: Vec<Run>,
+    /// Blanks and ends of lines that were written as `%20` and its like, in order: part of the word that they
+    /// stand in.
+    pub(super) inner: Vec<u32>,
 }
 
 /// Folded bytes and where they come from.
@@ -23,35 +26,42 @@ struct Run {
     width: u32,
 }
 
-/// How backslashes are read.
+/// How a value is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Escapes {
-    /// As text; only `\u0040` and its like are read, and `\n` as a blank before a letter.
+pub(super) enum Written {
+    /// As text: of backslashes only `\u0040` and its like are read, and `\n` as a blank before a letter.
     Plain,
-    /// As in the inside of a JSON string.
+    /// As the inside of a JSON string.
     Json,
+    /// As a number of JSON.
+    Number,
 }
 
 impl<'t> Folded<'t> {
-    pub(super) fn new(text: &'t str, escapes: Escapes) -> Folded<'t> {
+    pub(super) fn new(text: &'t str, written: Written) -> Folded<'t> {
         let bytes = text.as_bytes();
+        if written == Written::Number {
+            let digits = whole_number(bytes).unwrap_or_default();
+            return Folded { bytes: Cow::Owned(digits), runs: Vec::new(), inner: Vec::new() };
+        }
         // Most texts are told by a look at many bytes at once.
         let mut first = next_special(bytes, 0);
         while let Some(at) = first
             && bytes[at] < 0x80
-            && escaped(&bytes[at..], escapes).is_none()
+            && escaped(&bytes[at..], written).is_none()
         {
             first = next_special(bytes, at + 1);
         }
         let Some(first) = first else {
-            return Folded { bytes: Cow::Borrowed(bytes), runs: Vec::new() };
+            return Folded { bytes: Cow::Borrowed(bytes), runs: Vec::new(), inner: Vec::new() };
         };
         let mut way = Way { folded: Vec::with_capacity(bytes.len()), runs: Vec::new() };
+        let mut inner = Vec::new();
         way.take_over(bytes, 0, first);
         let mut at = first;
         while at < bytes.len() {
             let (one, length) = match bytes[at] {
-                b'%' | b'&' | b'\\' => escaped(&bytes[at..], escapes)
+                b'%' | b'&' | b'\\' => escaped(&bytes[at..], written)
                     .map_or((One::Byte(bytes[at]), 1), |(c, length)| (one(c), length)),
                 byte @ 0..0x80 => (One::Byte(byte), 1),
                 _ => {
@@ -61,7 +71,12 @@ impl<'t> Folded<'t> {
             };
             match one {
                 One::Nothing => {}
-                One::Byte(byte) => way.put(at, &[byte], length),
+                One::Byte(byte) => {
+                    if bytes[at] == b'%' && byte.is_ascii_whitespace() {
+                        inner.push(narrow(way.folded.len()));
+                    }
+                    way.put(at, &[byte], length);
+                }
                 One::Letter(c) => {
                     way.put(at, c.encode_utf8(&mut [0; 4]).as_bytes(), length);
                 }
@@ -71,7 +86,7 @@ impl<'t> Folded<'t> {
             way.take_over(bytes, at, next);
             at = next;
         }
-        Folded { bytes: Cow::Owned(way.folded), runs: way.runs }
+        Folded { bytes: Cow::Owned(way.folded), runs: way.runs, inner }
     }
 
     /// Whether the text is searched as it stands.
@@ -143,8 +158,6 @@ impl Way {
     }
 
     fn note(&mut self, original: usize, width: usize) {
-        // A text is never longer than `LIMIT`.
-        let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         let (folded, original) = (narrow(self.folded.len()), narrow(original));
         let goes_on = self.runs.last().is_some_and(|last| {
             width == 0
@@ -155,6 +168,33 @@ impl Way {
             self.runs.push(Run { folded, original, width: narrow(width) });
         }
     }
+}
+
+/// A text is never longer than `LIMIT`.
+fn narrow(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// The digits of a number of JSON, if it is a whole one: `-4111.0` and `4.111E3` too, as floating point writes it.
+pub(super) fn whole_number(number: &[u8]) -> Option<Vec<u8>> {
+    /// No number of anybody's has more.
+    const MOST: usize = 20;
+    let number = number.strip_prefix(b"-").unwrap_or(number);
+    let exponent = number.iter().position(|b| matches!(b, b'e' | b'E'));
+    let (mantissa, exponent) = number.split_at(exponent.unwrap_or(number.len()));
+    let exponent = match std::str::from_utf8(exponent.get(1..).unwrap_or_default()).ok()? {
+        "" => 0,
+        exponent => exponent.parse::<usize>().ok()?,
+    };
+    let point = mantissa.iter().position(|b| *b == b'.').unwrap_or(mantissa.len());
+    let (whole, fraction) = (&mantissa[..point], mantissa.get(point + 1..).unwrap_or_default());
+    let (shown, rest) = fraction.split_at(exponent.min(fraction.len()));
+    if rest.iter().any(|b| *b != b'0') || whole.len() + exponent > MOST.max(whole.len()) {
+        return None;
+    }
+    let mut digits = [whole, shown].concat();
+    digits.resize(whole.len() + exponent, b'0');
+    digits.iter().all(u8::is_ascii_digit).then_some(digits)
 }
 
 enum One {
@@ -217,13 +257,17 @@ fn digit(c: char) -> Option<u8> {
 }
 
 /// What an escape stands for, and its length.
-fn escaped(bytes: &[u8], escapes: Escapes) -> Option<(char, usize)> {
+fn escaped(bytes: &[u8], written: Written) -> Option<(char, usize)> {
     match (bytes[0], bytes.get(1)?) {
         (b'%', _) => {
             let code = u8::try_from(hex(bytes.get(1..3)?)?).ok()?;
             // Only what could hide something, and nothing that would end a part of an address.
-            matches!(code, b' ' | b'+' | b'-' | b'.' | b'(' | b')' | b'@' | b'0'..=b'9')
-                .then_some((char::from(code), 3))
+            let hides = matches!(
+                code,
+                b' ' | b'\t' | b'\r' | b'\n' | b'+' | b'-' | b'.' | b'(' | b')' | b'@' | b'0'
+                    ..=b'9'
+            );
+            hides.then_some((char::from(code), 3))
         }
         (b'&', b'#') => {
             let end = bytes.iter().take(10).position(|b| *b == b';')?;
@@ -233,45 +277,68 @@ fn escaped(bytes: &[u8], escapes: Escapes) -> Option<(char, usize)> {
             };
             Some((char::from_u32(code)?, end + 1))
         }
-        (b'&', _) => [
-            (&b"&nbsp;"[..], ' '),
-            (b"&amp;", '&'),
-            (b"&quot;", '"'),
-            (b"&lt;", '<'),
-            (b"&gt;", '>'),
-            (b"&commat;", '@'),
-            (b"&plus;", '+'),
-            (b"&period;", '.'),
-            (b"&hyphen;", '-'),
-            (b"&ndash;", '-'),
-            (b"&lpar;", '('),
-            (b"&rpar;", ')'),
-        ]
-        .iter()
-        .find(|(name, _)| bytes.starts_with(name))
-        .map(|(name, c)| (*c, name.len())),
-        (b'\\', b'u' | b'\\') if let Some(found) = deeper(bytes, escapes) => Some(found),
-        (b'\\', b'n' | b'r') if escapes == Escapes::Json || next_is_edge(bytes) => Some(('\n', 2)),
-        (b'\\', b't') if escapes == Escapes::Json => Some((' ', 2)),
-        (b'\\', c @ (b'"' | b'/' | b'\\')) if escapes == Escapes::Json => Some((char::from(*c), 2)),
+        (b'&', _) => entity(&bytes[1..]).map(|(c, length)| (c, length + 1)),
+        (b'\\', b'u' | b'\\') if let Some(found) = deeper(bytes, written) => Some(found),
+        (b'\\', b'n') if written == Written::Json || next_is_edge(bytes) => Some(('\n', 2)),
+        (b'\\', b'r') if written == Written::Json || next_is_edge(bytes) => Some(('\r', 2)),
+        (b'\\', b't') if written == Written::Json => Some((' ', 2)),
+        (b'\\', c @ (b'"' | b'/' | b'\\')) if written == Written::Json => Some((char::from(*c), 2)),
         (b'\\', b'"') => Some(('"', 2)),
         _ => None,
     }
 }
 
+/// A named entity of HTML (<https://html.spec.whatwg.org/entities.json>) and its length: the blanks, and the marks
+/// that numbers and addresses are written with. What is given back is what it looks like.
+fn entity(name: &[u8]) -> Option<(char, usize)> {
+    // Browsers read these without an end too.
+    for (legacy, c) in [(&b"nbsp"[..], ' '), (b"shy", '\u{AD}')] {
+        let rest = name.strip_prefix(legacy);
+        if rest
+            .is_some_and(|rest| rest.first().is_none_or(|b| *b != b';' && !b.is_ascii_alphabetic()))
+        {
+            return Some((c, legacy.len()));
+        }
+    }
+    let length = name.iter().take(17).position(|b| !b.is_ascii_alphanumeric())?;
+    let c = match &name[..length] {
+        b"nbsp" | b"ensp" | b"emsp" | b"emsp13" | b"emsp14" | b"thinsp" | b"hairsp" | b"numsp"
+        | b"puncsp" | b"MediumSpace" | b"ThinSpace" | b"NonBreakingSpace" | b"Tab" => ' ',
+        b"NewLine" => '\n',
+        b"ZeroWidthSpace" | b"NoBreak" | b"zwj" | b"zwnj" | b"shy" | b"lrm" | b"rlm" => '\u{200B}',
+        b"amp" => '&',
+        b"quot" => '"',
+        b"apos" => '\'',
+        b"lt" => '<',
+        b"gt" => '>',
+        b"commat" => '@',
+        b"plus" => '+',
+        b"period" => '.',
+        b"colon" => ':',
+        b"sol" => '/',
+        b"lowbar" => '_',
+        b"hyphen" | b"dash" | b"ndash" | b"mdash" | b"minus" => '-',
+        b"lpar" => '(',
+        b"rpar" => ')',
+        _ => return None,
+    };
+    (name[length] == b';').then_some((c, length + 1))
+}
+
 /// `\u0040`, and behind more backslashes, as in JSON within JSON (`\\u0040`, `\\\\u0040`: twice as many each time). In
 /// JSON a line's end and a tab within it too.
-fn deeper(bytes: &[u8], escapes: Escapes) -> Option<(char, usize)> {
+fn deeper(bytes: &[u8], written: Written) -> Option<(char, usize)> {
     const MOST: usize = 16;
     let slashes = bytes.iter().take(MOST).take_while(|b| **b == b'\\').count();
-    let blank = || escapes == Escapes::Json && next_is_edge(&bytes[slashes - 1..]);
+    let blank = || written == Written::Json && next_is_edge(&bytes[slashes - 1..]);
     match bytes.get(slashes)? {
         b'u' => {
             let code = hex(bytes.get(slashes + 1..slashes + 5)?)?;
             // Halves of a pair are letters of no interest, one by one.
             Some((char::from_u32(code).unwrap_or(' '), slashes + 5))
         }
-        b'n' | b'r' if blank() => Some(('\n', slashes + 1)),
+        b'n' if blank() => Some(('\n', slashes + 1)),
+        b'r' if blank() => Some(('\r', slashes + 1)),
         b't' if blank() => Some((' ', slashes + 1)),
         _ => None,
     }
@@ -295,7 +362,7 @@ mod tests {
     use super::*;
 
     fn folded(text: &str) -> String {
-        String::from_utf8(Folded::new(text, Escapes::Plain).bytes.into_owned()).unwrap()
+        String::from_utf8(Folded::new(text, Written::Plain).bytes.into_owned()).unwrap()
     }
 
     #[test]
@@ -312,6 +379,8 @@ mod tests {
             ("%2B49&nbsp;1", "+49 1"),
             ("ТЕЛЕФОН", "телефон"),
             ("100% & C:\\new", "100% & C:\\new"),
+            ("1&thinsp;2&ensp;3&nbsp4&NewLine;5&shy;6&minus;7", "1 2 3 4\n56-7"),
+            ("1%0D%0A2%092 &nope; &x", "1\r\n2\t2 &nope; &x"),
         ] {
             assert_eq!(folded(text), expected);
         }
@@ -320,7 +389,7 @@ mod tests {
     #[test]
     fn the_way_back_leads_to_whole_characters() {
         let text = "x\u{200B}\u{FF14}\u{FF11}\u{200B}y";
-        let folded = Folded::new(text, Escapes::Plain);
+        let folded = Folded::new(text, Written::Plain);
         assert_eq!(&*folded.bytes, b"x41y");
         assert_eq!(&text[folded.start(text, 1)..folded.end(text, 3)], "\u{FF14}\u{FF11}");
     }

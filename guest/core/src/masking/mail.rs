@@ -51,6 +51,17 @@ fn is_domain(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b >= 0x80 || b == b'-' || b == b'.'
 }
 
+/// Where the local part begins, if it is a quoted one: `"ann lee"@example.com` (RFC 5321, 4.1.2).
+fn quoted(bytes: &[u8], at: usize, floor: usize) -> Option<usize> {
+    let inside = bytes[floor..at].strip_suffix(b"\"")?;
+    let floor = inside.len().saturating_sub(LOCAL);
+    let quote = floor + inside[floor..].iter().rposition(|b| matches!(b, b'"' | b'\n'))?;
+    let before = quote.checked_sub(1).map(|before| inside[before]);
+    let opens = before.is_none_or(|b| b.is_ascii_whitespace() || b":<(,;=[".contains(&b));
+    (inside[quote] == b'"' && quote + 1 < inside.len() && opens)
+        .then_some(at - 1 - (inside.len() - quote))
+}
+
 fn address(scan: &Scan, at: usize, floor: usize) -> Option<Candidate> {
     let bytes = scan.bytes;
     let mut start = at;
@@ -68,6 +79,9 @@ fn address(scan: &Scan, at: usize, floor: usize) -> Option<Candidate> {
     }
     while start < at && !(bytes[start].is_ascii_alphanumeric() || bytes[start] >= 0xC0) {
         start += 1;
+    }
+    if let Some(quoted) = quoted(bytes, at, floor) {
+        start = quoted;
     }
     if start == at || bytes[at - 1] == b'*' || bytes[at - 1] == b'.' {
         return None;

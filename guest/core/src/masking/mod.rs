@@ -27,7 +27,7 @@ pub(crate) use policy::is_path;
 pub use policy::{Masker, NoTokens, Place, Policy, Tokens};
 
 use document::Segment;
-use fold::{Escapes, Folded};
+use fold::{Folded, Written};
 use scan::Notes;
 
 /// The most bytes that are masked in one text; a longer one is dropped.
@@ -334,13 +334,13 @@ fn find(
     if let Some(segments) = document::segments(text) {
         for one in &segments {
             let part = &text[one.start..one.end];
-            let folded = Folded::new(part, one.escapes);
+            let folded = Folded::new(part, one.written);
             room.notes.read(&folded.bytes);
             find_in(part, &folded, one, masker, room, &mut pieces);
         }
         return (pieces, false);
     }
-    let folded = Folded::new(text, Escapes::Plain);
+    let folded = Folded::new(text, Written::Plain);
     let as_it_is = folded.is_original();
     match before {
         Some(before) if as_it_is => {
@@ -349,7 +349,7 @@ fn find(
         _ => room.notes.read(&folded.bytes),
     }
     let end = text.len();
-    let whole = Segment { start: 0, end, key: None, escapes: Escapes::Plain, number: None };
+    let whole = Segment { start: 0, end, key: None, written: Written::Plain };
     find_in(text, &folded, &whole, masker, room, &mut pieces);
     (pieces, as_it_is)
 }
@@ -364,7 +364,7 @@ fn find_in(
     pieces: &mut Vec<Piece>,
 ) {
     let Room { notes, found, taken, digits } = room;
-    let scan = notes.scan(&folded.bytes, segment.key);
+    let scan = notes.scan(&folded.bytes, segment.key).with_inner(&folded.inner);
     found.clear();
     if !scan.groups.is_empty() || !scan.glued.is_empty() {
         numbers::find(&scan, digits, found);
@@ -385,9 +385,9 @@ fn find_in(
         let mut instead = instead(masker, candidate.kind, strategy, value);
         let mut start = segment.start + folded.start(part, candidate.start);
         let mut end = segment.start + folded.end(part, candidate.end);
-        if let Some(number) = &segment.number {
+        if segment.written == Written::Number {
             // A number of a JSON document becomes a string.
-            (start, end) = (number.start, number.end);
+            (start, end) = (segment.start, segment.end);
             instead = format!("\"{instead}\"");
         }
         pieces.push(Piece {
@@ -399,7 +399,7 @@ fn find_in(
             end,
             instead,
         });
-        if segment.number.is_some() {
+        if segment.written == Written::Number {
             break;
         }
     }
@@ -425,8 +425,9 @@ fn instead(masker: &Masker, kind: Kind, strategy: MaskStrategy, value: &[u8]) ->
 /// Leaves the candidates that stand: by rank, the longer first; never two over one byte. Sorted.
 /// `taken` is room to work in.
 fn choose(found: &mut Vec<Candidate>, taken: &mut Vec<bool>, length: usize) {
-    if found.len() < 2 {
-        return;
+    found.sort_unstable_by_key(|c| c.start);
+    if found.windows(2).all(|two| two[0].end <= two[1].start) {
+        return; // Most are apart.
     }
     found.sort_unstable_by_key(|c| {
         (c.kind.rank(), std::cmp::Reverse(c.end - c.start), c.start, c.rule)
@@ -538,7 +539,7 @@ fn partly(kind: Kind, found: &[u8]) -> String {
         Kind::CreditCard => with_last_four("****-****-****-"),
         Kind::UsSsn | Kind::UsItin => "***-**-****".to_owned(),
         Kind::Email => {
-            let at = found.iter().position(|b| *b == b'@').unwrap_or(0);
+            let at = found.iter().rposition(|b| *b == b'@').unwrap_or(0);
             let first = found.first().filter(|b| at > 1 && b.is_ascii_alphanumeric());
             let mut partly = String::with_capacity(4 + found.len() - at);
             partly.extend(first.map(|b| char::from(*b)));

@@ -351,7 +351,8 @@ impl Run<'_, '_> {
             // What follows is taken in as long as it is written the same way.
             let north_american = self.digits[0] == 1;
             let fits = if north_american { n == 11 } else { (8..=15).contains(&n) };
-            let glued_plus = start > 0 && super::scan::wordy_before(bytes, start);
+            let glued_plus =
+                start > 0 && super::scan::wordy_before(bytes, start) && !self.is_called_at(start);
             if fits && !glued_plus && self.written_evenly() {
                 push("phone.plus", Reason::Prefix);
             }
@@ -410,6 +411,12 @@ impl Run<'_, '_> {
                 single(next) && !matches!(self.scan.byte(next.end), Some(b'%' | b'-'))
             })
             && !after.next().is_some_and(|next| next.gap.is_tight())
+    }
+
+    /// Whether a word for a phone ends here.
+    fn is_called_at(&self, at: usize) -> bool {
+        let hits = &self.scan.hits[..self.scan.hit_after(at)];
+        hits.last().is_some_and(|hit| hit.topic == Topic::Phone && hit.end == at)
     }
 
     fn is_called_phone(&self) -> bool {
@@ -549,6 +556,24 @@ impl Run<'_, '_> {
 fn glued(scan: &Scan, found: &mut Vec<Candidate>) {
     nino(scan, found);
     iban(scan, found);
+    called(scan, found);
+}
+
+/// `tel4155550132`, `mobile07700900123`: a word for a phone is written at the number.
+fn called(scan: &Scan, found: &mut Vec<Candidate>) {
+    /// `HP4155550132` is a printer.
+    const LEAST: usize = 3;
+    for group in scan.glued.iter().filter(|group| (FEWEST..=15).contains(&group.len())) {
+        let hits = &scan.hits[..scan.hit_after(group.start)];
+        let is_word = hits.last().is_some_and(|hit| {
+            hit.topic == Topic::Phone && hit.end == group.start && hit.end - hit.start >= LEAST
+        });
+        if is_word && !super::scan::wordy_at(scan.bytes, group.end) {
+            let Group { start, end, .. } = *group;
+            let (kind, reason) = (Kind::Phone, Reason::Word);
+            found.push(Candidate { kind, rule: "phone.word", reason, start, end });
+        }
+    }
 }
 
 /// Two letters, six digits in one group or in twos, a letter.

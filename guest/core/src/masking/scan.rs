@@ -54,7 +54,8 @@ impl Gap {
         match between {
             [b @ (b' ' | b'-' | b'.' | b'/')] => Gap::Small(*b),
             [b'\n'] | [b'\r', b'\n'] | [b'-' | b' ', b'\n'] => Gap::Line,
-            [b')' | b'('] => Gap::Small(b' '),
+            // A form writes a blank as `+`; behind an area code a line may end.
+            [b')' | b'('] | [b')', b'+' | b'\n'] | [b')', b'\r', b'\n'] => Gap::Small(b' '),
             _ if between.len() <= 3
                 && between.iter().all(|b| matches!(b, b' ' | b'-' | b'(' | b')' | b'.')) =>
             {
@@ -108,6 +109,8 @@ pub(super) struct Scan<'t> {
     pub(super) colons: &'t [usize],
     /// What the name of the value says, if it has a name (a JSON key, a column).
     pub(super) key: Option<Topic>,
+    /// Blanks that end no word: `Folded::inner`.
+    inner: &'t [u32],
     /// Everything that its words and its name speak of.
     topics: Topics,
 }
@@ -328,6 +331,7 @@ impl Notes {
             ats: &self.ats,
             colons: &self.colons,
             key,
+            inner: &[],
             topics: topics.fold(Topics::NONE, Topics::with),
         }
     }
@@ -339,6 +343,16 @@ fn moved(at: usize, shift: isize) -> usize {
 }
 
 impl<'t> Scan<'t> {
+    pub(super) fn with_inner(self, inner: &'t [u32]) -> Scan<'t> {
+        Scan { inner, ..self }
+    }
+
+    /// Whether a blank here is part of the word that it stands in, as `%20` is.
+    pub(super) fn is_inner(&self, at: usize) -> bool {
+        !self.inner.is_empty()
+            && u32::try_from(at).is_ok_and(|at| self.inner.binary_search(&at).is_ok())
+    }
+
     /// The topic that a place is about: the nearest word of these or of what speaks against them.
     pub(super) fn is_about(
         &self,
@@ -413,7 +427,7 @@ impl<'t> Scan<'t> {
         }
         let between = &self.bytes[from..to];
         between.iter().filter(|b| **b & 0xC0 != 0x80).count() <= characters
-            && !between.windows(2).any(|pair| pair == b"\n\n")
+            && !(1..between.len()).any(|at| ends_paragraph(between, at))
     }
 
     /// Whether anything in the text, or its name, speaks of one of these.
@@ -432,7 +446,7 @@ impl<'t> Scan<'t> {
                 }
                 left -= 1;
             }
-            *b == b'\n' && rest.get(i + 1) == Some(&b'\n')
+            i > 0 && ends_paragraph(rest, i)
         });
         reached.map_or(self.bytes.len(), |more| from + more)
     }
@@ -460,6 +474,11 @@ impl<'t> Scan<'t> {
     pub(super) fn byte_before(&self, at: usize) -> Option<u8> {
         at.checked_sub(1).and_then(|at| self.byte(at))
     }
+}
+
+/// Whether a line ends here that holds nothing: with it a paragraph ends.
+fn ends_paragraph(bytes: &[u8], at: usize) -> bool {
+    bytes[at] == b'\n' && matches!(bytes[..at], [.., b'\n'] | [.., b'\n', b'\r'])
 }
 
 /// So many bytes are looked at together.

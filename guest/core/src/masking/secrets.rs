@@ -230,9 +230,11 @@ fn url(scan: &Scan, colon: usize, from: usize, found: &mut Vec<Candidate>) {
     }
     let authority = bytes[from..]
         .iter()
+        .zip(from..)
         .take(1_024)
-        .take_while(|b| {
-            !matches!(b, b' ' | b'\n' | b'\t' | b'\r' | b'/' | b'"' | b'<' | b'>' | b'`' | b'\\')
+        .take_while(|(b, at)| match b {
+            b' ' | b'\n' | b'\t' | b'\r' => scan.is_inner(*at),
+            b => !matches!(b, b'/' | b'"' | b'<' | b'>' | b'`' | b'\\'),
         })
         .count();
     let authority = &bytes[from..from + authority];

@@ -26,6 +26,50 @@ fn personal_data_is_masked() {
 }
 
 #[test]
+fn what_is_escaped_hides_nothing() {
+    for (text, masked) in [
+        ("https://ann:pa%20ss%0Aword1@db.example/x", "https://ann:***@db.example/x"),
+        ("POST /login?password=pa%20ss&next=1", "POST /login?password=[API_KEY_GENERIC]&next=1"),
+        ("password%3D is%20hunter2%20thanks", "password%3D is%20hunter2%20thanks"),
+        (
+            "my%20password%20is%20hunter2%20thanks",
+            "my%20password%20is%20[API_KEY_GENERIC]%20thanks",
+        ),
+        ("4111&ensp;1111&thinsp;1111&emsp;1111", "****-****-****-1111"),
+        ("4111&nbsp1111&#8201;1111&#x2009;1111", "****-****-****-1111"),
+        ("4111%0D%0A1111 1111 1111", "****-****-****-1111"),
+        ("phone=%28415%29+555%2D0132", "phone=***-***-0132"),
+        (r#"{"note":"4111 1111\r\n1111 1111"}"#, r#"{"note":"****-****-****-1111"}"#),
+        (r#"{"card":4.111111111111111E15}"#, r#"{"card":"****-****-****-1111"}"#),
+        (r#"{"card":-4111111111111111.00}"#, r#"{"card":"****-****-****-1111"}"#),
+        (r#"{"phone":4.155550132e9,"at":1.7e9}"#, r#"{"phone":"***-***-0132","at":1.7e9}"#),
+        (r#"{"phone":1e400,"n":1e-9}"#, r#"{"phone":1e400,"n":1e-9}"#),
+    ] {
+        check(text, masked);
+    }
+}
+
+#[test]
+fn a_phone_number_is_found_at_its_word_and_over_a_line() {
+    check("tel4155550132, fax+14155550132", "tel***-***-0132, fax***-***-0132");
+    check("mobile07700900123", "mobile***-***-0123");
+    check("call (415)\n555-0132 now", "call ***-***-0132 now");
+    check("(415)\r\n555-0132", "***-***-0132");
+    for text in
+        ["hotel4155550132", "ref4155550132", "hp4155550132", "tel4155550132b", "x+4155550132"]
+    {
+        check(text, text);
+    }
+}
+
+#[test]
+fn a_quoted_local_part_is_part_of_its_address() {
+    check("\"ann lee\"@example.com", "***@example.com");
+    check("to <\"ann.lee\"@example.com>", "to <***@example.com>");
+    check("said \"no\" to x@example.com", "said \"no\" to ***@example.com");
+}
+
+#[test]
 fn numbers_in_many_small_groups_are_found_whatever_follows() {
     for text in ["nhs 2. 94 34 76 59 19", "nhs 1-94 34 76 59 19"] {
         let masked = mask(text);
@@ -57,6 +101,8 @@ fn a_card_is_found_in_whatever_dress_it_comes() {
         "cc4111111111111111",
         "PAN4111111111111111 was read out",
         "my_visa_4111111111111111",
+        "card: 4111, 1111, 1111, 1111.",
+        "Visa 4111; 1111; 1111; 1111",
         "4111111111111111_visa",
         "Karte4111 1111 1111 1111 nennt er",
         "4111_1111_1111_1111",
@@ -466,7 +512,7 @@ proptest! {
             let between: String = chars[at..span.start].iter().collect();
             prop_assert!(rest.starts_with(&between));
             let found: String = chars[span.start..span.end].iter().collect();
-            let folded = Folded::new(&found, Escapes::Plain);
+            let folded = Folded::new(&found, Written::Plain);
             let instead = partly(span.kind, &folded.bytes);
             rest = rest[between.len()..].strip_prefix(instead.as_str()).unwrap_or_default();
             at = span.end;

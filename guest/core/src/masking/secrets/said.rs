@@ -1,6 +1,8 @@
 //! What follows a word for a secret, or stands under a name for one; and what only looks as if it were one: names,
 //! prose, placeholders.
 
+use std::borrow::Cow;
+
 use super::super::scan::{Scan, wordy, wordy_before};
 use super::super::{Candidate, Kind, Reason};
 use super::is_dashed;
@@ -78,12 +80,22 @@ pub(super) fn named(scan: &Scan, start: usize, from: usize, found: &mut Vec<Cand
     if said == Said::Sign && scan.byte(at) == Some(b'\n') {
         return;
     }
-    let Some((start_of_value, end)) = value(bytes, at) else { return };
+    // Where the word and its value are set apart by such blanks, they set apart what follows too.
+    let inner = said == Said::Sign && !(from..at).any(|at| scan.is_inner(at));
+    let Some((start_of_value, end)) = value(bytes, at, |at| inner && scan.is_inner(at)) else {
+        return;
+    };
     // `Authorization: Bearer x` and `token: Bearer x` are found by their scheme.
-    let text = &bytes[start_of_value..end];
+    let mut text = Cow::Borrowed(&bytes[start_of_value..end]);
     let quoted = start_of_value > at;
+    if inner {
+        // What is written `%20` is a sign within a word.
+        for at in (start_of_value..end).filter(|at| scan.is_inner(*at)) {
+            text.to_mut()[at - start_of_value] = b'+';
+        }
+    }
     let token = bytes[start..from].eq_ignore_ascii_case(b"token");
-    if !is_secret(text, said, quoted, token, ends_field(bytes, end)) {
+    if !is_secret(&text, said, quoted, token, ends_field(bytes, end)) {
         return;
     }
     let aws = text.len() == 40
@@ -222,8 +234,8 @@ fn is_other_word(word: &[u8]) -> bool {
     )
 }
 
-/// The range of a value: within quotes, or up to what ends a word.
-fn value(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+/// The range of a value: within quotes, or up to what ends a word. Blanks end it but where `is_inner`.
+fn value(bytes: &[u8], at: usize, is_inner: impl Fn(usize) -> bool) -> Option<(usize, usize)> {
     let first = *bytes.get(at)?;
     if matches!(first, b'"' | b'\'' | b'`') {
         let inside = bytes[at + 1..].iter().take(1_024).position(|b| *b == first || *b == b'\n');
@@ -236,22 +248,11 @@ fn value(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
     let start = at + usize::from(matches!(first, b'"' | b'\'' | b'`'));
     let length = bytes[start..]
         .iter()
+        .zip(start..)
         .take(4_096)
-        .take_while(|b| {
-            !matches!(
-                b,
-                b' ' | b'\n'
-                    | b'\r'
-                    | b'\t'
-                    | b'"'
-                    | b'\''
-                    | b'<'
-                    | b'>'
-                    | b';'
-                    | b'`'
-                    | b'&'
-                    | b'|'
-            )
+        .take_while(|(b, at)| match b {
+            b' ' | b'\n' | b'\r' | b'\t' => is_inner(*at),
+            b => !matches!(b, b'"' | b'\'' | b'<' | b'>' | b';' | b'`' | b'&' | b'|'),
         })
         .count();
     let mut end = start + length;
@@ -402,7 +403,7 @@ pub(super) fn scheme(scan: &Scan, from: usize, found: &mut Vec<Candidate>) {
         return;
     }
     let at = from + 1;
-    let Some((start, end)) = value(bytes, at) else { return };
+    let Some((start, end)) = value(bytes, at, |_| false) else { return };
     let text = &bytes[start..end];
     let shape = text.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(b));
     let digits = text.iter().any(u8::is_ascii_digit);
