@@ -4,10 +4,10 @@
 mod write;
 
 use firn_model::{
-    CorrelationMode, DuplicatePolicy, EntrySeen, ExchangeKind, ExternalRecord, FieldName, Finding,
-    FindingKind, Flight, Ghost, Link, Millis, Mirror, Notice, ObservationSource, ObservedRecord,
-    Order, Outcome, Phase, Reference, Refusal, Revision, Search, Side, SysId, TableName,
-    Translated, Twin, Uncertainty, Verb, Write,
+    CorrelationMode, DuplicatePolicy, EntrySeen, Exchange, ExchangeKind, ExternalRecord, FieldName,
+    Finding, FindingKind, Flight, Ghost, Link, Millis, Mirror, Notice, ObservationSource,
+    ObservedRecord, Order, Outcome, Phase, Reference, Refusal, Revision, Search, Side, SysId,
+    TableName, Translated, Twin, Uncertainty, Verb, Write,
 };
 
 use serde::{Deserialize, Serialize};
@@ -66,9 +66,9 @@ pub fn land(
 ) {
     let state = link.side_mut(side);
     let Some(exchange) = state.exchange.take_if(|e| e.number == number) else { return };
-    let mut landing =
-        Landing { rules, link, neighbours, side, now, asked: exchange.since, effects };
-    match (exchange.kind.clone(), reading) {
+    let Exchange { kind, since: asked, elsewhere, .. } = exchange;
+    let mut landing = Landing { rules, link, neighbours, side, now, asked, elsewhere, effects };
+    match (kind, reading) {
         (ExchangeKind::Send, Reading::Outcome(outcome)) => landing.written(outcome),
         (ExchangeKind::Find, Reading::Found(records)) => landing.found(records),
         (ExchangeKind::Locate(number), Reading::Found(records)) => {
@@ -99,6 +99,8 @@ struct Landing<'a> {
     now: Millis,
     /// When the request left. What an answer shows is at least as new as this, not as new as `now`.
     asked: Millis,
+    /// It left for a table that the ticket is not in any more.
+    elsewhere: bool,
     effects: &'a mut Effects,
 }
 
@@ -261,7 +263,12 @@ impl Landing<'_> {
         if !matches!(self.flight().map(|f| &f.phase), Some(Phase::Verifying { .. })) {
             self.drop_flight();
         }
+        let elsewhere = self.elsewhere;
         let state = self.link.side_mut(self.side);
+        if elsewhere {
+            state.look = true;
+            return;
+        }
         state.missing = true;
         match self.side {
             Side::External => state.search = Some(Search::Class),
@@ -397,12 +404,31 @@ impl Landing<'_> {
     /// Tickets with our key besides our own. Those that we made and that are open are closed, if the
     /// settings want it; the others are told of, once.
     fn found_twins(&mut self, found: &[Found]) {
+        let mut closing: Vec<(SysId, Millis)> = self
+            .link
+            .twins
+            .iter()
+            .filter_map(|twin| Some((twin.sys_id.clone(), twin.closing?)))
+            .collect();
         // The answer to our closing one may have been lost; its counter tells what happened.
+        let may_come = match self.flight().map(|flight| &flight.phase) {
+            Some(Phase::Verifying { sent, open: true, .. }) => Some(*sent),
+            _ => None,
+        };
         if let Some(Write { verb: Verb::Retire { twin, .. }, .. }) = self.drop_flight()
             && let Some(now) = found.iter().find(|f| f.ticket.sys_id == twin.sys_id)
         {
             self.retired(&twin, now.ticket.changes);
+            // Sent again, one of them could close it when somebody has opened it once more. The others of the
+            // link's writes need not wait for that.
+            if now.ticket.changes == twin.changes {
+                closing.extend(may_come.map(|sent| (twin.sys_id, sent)));
+            }
         }
+        let may_come = |sys_id: &SysId| {
+            let sent = closing.iter().filter(|(id, _)| id == sys_id).map(|(_, sent)| *sent).max();
+            sent.filter(|sent| !self.too_late_to_commit(*sent))
+        };
         let Some(own) = self.link.external.as_ref().map(|e| e.sys_id.clone()) else { return };
         let open: Vec<&Found> =
             found.iter().filter(|f| f.active && f.ticket.sys_id != own).collect();
@@ -410,7 +436,7 @@ impl Landing<'_> {
         self.link.twins = open
             .iter()
             .filter(|f| close && f.ours && self.rules.closing(&f.ticket.table).is_some())
-            .map(|f| f.ticket.clone())
+            .map(|f| Twin { closing: may_come(&f.ticket.sys_id), ..f.ticket.clone() })
             .collect();
         if open.is_empty() {
             return;

@@ -62,6 +62,9 @@ fn classify(rules: &Rules, link: &mut Link, side: Side, seen: &ObservedRecord, m
 /// be seen in their light.
 pub(crate) fn reclass(rules: &Rules, link: &mut Link, class: TableName) {
     link.table = class;
+    if let Some(exchange) = &mut link.external_side.exchange {
+        exchange.elsewhere = true;
+    }
     link.platform_side.look |= rules.may_read(Side::Platform) && !link.platform_side.missing;
 }
 

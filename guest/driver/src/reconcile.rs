@@ -384,7 +384,7 @@ fn ask<D: Doors>(
 
 fn exchange<D: Doors>(kind: ExchangeKind, check: &Check, session: &Session<'_, D>) -> Exchange {
     let number = check.seen.len() as u64;
-    Exchange { kind, number, since: session.now, deadline: session.now }
+    Exchange { kind, number, since: session.now, deadline: session.now, elsewhere: false }
 }
 
 /// A check's read is over.

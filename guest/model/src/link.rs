@@ -219,6 +219,9 @@ pub struct Twin {
     /// How often it had been changed when it was found (`sys_mod_count`), if that was shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<u32>,
+    /// When a write left that is to close it, and that may still take effect: until then it is left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing: Option<Millis>,
 }
 
 /// Content of a ticket to be.
@@ -474,6 +477,9 @@ pub struct Exchange {
     pub since: Millis,
     /// When it counts as lost.
     pub deadline: Millis,
+    /// The ticket was seen in another table since it left: that it was not found where it was asked for says nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub elsewhere: bool,
 }
 
 /// What a link knows and wants of one side.

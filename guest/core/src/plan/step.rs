@@ -149,6 +149,7 @@ impl Planner<'_> {
             since: self.now,
             // The host gives up in time and says so; a little later nobody will.
             deadline: self.now.plus(wire::QUEUE + timeout + timeout / 4 + 100),
+            elsewhere: false,
         };
         let state = self.link.side_mut(side);
         match exchange.kind {
@@ -384,10 +385,19 @@ impl Planner<'_> {
 
     /// Closes a further ticket that was made for our key.
     fn retire(&mut self) -> Option<ExchangeKind> {
-        let twin = self.link.twins.first()?.clone();
         if !self.rules.may_write(Side::External) {
             return None;
         }
+        let Some(twin) = self.link.twins.iter().find(|twin| twin.closing.is_none()).cloned() else {
+            let limit = self.rules.settings().correlation.transaction_limit;
+            let over = self.link.twins.iter().filter_map(|twin| twin.closing).min()?.plus(limit);
+            // What became of it is looked at before it is tried again.
+            if over <= self.now {
+                return Some(ExchangeKind::Find);
+            }
+            self.hold(Side::External, over);
+            return None;
+        };
         let mut set = self.rules.closing(&twin.table)?;
         let own = self.link.external.as_ref().and_then(|e| e.number.clone()).unwrap_or_default();
         let note = format!(

@@ -276,6 +276,7 @@ fn found(rules: &Rules, link: &Link, row: &Json) -> Option<Found> {
             sys_id: SysId::new(text("sys_id")?).ok()?,
             number: text("number").map(str::to_owned),
             changes: text("sys_mod_count").and_then(|n| n.parse().ok()),
+            closing: None,
         },
         // Not shown: it may be open.
         active: text("active") != Some("false"),

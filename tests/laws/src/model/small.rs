@@ -325,6 +325,7 @@ impl Small {
                             sys_id: SysId::new(ticket.id).ok()?,
                             number: ticket.number,
                             changes: None,
+                            closing: None,
                         },
                         active: true,
                         ours: true,
