@@ -35,6 +35,22 @@ pub struct Ticket {
     pub evidence: Option<Entry>,
 }
 
+impl Ticket {
+    /// The ticket with more in its evidence. It is the same evidence as without.
+    #[must_use]
+    pub fn beside(mut self, more: Option<String>, now: Millis) -> Ticket {
+        let Some(more) = more else { return self };
+        match &mut self.evidence {
+            Some(entry) => {
+                let text = format!("{}\n{more}", entry.text.text());
+                entry.text = entry.text.with_text(text);
+            }
+            None => self.evidence = evidence(self.record.as_str(), &[more], now),
+        }
+        self
+    }
+}
+
 /// Where a link's ticket stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {

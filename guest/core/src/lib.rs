@@ -20,6 +20,7 @@ pub mod intake;
 pub mod journal;
 pub mod json;
 pub mod land;
+pub mod learning;
 pub mod mapping;
 pub mod masking;
 pub mod merge;

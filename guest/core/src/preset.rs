@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use firn_model::{
     AttachmentPolicy, ChoicePair, CorrelationPolicy, Direction, Environment, FieldName,
-    FieldSettings, Filters, JournalPolicy, Kind, Lifecycle, Limits, MaskingPolicy, OnRuleFailure,
-    Owner, PollingPolicy, Preset, ProvisionPolicy, ReconcilePolicy, Settings, Strategy, TableName,
-    TicketType, Value, WebhookPolicy,
+    FieldSettings, Filters, JournalPolicy, Kind, LearningPolicy, Lifecycle, Limits, MaskingPolicy,
+    OnRuleFailure, Owner, PollingPolicy, Preset, ProvisionPolicy, ReconcilePolicy, Settings,
+    Strategy, TableName, TicketType, Value, WebhookPolicy,
 };
 use serde_json::json;
 
@@ -107,6 +107,7 @@ fn base(preset: Preset, fields: Vec<(&str, FieldSettings)>) -> Settings {
         filters: Filters::default(),
         masking: MaskingPolicy::default(),
         lifecycle: Lifecycle::default(),
+        learning: LearningPolicy::default(),
         categories: BTreeMap::new(),
         fields: fields.into_iter().map(|(n, f)| (name(n), f)).collect(),
     }
@@ -138,6 +139,7 @@ pub fn genesys() -> Settings {
 #[must_use]
 pub fn bot() -> Settings {
     let mut settings = base(Preset::Bot, vec![("status", status(Owner::External))]);
+    settings.learning.enabled = true;
     let categories = [
         ("vpn", "network", "vpn"),
         ("wifi", "network", "wireless"),

@@ -5,6 +5,7 @@
 //! does not understand of a query). Platform: the published contract.
 
 pub mod attachment;
+pub mod learning;
 mod platform;
 pub mod poll;
 mod servicenow;
@@ -79,16 +80,17 @@ impl Parts {
     }
 }
 
-/// A message to the address for findings.
+/// A message to one of the platform's addresses that only listen: for findings, or for what is learnt.
 #[must_use]
-pub fn alert(
+pub fn message(
     rules: &Rules,
     tenant: &TenantId,
     ticket: String,
+    remote: firn_model::Remote,
     body: &serde_json::Value,
 ) -> HttpRequest {
     let parts = Parts {
-        remote: firn_model::Remote::PlatformFindings,
+        remote,
         method: firn_model::Method::Post,
         path: String::new(),
         query: Vec::new(),

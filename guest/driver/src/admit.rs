@@ -3,7 +3,7 @@
 
 use firn_core::escalation::{self, Escalation, Standing, Ticket};
 use firn_core::settings::{Gate, Rules};
-use firn_core::{identity, intake, json, signature};
+use firn_core::{identity, intake, json, learning, signature};
 use firn_model::{
     Audit, ClosedPolicy, CommitError, Delivery, DeliveryState, Ended, Entry, Finding, FindingKind,
     Hook, Inbound, InboundKind, Link, PlatformId, Problem, Quarantined, Reply, TableName, TenantId,
@@ -172,7 +172,10 @@ fn escalate<D: Doors>(
     match escalation::read(rules, &inbound.body, session.now) {
         Err(why) => unusable(session, inbound, &why),
         Ok(Escalation::Filtered(why)) => filtered(session, inbound, &why),
-        Ok(Escalation::Ticket(ticket)) => open(session, rules, inbound, *ticket),
+        Ok(Escalation::Ticket(ticket)) => {
+            let ticket = ticket.beside(learning::show(rules, &inbound.like), session.now);
+            open(session, rules, inbound, ticket)
+        }
     }
 }
 

@@ -4,7 +4,8 @@
 use firn_core::settings::Rules;
 use firn_core::{land, wire};
 use firn_model::{
-    Alert, Answer, AnswerBody, CommitError, Finding, Integration, Key, Side, TenantId, rfc3339_text,
+    Alert, Answer, AnswerBody, CommitError, Finding, Integration, Key, Remote, Side, TenantId,
+    rfc3339_text,
 };
 use serde_json::json;
 
@@ -56,7 +57,8 @@ pub(crate) fn due<D: Doors>(
             "link": alert.finding.link, "field": alert.finding.field, "text": alert.finding.text,
         },
     });
-    let request = wire::alert(rules, &key.tenant, ticket(key, Side::Platform, number), &body);
+    let name = ticket(key, Side::Platform, number);
+    let request = wire::message(rules, &key.tenant, name, Remote::PlatformFindings, &body);
     let end = session.now.plus(request.queue + request.timeout + 1_000);
     alert.sent = Some(number);
     session.put(key, &alert, Some(end))?;

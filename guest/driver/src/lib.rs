@@ -13,6 +13,7 @@ mod attach;
 mod dead;
 mod doors;
 mod foresee;
+mod learn;
 mod operate;
 mod reconcile;
 mod rows;

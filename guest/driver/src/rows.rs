@@ -55,6 +55,11 @@ pub(crate) fn attachments(tenant: &TenantId, id: &IntegrationId, link: &LinkId) 
     Key::new(tenant, &["attachments", id.as_str(), link.as_str()])
 }
 
+/// What is learnt from the ticket of a link.
+pub(crate) fn learnt(tenant: &TenantId, id: &IntegrationId, link: &LinkId) -> Key {
+    Key::new(tenant, &["learnt", id.as_str(), link.as_str()])
+}
+
 pub(crate) fn dead(tenant: &TenantId, id: &IntegrationId, name: &str) -> Key {
     Key::new(tenant, &["dead", id.as_str(), name])
 }

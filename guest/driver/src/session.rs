@@ -7,7 +7,7 @@ use std::rc::Rc;
 use firn_core::journal::Neighbours;
 use firn_core::plan::{Input, advance};
 use firn_core::settings::{self, Rules};
-use firn_core::{identity, wire};
+use firn_core::{identity, learning, wire};
 use firn_model::rule::Answer;
 use firn_model::{
     Audit, Change, CommitError, Conflict, Entry, EntryOrigin, Expect, Finding, FindingKind,
@@ -17,7 +17,7 @@ use firn_model::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Doors, alert, attach, dead, rows};
+use crate::{Doors, alert, attach, dead, learn, rows};
 
 /// The same finding again within this time is not even written down. In milliseconds.
 const SAID_A_MOMENT_AGO: i64 = 10_000;
@@ -464,6 +464,7 @@ impl<'a, D: Doors> Session<'a, D> {
         let twins = link.twins.len();
         let stayed = link.tombstone.is_none() || link.external_side.flight.is_some();
         let taking = attach::taking(&link);
+        let was_over = learning::is_over(rules, &link);
         let mut inputs = inputs.to_vec();
         inputs.extend(self.neighbours(tenant, &link)?.map(Input::Shared));
         let mut plan = advance(rules, link, &inputs, self.now);
@@ -484,6 +485,7 @@ impl<'a, D: Doors> Session<'a, D> {
             self.leave(tenant, &plan.link)?;
         }
         attach::wake(self, tenant, rules, &plan.link, taking)?;
+        learn::tell(self, tenant, rules, &plan.link, was_over)?;
         self.carry_out(tenant, rules, plan)
     }
 

@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ContentHash, IntegrationId, Key, LinkId, Millis, Operation, SysId, TenantId, parse_http_date,
+    ContentHash, IntegrationId, Key, LikeCase, LinkId, Millis, Operation, SysId, TenantId,
+    parse_http_date,
 };
 
 /// Which way in a request took.
@@ -47,6 +48,9 @@ pub struct Inbound {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: String,
+    /// Of an escalation: cases like it that were solved before, the likest first. The host has looked for them.
+    #[serde(default)]
+    pub like: Vec<LikeCase>,
 }
 
 /// One thing that happened.
@@ -83,6 +87,8 @@ pub enum Remote {
     PlatformRead,
     /// Where findings are told.
     PlatformFindings,
+    /// Where what is learnt is told.
+    PlatformKnowledge,
     /// Where the platform's files are read; `path` is the id that replaces `{id}`.
     PlatformAttachmentRead,
     /// Where files are given to the platform; `path` is the id of the record that replaces `{id}`.

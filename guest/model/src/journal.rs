@@ -64,6 +64,7 @@ impl JournalText {
 }
 
 /// Where an entry was first written. Together with the id it is the entry's identity.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EntryOrigin {

@@ -14,6 +14,7 @@ mod delivery;
 mod door;
 mod id;
 mod journal;
+mod learning;
 mod link;
 mod observation;
 mod operator;
@@ -41,6 +42,10 @@ pub use id::{
     LinkId, PlatformId, SysId, TableName, TenantId,
 };
 pub use journal::{Comment, Entry, EntryOrigin, JournalText, Mirror, WorkNote};
+pub use learning::{
+    CaseSummary, Learning, LearningState, LearntFrom, LikeCase, Maker, Passage, Source, Standing,
+    Telling,
+};
 pub use link::{
     Base, Cause, Clock, Conflict, ConflictState, Decision, Draft, Ended, Exchange, ExchangeKind,
     ExternalRecord, FieldState, Flight, Ghost, Link, Parked, ParkedWhy, Phase, Reference, Role,
@@ -60,10 +65,10 @@ pub use rule::{ActiveRules, Hook, Inquiry, OnRuleFailure};
 pub use settings::{
     AttachmentPolicy, Backfill, ChoicePair, ClosedPolicy, CorrelationMode, CorrelationPolicy,
     Direction, DuplicatePolicy, Environment, Fault, FieldSettings, Filters, GonePolicy, Guard,
-    Integration, JournalPolicy, Kind, Level, Lifecycle, Limits, MaskPattern, MaskRule,
-    MaskStrategy, MaskWords, MaskingPolicy, OffOwner, Owner, Permit, PlatformContract, Polling,
-    PollingPolicy, Precision, Preset, ProvisionPolicy, PullBy, RESOURCE, ReconcilePolicy, Settings,
-    Sink, Strategy, TextFormat, TicketType, WebhookPolicy, instance_address,
+    Integration, JournalPolicy, Kind, LearningPolicy, Level, Lifecycle, Limits, MaskPattern,
+    MaskRule, MaskStrategy, MaskWords, MaskingPolicy, OffOwner, Owner, Permit, PlatformContract,
+    Polling, PollingPolicy, Precision, Preset, ProvisionPolicy, PullBy, RESOURCE, ReconcilePolicy,
+    Settings, Sink, Strategy, TextFormat, TicketType, WebhookPolicy, instance_address,
 };
 pub use sweep::{Pace, Place, Stream, Sweep, Walk};
 pub use time::{

@@ -17,9 +17,9 @@ pub use field::{
 };
 pub use policy::{
     AttachmentPolicy, Backfill, ClosedPolicy, CorrelationMode, CorrelationPolicy, DuplicatePolicy,
-    Environment, Filters, GonePolicy, JournalPolicy, Lifecycle, Limits, MaskPattern, MaskRule,
-    MaskStrategy, MaskWords, MaskingPolicy, Polling, PollingPolicy, ProvisionPolicy, PullBy,
-    ReconcilePolicy, Sink, WebhookPolicy,
+    Environment, Filters, GonePolicy, JournalPolicy, LearningPolicy, Lifecycle, Limits,
+    MaskPattern, MaskRule, MaskStrategy, MaskWords, MaskingPolicy, Polling, PollingPolicy,
+    ProvisionPolicy, PullBy, ReconcilePolicy, Sink, WebhookPolicy,
 };
 
 /// One tenant's pairing of a platform with a ServiceNow instance. Credentials live in the host's
@@ -62,6 +62,9 @@ pub struct PlatformContract {
     pub read_url: Option<String>,
     /// Where findings are posted as they are raised (`finding.raised`), for tools that call somebody.
     pub findings_url: Option<String>,
+    /// Where what is learnt from resolved tickets is posted (`case_summary.made`, `case_summary.superseded`), for a
+    /// knowledge store of one's own.
+    pub knowledge_url: Option<String>,
     /// Where a file of the platform's can be read, with `{id}` for the file's id. Without it no file travels
     /// to ServiceNow.
     pub attachment_read_url: Option<String>,
@@ -77,6 +80,7 @@ impl PlatformContract {
             ("callback_url", &self.callback_url),
             ("read_url", &self.read_url),
             ("findings_url", &self.findings_url),
+            ("knowledge_url", &self.knowledge_url),
             ("attachment_read_url", &self.attachment_read_url),
             ("attachment_write_url", &self.attachment_write_url),
         ]
@@ -216,6 +220,9 @@ pub struct Settings {
     pub masking: MaskingPolicy,
     /// When a record is open.
     pub lifecycle: Lifecycle,
+    /// What is learnt from tickets that are resolved.
+    #[serde(default)]
+    pub learning: LearningPolicy,
     /// Category and subcategory by tag (seed 000).
     pub categories: BTreeMap<String, (String, String)>,
     /// The mapped fields, by name.

@@ -8,6 +8,7 @@ mod explain;
 mod findings;
 mod instance;
 mod keep;
+mod knowledge;
 mod mask;
 mod operate;
 mod reconcile;
@@ -73,6 +74,9 @@ enum Command {
     /// Rules of one's own: begin, build, test, upload, try and ask them.
     #[command(subcommand)]
     Rules(rules::Rules),
+    /// Look for what was learnt from resolved tickets.
+    #[command(subcommand)]
+    Knowledge(knowledge::Knowledge),
     /// Compile rules: for Firn itself.
     #[command(hide = true)]
     CompileRules,
@@ -273,6 +277,9 @@ struct Configure {
     /// Where findings are posted as they are raised, for tools that call somebody.
     #[arg(long)]
     findings_url: Option<String>,
+    /// Where what is learnt from resolved tickets is posted, for a knowledge store of one's own.
+    #[arg(long)]
+    knowledge_url: Option<String>,
     /// Where a file of the platform's can be read, with {id}: its files travel to ServiceNow.
     #[arg(long)]
     attachment_read_url: Option<String>,
@@ -580,6 +587,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
             if let Some(online) = rules::alone(command)? {
                 rules::rules(&Client::new(&cli.url, cli.token)?, online)?;
             }
+        }
+        Command::Knowledge(command) => {
+            knowledge::knowledge(&Client::new(&cli.url, cli.token)?, command)?
         }
         Command::CompileRules => crate::rules::compile::child()?,
         Command::Audit(command) => {

@@ -380,6 +380,9 @@ impl Carrier {
             }
             Remote::PlatformCallback => target.platform.callback_url.clone().ok_or_else(missing)?,
             Remote::PlatformFindings => target.platform.findings_url.clone().ok_or_else(missing)?,
+            Remote::PlatformKnowledge => {
+                target.platform.knowledge_url.clone().ok_or_else(missing)?
+            }
             Remote::PlatformRead => with_id(target.platform.read_url.as_ref(), path)?,
             Remote::PlatformAttachmentRead => {
                 with_id(target.platform.attachment_read_url.as_ref(), path)?

@@ -78,6 +78,7 @@ fn remote(remote: types::Remote) -> model::Remote {
         types::Remote::PlatformCallback => model::Remote::PlatformCallback,
         types::Remote::PlatformRead => model::Remote::PlatformRead,
         types::Remote::PlatformFindings => model::Remote::PlatformFindings,
+        types::Remote::PlatformKnowledge => model::Remote::PlatformKnowledge,
         types::Remote::PlatformAttachmentRead => model::Remote::PlatformAttachmentRead,
         types::Remote::PlatformAttachmentWrite => model::Remote::PlatformAttachmentWrite,
     }
@@ -109,6 +110,16 @@ pub(crate) fn event(event: &model::Event) -> types::Event {
             },
             headers: inbound.headers.clone(),
             body: inbound.body.clone(),
+            like: inbound
+                .like
+                .iter()
+                .cloned()
+                .map(|model::LikeCase { ticket, asked, solved }| types::LikeCase {
+                    ticket,
+                    asked,
+                    solved,
+                })
+                .collect(),
         }),
         model::Event::Operate { request, tenant, operation, by } => {
             types::Event::Operate(types::Operate {

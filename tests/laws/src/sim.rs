@@ -83,6 +83,7 @@ pub const MUST_BE_MET: &[&str] = &[
     "sweep: a ticket read",
     "sweep: caught up",
     "rules: asked",
+    "learnt: written back",
     "fault: rules failed",
     "finding: rules-failed",
     "reconcile",

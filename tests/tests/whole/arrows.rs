@@ -19,10 +19,21 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("firn-runtime", &["firn-model", "firn-components"]),
     ("firn-storage", &["firn-model"]),
     ("firn-remote", &["firn-model", "firn-signature"]),
+    ("firn-knowledge", &["firn-model"]),
     ("firn-simulator", &[]),
     // Mutation testing builds it once a mutant: no runtime, no components.
     ("firn-laws", &["firn-model", "firn-core", "firn-driver", "firn-storage"]),
-    ("firn", &["firn-model", "firn-runtime", "firn-storage", "firn-remote", "firn-simulator"]),
+    (
+        "firn",
+        &[
+            "firn-model",
+            "firn-knowledge",
+            "firn-runtime",
+            "firn-storage",
+            "firn-remote",
+            "firn-simulator",
+        ],
+    ),
 ];
 
 #[test]

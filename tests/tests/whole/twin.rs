@@ -207,6 +207,7 @@ fn inbound(request: u64, kind: InboundKind, body: &str) -> Event {
         kind,
         headers: headers.map(|(n, v)| (n.to_owned(), v)).to_vec(),
         body: body.to_owned(),
+        like: Vec::new(),
     })
 }
 

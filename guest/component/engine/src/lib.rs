@@ -187,6 +187,7 @@ fn remote_out(remote: model::Remote) -> types::Remote {
         model::Remote::PlatformCallback => types::Remote::PlatformCallback,
         model::Remote::PlatformRead => types::Remote::PlatformRead,
         model::Remote::PlatformFindings => types::Remote::PlatformFindings,
+        model::Remote::PlatformKnowledge => types::Remote::PlatformKnowledge,
         model::Remote::PlatformAttachmentRead => types::Remote::PlatformAttachmentRead,
         model::Remote::PlatformAttachmentWrite => types::Remote::PlatformAttachmentWrite,
     }
@@ -249,6 +250,15 @@ fn event_in(event: types::Event) -> Result<model::Event, Option<types::Report>> 
             },
             headers: inbound.headers,
             body: inbound.body,
+            like: inbound
+                .like
+                .into_iter()
+                .map(|types::LikeCase { ticket, asked, solved }| model::LikeCase {
+                    ticket,
+                    asked,
+                    solved,
+                })
+                .collect(),
         }),
         types::Event::Operate(operate) => {
             let refuse = refuse(operate.request);

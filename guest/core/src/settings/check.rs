@@ -256,6 +256,20 @@ fn numbers(checker: &mut Checker, settings: &Settings) {
         }
     }
     attachments(checker, settings);
+    if settings.learning.delay > 7 * 24 * 3_600_000 {
+        checker.error(
+            "learning.delay",
+            format!("{} ms is more than a week", settings.learning.delay),
+            "give milliseconds; 30000 is usual",
+        );
+    }
+    if settings.learning.write_back && !settings.learning.enabled {
+        checker.warn(
+            "learning.write_back",
+            "nothing is learnt, so nothing is written back",
+            "set learning.enabled = true",
+        );
+    }
     if settings.reconcile.ask_above > 100 {
         checker.error(
             "reconcile.ask_above",

@@ -152,6 +152,7 @@ pub struct Masks {
     comments: BothWays,
     file_names: BothWays,
     shown: Masker,
+    learnt: Masker,
 }
 
 /// How a text is masked on its way, by the side that it leaves for.
@@ -185,7 +186,14 @@ impl Masks {
             comments: BothWays::new(policy, None, Sink::Comment),
             file_names: BothWays::new(policy, Some("attachment.name"), Sink::Field),
             shown: policy.at(Place { sink: Some(Sink::Audit), ..Place::default() }),
+            learnt: policy.at(Place { sink: Some(Sink::Knowledge), ..Place::default() }),
         }
+    }
+
+    /// A text as it becomes part of what is learnt.
+    #[must_use]
+    pub fn learnt(&self, text: &str) -> String {
+        self.learnt.mask(text).text
     }
 
     /// A comment or work note as it leaves for a side.

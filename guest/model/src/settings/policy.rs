@@ -232,6 +232,28 @@ impl Default for AttachmentPolicy {
     }
 }
 
+/// What is learnt from tickets that are resolved (seed 000, "Post-resolution learning").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct LearningPolicy {
+    /// Whether a summary is made of a resolved ticket, kept, and found again.
+    pub enabled: bool,
+    /// Milliseconds from when a ticket is seen resolved to when it is read: whoever resolves one often writes a
+    /// last comment after it.
+    pub delay: u64,
+    /// Whether the summary is written back to the ticket as a last work note, once for each time it is resolved.
+    pub write_back: bool,
+    /// Whether an escalation shows the cases like it that were solved before, in its work note.
+    pub show_like_cases: bool,
+}
+
+impl Default for LearningPolicy {
+    fn default() -> Self {
+        LearningPolicy { enabled: false, delay: 30_000, write_back: false, show_like_cases: true }
+    }
+}
+
 /// How far a reconcile run goes by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -365,6 +387,8 @@ pub enum Sink {
     Comment,
     /// What Firn keeps and shows: audit, conflicts, explanations, reports.
     Audit,
+    /// What is learnt from resolved tickets.
+    Knowledge,
 }
 
 /// An exception. What it does not name, it is about all of.

@@ -1,12 +1,13 @@
 //! What comes in from ServiceNow and the platform: read, find the integration, hand to the engine.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use firn_model::InboundKind;
+use firn_model::{InboundKind, LikeCase};
 
 use super::at::At;
 use super::{Shared, body, problem, respond};
@@ -60,7 +61,7 @@ pub(crate) async fn escalation(at: At, headers: HeaderMap, raw: Body) -> Respons
 
 async fn take(
     shared: &Shared,
-    known: &Known,
+    known: &Arc<Known>,
     headers: &HeaderMap,
     raw: Body,
     kind: InboundKind,
@@ -88,7 +89,18 @@ async fn take(
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         })
         .collect();
-    respond(shared.host.inbound(known, kind, wanted, text, wait).await)
+    let like =
+        if kind == InboundKind::Escalation { like(shared, known, &text).await } else { Vec::new() };
+    respond(shared.host.inbound(known, kind, wanted, text, wait, like).await)
+}
+
+/// Cases like what is escalated that were solved before.
+async fn like(shared: &Shared, known: &Arc<Known>, text: &str) -> Vec<LikeCase> {
+    if !known.integration.settings.learning.enabled {
+        return Vec::new();
+    }
+    let (host, known, text) = (Arc::clone(&shared.host), Arc::clone(known), text.to_owned());
+    tokio::task::spawn_blocking(move || host.like_cases(&known, &text)).await.unwrap_or_default()
 }
 
 /// `Prefer: wait=10` (RFC 7240).

@@ -13,6 +13,7 @@ mod host_audit;
 mod inbound;
 mod instance;
 mod integrations;
+pub(crate) mod knowledge;
 mod metrics;
 mod once;
 mod openapi;

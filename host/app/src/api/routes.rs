@@ -10,8 +10,8 @@ use super::route::Method::{Delete, Get, Patch, Post};
 use super::route::{Route, Who};
 use super::shapes::{Applied, Artifacts, Consent, Integration, Outcome, Plan, Ready, Report};
 use super::{
-    apply, consent, dead, fields, findings, host_audit, inbound, instance, integrations, metrics,
-    records, rules, runs, status, tenants, tokens,
+    apply, consent, dead, fields, findings, host_audit, inbound, instance, integrations, knowledge,
+    metrics, records, rules, runs, status, tenants, tokens,
 };
 use crate::access::Right::{Administer, Operate, Read, Send};
 use crate::host::Forgotten;
@@ -27,6 +27,7 @@ const DEAD: &str = "Dead letters";
 const SEEN: &str = "What a person should see";
 const RECONCILE: &str = "Reconcile";
 const RULES: &str = "Rules of one's own";
+const LEARNT: &str = "What was learnt";
 const ACCESS: &str = "Access";
 const PROCESS: &str = "The process";
 
@@ -63,6 +64,7 @@ pub(super) fn table() -> Vec<Route> {
     all.extend(at_the_instance());
     all.extend(repair());
     all.extend(rules_of_ones_own());
+    all.extend(learnt());
     all.extend(access());
     all
 }
@@ -92,6 +94,40 @@ fn process() -> Vec<Route> {
         .gives_text(200, crate::telemetry::CONTENT),
         Route::new(Get, "/api/v1/openapi.json", anybody, document, (PROCESS, "This document"))
             .gives::<Json>(200),
+    ]
+}
+
+fn learnt() -> Vec<Route> {
+    let reader = Who::Holder(Read);
+    vec![
+        Route::new(
+            Get,
+            "/api/v1/knowledge/search",
+            reader,
+            knowledge::search,
+            (LEARNT, "Cases that were solved before and fit a question"),
+        )
+        .query::<knowledge::Question>()
+        .gives::<knowledge::Hits>(200)
+        .fails(&[422]),
+        Route::new(
+            Get,
+            at!("/knowledge"),
+            reader,
+            knowledge::list,
+            (LEARNT, "Everything that was learnt"),
+        )
+        .query::<Page>()
+        .gives::<knowledge::Cases>(200),
+        Route::new(
+            Get,
+            at!("/knowledge/{summary}"),
+            reader,
+            knowledge::get,
+            (LEARNT, "What was learnt from one ticket"),
+        )
+        .gives::<firn_model::CaseSummary>(200)
+        .fails(&[404]),
     ]
 }
 

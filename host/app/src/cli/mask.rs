@@ -49,6 +49,7 @@ enum Use {
     Field,
     Comment,
     Audit,
+    Knowledge,
 }
 
 /// A line in.

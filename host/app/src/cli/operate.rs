@@ -266,6 +266,7 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
         ("callback_url", given.callback_url),
         ("read_url", given.read_url),
         ("findings_url", given.findings_url),
+        ("knowledge_url", given.knowledge_url),
         ("attachment_read_url", given.attachment_read_url),
         ("attachment_write_url", given.attachment_write_url),
     ]

@@ -11,6 +11,7 @@ mod dead;
 mod doctor;
 mod door;
 mod findings;
+mod knowledge;
 mod links;
 mod live;
 mod overview;

@@ -4,8 +4,8 @@ use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::{
-    audit, conflicts, dead, doctor, findings, links, live, overview, rules, runs, settings,
-    sign_in, view,
+    audit, conflicts, dead, doctor, findings, knowledge, links, live, overview, rules, runs,
+    settings, sign_in, view,
 };
 use crate::access::Right::{Administer, Operate, Read};
 use crate::api::Method::{Get, Post};
@@ -71,6 +71,7 @@ pub(super) fn table() -> Vec<Page> {
         page(Post, at!("/rules/{version}/activate"), admin, rules::activate),
         page(Get, at!("/findings"), reader, findings::list),
         page(Post, at!("/findings"), operator, findings::dismiss),
+        page(Get, at!("/knowledge"), reader, knowledge::list),
         page(Get, at!("/audit"), reader, audit::list),
         page(Get, at!("/settings"), reader, settings::show),
         page(Post, at!("/settings"), reader, settings::asked),

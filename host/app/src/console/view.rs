@@ -24,7 +24,7 @@ macro_rules! files {
 const TEMPLATES: &[(&str, &str)] = files!["templates":
     "base.html", "parts.html", "alone.html", "sign_in.html", "failure.html", "overview.html", "integration.html",
     "links.html", "link.html", "conflicts.html", "conflict.html", "dead_letters.html", "dead_letter.html",
-    "runs.html", "run.html", "audit.html", "findings.html", "settings.html", "settings_answer.html", "rules.html", "doctor.html", "beat.html",
+    "runs.html", "run.html", "audit.html", "findings.html", "knowledge.html", "settings.html", "settings_answer.html", "rules.html", "doctor.html", "beat.html",
 ];
 
 const ASSETS: &[(&str, &str)] = files!["assets": "console.css", "console.js", "firn.svg"];

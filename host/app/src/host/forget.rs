@@ -269,6 +269,10 @@ impl Host {
             if let Some(row) = self.present(files)? {
                 found.gone("files", row);
             }
+            let learnt = Key::new(tenant, &["learnt", integration.as_str(), link.id.as_str()]);
+            if let Some(row) = self.present(learnt)? {
+                found.gone("summaries", row);
+            }
             let key = Key::new(tenant, &["link", integration.as_str(), link.id.as_str()]);
             if let Some(row) = self.present(key)? {
                 found.rewritten("links", row, &blank(link)?)?;

@@ -6,6 +6,7 @@ mod doors;
 mod examine;
 mod forget;
 mod instance;
+mod knowledge;
 pub(crate) mod pulse;
 mod replicas;
 mod together;
@@ -21,8 +22,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Sender, unbounded};
 use firn_model::{
-    Audit, Change, Event, Expect, Inbound, InboundKind, Integration, IntegrationId, Key, LinkId,
-    Millis, Notice, Operation, Problem, Put, Reply, TenantId,
+    Audit, Change, Event, Expect, Inbound, InboundKind, Integration, IntegrationId, Key, LikeCase,
+    LinkId, Millis, Notice, Operation, Problem, Put, Reply, TenantId,
 };
 use firn_remote::{Addresses, Carrier, Egress, Secrets};
 use firn_runtime::Runtime;
@@ -146,6 +147,8 @@ pub struct Host {
     at_instance: Mutex<BTreeMap<IntegrationId, Arc<tokio::sync::Mutex<()>>>>,
     /// What the doctor said last.
     reports: Mutex<BTreeMap<IntegrationId, Arc<Examined>>>,
+    /// What was learnt, by tenant, to be searched.
+    indexes: knowledge::Indexes,
     cache: PathBuf,
     claims: Mutex<BTreeMap<Key, Option<Instant>>>,
     wake: Wake,
@@ -211,6 +214,7 @@ impl Host {
             pongs: broadcast::channel(64).0,
             at_instance: Mutex::new(BTreeMap::new()),
             reports: Mutex::new(BTreeMap::new()),
+            indexes: knowledge::Indexes::default(),
             cache: config.cache.clone(),
             claims: Mutex::new(BTreeMap::new()),
             wake: Wake::default(),
@@ -527,6 +531,7 @@ impl Host {
         headers: Vec<(String, String)>,
         body: String,
         wait: Duration,
+        like: Vec<LikeCase>,
     ) -> Asked {
         let Integration { id, tenant, .. } = &known.integration;
         let mut notices = self.notices.subscribe();
@@ -534,7 +539,15 @@ impl Host {
         let (whose, integration) = (tenant.clone(), id.clone());
         let turn = self.places(id).in_work.acquire_owned().await;
         let reply = self.ask(|request| {
-            Event::Inbound(Inbound { request, tenant: whose, integration, kind, headers, body })
+            Event::Inbound(Inbound {
+                request,
+                tenant: whose,
+                integration,
+                kind,
+                headers,
+                body,
+                like,
+            })
         });
         let reply = reply.await;
         // Whoever waits for a ticket works on nothing.

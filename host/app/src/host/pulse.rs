@@ -24,6 +24,7 @@ pub(crate) enum Topic {
     DeadLetters,
     Findings,
     Runs,
+    Knowledge,
     Settings,
 }
 
@@ -36,6 +37,7 @@ impl Topic {
             "dead" => Topic::DeadLetters,
             "finding" | "quarantine" => Topic::Findings,
             "run" | "check" => Topic::Runs,
+            "learnt" => Topic::Knowledge,
             "integration" => Topic::Settings,
             _ => return None,
         })
@@ -48,6 +50,7 @@ impl Topic {
             Topic::DeadLetters => "dead-letters",
             Topic::Findings => "findings",
             Topic::Runs => "runs",
+            Topic::Knowledge => "knowledge",
             Topic::Settings => "settings",
         }
     }

@@ -67,13 +67,18 @@ impl Stage {
             let platform = SamplePlatform::default();
             let listening = listen(loopback, platform.router()).await?;
             let base = format!("http://{}", listening.address);
+            let mut settings =
+                json!({ "correlation": { "transaction_limit": 2000 }, "request_timeout": 1500 });
+            if preset == "bot" {
+                settings["learning"] = json!({ "delay": 300, "write_back": true });
+            }
             let body = json!({
                 "organization_id": "acme-corp", "integration_type": "servicenow", "name": name, "slug": preset,
                 "base_url": simulator.url(), "sync_direction": "bidirectional", "enabled": true, "preset": preset,
                 "credentials": { "username": "integration", "password": "integration",
                     "admin_username": "admin", "admin_password": "admin" },
                 "platform": { "callback_url": format!("{base}/callback"), "read_url": format!("{base}/records/{{id}}") },
-                "settings": { "correlation": { "transaction_limit": 2000 }, "request_timeout": 1500 },
+                "settings": settings,
                 "provision": true,
             });
             let url = format!("http://{address}/api/v1/integrations");

@@ -407,6 +407,7 @@ pub(crate) fn remote_name(remote: Remote) -> &'static str {
         Remote::PlatformCallback => "platform-callback",
         Remote::PlatformRead => "platform-read",
         Remote::PlatformFindings => "platform-findings",
+        Remote::PlatformKnowledge => "platform-knowledge",
         Remote::PlatformAttachmentRead => "platform-attachment-read",
         Remote::PlatformAttachmentWrite => "platform-attachment-write",
     }

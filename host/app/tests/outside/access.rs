@@ -31,6 +31,9 @@ read        GET    /api/v1/integrations/{integration}/dlq
 read        GET    /api/v1/integrations/{integration}/dlq/{entry}
 read        GET    /api/v1/integrations/{integration}/field-ownership
 read        GET    /api/v1/integrations/{integration}/findings
+read        GET    /api/v1/integrations/{integration}/knowledge
+read        GET    /api/v1/integrations/{integration}/knowledge/{summary}
+read        GET    /api/v1/knowledge/search
 read        GET    /api/v1/integrations/{integration}/links
 read        GET    /api/v1/integrations/{integration}/links/{link}
 read        GET    /api/v1/integrations/{integration}/links/{link}/explain

@@ -32,6 +32,7 @@ read        GET    /console/{integration}/dead-letters
 read        GET    /console/{integration}/dead-letters/{entry}
 read        GET    /console/{integration}/doctor
 read        GET    /console/{integration}/findings
+read        GET    /console/{integration}/knowledge
 read        GET    /console/{integration}/links
 read        GET    /console/{integration}/links/{link}
 read        GET    /console/{integration}/rules
@@ -445,8 +446,8 @@ fn settings_are_checked_tried_compared_and_applied() {
 #[test]
 fn an_operators_day_in_a_browser() {
     let Some(browser) = Browser::start() else { return };
-    let settings =
-        json!({ "fields": { "title": { "owner": "shared", "strategy": "manual-review" } } });
+    let settings = json!({ "fields": { "title": { "owner": "shared", "strategy": "manual-review" } },
+            "learning": { "enabled": true, "delay": 100 } });
     let desk = Desk::new(&settings, &[]);
     let secret = token(&desk.api, "the operator", "operator", Some("acme"));
     desk.incident("inc-1", "Checkout is slow");
@@ -550,6 +551,18 @@ fn an_operators_day_in_a_browser() {
     browser.open(&format!("{}/console/desk/audit?q=title", desk.firn.url));
     assert!(browser.text("ol.feed").contains("sent to ServiceNow"));
     browser.looked_at("audit");
+    // What solved a ticket is learnt, and found again.
+    desk.agent(
+        "inc-2",
+        &json!({ "work_notes": "Fixed: renewed the certificate of the identity provider." }),
+    );
+    desk.edit("inc-2", json!({ "status": "resolved" }));
+    settle("nothing is learnt", || desk.of("knowledge")["cases"][0]["solved"].is_array());
+    browser.open(&format!("{}/console/desk/knowledge", desk.firn.url));
+    browser.types("#q", "expired cert");
+    browser.click("form.find button");
+    browser.until("it is found", |b| b.text("main").contains("identity provider"));
+    browser.looked_at("knowledge");
     for page in ["links", "findings", "runs"] {
         browser.open(&format!("{}/console/desk/{page}", desk.firn.url));
         browser.looked_at(page);

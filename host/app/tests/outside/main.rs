@@ -14,6 +14,7 @@ mod faults;
 mod hostile;
 mod instance;
 mod kept;
+mod learning;
 mod quirks;
 mod replicas;
 mod rhino;

@@ -254,6 +254,7 @@ impl World {
             kind: InboundKind::PlatformEvent,
             headers: Vec::new(),
             body: body.to_string(),
+            like: Vec::new(),
         })
     }
 

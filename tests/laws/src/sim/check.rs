@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use firn_core::settings::{Rules, compile_with};
-use firn_core::{mapping, plan};
+use firn_core::{learning, mapping, plan};
 use firn_model::{
-    Attribute, Audit, Ended, Entry, EntryOrigin, Finding, FindingKind, Hook, JournalText, Link,
-    Mirror, Polling, Revision, Role, Shape, Side, Tombstone, Value, Why,
+    Attribute, Audit, Ended, Entry, EntryOrigin, Finding, FindingKind, Hook, JournalText, Learning,
+    LearningState, Link, LinkId, Mirror, Polling, Revision, Role, Shape, Side, Tombstone, Value,
+    Why,
 };
 
 use super::servicenow::{JournalRow, US};
@@ -21,7 +22,7 @@ pub(crate) fn check(world: &mut World) -> Result<(), Violation> {
     }
     // Each edit may need a write on each side, be restored once, and be repeated for each fault.
     let writes = world.writes();
-    let bound = 4 * world.edits + 2 * world.fired + 8;
+    let bound = 4 * world.edits + 2 * world.fired + 8 + world.learnt;
     if writes > bound {
         return Err(world.violation(format!("quiet: {writes} writes for {} edits", world.edits)));
     }
@@ -89,6 +90,7 @@ fn check_site(world: &mut World) -> Result<(), Violation> {
     }
     one_open_ticket_per_key(world, &findings)?;
     tickets(world, &rules)?;
+    learns(world, &rules)?;
     keeps(world, &rules, &audit, &findings)?;
     explains(world, &rules, &audit)
 }
@@ -258,7 +260,69 @@ type Said = BTreeMap<(bool, String), [i64; 2]>;
 
 /// What Firn itself writes into a duplicate that it closes.
 fn is_a_note_of_ours(text: &str) -> bool {
-    text.starts_with("Duplicate of ")
+    text.starts_with("Duplicate of ") || is_last_note(text)
+}
+
+/// What was learnt from a ticket, written back to it.
+fn is_last_note(text: &str) -> bool {
+    text.starts_with("Case summary ")
+}
+
+/// From each ticket that is over something was learnt, which holds as long as it is; and each time it was written back
+/// exactly once.
+fn learns(world: &mut World, rules: &Rules) -> Result<(), Violation> {
+    if !rules.settings().learning.enabled {
+        return Ok(());
+    }
+    let learnt: Vec<Learning> = world.rows("learnt");
+    let links: Vec<Link> = world.rows("link");
+    for link in &links {
+        let known = learnt.iter().find(|learning| learning.link == link.id);
+        let over = learning::is_over(rules, link);
+        let holds = known.is_some_and(|known| {
+            let current =
+                known.summary.as_ref().is_some_and(|s| s.standing == firn_model::Standing::Current);
+            known.state == LearningState::Learnt && current
+        });
+        if link.tombstone.is_none() && link.role != Role::Secondary && over != holds {
+            return Err(world.violation(format!(
+                "learns: {} is over: {over}, and {known:?}",
+                link.platform_id
+            )));
+        }
+        let Some(external) = &link.external else { continue };
+        let is_note = |entry: &&Entry| {
+            matches!(&entry.origin, EntryOrigin::Firn(id) if id.starts_with("summary-"))
+                && matches!(entry.mirror, Mirror::Mirrored(_))
+        };
+        let notes = link.entries.iter().filter(is_note).count();
+        world.learnt += notes as u64;
+        let servicenow = &world.site().servicenow;
+        // Who may not see the journal cannot tell whether a note whose answer was lost is there.
+        let alone = !servicenow.quirks.journal_hidden
+            && link.role == Role::Sole
+            // What was taken apart, or is paired anew, was learnt from by somebody else before.
+            && world.site().torn.is_empty()
+            && world.rows::<Vec<LinkId>>("formerly").is_empty()
+            && links.iter().filter(|l| l.external.as_ref() == Some(external)).count() == 1
+            && !world.site().left.contains(external.sys_id.as_str())
+            && servicenow.tickets.contains_key(external.sys_id.as_str());
+        let there = servicenow
+            .journal
+            .iter()
+            .filter(|r| r.ticket == external.sys_id.as_str() && is_last_note(&r.value));
+        let there = there.count();
+        if alone && there != notes {
+            return Err(world.violation(format!(
+                "learns: {there} last notes on {}, and {notes} known",
+                external.sys_id
+            )));
+        }
+        if notes > 0 {
+            world.met("learnt: written back");
+        }
+    }
+    Ok(())
 }
 
 fn said_on_record(world: &World, rules: &Rules, record: &str) -> Said {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use firn_model::{HttpRequest, HttpResponse, Millis, http_date_text};
+use firn_model::{HttpRequest, HttpResponse, Millis, Remote, http_date_text};
 use serde_json::{Value as Json, json};
 
 #[derive(Clone)]
@@ -151,7 +151,7 @@ impl Platform {
             request.json().and_then(|b| serde_json::from_str(b).ok()).unwrap_or(Json::Null);
         let text = |v: &Json| v.as_str().unwrap_or_default().to_owned();
         let (id, key) = (text(&body["record"]["id"]), text(&body["key"]));
-        if request.remote == firn_model::Remote::PlatformFindings {
+        if matches!(request.remote, Remote::PlatformFindings | Remote::PlatformKnowledge) {
             self.findings.push(body);
             return (answer(if self.findings_down { 503 } else { 204 }, json!({})), Vec::new());
         }

@@ -91,6 +91,8 @@ pub(crate) struct World {
     /// When something happened last that is no sweep's.
     stirred: Millis,
     pub(crate) edits: u64,
+    /// Last notes that were written of what was learnt.
+    pub(crate) learnt: u64,
     pub(crate) fired: u64,
     tokens: u64,
     /// The next answer of ServiceNow to a write is lost.
@@ -131,6 +133,11 @@ impl World {
         for site in sites.iter_mut().filter(|_| seed % 8 == 7) {
             site.integration.settings.masking.strategy = MaskStrategy::Token;
         }
+        // In one of eight something is learnt from tickets that are resolved.
+        for site in sites.iter_mut().filter(|_| seed % 8 == 6) {
+            let learning = &mut site.integration.settings.learning;
+            (learning.enabled, learning.delay, learning.write_back) = (true, 3_000, true);
+        }
         // In one seed of five the customers have rules of their own.
         for site in sites.iter_mut().filter(|_| seed % 5 == 2) {
             site.integration.rules = Some(ActiveRules {
@@ -159,6 +166,7 @@ impl World {
             coverage: Coverage::new(),
             faults: true,
             edits: 0,
+            learnt: 0,
             fired: 0,
             tokens: 0,
             lose_next: false,
@@ -554,6 +562,7 @@ impl World {
             kind,
             headers,
             body,
+            like: Vec::new(),
         })
     }
 

@@ -5,6 +5,7 @@
 mod creation;
 mod dead;
 mod journal;
+mod learning;
 mod life;
 mod merge;
 mod repair;

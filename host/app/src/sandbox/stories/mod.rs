@@ -4,6 +4,7 @@ mod edits;
 mod escalations;
 mod files;
 mod instance;
+mod learning;
 
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ const CALL_ID: &str = "00000000-0000-0000-0000-000000000000";
 pub(crate) async fn tell(stage: &Stage, teller: &mut Teller) {
     escalations::calls(stage, teller).await;
     escalations::conversation(stage, teller).await;
+    learning::after_the_ticket(stage, teller).await;
     edits::both_ways(stage, teller).await;
     edits::conflicts(stage, teller).await;
     edits::unheard(stage, teller).await;

@@ -1,0 +1,255 @@
+//! Learning: when a ticket is resolved it is read once more, some time later, and what is learnt from it is kept in
+//! a row for each link. Opened again, its summary holds no more.
+
+use std::collections::BTreeMap;
+
+use firn_core::settings::Rules;
+use firn_core::wire::learning as wire;
+use firn_core::{land, learning};
+use firn_model::{
+    Answer, AnswerBody, CommitError, Key, Learning, LearningState, Link, Millis, Outcome, Remote,
+    Side, Standing, Telling, TenantId, rfc3339_text,
+};
+use serde_json::json;
+
+use crate::session::{Session, ticket};
+use crate::{Doors, rows};
+
+/// A ticket that could not be read is tried again at least so often. In milliseconds.
+const SELDOM: u64 = 3_600_000;
+/// So long a knowledge store is told of a summary: a week. In milliseconds.
+const PATIENCE: u64 = 7 * 24 * 3_600_000;
+
+/// A link was looked at; `was_over` says how its ticket was before. Only a ticket that is over, or was, has to do
+/// with it.
+pub(crate) fn tell<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    rules: &Rules,
+    link: &Link,
+    was_over: bool,
+) -> Result<(), CommitError> {
+    let is_over = learning::is_over(rules, link);
+    if !is_over && !was_over {
+        return Ok(());
+    }
+    let key = rows::learnt(tenant, rules.id(), &link.id);
+    let known = session.get::<Learning>(&key)?;
+    let due = session.now.plus(rules.settings().learning.delay);
+    let (mut learning, due) = match known {
+        None if is_over => (Learning::new(rules.id().clone(), link.id.clone()), Some(due)),
+        Some(mut known) if is_over && known.state == LearningState::Reopened => {
+            (known.times, known.state, known.failures) =
+                (known.times + 1, LearningState::Wanted, 0);
+            known.telling = None;
+            (known, Some(due))
+        }
+        Some(mut known)
+            if learning::is_open(rules, link) && known.state != LearningState::Reopened =>
+        {
+            known.state = LearningState::Reopened;
+            if let Some(summary) = &mut known.summary {
+                summary.standing = Standing::Superseded;
+            }
+            (known, None)
+        }
+        _ => return Ok(()),
+    };
+    let holds_no_more = learning.state == LearningState::Reopened && learning.summary.is_some();
+    let due = if holds_no_more { to_be_told(session, rules, &mut learning) } else { due };
+    session.put(&key, &learning, due)
+}
+
+/// A knowledge store of the platform's is to be told of the summary as it is. Gives when.
+fn to_be_told<D: Doors>(
+    session: &Session<'_, D>,
+    rules: &Rules,
+    learning: &mut Learning,
+) -> Option<Millis> {
+    rules.platform().knowledge_url.as_ref()?;
+    learning.sequence += 1;
+    learning.telling =
+        Some(Telling { number: learning.sequence, since: session.now, tries: 0, sent: false });
+    Some(session.now)
+}
+
+/// A ticket is to be read, or was asked for and did not come.
+pub(crate) fn due<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+) -> Result<(), CommitError> {
+    let Some(mut learning) = session.get::<Learning>(key)? else { return Ok(()) };
+    let waits = matches!(learning.state, LearningState::Wanted | LearningState::Asked { .. });
+    let link = session.link(&key.tenant, rules.id(), &learning.link)?;
+    let Some(link) = link.filter(|link| learning::is_over(rules, link)) else {
+        // Taken apart, deleted, or nothing is learnt any more.
+        return if waits && learning.summary.is_none() {
+            session.delete(key);
+            Ok(())
+        } else {
+            told(session, rules, key, learning)
+        };
+    };
+    if !waits {
+        return told(session, rules, key, learning);
+    }
+    if let LearningState::Asked { .. } = learning.state {
+        return again(session, key, learning, None);
+    }
+    if !rules.integration().enabled {
+        let later = session.now.plus(2_000);
+        return session.put(key, &learning, Some(later));
+    }
+    learning.sequence += 1;
+    let name = ticket(key, Side::External, learning.sequence);
+    let Some(request) = wire::request(rules, &key.tenant, &link, name) else {
+        return session.rest(key);
+    };
+    let until = session.now.plus(request.queue + request.timeout + 1_000);
+    learning.state = LearningState::Asked { number: learning.sequence, until };
+    session.put(key, &learning, Some(until))?;
+    session.submit(request);
+    Ok(())
+}
+
+/// A ticket was read, or could not be.
+pub(crate) fn answered<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    number: u64,
+    answer: &Answer,
+) -> Result<(), CommitError> {
+    let Some(mut learning) = session.get::<Learning>(key)? else { return Ok(()) };
+    if learning.telling.as_ref().is_some_and(|telling| telling.sent && telling.number == number) {
+        return heard(session, key, learning, answer);
+    }
+    if !matches!(learning.state, LearningState::Asked { number: asked, .. } if asked == number) {
+        return Ok(());
+    }
+    let Some(mut link) = session.link(&key.tenant, rules.id(), &learning.link)? else {
+        session.delete(key);
+        return Ok(());
+    };
+    let columns = match wire::reading(rules, &link, answer, session.now) {
+        Ok(columns) => columns,
+        // It may not be read: what the link knows of it is all there is. Whether it is gone finds out who keeps it
+        // in step.
+        Err(outcome)
+            if matches!(*outcome, Outcome::Refused(_) | Outcome::Gone | Outcome::Deleted) =>
+        {
+            BTreeMap::new()
+        }
+        Err(outcome) => return again(session, key, learning, outcome.not_before(session.now)),
+    };
+    let times = learning.times;
+    let summary = learning::summarise(rules, &link, &columns, times, session.now);
+    (learning.state, learning.failures) = (LearningState::Learnt, 0);
+    let note = summary.as_ref().map(|summary| learning::last_note(summary, times, session.now));
+    learning.summary = summary;
+    let due = to_be_told(session, rules, &mut learning);
+    session.put(key, &learning, due)?;
+    let note = note.filter(|note| {
+        rules.settings().learning.write_back
+            && !link.entries.iter().any(|e| e.origin == note.origin)
+    });
+    let Some(note) = note else { return Ok(()) };
+    link.entries.push(note);
+    session.advance(&key.tenant, rules, link, &[])
+}
+
+/// The knowledge store is told, or was and has not answered.
+fn told<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    mut learning: Learning,
+) -> Result<(), CommitError> {
+    let (Some(telling), Some(summary)) = (&mut learning.telling, &learning.summary) else {
+        return session.rest(key);
+    };
+    if telling.sent {
+        telling.sent = false;
+        return later(session, key, learning);
+    }
+    if rules.platform().knowledge_url.is_none() {
+        learning.telling = None;
+        return session.put(key, &learning, None);
+    }
+    if !rules.integration().enabled {
+        let later = session.now.plus(2_000);
+        return session.put(key, &learning, Some(later));
+    }
+    let event = match summary.standing {
+        Standing::Current => "case_summary.made",
+        Standing::Superseded => "case_summary.superseded",
+    };
+    let body = json!({ "type": event, "timestamp": rfc3339_text(telling.since), "data": summary });
+    let name = ticket(key, Side::Platform, telling.number);
+    let request =
+        firn_core::wire::message(rules, &key.tenant, name, Remote::PlatformKnowledge, &body);
+    let until = session.now.plus(request.queue + request.timeout + 1_000);
+    telling.sent = true;
+    session.put(key, &learning, Some(until))?;
+    session.submit(request);
+    Ok(())
+}
+
+/// The knowledge store has answered.
+fn heard<D: Doors>(
+    session: &mut Session<'_, D>,
+    key: &Key,
+    mut learning: Learning,
+    answer: &Answer,
+) -> Result<(), CommitError> {
+    let Some(telling) = &mut learning.telling else { return Ok(()) };
+    telling.sent = false;
+    // Taken, or nothing that will ever be taken there.
+    if let AnswerBody::Response(response) = &answer.body
+        && matches!(response.status, 200..=299 | 400 | 404 | 410 | 422)
+    {
+        if response.status >= 400 {
+            session.doors.line(&format!(
+                "{}: the knowledge store refused it with {}",
+                key.path, response.status
+            ));
+        }
+        learning.telling = None;
+        return session.put(key, &learning, None);
+    }
+    later(session, key, learning)
+}
+
+/// It was not taken: again later, for a week.
+fn later<D: Doors>(
+    session: &mut Session<'_, D>,
+    key: &Key,
+    mut learning: Learning,
+) -> Result<(), CommitError> {
+    let Some(telling) = &mut learning.telling else { return session.rest(key) };
+    telling.tries = telling.tries.saturating_add(1);
+    if session.now >= telling.since.plus(PATIENCE) {
+        session.doors.line(&format!("{}: the knowledge store took it not in a week", key.path));
+        learning.telling = None;
+        return session.put(key, &learning, None);
+    }
+    let pause = if telling.tries < 10 { land::backoff(&key.path, telling.tries) } else { 300_000 };
+    let due = session.now.plus(pause);
+    session.put(key, &learning, Some(due))
+}
+
+fn again<D: Doors>(
+    session: &mut Session<'_, D>,
+    key: &Key,
+    mut learning: Learning,
+    not_before: Option<firn_model::Millis>,
+) -> Result<(), CommitError> {
+    learning.state = LearningState::Wanted;
+    learning.failures = learning.failures.saturating_add(1);
+    // Soon at first; nobody waits for it.
+    let pause =
+        if learning.failures < 10 { land::backoff(&key.path, learning.failures) } else { SELDOM };
+    let later = session.now.plus(pause);
+    session.put(key, &learning, Some(not_before.map_or(later, |at| at.max(later))))
+}

@@ -1,0 +1,137 @@
+//! What was learnt from resolved tickets: read from the store, and indexed for each tenant in memory as long as
+//! nothing of it changes.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use firn_knowledge::Index;
+use firn_model::{CaseSummary, Learning, LikeCase, TenantId};
+use serde_json::Value as Json;
+
+use super::Host;
+use crate::vault::Known;
+
+/// Of so many tenants an index is kept; another takes the place of the one that was longest not asked for.
+const KEPT: usize = 64;
+/// Whoever only shows like cases beside something else takes an index that was looked over so lately.
+const LATELY: Duration = Duration::from_secs(5);
+/// The most like cases.
+const LIKE: usize = 3;
+/// A case is like another if it has this part of what is asked, and so many of its words.
+const SHARE: f32 = 0.34;
+const WORDS: usize = 2;
+/// So much of a payload is asked for, in characters. What was asked comes first in it.
+const ASKED: usize = 400;
+
+/// The indexes of tenants.
+#[derive(Default)]
+pub(super) struct Indexes(Mutex<BTreeMap<TenantId, Kept>>);
+
+struct Kept {
+    /// Which rows it was made of, in which versions.
+    rows: u64,
+    index: Arc<Index>,
+    looked: Instant,
+}
+
+impl Host {
+    /// Everything that was learnt for a tenant, as an index.
+    pub(crate) fn knowledge(&self, tenant: &TenantId) -> Result<Arc<Index>> {
+        const PAGE: u32 = 500;
+        let mut rows = Vec::new();
+        loop {
+            let after = rows.last().map(|row: &firn_model::Row| row.key.path.clone());
+            let page = self.store.scan(tenant, "learnt/", after.as_deref(), PAGE)?;
+            let full = page.len() == PAGE as usize;
+            rows.extend(page);
+            if !full {
+                break;
+            }
+        }
+        let mut hasher = DefaultHasher::new();
+        for row in &rows {
+            (&row.key.path, row.version).hash(&mut hasher);
+        }
+        let seen = hasher.finish();
+        if let Some(kept) =
+            self.indexes.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(tenant)
+            && kept.rows == seen
+        {
+            kept.looked = Instant::now();
+            return Ok(Arc::clone(&kept.index));
+        }
+        let learnt = rows.iter().filter_map(|row| {
+            serde_json::from_str::<Learning>(&row.value)
+                .map_err(|why| tracing::error!(row = row.key.path, %why, "cannot be read"))
+                .ok()?
+                .summary
+        });
+        let index = Arc::new(Index::new(learnt.collect()));
+        let mut indexes = self.indexes.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = Kept { rows: seen, index: Arc::clone(&index), looked: Instant::now() };
+        indexes.insert(tenant.clone(), kept);
+        if indexes.len() > KEPT
+            && let Some(oldest) =
+                indexes.iter().min_by_key(|(_, kept)| kept.looked).map(|(tenant, _)| tenant.clone())
+        {
+            indexes.remove(&oldest);
+        }
+        Ok(index)
+    }
+
+    /// Cases of an integration like the one that an escalation tells of. Whatever keeps them from being found keeps
+    /// no ticket from being made.
+    pub(crate) fn like_cases(&self, known: &Known, body: &str) -> Vec<LikeCase> {
+        let learning = &known.integration.settings.learning;
+        if !learning.enabled || !learning.show_like_cases {
+            return Vec::new();
+        }
+        let tenant = &known.integration.tenant;
+        let lately = {
+            let indexes = self.indexes.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let kept = indexes.get(tenant).filter(|kept| kept.looked.elapsed() < LATELY);
+            kept.map(|kept| Arc::clone(&kept.index))
+        };
+        let index = match lately.map_or_else(|| self.knowledge(tenant), Ok) {
+            Ok(index) => index,
+            Err(why) => {
+                tracing::warn!(%why, "like cases cannot be looked for");
+                return Vec::new();
+            }
+        };
+        let Some(question) = question(body) else { return Vec::new() };
+        let ours = |case: &CaseSummary| case.integration == known.integration.id;
+        let like = index.like(&question, SHARE, WORDS).into_iter().filter(|hit| ours(hit.case));
+        like.take(LIKE)
+            .map(|hit| LikeCase {
+                ticket: hit
+                    .case
+                    .ticket
+                    .number
+                    .clone()
+                    .unwrap_or_else(|| hit.case.ticket.sys_id.to_string()),
+                asked: hit.case.asked.clone(),
+                solved: hit
+                    .case
+                    .solved
+                    .iter()
+                    .map(|p| p.text.as_str())
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            })
+            .collect()
+    }
+}
+
+/// What an escalation asks, of whatever shape it is: the texts under the names that the seeds' payloads have for it.
+fn question(body: &str) -> Option<String> {
+    let payload: Json = serde_json::from_str(body).ok()?;
+    let texts = ["question", "summary", "conversationText"]
+        .into_iter()
+        .filter_map(|name| payload.get(name)?.as_str());
+    let asked: String = texts.collect::<Vec<_>>().join("\n").chars().take(ASKED).collect();
+    (!asked.trim().is_empty()).then_some(asked)
+}

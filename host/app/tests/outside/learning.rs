@@ -1,0 +1,138 @@
+//! What is learnt from a resolved ticket: once, whatever becomes of requests; found by who may see it; forgotten.
+
+use crate::access::token;
+use crate::common::desk::Desk;
+use crate::common::{Api, TOKEN, settle};
+use firn_simulator::{Faults, RequestFault, Trouble};
+use serde_json::{Value as Json, json};
+
+/// A desk that learns, with one incident that an agent has said something of.
+fn desk(delay: u64) -> Desk {
+    let learning = json!({ "enabled": true, "delay": delay, "write_back": true });
+    let desk = Desk::new(&json!({ "learning": learning, "request_timeout": 3000 }), &[]);
+    desk.incident("inc-1", "Checkout is slow for ann.lee@example.com");
+    desk.agent("inc-1", &json!({ "work_notes": "Root cause: the cache of the payment gateway was full. Restarted it, see KB0010042." }));
+    desk
+}
+
+fn resolve(desk: &Desk, status: &str) {
+    desk.edit("inc-1", json!({ "status": status }));
+    desk.at_rest();
+}
+
+fn fault(desk: &Desk, method: &str, path: &str, times: u32, trouble: Trouble) {
+    let request = RequestFault {
+        method: Some(method.to_owned()),
+        path: Some(path.to_owned()),
+        percent: 100,
+        times: Some(times),
+        after: 0,
+        trouble,
+    };
+    desk.simulator.set_faults(Faults { requests: vec![request], ..Faults::default() });
+}
+
+fn learnt(desk: &Desk, times: u32) -> Json {
+    let there = || {
+        let cases = desk.of("knowledge");
+        let case = cases["cases"][0].clone();
+        case["id"].as_str().is_some_and(|id| id.ends_with(&format!(".{times}"))).then_some(case)
+    };
+    settle("nothing is learnt", || there().is_some());
+    there().unwrap()
+}
+
+fn last_notes(desk: &Desk) -> usize {
+    let rows = desk.simulator.rows("sys_journal_field");
+    let is_summary = |row: &&firn_simulator::Record| {
+        row.get("value").is_some_and(|v| v.starts_with("Case summary"))
+    };
+    rows.iter().filter(is_summary).count()
+}
+
+#[test]
+fn a_ticket_is_learnt_from_once_each_time_it_is_resolved_whatever_is_lost() {
+    let desk = desk(1_500);
+    resolve(&desk, "resolved");
+    // Its read fails twice; the answer to its last work note is lost after the commit.
+    fault(&desk, "GET", "/table/incident/", 2, Trouble::Status { code: 503, retry_after: None });
+    let case = learnt(&desk, 1);
+    let said = case.to_string();
+    assert!(said.contains("payment gateway") && said.contains("KB0010042"), "{said}");
+    assert!(said.contains("a***@example.com") && !said.contains("ann.lee@"), "masked: {said}");
+    settle("no last work note", || last_notes(&desk) == 1);
+    desk.at_rest();
+    assert_eq!(last_notes(&desk), 1);
+
+    // Opened again, it is found no more; resolved again, it is learnt again.
+    let found = |question: &str| {
+        let hits = desk.api.get(&format!("/api/v1/knowledge/search?q={question}"));
+        hits["hits"].as_array().unwrap().clone()
+    };
+    assert_eq!(found("payment+gateway")[0]["case"]["id"], case["id"]);
+    resolve(&desk, "open");
+    settle("it still holds", || desk.of("knowledge")["cases"][0]["standing"] == "superseded");
+    assert_eq!(found("payment+gateway"), Vec::<Json>::new());
+    fault(&desk, "PATCH", "/table/incident/", 1, Trouble::DropAfterCommit);
+    resolve(&desk, "resolved");
+    learnt(&desk, 2);
+    settle("no second work note", || last_notes(&desk) == 2);
+    desk.at_rest();
+    assert_eq!(last_notes(&desk), 2);
+}
+
+#[test]
+fn what_may_not_be_read_keeps_nothing_from_being_learnt() {
+    let desk = desk(1_500);
+    resolve(&desk, "resolved");
+    fault(&desk, "GET", "/table/incident/", 1, Trouble::Status { code: 403, retry_after: None });
+    let case = learnt(&desk, 1);
+    assert!(case["asked"].as_str().unwrap().starts_with("Checkout is slow"), "{case}");
+    assert!(case["solved"][0]["text"].as_str().unwrap().contains("payment gateway"), "{case}");
+}
+
+#[test]
+fn knowledge_is_found_by_who_may_see_it_and_forgotten_with_its_record() {
+    let desk = desk(100);
+    resolve(&desk, "resolved");
+    let case = learnt(&desk, 1);
+    let (id, number) = (case["id"].as_str().unwrap(), case["ticket"]["number"].as_str().unwrap());
+    // By the command line, as people ask.
+    let (ok, said) =
+        desk.firn.cli(&["knowledge", "search", "paying", "in", "the", "shop", "takes", "ages"]);
+    assert!(ok && said.contains(number) && said.contains(id), "{said}");
+    let (ok, said) = desk.firn.cli(&["knowledge", "show", id]);
+    assert!(ok && said.contains("Solved") && said.contains("external entry"), "{said}");
+    let (ok, said) = desk.firn.cli(&["knowledge", "export", "--integration", "desk"]);
+    let line: Json = serde_json::from_str(said.trim()).unwrap();
+    assert!(ok && line["type"] == "CASE_SUMMARY" && line == case, "{said}");
+    for (wrong, why) in [
+        (vec!["knowledge", "show", "l-nobody.1"], "no summary l-nobody.1"),
+        (vec!["knowledge", "search", " "], "no question"),
+        (vec!["knowledge", "search", "x", "--limit", "0"], "1 to 100"),
+        (vec!["knowledge", "search", "x", "--integration", "nobody"], "no integration nobody"),
+    ] {
+        let (ok, said) = desk.firn.cli(&wrong);
+        assert!(!ok && said.to_lowercase().contains(why), "{wrong:?}: {said}");
+    }
+    // Another tenant finds nothing, whatever it asks.
+    let stranger = token(&desk.api, "stranger", "viewer", Some("other"));
+    let stranger = Api::new(&desk.firn, Some(&stranger));
+    let search = "/api/v1/knowledge/search?q=payment+gateway";
+    assert_eq!(stranger.get(search), json!({ "hits": [] }));
+    assert_eq!(desk.api.get(search)["hits"][0]["case"]["id"], id);
+    let (status, _) = stranger.call("GET", &format!("{search}&integration=desk"), &json!({}));
+    assert_eq!(status, 404);
+    // The page shows it, found and listed.
+    let visitor = crate::console::Visitor::signed_in(&desk.firn.url, TOKEN);
+    for page in ["/console/desk/knowledge", "/console/desk/knowledge?q=slow+payments"] {
+        let shown = visitor.get(page).text;
+        assert!(shown.contains(number) && shown.contains("payment gateway"), "{page}: {shown}");
+    }
+    assert!(visitor.get("/console/desk/knowledge?q=zebra").text.contains("No case is like that"));
+    // Forgotten.
+    desk.at_rest();
+    let (ok, said) = desk.firn.cli(&["tenant", "forget", "acme", "--key", "inc-1", "--yes"]);
+    assert!(ok && said.contains("summaries"), "{said}");
+    assert_eq!(desk.api.get(search), json!({ "hits": [] }));
+}

@@ -1,0 +1,95 @@
+//! What was learnt from resolved tickets, found again by a question: an index in memory over summaries, which are
+//! kept (sealed) in the store. Ranked by BM25 over word stems; words that desks use for one thing count as one
+//! (`words`), so that a question in other words finds its case.
+//!
+//! Belongs here: ranking. Does not belong here: where summaries come from, who may see them, how they are shown.
+
+mod words;
+
+use std::collections::BTreeSet;
+
+use bm25::{Document, SearchEngine, SearchEngineBuilder, Tokenizer as _};
+use firn_model::{CaseSummary, Standing};
+
+use words::Words;
+
+/// A case that was found.
+#[derive(Debug, Clone)]
+pub struct Hit<'i> {
+    /// How well it fits: more is better. Of one index only such figures can be compared.
+    pub score: f32,
+    /// The case.
+    pub case: &'i CaseSummary,
+}
+
+/// An index over summaries.
+#[derive(Debug)]
+pub struct Index {
+    cases: Vec<CaseSummary>,
+    /// Of each case the words that are searched.
+    words: Vec<BTreeSet<String>>,
+    engine: SearchEngine<u32, u32, Words>,
+}
+
+impl Index {
+    /// Makes an index. What was superseded is not found.
+    #[must_use]
+    pub fn new(cases: Vec<CaseSummary>) -> Index {
+        let cases: Vec<CaseSummary> =
+            cases.into_iter().filter(|case| case.standing == Standing::Current).collect();
+        let texts: Vec<String> = cases.iter().map(text).collect();
+        let tokenizer = Words::default();
+        let words =
+            texts.iter().map(|text| tokenizer.tokenize(text).into_iter().collect()).collect();
+        let documents = (0..).zip(texts).map(|(n, text)| Document::new(n, text));
+        let engine =
+            SearchEngineBuilder::with_tokenizer_and_documents(tokenizer, documents).build();
+        Index { cases, words, engine }
+    }
+
+    /// The cases that have anything of a question, the best first.
+    #[must_use]
+    pub fn search(&self, question: &str) -> Vec<Hit<'_>> {
+        self.ranked(question).into_iter().filter_map(|ranked| self.hit(ranked)).collect()
+    }
+
+    /// Of these the ones that are about the same: they have at least this share of what is asked, and so many of its
+    /// words. What only has a word in common with it is left out.
+    #[must_use]
+    pub fn like(&self, question: &str, share: f32, least: usize) -> Vec<Hit<'_>> {
+        let asked: BTreeSet<String> = Words::default().tokenize(question).into_iter().collect();
+        let is_like = |(n, _): &(usize, f32)| {
+            let Some(words) = self.words.get(*n) else { return false };
+            let common = asked.intersection(words).count();
+            common >= least && common as f32 >= share * asked.len() as f32
+        };
+        let like = self.ranked(question).into_iter().filter(is_like);
+        like.filter_map(|ranked| self.hit(ranked)).collect()
+    }
+
+    /// The places of cases that have anything of a question, and how well they fit.
+    fn ranked(&self, question: &str) -> Vec<(usize, f32)> {
+        let found = self.engine.search(question, None).into_iter();
+        let place = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+        let mut ranked: Vec<(usize, f32)> =
+            found.map(|hit| (place(hit.document.id), hit.score)).collect();
+        // Of what fits equally well always the same comes first.
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        ranked
+    }
+
+    fn hit(&self, (n, score): (usize, f32)) -> Option<Hit<'_>> {
+        Some(Hit { score, case: self.cases.get(n)? })
+    }
+}
+
+/// What of a case is searched. What was asked counts twice: whoever asks again asks like it.
+fn text(case: &CaseSummary) -> String {
+    let passages = case.found.iter().chain(&case.solved).map(|passage| passage.text.as_str());
+    let tags = case.tags.join(" ");
+    let parts = [case.asked.as_str(), case.asked.as_str()]
+        .into_iter()
+        .chain(passages)
+        .chain([tags.as_str()]);
+    parts.collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,145 @@
+//! What is learnt from resolved tickets (seed 000), and told to a knowledge store.
+
+use super::*;
+
+fn learning(knowledge: Json) -> Scenario {
+    learning_after(5_000, knowledge)
+}
+
+fn learning_after(delay: u64, knowledge: Json) -> Scenario {
+    incidents(json!({
+        "platform": { "callback_url": "https://platform.example/callback",
+            "read_url": "https://platform.example/records/{id}", "knowledge_url": knowledge },
+        "learning": { "enabled": true, "delay": delay, "write_back": true } }))
+}
+
+/// Later than what a scenario waits for by itself.
+const LATE: u64 = 400_000;
+
+fn learnt(world: &Scenario) -> Json {
+    let rows = world.rows("learnt");
+    assert!(rows.len() < 2, "one for each link: {rows:?}");
+    rows.into_iter().next().unwrap_or_default()
+}
+
+fn last_notes(world: &Scenario, ticket: &str) -> usize {
+    let said = world.mirrored_to_servicenow(ticket);
+    said.iter().filter(|(_, text)| text.starts_with("Case summary")).count()
+}
+
+fn events(world: &Scenario) -> Vec<(String, String)> {
+    let text = |v: &Json| v.as_str().unwrap().to_owned();
+    world.told().iter().map(|told| (text(&told["type"]), text(&told["data"]["id"]))).collect()
+}
+
+#[test]
+fn a_resolved_ticket_is_learnt_from_after_a_while_and_written_back_once() {
+    let mut world = learning(Json::Null);
+    world.platform_edits("A", &[("title", "Checkout is slow")]);
+    let ticket = world.ticket_of("A");
+    world.agent_says(&ticket, "work_notes", "Root cause: a full cache. Restarted the gateway.");
+    assert_eq!(learnt(&world), Json::Null, "it is open");
+    world.platform_edits("A", &[("status", "resolved")]);
+    world.pass(30_000);
+    let row = learnt(&world);
+    assert_eq!(row["state"], "learnt", "{row}");
+    let summary = &row["summary"];
+    assert_eq!(summary["solved"][1]["text"], "Restarted the gateway.", "{summary}");
+    assert_eq!(summary["ticket"]["sys_id"], ticket.as_str());
+    assert_eq!(last_notes(&world, &ticket), 1);
+    // Closed after it was resolved, nothing is learnt again.
+    world.platform_edits("A", &[("status", "closed")]);
+    world.pass(60_000);
+    assert_eq!((learnt(&world)["times"].as_u64(), last_notes(&world, &ticket)), (Some(1), 1));
+    assert!(world.told().is_empty(), "there is no knowledge store");
+}
+
+#[test]
+fn opened_again_a_summary_holds_no_more_and_the_next_takes_its_place() {
+    let mut world = learning_after(LATE, "https://kb.example/firn".into());
+    world.platform_edits("A", &[("title", "t")]);
+    let ticket = world.ticket_of("A");
+    // Opened again before it was read: nothing was learnt, and nothing is told.
+    world.platform_edits("A", &[("status", "resolved")]);
+    world.platform_edits("A", &[("status", "open")]);
+    world.pass(LATE + 60_000);
+    assert_eq!(
+        (learnt(&world)["summary"].is_null(), events(&world).len()),
+        (true, 0),
+        "{}",
+        learnt(&world)
+    );
+    world.platform_edits("A", &[("status", "resolved")]);
+    world.pass(LATE + 60_000);
+    world.platform_edits("A", &[("status", "open")]);
+    world.pass(LATE + 60_000);
+    assert_eq!(learnt(&world)["summary"]["standing"], "superseded");
+    world.platform_edits("A", &[("status", "resolved")]);
+    world.pass(LATE + 60_000);
+    assert_eq!(learnt(&world)["summary"]["standing"], "current");
+    let id = |n: u32| format!("{}.{n}", world.link("A").id);
+    assert_eq!(
+        events(&world),
+        [
+            ("case_summary.made".to_owned(), id(2)),
+            ("case_summary.superseded".to_owned(), id(2)),
+            ("case_summary.made".to_owned(), id(3)),
+        ]
+    );
+    assert_eq!(last_notes(&world, &ticket), 2);
+}
+
+#[test]
+fn a_knowledge_store_that_is_down_is_told_later_and_not_for_ever() {
+    let mut world = learning("https://kb.example/firn".into());
+    world.findings_are_taken(false);
+    world.platform_edits("A", &[("title", "t")]);
+    world.platform_edits("A", &[("status", "resolved")]);
+    world.pass(60_000);
+    let tries = world.told().len();
+    assert!(tries > 2, "{tries}");
+    assert!(!learnt(&world)["telling"].is_null());
+    world.findings_are_taken(true);
+    for _ in 0..10 {
+        world.pass(60_000);
+    }
+    let told = world.told().len();
+    assert!(told > tries && learnt(&world)["telling"].is_null(), "{}", learnt(&world));
+    for _ in 0..60 {
+        world.pass(60_000);
+    }
+    assert_eq!(world.told().len(), told, "told once it was taken");
+}
+
+#[test]
+fn what_is_gone_after_it_was_resolved_stays_learnt() {
+    let mut world = learning(Json::Null);
+    world.platform_edits("A", &[("title", "t")]);
+    let ticket = world.ticket_of("A");
+    world.agent_says(&ticket, "comments", "Fixed: a typo.");
+    world.platform_edits("A", &[("status", "resolved")]);
+    world.pass(30_000);
+    assert_eq!(learnt(&world)["state"], "learnt");
+    world.unlink("A");
+    world.pass(30_000);
+    assert_eq!(learnt(&world)["summary"]["standing"], "current");
+}
+
+#[test]
+fn a_ticket_that_is_gone_before_it_was_read_teaches_nothing() {
+    let mut world = learning_after(LATE, Json::Null);
+    world.platform_edits("A", &[("title", "t")]);
+    world.platform_edits("A", &[("status", "resolved")]);
+    world.unlink("A");
+    world.pass(LATE + 60_000);
+    assert_eq!(learnt(&world), Json::Null);
+}
+
+#[test]
+fn nothing_is_learnt_unless_it_is_wanted() {
+    let mut world = plain();
+    world.platform_edits("A", &[("title", "t")]);
+    world.platform_edits("A", &[("status", "resolved")]);
+    world.pass(120_000);
+    assert!(world.rows("learnt").is_empty());
+}
