@@ -12,6 +12,7 @@ use firn_model::{
 use std::collections::BTreeMap;
 
 use crate::escalation;
+use crate::format;
 use crate::mapping;
 use crate::settings::Rules;
 
@@ -24,8 +25,7 @@ pub const COLUMNS: [&str; 6] =
 #[must_use]
 pub fn is_over(rules: &Rules, link: &Link) -> bool {
     use escalation::Standing::{Closed, Resolved};
-    rules.settings().learning.enabled
-        && link.external.is_some()
+    link.external.is_some()
         && link.role != Role::Secondary
         && matches!(escalation::standing(rules, link), Resolved | Closed)
 }
@@ -64,9 +64,15 @@ pub fn summarise(
     // Closing notes that the settings themselves write say nothing about this ticket.
     let notes = column("close_notes").filter(|notes| !is_written_by_settings(rules, notes));
     let notes = notes.map(|notes| masks.learnt(&notes));
-    let masked = |entry: &Entry| Entry {
-        text: entry.text.with_text(masks.learnt(entry.text.text())),
-        ..entry.clone()
+    let masked = |entry: &Entry| {
+        // What is escaped for Markdown, or set in tags, hides from the masker.
+        let plain = match entry.origin {
+            EntryOrigin::Platform(_) => {
+                format::read(rules.settings().journal.platform_format, entry.text.text())
+            }
+            _ => entry.text.text().to_owned(),
+        };
+        Entry { text: entry.text.with_text(masks.learnt(&plain)), ..entry.clone() }
     };
     let entries: Vec<Entry> = link.entries.iter().map(masked).collect();
     let learnt = extract::extract(&extract::Ticket {
@@ -141,6 +147,12 @@ pub fn last_note(summary: &CaseSummary, times: u32, now: Millis) -> Entry {
         at: now,
         mirror: Mirror::Pending,
     }
+}
+
+/// Whether an entry is a last note that another link of the ticket wrote.
+#[must_use]
+pub fn is_last_note(entry: &Entry) -> bool {
+    entry.text.text().starts_with(HEAD)
 }
 
 /// The most like cases that an escalation shows.

@@ -17,6 +17,10 @@ use crate::{Doors, rows};
 
 /// A ticket that could not be read is tried again at least so often. In milliseconds.
 const SELDOM: u64 = 3_600_000;
+/// How often a paused integration is looked at. In milliseconds.
+const PAUSE: u64 = 60_000;
+/// A ticket that is not where it was may be of another class by now: so often it is read before it counts as hidden.
+const TRIES: u32 = 4;
 /// So long a knowledge store is told of a summary: a week. In milliseconds.
 const PATIENCE: u64 = 7 * 24 * 3_600_000;
 
@@ -36,9 +40,17 @@ pub(crate) fn tell<D: Doors>(
     let key = rows::learnt(tenant, rules.id(), &link.id);
     let known = session.get::<Learning>(&key)?;
     let due = session.now.plus(rules.settings().learning.delay);
+    let wanted = rules.settings().learning.enabled;
+    let held = |known: &Learning| {
+        known.summary.as_ref().is_some_and(|summary| summary.standing == Standing::Current)
+    };
+    let was_told = known.as_ref().is_some_and(held);
     let (mut learning, due) = match known {
-        None if is_over => (Learning::new(rules.id().clone(), link.id.clone()), Some(due)),
-        Some(mut known) if is_over && known.state == LearningState::Reopened => {
+        // Only what is seen to become resolved: not the whole past, when learning is turned on.
+        None if is_over && !was_over && wanted => {
+            (Learning::new(rules.id().clone(), link.id.clone()), Some(due))
+        }
+        Some(mut known) if is_over && wanted && known.state == LearningState::Reopened => {
             (known.times, known.state, known.failures) =
                 (known.times + 1, LearningState::Wanted, 0);
             known.telling = None;
@@ -55,7 +67,7 @@ pub(crate) fn tell<D: Doors>(
         }
         _ => return Ok(()),
     };
-    let holds_no_more = learning.state == LearningState::Reopened && learning.summary.is_some();
+    let holds_no_more = learning.state == LearningState::Reopened && was_told;
     let due = if holds_no_more { to_be_told(session, rules, &mut learning) } else { due };
     session.put(&key, &learning, due)
 }
@@ -82,14 +94,19 @@ pub(crate) fn due<D: Doors>(
     let Some(mut learning) = session.get::<Learning>(key)? else { return Ok(()) };
     let waits = matches!(learning.state, LearningState::Wanted | LearningState::Asked { .. });
     let link = session.link(&key.tenant, rules.id(), &learning.link)?;
-    let Some(link) = link.filter(|link| learning::is_over(rules, link)) else {
+    let wanted = rules.settings().learning.enabled;
+    let Some(link) = link.filter(|link| wanted && learning::is_over(rules, link)) else {
         // Taken apart, deleted, or nothing is learnt any more.
-        return if waits && learning.summary.is_none() {
+        if waits && learning.summary.is_none() {
             session.delete(key);
-            Ok(())
-        } else {
-            told(session, rules, key, learning)
-        };
+            return Ok(());
+        }
+        if waits {
+            // Resolved once more later, it is learnt from again.
+            learning.state = LearningState::Reopened;
+            session.put(key, &learning, None)?;
+        }
+        return told(session, rules, key, learning);
     };
     if !waits {
         return told(session, rules, key, learning);
@@ -98,7 +115,7 @@ pub(crate) fn due<D: Doors>(
         return again(session, key, learning, None);
     }
     if !rules.integration().enabled {
-        let later = session.now.plus(2_000);
+        let later = session.now.plus(PAUSE);
         return session.put(key, &learning, Some(later));
     }
     learning.sequence += 1;
@@ -137,7 +154,9 @@ pub(crate) fn answered<D: Doors>(
         // It may not be read: what the link knows of it is all there is. Whether it is gone finds out who keeps it
         // in step.
         Err(outcome)
-            if matches!(*outcome, Outcome::Refused(_) | Outcome::Gone | Outcome::Deleted) =>
+            if matches!(*outcome, Outcome::Refused(_))
+                || matches!(*outcome, Outcome::Gone | Outcome::Deleted)
+                    && learning.failures + 1 >= TRIES =>
         {
             BTreeMap::new()
         }
@@ -150,13 +169,45 @@ pub(crate) fn answered<D: Doors>(
     learning.summary = summary;
     let due = to_be_told(session, rules, &mut learning);
     session.put(key, &learning, due)?;
+    let before = supersede_others(session, rules, key, &learning)?;
     let note = note.filter(|note| {
-        rules.settings().learning.write_back
-            && !link.entries.iter().any(|e| e.origin == note.origin)
+        let known = link.entries.iter().any(|e| e.origin == note.origin);
+        rules.settings().learning.write_back && !known && !(before && times == 1)
     });
     let Some(note) = note else { return Ok(()) };
     link.entries.push(note);
     session.advance(&key.tenant, rules, link, &[])
+}
+
+/// Other links that spoke for this ticket before have learnt from it: now this one speaks for it. Says whether any had.
+fn supersede_others<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    learning: &Learning,
+) -> Result<bool, CommitError> {
+    let Some(ticket) = learning.summary.as_ref().map(|summary| summary.ticket.sys_id.clone())
+    else {
+        return Ok(false);
+    };
+    let (tenant, id) = (&key.tenant, rules.id());
+    let mut others = session.formerly(tenant, id, &ticket)?;
+    others.extend(session.on_ticket(tenant, id, ticket.as_str())?);
+    let mut before = false;
+    for other in others.into_iter().filter(|other| *other != learning.link) {
+        let key = rows::learnt(tenant, id, &other);
+        let Some(mut known) = session.get::<Learning>(&key)? else { continue };
+        let Some(summary) = &mut known.summary else { continue };
+        if summary.ticket.sys_id != ticket || summary.standing != Standing::Current {
+            continue;
+        }
+        summary.standing = Standing::Superseded;
+        known.state = LearningState::Reopened;
+        before = true;
+        let due = to_be_told(session, rules, &mut known);
+        session.put(&key, &known, due)?;
+    }
+    Ok(before)
 }
 
 /// The knowledge store is told, or was and has not answered.
@@ -178,14 +229,19 @@ fn told<D: Doors>(
         return session.put(key, &learning, None);
     }
     if !rules.integration().enabled {
-        let later = session.now.plus(2_000);
+        let later = session.now.plus(PAUSE);
         return session.put(key, &learning, Some(later));
     }
     let event = match summary.standing {
         Standing::Current => "case_summary.made",
         Standing::Superseded => "case_summary.superseded",
     };
-    let body = json!({ "type": event, "timestamp": rfc3339_text(telling.since), "data": summary });
+    let mut body =
+        json!({ "type": event, "timestamp": rfc3339_text(telling.since), "data": summary });
+    if summary.standing == Standing::Current && learning.times > 1 {
+        // That the one before holds no more may never have been taken.
+        body["supersedes"] = json!(format!("{}.{}", learning.link, learning.times - 1));
+    }
     let name = ticket(key, Side::Platform, telling.number);
     let request =
         firn_core::wire::message(rules, &key.tenant, name, Remote::PlatformKnowledge, &body);

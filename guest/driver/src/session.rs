@@ -391,7 +391,7 @@ impl<'a, D: Doors> Session<'a, D> {
     }
 
     /// The links that were once on a ticket.
-    fn formerly(
+    pub(crate) fn formerly(
         &mut self,
         tenant: &TenantId,
         id: &IntegrationId,

@@ -16,6 +16,8 @@ const ASKED: usize = 600;
 const PASSAGE: usize = 600;
 /// Of a journal this many of the latest sentences are looked at.
 const MOST: usize = 2_000;
+/// The most articles, and tickets, that are named.
+const NAMED: usize = 50;
 /// How many of the words that matter most become tags.
 const WORDS: usize = 5;
 
@@ -125,10 +127,12 @@ pub(super) fn extract(ticket: &Ticket<'_>) -> Learnt {
     learnt.found = found.iter().map(passage).collect();
 
     let texts = [ticket.subject, ticket.description, ticket.notes.unwrap_or_default()];
-    for number in texts.into_iter().chain(entries.iter().map(|e| e.text.text())).flat_map(numbers) {
+    let texts = texts.into_iter().chain(entries.iter().map(|e| e.text.text()));
+    let mut named = BTreeSet::new();
+    for number in texts.flat_map(numbers) {
         let list =
             if number.starts_with("KB") { &mut learnt.articles } else { &mut learnt.tickets };
-        if !list.contains(&number) {
+        if list.len() < NAMED && named.insert(number.clone()) {
             list.push(number);
         }
     }
@@ -140,7 +144,7 @@ pub(super) fn extract(ticket: &Ticket<'_>) -> Learnt {
 
 /// What Firn wrote itself is none, also where it could not be recognised as such (a journal that may not be read).
 fn is_source(entry: &Entry) -> bool {
-    entry.origin.is_of_a_person() && !entry.text.text().starts_with(super::HEAD)
+    entry.origin.is_of_a_person() && entry.author != "firn" && !super::is_last_note(entry)
 }
 
 /// The subject, and what the description says first. What was said word by word stays out of it.

@@ -154,7 +154,6 @@ fn what_is_cut_was_masked_as_a_whole() {
     link.entries = vec![
         said("1", 1, "Resolved. The SSN of the caller follows now.\n219099999 is on file."),
         said("2", 2, &long),
-        said("3", 3, "Workaround: see below. Her password was changed:\nhunter2!x"),
     ];
     let notes = format!("{} card 5500005555555559", "word ".repeat(115));
     let read = columns(&[("short_description", "x"), ("close_notes", &notes)]);
@@ -163,6 +162,41 @@ fn what_is_cut_was_masked_as_a_whole() {
     for secret in ["219099999", "4111", "1111 11", "55000055"] {
         assert!(!json.contains(secret), "{secret}: {json}");
     }
+}
+
+#[test]
+fn markup_of_the_platform_hides_nothing() {
+    for (format, text) in [
+        (firn_model::TextFormat::Markdown, r"Fixed: card 4111\-1111\-1111\-1111 was **unlocked**."),
+        (
+            firn_model::TextFormat::Html,
+            "<p>Fixed: card 4111<b> 1111</b> 1111 1111 was unlocked.</p>",
+        ),
+        (firn_model::TextFormat::Plain, r"Fixed: card 4111\-1111\-1111\-1111 was unlocked."),
+    ] {
+        let mut integration = crate::sample::rules(Preset::Bot).integration().clone();
+        integration.settings.journal.platform_format = format;
+        let rules = crate::settings::compile(integration).unwrap();
+        let mut link = link();
+        let origin = EntryOrigin::Platform("c1".to_owned());
+        link.entries = vec![Entry { origin, ..said("c1", 1, text) }];
+        let summary = summarise(&rules, &link, &BTreeMap::new(), 1, Millis(0)).unwrap();
+        let solved = &summary.solved[0].text;
+        assert!(!solved.contains("4111") && solved.contains("unlocked"), "{format:?}: {solved}");
+    }
+}
+
+#[test]
+fn notes_of_firns_that_another_link_wrote_are_no_source() {
+    let entries = [
+        Entry {
+            author: "firn".to_owned(),
+            ..said("1", 1, "Solved before, and like it:\nINC1: x -> restarted it.")
+        },
+        said("2", 2, "Case summary (made by Firn of this ticket's own words)\nSolved: restarted."),
+    ];
+    let learnt = extract(&ticket(&entries));
+    assert!(learnt.solved.is_empty() && learnt.found.is_empty(), "{learnt:?}");
 }
 
 #[test]

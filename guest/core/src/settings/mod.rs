@@ -193,7 +193,7 @@ impl Masks {
     /// A text as it becomes part of what is learnt.
     #[must_use]
     pub fn learnt(&self, text: &str) -> String {
-        self.learnt.mask(text).text
+        without_escapes(&self.learnt, text)
     }
 
     /// A comment or work note as it leaves for a side.
@@ -225,20 +225,25 @@ impl Masks {
     /// A text as it may be kept and shown; also where Markdown's escapes stand between its digits.
     #[must_use]
     pub fn shown(&self, text: &str) -> String {
-        if !text.contains('\\') {
-            return self.shown.mask(text).text;
-        }
-        let mut bare = String::with_capacity(text.len());
-        let mut chars = text.chars().peekable();
-        while let Some(c) = chars.next() {
-            let escapes = c == '\\' && chars.peek().is_some_and(char::is_ascii_punctuation);
-            if !escapes {
-                bare.push(c);
-            }
-        }
-        let masked = self.shown.mask(&bare);
-        if masked.spans.is_empty() { self.shown.mask(text).text } else { masked.text }
+        without_escapes(&self.shown, text)
     }
+}
+
+/// Masks a text, also where Markdown's escapes stand between its digits.
+fn without_escapes(masker: &Masker, text: &str) -> String {
+    if !text.contains('\\') {
+        return masker.mask(text).text;
+    }
+    let mut bare = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let escapes = c == '\\' && chars.peek().is_some_and(char::is_ascii_punctuation);
+        if !escapes {
+            bare.push(c);
+        }
+    }
+    let masked = masker.mask(&bare);
+    if masked.spans.is_empty() { masker.mask(text).text } else { masked.text }
 }
 
 /// A raw payload or a ticket that a filter looks at.

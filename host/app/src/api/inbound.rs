@@ -15,6 +15,8 @@ use crate::vault::Known;
 
 /// How long an escalation waits for its ticket unless `Prefer: wait` says otherwise.
 const WAIT: u64 = 2;
+/// How long like cases are looked for.
+const LOOKING: Duration = Duration::from_millis(500);
 /// At most so many seconds.
 const LONGEST_WAIT: u64 = 30;
 
@@ -100,7 +102,12 @@ async fn like(shared: &Shared, known: &Arc<Known>, text: &str) -> Vec<LikeCase> 
         return Vec::new();
     }
     let (host, known, text) = (Arc::clone(&shared.host), Arc::clone(known), text.to_owned());
-    tokio::task::spawn_blocking(move || host.like_cases(&known, &text)).await.unwrap_or_default()
+    let found = tokio::task::spawn_blocking(move || host.like_cases(&known, &text));
+    // Nobody waits long for a ticket because of what is only shown with it.
+    match tokio::time::timeout(LOOKING, found).await {
+        Ok(found) => found.unwrap_or_default(),
+        Err(_) => Vec::new(),
+    }
 }
 
 /// `Prefer: wait=10` (RFC 7240).

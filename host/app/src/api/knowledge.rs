@@ -97,6 +97,7 @@ pub(crate) async fn found(
     question: String,
     limit: usize,
 ) -> anyhow::Result<Vec<Hit>> {
+    let _turn = shared.scans.acquire().await;
     let host = std::sync::Arc::clone(&shared.host);
     tokio::task::spawn_blocking(move || {
         let mut hits = Vec::new();
@@ -106,13 +107,13 @@ pub(crate) async fn found(
                 .search(&question)
                 .into_iter()
                 .filter(|hit| of.contains(&hit.case.integration));
-            hits.extend(
-                ours.take(limit).map(|hit| Hit { score: hit.score, case: hit.case.clone() }),
-            );
+            let ours = ours.take(limit).map(|hit| Hit { score: hit.score, case: hit.case.clone() });
+            hits.extend(ours.enumerate());
         }
-        hits.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.case.id.cmp(&b.case.id)));
+        // Scores of several tenants' indexes cannot be compared: the best of each come first.
+        hits.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| y.score.total_cmp(&x.score)));
         hits.truncate(limit);
-        Ok(hits)
+        Ok(hits.into_iter().map(|(_, hit)| hit).collect())
     })
     .await?
 }

@@ -109,7 +109,7 @@ fn learnt() -> Vec<Route> {
         )
         .query::<knowledge::Question>()
         .gives::<knowledge::Hits>(200)
-        .fails(&[422]),
+        .fails(&[404, 422]),
         Route::new(
             Get,
             at!("/knowledge"),

@@ -131,6 +131,7 @@ impl Host {
                 .map_err(anyhow::Error::from)?
         };
         self.pulse.erased(tenant);
+        self.forget_knowledge(tenant);
         if let Erased::FromRows { left } = erased {
             forgotten.out_of_reach.push(left);
         }
@@ -272,6 +273,11 @@ impl Host {
             let learnt = Key::new(tenant, &["learnt", integration.as_str(), link.id.as_str()]);
             if let Some(row) = self.present(learnt)? {
                 found.gone("summaries", row);
+                let reach = &mut found.forgotten.out_of_reach;
+                reach.push(
+                    "what a knowledge store was told of it, and later tickets that name it as a like case"
+                        .to_owned(),
+                );
             }
             let key = Key::new(tenant, &["link", integration.as_str(), link.id.as_str()]);
             if let Some(row) = self.present(key)? {

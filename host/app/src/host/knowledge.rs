@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use firn_knowledge::Index;
-use firn_model::{CaseSummary, Learning, LikeCase, TenantId};
+use firn_model::{CaseSummary, Learning, LikeCase, Standing, TenantId};
 use serde_json::Value as Json;
 
 use super::Host;
@@ -31,7 +31,7 @@ const ASKED: usize = 400;
 pub(super) struct Indexes(Mutex<BTreeMap<TenantId, Kept>>);
 
 struct Kept {
-    /// Which rows it was made of, in which versions.
+    /// Which summaries it was made of.
     rows: u64,
     index: Arc<Index>,
     looked: Instant,
@@ -51,9 +51,17 @@ impl Host {
                 break;
             }
         }
+        let learnt = rows.iter().filter_map(|row| {
+            serde_json::from_str::<Learning>(&row.value)
+                .map_err(|why| tracing::error!(row = row.key.path, %why, "cannot be read"))
+                .ok()?
+                .summary
+        });
+        let learnt: Vec<CaseSummary> = learnt.collect();
+        // What else a row says changes nothing that is found.
         let mut hasher = DefaultHasher::new();
-        for row in &rows {
-            (&row.key.path, row.version).hash(&mut hasher);
+        for case in &learnt {
+            (&case.id, case.standing == Standing::Current).hash(&mut hasher);
         }
         let seen = hasher.finish();
         if let Some(kept) =
@@ -63,13 +71,7 @@ impl Host {
             kept.looked = Instant::now();
             return Ok(Arc::clone(&kept.index));
         }
-        let learnt = rows.iter().filter_map(|row| {
-            serde_json::from_str::<Learning>(&row.value)
-                .map_err(|why| tracing::error!(row = row.key.path, %why, "cannot be read"))
-                .ok()?
-                .summary
-        });
-        let index = Arc::new(Index::new(learnt.collect()));
+        let index = Arc::new(Index::new(learnt));
         let mut indexes = self.indexes.0.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = Kept { rows: seen, index: Arc::clone(&index), looked: Instant::now() };
         indexes.insert(tenant.clone(), kept);
@@ -82,6 +84,11 @@ impl Host {
         Ok(index)
     }
 
+    /// What was learnt is looked at anew: something of it was erased.
+    pub(super) fn forget_knowledge(&self, tenant: &TenantId) {
+        self.indexes.0.lock().unwrap_or_else(PoisonError::into_inner).remove(tenant);
+    }
+
     /// Cases of an integration like the one that an escalation tells of. Whatever keeps them from being found keeps
     /// no ticket from being made.
     pub(crate) fn like_cases(&self, known: &Known, body: &str) -> Vec<LikeCase> {
@@ -89,6 +96,7 @@ impl Host {
         if !learning.enabled || !learning.show_like_cases {
             return Vec::new();
         }
+        let Some(question) = question(body) else { return Vec::new() };
         let tenant = &known.integration.tenant;
         let lately = {
             let indexes = self.indexes.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,7 +110,6 @@ impl Host {
                 return Vec::new();
             }
         };
-        let Some(question) = question(body) else { return Vec::new() };
         let ours = |case: &CaseSummary| case.integration == known.integration.id;
         let like = index.like(&question, SHARE, WORDS).into_iter().filter(|hit| ours(hit.case));
         like.take(LIKE)

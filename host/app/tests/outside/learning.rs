@@ -52,9 +52,9 @@ fn last_notes(desk: &Desk) -> usize {
 
 #[test]
 fn a_ticket_is_learnt_from_once_each_time_it_is_resolved_whatever_is_lost() {
-    let desk = desk(1_500);
+    let desk = desk(3_000);
     resolve(&desk, "resolved");
-    // Its read fails twice; the answer to its last work note is lost after the commit.
+    // Its read fails twice.
     fault(&desk, "GET", "/table/incident/", 2, Trouble::Status { code: 503, retry_after: None });
     let case = learnt(&desk, 1);
     let said = case.to_string();
@@ -73,9 +73,10 @@ fn a_ticket_is_learnt_from_once_each_time_it_is_resolved_whatever_is_lost() {
     resolve(&desk, "open");
     settle("it still holds", || desk.of("knowledge")["cases"][0]["standing"] == "superseded");
     assert_eq!(found("payment+gateway"), Vec::<Json>::new());
-    fault(&desk, "PATCH", "/table/incident/", 1, Trouble::DropAfterCommit);
     resolve(&desk, "resolved");
+    fault(&desk, "PATCH", "/table/incident/", 1, Trouble::DropAfterCommit);
     learnt(&desk, 2);
+    // The answer to the next last note is lost after the commit.
     settle("no second work note", || last_notes(&desk) == 2);
     desk.at_rest();
     assert_eq!(last_notes(&desk), 2);

@@ -1,5 +1,7 @@
 //! What is learnt from resolved tickets (seed 000), and told to a knowledge store.
 
+use firn_model::Operation;
+
 use super::*;
 
 fn learning(knowledge: Json) -> Scenario {
@@ -109,6 +111,81 @@ fn a_knowledge_store_that_is_down_is_told_later_and_not_for_ever() {
         world.pass(60_000);
     }
     assert_eq!(world.told().len(), told, "told once it was taken");
+}
+
+#[test]
+fn a_knowledge_store_that_is_never_there_is_given_up_after_a_week() {
+    let mut world = learning("https://kb.example/firn".into());
+    world.findings_are_taken(false);
+    world.platform_edits("A", &[("title", "t")]);
+    world.platform_edits("A", &[("status", "resolved")]);
+    for _ in 0..7 * 24 * 12 + 12 {
+        world.pass(300_000);
+    }
+    assert!(learnt(&world)["telling"].is_null(), "{}", learnt(&world));
+    let told = world.told().len();
+    for _ in 0..12 {
+        world.pass(300_000);
+    }
+    assert_eq!(world.told().len(), told);
+}
+
+#[test]
+fn whoever_speaks_for_a_ticket_next_takes_its_place_without_another_note() {
+    let mut world = learning("https://kb.example/firn".into());
+    world.platform_edits("A", &[("title", "t")]);
+    let ticket = world.ticket_of("A");
+    world.agent_says(&ticket, "work_notes", "Fixed: a typo.");
+    world.platform_edits("A", &[("status", "resolved")]);
+    world.pass(30_000);
+    assert_eq!(last_notes(&world, &ticket), 1);
+    world.unlink("A");
+    world.platform_edits("B", &[("title", "t")]);
+    let number = world.column(&ticket, "number");
+    world.unlink("B");
+    world.attach("B", &number);
+    world.settle();
+    world.pass(60_000);
+    let standing = |world: &Scenario| -> Vec<String> {
+        let rows = world.rows("learnt");
+        rows.iter()
+            .map(|row| row["summary"]["standing"].as_str().unwrap_or("none").to_owned())
+            .collect()
+    };
+    let mut stands = standing(&world);
+    stands.sort();
+    assert!(stands.iter().filter(|s| *s == "current").count() <= 1, "{stands:?}");
+    assert_eq!(last_notes(&world, &ticket), 1, "{:?}", world.mirrored_to_servicenow(&ticket));
+}
+
+#[test]
+fn what_was_resolved_while_nothing_was_learnt_stays_as_it_is() {
+    let mut world = plain();
+    world.platform_edits("A", &[("title", "t")]);
+    world.platform_edits("A", &[("status", "resolved")]);
+    let id = integration();
+    let configure = json!({ "learning": { "enabled": true, "delay": 1_000 } });
+    world.operate(Operation::Configure {
+        integration: Box::new(firn_model::Configure {
+            id,
+            create: false,
+            slug: None,
+            name: None,
+            base_url: None,
+            platform: None,
+            enabled: None,
+            preset: None,
+            settings: configure,
+        }),
+    });
+    world.reconcile(firn_model::RunMode::AutoHeal);
+    world.pass(60_000);
+    assert!(world.rows("learnt").is_empty(), "{:?}", world.rows("learnt"));
+    // From now on it is.
+    world.platform_edits("A", &[("status", "open")]);
+    world.platform_edits("A", &[("status", "resolved")]);
+    world.pass(60_000);
+    assert_eq!(learnt(&world)["state"], "learnt");
 }
 
 #[test]
