@@ -284,7 +284,10 @@ fn learns(world: &mut World, rules: &Rules) -> Result<(), Violation> {
                 known.summary.as_ref().is_some_and(|s| s.standing == firn_model::Standing::Current);
             known.state == LearningState::Learnt && current
         });
-        if link.tombstone.is_none() && link.role != Role::Secondary && over != holds {
+        // Only what was seen to become resolved is learnt from: a link that comes to speak for a ticket that was so
+        // before may know nothing of it.
+        let known_otherwise = known.is_some() && over != holds;
+        if link.tombstone.is_none() && link.role != Role::Secondary && known_otherwise {
             return Err(world.violation(format!(
                 "learns: {} is over: {over}, and {known:?}",
                 link.platform_id
