@@ -45,9 +45,16 @@ pub(crate) fn tell<D: Doors>(
         known.summary.as_ref().is_some_and(|summary| summary.standing == Standing::Current)
     };
     let was_told = known.as_ref().is_some_and(held);
+    // One that comes to speak for a ticket in another link's place has not seen how it was resolved.
+    let in_place = |session: &mut Session<'_, D>| match &link.external {
+        Some(external) => {
+            session.formerly(tenant, rules.id(), &external.sys_id).map(|former| !former.is_empty())
+        }
+        None => Ok(false),
+    };
     let (mut learning, due) = match known {
         // Only what is seen to become resolved: not the whole past, when learning is turned on.
-        None if is_over && !was_over && wanted => {
+        None if is_over && wanted && (!was_over || in_place(session)?) => {
             (Learning::new(rules.id().clone(), link.id.clone()), Some(due))
         }
         Some(mut known) if is_over && wanted && known.state == LearningState::Reopened => {

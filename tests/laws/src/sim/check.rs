@@ -284,10 +284,7 @@ fn learns(world: &mut World, rules: &Rules) -> Result<(), Violation> {
                 known.summary.as_ref().is_some_and(|s| s.standing == firn_model::Standing::Current);
             known.state == LearningState::Learnt && current
         });
-        // Only what was seen to become resolved is learnt from: a link that comes to speak for a ticket that was so
-        // before may know nothing of it.
-        let known_otherwise = known.is_some() && over != holds;
-        if link.tombstone.is_none() && link.role != Role::Secondary && known_otherwise {
+        if link.tombstone.is_none() && link.role != Role::Secondary && over != holds {
             return Err(world.violation(format!(
                 "learns: {} is over: {over}, and {known:?}",
                 link.platform_id

@@ -159,6 +159,32 @@ fn whoever_speaks_for_a_ticket_next_takes_its_place_without_another_note() {
 }
 
 #[test]
+fn whoever_is_left_on_a_resolved_ticket_learns_from_it_in_the_place_of_the_one_that_goes() {
+    let mut world = learning("https://kb.example/firn".into());
+    world.platform_edits("A", &[("title", "t")]);
+    let ticket = world.ticket_of("A");
+    let number = world.column(&ticket, "number");
+    world.platform_edits("B", &[("title", "t")]);
+    world.unlink("B");
+    world.attach("B", &number);
+    world.settle();
+    world.agent_says(&ticket, "work_notes", "Fixed: a typo.");
+    world.platform_edits("A", &[("status", "resolved")]);
+    world.platform_edits("B", &[("status", "resolved")]);
+    world.pass(30_000);
+    assert_eq!(world.rows("learnt").len(), 1, "only the one that speaks for the ticket learns");
+    world.unlink("A");
+    world.settle();
+    world.pass(60_000);
+    let learnt = world.rows("learnt");
+    let standing: Vec<&str> =
+        learnt.iter().map(|row| row["summary"]["standing"].as_str().unwrap_or("none")).collect();
+    assert_eq!(standing.iter().filter(|s| **s == "current").count(), 1, "{learnt:?}");
+    assert_eq!(standing.iter().filter(|s| **s == "superseded").count(), 1, "{learnt:?}");
+    assert_eq!(last_notes(&world, &ticket), 1, "{:?}", world.mirrored_to_servicenow(&ticket));
+}
+
+#[test]
 fn what_was_resolved_while_nothing_was_learnt_stays_as_it_is() {
     let mut world = plain();
     world.platform_edits("A", &[("title", "t")]);
