@@ -6,9 +6,9 @@ use std::sync::Arc;
 use firn_core::settings::{Rules, compile_with};
 use firn_core::{learning, mapping, plan};
 use firn_model::{
-    Attribute, Audit, Ended, Entry, EntryOrigin, Finding, FindingKind, Hook, JournalText, Learning,
-    LearningState, Link, LinkId, Mirror, Polling, Revision, Role, Shape, Side, Tombstone, Value,
-    Why,
+    Attribute, Audit, Ended, Entry, EntryOrigin, ExternalRecord, Finding, FindingKind, Hook,
+    JournalText, Learning, LearningState, Link, LinkId, Mirror, Polling, Revision, Role, Shape,
+    Side, Tombstone, Value, Why,
 };
 
 use super::servicenow::{JournalRow, US};
@@ -297,6 +297,7 @@ fn learns(world: &mut World, rules: &Rules) -> Result<(), Violation> {
         };
         let notes = link.entries.iter().filter(is_note).count();
         world.learnt += notes as u64;
+        let is_it = |other: &ExternalRecord| other.sys_id == external.sys_id;
         let servicenow = &world.site().servicenow;
         // Who may not see the journal cannot tell whether a note whose answer was lost is there.
         let alone = !servicenow.quirks.journal_hidden
@@ -304,7 +305,8 @@ fn learns(world: &mut World, rules: &Rules) -> Result<(), Violation> {
             // What was taken apart, or is paired anew, was learnt from by somebody else before.
             && world.site().torn.is_empty()
             && world.rows::<Vec<LinkId>>("formerly").is_empty()
-            && links.iter().filter(|l| l.external.as_ref() == Some(external)).count() == 1
+            // Nor by a link whose record is gone and that this one has followed.
+            && links.iter().filter(|l| l.external.as_ref().is_some_and(is_it)).count() == 1
             && !world.site().left.contains(external.sys_id.as_str())
             && servicenow.tickets.contains_key(external.sys_id.as_str());
         let there = servicenow
