@@ -121,7 +121,7 @@ pub fn read(rules: &Rules, body: &str, now: Millis) -> Result<Escalation, String
     match rules.settings().preset {
         Preset::Genesys => genesys(rules, table, &payload, now),
         Preset::Bot => bot(rules, table, &payload, now),
-        Preset::Incidents | Preset::Neo | Preset::Helpdesk => Err(
+        Preset::Incidents | Preset::Neo | Preset::Helpdesk | Preset::Crm | Preset::Content => Err(
             "this integration takes events, not escalations (so its preset says); post to /events"
                 .to_owned(),
         ),

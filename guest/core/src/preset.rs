@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use firn_model::{
     AttachmentPolicy, ChoicePair, CorrelationPolicy, Direction, Environment, FieldName,
-    FieldSettings, Filters, JournalPolicy, Kind, LearningPolicy, Lifecycle, Limits, MaskingPolicy,
-    OnRuleFailure, Owner, PollingPolicy, Preset, ProvisionPolicy, ReconcilePolicy, Settings,
-    Strategy, TableName, TicketType, Value, WebhookPolicy,
+    FieldSettings, Filters, JournalPolicy, JournalSource, Kind, LearningPolicy, Lifecycle, Limits,
+    MaskingPolicy, OnRuleFailure, Owner, PollingPolicy, Precision, Preset, ProvisionPolicy,
+    ReconcilePolicy, Settings, Strategy, TableName, TextFormat, TicketType, Value, WebhookPolicy,
 };
 use serde_json::json;
 
@@ -21,6 +21,8 @@ pub fn settings(preset: Preset) -> Settings {
         Preset::Bot => bot(),
         Preset::Neo => neo(),
         Preset::Helpdesk => helpdesk(),
+        Preset::Crm => crm(),
+        Preset::Content => content(),
     }
 }
 
@@ -83,6 +85,19 @@ fn status(owner: Owner) -> FieldSettings {
         pair("closed", &["7"], RESOLUTION),
     ];
     choice("state", pairs, owner)
+}
+
+/// Records that are ServiceNow's, told to the platform and never written; nobody says anything in them.
+fn mirrored(preset: Preset, tables: &[&str], fields: Vec<(&str, FieldSettings)>) -> Settings {
+    let mut settings = base(preset, fields);
+    settings.tickets =
+        tables.iter().map(|name| TicketType { table: table(name), when: None }).collect();
+    settings.direction = Direction::ToPlatform;
+    settings.journal.comments = false;
+    settings.journal.work_notes_to_servicenow = false;
+    settings.filters.mirror = Some("true".to_owned());
+    settings.polling.backfill = true;
+    settings
 }
 
 fn base(preset: Preset, fields: Vec<(&str, FieldSettings)>) -> Settings {
@@ -272,9 +287,101 @@ pub fn helpdesk() -> Settings {
         ("assigned_to", reference("assigned_to", "sys_user", "email", Owner::External)),
         ("account", reference("account", "customer_account", "name", Owner::External)),
         ("contact", reference("contact", "customer_contact", "email", Owner::External)),
+        (
+            "escalation",
+            reference(
+                "active_escalation",
+                "sn_customerservice_escalation",
+                "number",
+                Owner::External,
+            ),
+        ),
     ];
     let mut settings = base(Preset::Helpdesk, fields);
+    settings.journal.source = JournalSource::Activities;
     settings.tickets = vec![TicketType { table: table("sn_customerservice_case"), when: None }];
     settings.filters.mirror = Some("true".to_owned());
+    settings
+}
+
+/// Seed 001, *CRM*: accounts, contacts and users. Who somebody is and how to reach them is what a directory is for:
+/// it is told as it is. What is written about them is masked.
+#[must_use]
+pub fn crm() -> Settings {
+    const ALL: [&str; 3] = ["customer_account", "customer_contact", "sys_user"];
+    const PEOPLE: [&str; 2] = ["customer_contact", "sys_user"];
+    let of = |tables: &[&str], mut field: FieldSettings| {
+        field.only = Some(tables.iter().map(|name| table(name)).collect());
+        field
+    };
+    let told = |column: &str, max: usize| FieldSettings {
+        mask: Some(false),
+        ..text(column, max, Owner::External)
+    };
+    let states = vec![pair("active", &["true"], &[]), pair("inactive", &["false"], &[])];
+    let fields = vec![
+        ("name", told("name", 100)),
+        ("email", of(&PEOPLE, told("email", 100))),
+        ("phone", told("phone", 40)),
+        ("mobile_phone", of(&PEOPLE, told("mobile_phone", 40))),
+        ("title", of(&PEOPLE, text("title", 60, Owner::External))),
+        ("account_code", of(&ALL[..1], told("account_code", 40))),
+        ("website", of(&ALL[..1], text("website", 1024, Owner::External))),
+        ("city", of(&ALL[..1], text("city", 50, Owner::External))),
+        ("country", of(&ALL[..1], text("country", 40, Owner::External))),
+        (
+            "account",
+            of(&ALL[1..2], reference("account", "customer_account", "name", Owner::External)),
+        ),
+        ("company", of(&ALL[2..], reference("company", "core_company", "name", Owner::External))),
+        ("status", choice("active", states, Owner::External)),
+    ];
+    let mut settings = mirrored(Preset::Crm, &ALL, fields);
+    settings.lifecycle = Lifecycle {
+        open: "active".to_owned(),
+        // Who is inactive now may be active again.
+        resolved: Vec::new(),
+        closed: Vec::new(),
+        ..Lifecycle::default()
+    };
+    settings
+}
+
+/// Seed 001, *Content Management*: knowledge articles, as Markdown.
+#[must_use]
+pub fn content() -> Settings {
+    let states =
+        ["draft", "review", "scheduled", "published", "pending_retirement", "retired", "outdated"];
+    let pairs = states.into_iter().map(|state| pair(state, &[state], &[])).collect();
+    let body = FieldSettings {
+        external_format: Some(TextFormat::Html),
+        platform_format: Some(TextFormat::Markdown),
+        ..text("text", 65_000, Owner::External)
+    };
+    let fields = vec![
+        ("title", text("short_description", 160, Owner::External)),
+        ("body", body),
+        ("status", choice("workflow_state", pairs, Owner::External)),
+        (
+            "knowledge_base",
+            reference("kb_knowledge_base", "kb_knowledge_base", "title", Owner::External),
+        ),
+        ("category", reference("kb_category", "kb_category", "label", Owner::External)),
+        ("author", reference("author", "sys_user", "email", Owner::External)),
+        (
+            "valid_to",
+            FieldSettings {
+                precision: Some(Precision::Day),
+                ..field(Kind::Date, "valid_to", Owner::External)
+            },
+        ),
+    ];
+    let mut settings = mirrored(Preset::Content, &["kb_knowledge"], fields);
+    settings.lifecycle = Lifecycle {
+        open: "draft".to_owned(),
+        resolved: Vec::new(),
+        closed: Vec::new(),
+        ..Lifecycle::default()
+    };
     settings
 }

@@ -56,6 +56,7 @@ pub fn begin(sweep: &Sweep, overlap: u64, now: Millis) -> Walk {
     let back = i64::try_from(overlap).unwrap_or(i64::MAX);
     let before = |at: Millis| whole_second(Millis(at.0.saturating_sub(back)));
     let place = match sweep.mark {
+        None if sweep.since == Millis(0) => Place::From(Millis(0)), // Everything that there is.
         None => Place::Ours(before(sweep.since)),
         Some(mark) => Place::From(before(mark)),
     };

@@ -424,8 +424,14 @@ pub(crate) fn check_answered<D: Doors>(
     check.attempts = 0;
     check.platform_not_verifiable = !rules.may_read(Side::Platform);
     check.state = match check.state {
-        CheckState::ReadingExternal => CheckState::ReadingJournal,
-        CheckState::ReadingJournal if rules.may_read(Side::Platform) => CheckState::ReadingPlatform,
+        CheckState::ReadingExternal if rules.integration().reads_journal() => {
+            CheckState::ReadingJournal
+        }
+        CheckState::ReadingExternal | CheckState::ReadingJournal
+            if rules.may_read(Side::Platform) =>
+        {
+            CheckState::ReadingPlatform
+        }
         _ => CheckState::Done,
     };
     if check.state == CheckState::Done {

@@ -38,7 +38,14 @@ pub(crate) fn watch<D: Doors>(
         let key = rows::sweep(tenant, rules.id(), &stream);
         let known = session.get::<Sweep>(&key)?;
         let now = session.now;
-        let sweep = known.unwrap_or_else(|| Sweep::new(rules.id().clone(), stream, now));
+        let all = rules.settings().polling.backfill && matches!(stream, Stream::Records(_));
+        let since = if all { Millis(0) } else { now };
+        let mut sweep = known.unwrap_or_else(|| Sweep::new(rules.id().clone(), stream, since));
+        // It was changed before anything was seen.
+        let fresh = sweep.mark.is_none() && sweep.caught_up.is_none();
+        if fresh && (sweep.since == Millis(0)) != all {
+            (sweep.since, sweep.walk) = (since, None);
+        }
         // A request under way comes back, or is overdue soon.
         let patience = wire::QUEUE + rules.settings().request_timeout + 1_000;
         let under_way = sweep
@@ -49,6 +56,39 @@ pub(crate) fn watch<D: Doors>(
         }
     }
     Ok(tables)
+}
+
+/// What came of asking a table before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hurried {
+    /// It is asked now.
+    Asked,
+    /// It is being asked: the row may be behind what was read.
+    UnderWay,
+    /// It is not polled.
+    NotPolled,
+}
+
+/// Lets a table be asked at once for what is new.
+pub(crate) fn hurry<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    rules: &Rules,
+    table: TableName,
+) -> Result<Hurried, CommitError> {
+    let stream = Stream::Records(table);
+    if !rules.integration().streams().contains(&stream) {
+        return Ok(Hurried::NotPolled);
+    }
+    let key = rows::sweep(tenant, rules.id(), &stream);
+    let Some(sweep) = session.get::<Sweep>(&key)? else { return Ok(Hurried::NotPolled) };
+    // What failed is tried again in its own time.
+    if sweep.walk.is_some() || sweep.asked.is_some() || sweep.failures > 0 {
+        return Ok(Hurried::UnderWay);
+    }
+    let now = session.now;
+    session.put(&key, &sweep, Some(now))?;
+    Ok(Hurried::Asked)
 }
 
 /// A walk begins, or its last request was lost and is made again.
@@ -186,9 +226,19 @@ fn take<D: Doors>(
         News::Ticket(record) => {
             let links = session.on_ticket(tenant, rules.id(), &record.id)?;
             if links.is_empty() {
+                // A row of a table that extends this one: its own stream shows all of it.
+                let class = record.class.clone().and_then(|class| TableName::new(class).ok());
+                let elsewhere = |class: TableName| {
+                    let own = Stream::Records(class);
+                    own != sweep.stream && rules.integration().streams().contains(&own)
+                };
+                if class.is_some_and(elsewhere) {
+                    return Ok(());
+                }
                 // Our own insert may be seen before its answer, and not show its key.
                 let shown = record.attributes.contains_key(&rules.settings().correlation.column);
-                return match shown || ripe {
+                let never_ours = !rules.may_write(Side::External);
+                return match shown || ripe || never_ours {
                     true => unknown(session, rules, tenant, *record),
                     false => Ok(()),
                 };
@@ -338,6 +388,10 @@ fn observed<D: Doors>(
             continue;
         }
         news |= link.tombstone.is_none();
+        let mut link = link;
+        // A comment moves the ticket's revision; of these no stream tells by itself.
+        link.external_side.look_journal |= wire::reads_activities(rules, &link)
+            && after.external_side.revision != link.external_side.revision;
         let inputs: Vec<Input> =
             told.cloned().into_iter().chain([Input::Seen(seen.clone())]).collect();
         session.advance(tenant, rules, link, &inputs)?;

@@ -119,6 +119,12 @@ pub(crate) fn answered<D: Doors>(
             Ok(tickets) => {
                 group.clock = wire::clock(group.asked, answer, session.now);
                 group.tickets = tickets;
+                if !rules.integration().reads_journal() {
+                    return hand_over(session, rules, key, group, Some(&[]));
+                }
+                if wire::has_activities(rules, &group.table) {
+                    return hand_over(session, rules, key, group, None);
+                }
                 group.state = GroupState::ReadingJournal;
                 group.attempts = 0;
                 return ask(session, rules, key, &mut group);

@@ -7,12 +7,13 @@ use firn_core::wire;
 use firn_core::{attachment, intake};
 use firn_model::{
     Answer, CommitError, Delivery, DeliveryState, Draft, ExternalRecord, InboundKind,
-    IntegrationId, Key, Link, LinkId, Observation, ObservedRecord, PlatformId, Presence, Preset,
-    Side, SysId, TableName, TenantId,
+    IntegrationId, Key, Link, LinkId, Observation, ObservationSource, ObservedRecord, PlatformId,
+    Presence, Preset, Side, SysId, TableName, TenantId,
 };
 use serde_json::json;
 
 use crate::session::{Session, read_ticket};
+use crate::sweep::Hurried;
 use crate::{Doors, admit, alert, attach, dead, learn, reconcile, rows, sweep, together};
 
 /// How long deliveries are kept: 7 days. In milliseconds.
@@ -112,9 +113,25 @@ fn webhook<D: Doors>(
                 (!link.is_making_its_ticket()).then(|| (LOOKS_ITSELF.to_owned(), vec![link.id]))
             );
         }
-        let hidden = !observation.record.attributes.contains_key(column);
+        let hidden =
+            rules.may_write(Side::External) && !observation.record.attributes.contains_key(column);
         if hidden && age <= UNKNOWN_TICKET_PATIENCE {
             return Ok(None);
+        }
+        if rules.asks_for_more(Gate::Mirror, &observation.record.attributes) {
+            // What the webhook does not show, a row of its table does.
+            let class = observation.record.class.and_then(|class| TableName::new(class).ok());
+            return Ok(match class {
+                Some(table) => match sweep::hurry(session, &key.tenant, rules, table)? {
+                    Hurried::Asked => led_to("its table is asked"),
+                    Hurried::UnderWay if age <= UNKNOWN_TICKET_PATIENCE => None,
+                    Hurried::UnderWay => led_to("its table is asked next time"),
+                    Hurried::NotPolled => {
+                        led_to("filters.mirror asks for what the webhook does not show")
+                    }
+                },
+                None => led_to("not a ticket of ours"),
+            });
         }
         return mirror(session, rules, &key.tenant, observation).map(Some);
     }
@@ -193,8 +210,8 @@ pub(crate) fn mirror<D: Doors>(
     link.external =
         Some(ExternalRecord { table, sys_id, number: seen.number.clone(), adopted: true });
     // A payload may leave columns out, and others may have written in it before.
-    link.external_side.look = true;
-    link.external_side.look_journal = true;
+    link.external_side.look = observation.source == ObservationSource::Message;
+    link.external_side.look_journal = rules.integration().reads_journal();
     let id = link.id.clone();
     session.join(tenant, &mut link)?;
     session.advance(tenant, rules, link, &[Input::Seen(observation)])?;
@@ -228,9 +245,9 @@ fn event<D: Doors>(
         (None, Preset::Genesys | Preset::Bot) => {
             return Ok(led_to("its conversation was never escalated"));
         }
-        (None, Preset::Neo | Preset::Helpdesk) => {
+        (None, Preset::Neo | Preset::Helpdesk | Preset::Crm | Preset::Content) => {
             return Ok(led_to(
-                "it mirrors no ticket: with this preset tickets begin in ServiceNow",
+                "it mirrors nothing of the instance: with this preset records begin in ServiceNow",
             ));
         }
     };
@@ -289,7 +306,7 @@ pub(crate) fn as_observation(
     reading: firn_core::land::Reading,
 ) -> Result<Option<Observation>, String> {
     use firn_core::land::Reading;
-    use firn_model::{ObservationSource, ObservedRecord};
+    use firn_model::ObservedRecord;
     let observation =
         |record, entries| Observation { side, source: ObservationSource::Read, record, entries };
     match reading {

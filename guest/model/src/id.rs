@@ -121,6 +121,22 @@ id!(
         && t.len() <= 80
         && t.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 );
+
+impl TableName {
+    /// The table that it extends, in which a row of it is found whatever its class becomes, and whose business rules
+    /// hear of it: `task` for every kind of ticket, `sys_user` for contacts, or itself.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        match self.as_str() {
+            "sys_user" | "customer_contact" => "sys_user",
+            "customer_account" => "customer_account",
+            // Templates of articles extend them.
+            article if article.starts_with("kb_") => "kb_knowledge",
+            _ => "task",
+        }
+    }
+}
+
 id!(
     /// The name of a mapped field, as the platform calls it: `title`, `severity`.
     FieldName, "1 to 64 of A-Z a-z 0-9 - _ .", |t| slug(t, 64)

@@ -65,10 +65,11 @@ pub use rule::{ActiveRules, Hook, Inquiry, OnRuleFailure};
 pub use settings::{
     AttachmentPolicy, Backfill, ChoicePair, ClosedPolicy, CorrelationMode, CorrelationPolicy,
     Direction, DuplicatePolicy, Environment, Fault, FieldSettings, Filters, GonePolicy, Guard,
-    Integration, JournalPolicy, Kind, LearningPolicy, Level, Lifecycle, Limits, MaskPattern,
-    MaskRule, MaskStrategy, MaskWords, MaskingPolicy, OffOwner, Owner, Permit, PlatformContract,
-    Polling, PollingPolicy, Precision, Preset, ProvisionPolicy, PullBy, RESOURCE, ReconcilePolicy,
-    Settings, Sink, Strategy, TextFormat, TicketType, WebhookPolicy, instance_address,
+    Integration, JournalPolicy, JournalSource, Kind, LearningPolicy, Level, Lifecycle, Limits,
+    MaskPattern, MaskRule, MaskStrategy, MaskWords, MaskingPolicy, OffOwner, Owner, Permit,
+    PlatformContract, Polling, PollingPolicy, Precision, Preset, ProvisionPolicy, PullBy, RESOURCE,
+    ReconcilePolicy, Settings, Sink, Strategy, TextFormat, TicketType, WebhookPolicy,
+    instance_address,
 };
 pub use sweep::{Pace, Place, Stream, Sweep, Walk};
 pub use time::{

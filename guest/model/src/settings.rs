@@ -17,8 +17,8 @@ pub use field::{
 };
 pub use policy::{
     AttachmentPolicy, Backfill, ClosedPolicy, CorrelationMode, CorrelationPolicy, DuplicatePolicy,
-    Environment, Filters, GonePolicy, JournalPolicy, LearningPolicy, Lifecycle, Limits,
-    MaskPattern, MaskRule, MaskStrategy, MaskWords, MaskingPolicy, Polling, PollingPolicy,
+    Environment, Filters, GonePolicy, JournalPolicy, JournalSource, LearningPolicy, Lifecycle,
+    Limits, MaskPattern, MaskRule, MaskStrategy, MaskWords, MaskingPolicy, Polling, PollingPolicy,
     ProvisionPolicy, PullBy, ReconcilePolicy, Sink, WebhookPolicy,
 };
 
@@ -107,14 +107,25 @@ pub enum Preset {
     Bot,
     /// Seed 003: every class of the task family, told to the platform.
     Neo,
-    /// Seed 001: customer service cases.
+    /// Seed 001, *Helpdesk*: customer service cases.
     Helpdesk,
+    /// Seed 001, *CRM*: accounts, contacts and users, told to the platform.
+    Crm,
+    /// Seed 001, *Content Management*: knowledge articles, told to the platform.
+    Content,
 }
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Preset; 5] =
-        [Preset::Incidents, Preset::Genesys, Preset::Bot, Preset::Neo, Preset::Helpdesk];
+    pub const ALL: [Preset; 7] = [
+        Preset::Incidents,
+        Preset::Genesys,
+        Preset::Bot,
+        Preset::Neo,
+        Preset::Helpdesk,
+        Preset::Crm,
+        Preset::Content,
+    ];
 }
 
 /// Who may write.

@@ -39,8 +39,15 @@ impl Integration {
         }
         let tickets = self.settings.tickets.iter();
         let records = tickets.map(|ticket| Stream::Records(ticket.table.clone()));
+        let journal = self.reads_journal().then_some(Stream::Journal);
         let files = self.attachments_from(Side::External).then_some(Stream::Attachments);
-        records.chain([Stream::Journal, Stream::Deletions]).chain(files).collect()
+        records.chain(journal).chain([Stream::Deletions]).chain(files).collect()
+    }
+
+    /// Whether entries of the instance's journal are of interest: they travel, or something is learnt from them.
+    #[must_use]
+    pub fn reads_journal(&self) -> bool {
+        self.settings.journal.travels() || self.settings.learning.enabled
     }
 
     /// Whether files of this side travel to the other.

@@ -262,9 +262,15 @@ struct Configure {
     /// For authorization-code: the day on which the refresh token ends, if it is not in 100 days.
     #[arg(long)]
     refresh_token_ends: Option<String>,
-    /// incidents, genesys, bot, neo or helpdesk.
+    /// incidents, genesys, bot, neo, helpdesk, crm or content.
     #[arg(long)]
     preset: Option<String>,
+    /// Pull records by the time at which they were last updated, or created.
+    #[arg(long, value_parser = ["updated", "created"])]
+    pull_by: Option<String>,
+    /// What it is for: helpdesk (cases), crm (accounts, contacts and users) or content (knowledge articles).
+    #[arg(long, value_enum, conflicts_with = "preset")]
+    capability: Option<Capability>,
     /// Where changes are posted to the platform.
     #[arg(long)]
     callback_url: Option<String>,
@@ -296,6 +302,24 @@ struct Configure {
     /// Install nothing on the instance.
     #[arg(long)]
     no_provision: bool,
+}
+
+/// What an integration is for, as seed 001 has it: each is a preset of the same name.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Capability {
+    Helpdesk,
+    Crm,
+    Content,
+}
+
+impl Capability {
+    fn preset(self) -> &'static str {
+        match self {
+            Capability::Helpdesk => "helpdesk",
+            Capability::Crm => "crm",
+            Capability::Content => "content",
+        }
+    }
 }
 
 #[derive(Args)]

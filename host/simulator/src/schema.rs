@@ -66,8 +66,8 @@ pub(crate) fn is_task(table: &str) -> bool {
 /// The table that a reference column points to.
 pub(crate) fn reference(column: &str) -> Option<&'static str> {
     Some(match column {
-        "caller_id" | "assigned_to" | "opened_by" | "resolved_by" | "closed_by" | "reopened_by"
-        | "manager" => "sys_user",
+        "author" | "caller_id" | "assigned_to" | "opened_by" | "resolved_by" | "closed_by"
+        | "reopened_by" | "manager" => "sys_user",
         "assignment_group" => "sys_user_group",
         "company" => "core_company",
         "parent" | "parent_incident" => "incident",
@@ -77,6 +77,7 @@ pub(crate) fn reference(column: &str) -> Option<&'static str> {
         "contact" | "consumer" => "customer_contact",
         "cmdb_ci" | "business_service" | "service_offering" => "cmdb_ci",
         "location" => "cmn_location",
+        "active_escalation" => "sn_customerservice_escalation",
         "kb_knowledge_base" => "kb_knowledge_base",
         "kb_category" => "kb_category",
         "sys_user_role" => "sys_user_role",
@@ -145,6 +146,7 @@ const INCIDENT: &[(&str, &str)] = &[
 /// Columns of a customer service case besides those of a task.
 const CASE: &[(&str, &str)] = &[
     ("account", ""),
+    ("active_escalation", ""),
     ("category", ""),
     ("close_code", ""),
     ("contact", ""),
@@ -153,6 +155,13 @@ const CASE: &[(&str, &str)] = &[
     ("severity", "3"),
     ("subcategory", ""),
 ];
+
+/// Columns of a problem besides those of a task. Its states begin at 101.
+const PROBLEM: &[(&str, &str)] =
+    &[("state", "101"), ("resolution_code", ""), ("fix_notes", ""), ("cause_notes", "")];
+
+/// Columns of a change besides those of a task. Its states begin at -5.
+const CHANGE: &[(&str, &str)] = &[("state", "-5"), ("type", "normal"), ("close_code", "")];
 
 /// Columns that exist on incidents only; other classes answer them as empty.
 const OF_INCIDENT: &[&str] = &["caller_id", "category", "subcategory", "close_code", "hold_reason"];
@@ -171,6 +180,8 @@ pub(crate) fn defaults(table: &str) -> Vec<(String, String)> {
         match table {
             "incident" => put(INCIDENT),
             "sn_customerservice_case" => put(CASE),
+            "problem" => put(PROBLEM),
+            "change_request" => put(CHANGE),
             _ => {}
         }
     }
@@ -179,6 +190,10 @@ pub(crate) fn defaults(table: &str) -> Vec<(String, String)> {
             ("user_name", ""),
             ("name", ""),
             ("email", ""),
+            ("phone", ""),
+            ("mobile_phone", ""),
+            ("title", ""),
+            ("company", ""),
             ("active", "true"),
             ("time_zone", "GMT"),
             ("date_format", "yyyy-MM-dd"),
@@ -326,12 +341,21 @@ pub(crate) fn defaults(table: &str) -> Vec<(String, String)> {
             ("name", ""),
             ("email", ""),
             ("phone", ""),
+            ("mobile_phone", ""),
+            ("title", ""),
             ("account", ""),
             ("active", "true"),
         ],
-        "customer_account" => {
-            &[("name", ""), ("number", ""), ("account_code", ""), ("active", "true")]
-        }
+        "customer_account" => &[
+            ("name", ""),
+            ("number", ""),
+            ("account_code", ""),
+            ("phone", ""),
+            ("website", ""),
+            ("city", ""),
+            ("country", ""),
+            ("active", "true"),
+        ],
         "sn_customerservice_escalation" => {
             &[("number", ""), ("source_record", ""), ("state", "1"), ("reason", "")]
         }
@@ -341,6 +365,8 @@ pub(crate) fn defaults(table: &str) -> Vec<(String, String)> {
             ("workflow_state", "draft"),
             ("kb_knowledge_base", ""),
             ("kb_category", ""),
+            ("author", ""),
+            ("valid_to", ""),
             ("active", "true"),
         ],
         "kb_knowledge_base" => &[("title", ""), ("active", "true")],
@@ -382,6 +408,7 @@ pub(crate) fn number_prefix(table: &str) -> Option<&'static str> {
         "sc_task" => "SCTASK",
         "sn_customerservice_case" => "CS",
         "kb_knowledge" => "KB",
+        "sn_customerservice_escalation" => "ESC",
         "task" => "TASK",
         _ => return None,
     })

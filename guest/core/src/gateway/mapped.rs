@@ -53,7 +53,7 @@ pub(super) fn webhook(rules: &Rules, body: &str, id: Option<String>) -> Result<M
         "id": id,
         "key": id,
         "record": {
-            "kind": wire::kind(rules.settings().preset),
+            "kind": wire::kind(rules.settings().preset, &table),
             "id": record.correlation,
             "ticket": { "sys_id": record.id, "number": record.number, "table": table },
         },

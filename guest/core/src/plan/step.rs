@@ -112,7 +112,9 @@ impl Planner<'_> {
             return None;
         }
         self.update(side).or_else(|| self.append(side)).or_else(|| {
-            let journal = side == Side::External && self.link.side(side).look_journal;
+            let journal = side == Side::External
+                && self.link.side(side).look_journal
+                && self.rules.integration().reads_journal();
             journal.then_some(ExchangeKind::Journal)
         })
     }

@@ -1,9 +1,11 @@
 //! Settings as a document: what users write, laid over a preset or over what is there. Reading
 //! goes on after a fault, so that all of them are told at once.
 
+use std::collections::BTreeSet;
+
 use firn_model::{
     Fault, FieldSettings, Integration, IntegrationId, Level, MaskingPolicy, PlatformContract,
-    Preset, Settings, TenantId, instance_address,
+    Preset, Settings, TableName, TenantId, instance_address,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -75,8 +77,7 @@ pub fn apply(
         ));
     }
     document.remove("preset");
-    let start = preset::settings(preset);
-    let settings = match lay_over(&start, &Json::Object(document)) {
+    let settings = match begin(preset, &Json::Object(document)) {
         Ok(settings) => settings,
         Err(more) => {
             faults.extend(more);
@@ -105,6 +106,17 @@ pub fn apply(
     faults.extend(super::check(integration.clone()).1);
     faults.sort();
     Applied { integration: Some(integration), faults }
+}
+
+/// The settings of a preset with a JSON merge patch (RFC 7396) laid over them. With fewer kinds of tickets than the
+/// preset has, what it says of the others goes with them.
+///
+/// # Errors
+/// Every fault, each with its place.
+pub fn begin(preset: Preset, patch: &Json) -> Result<Settings, Vec<Fault>> {
+    let start = preset::settings(preset);
+    let settings = overlay(&start, patch)?;
+    Ok(fit(&start, settings))
 }
 
 /// Applies a JSON merge patch (RFC 7396) to settings, so that one field can be changed alone; a
@@ -141,7 +153,7 @@ fn lay_over(settings: &Settings, patch: &Json) -> Result<Settings, Vec<Fault>> {
     }
     merge_patch(&mut document, &Json::Object(patch));
     match decode::<Settings>(&document, &start, "") {
-        (Some(settings), faults) if faults.is_empty() => Ok(settings),
+        (Some(read), faults) if faults.is_empty() => Ok(read),
         (settings, mut faults) => {
             // The rest is checked too.
             if let Some(settings) = settings {
@@ -150,6 +162,32 @@ fn lay_over(settings: &Settings, patch: &Json) -> Result<Settings, Vec<Fault>> {
             Err(faults)
         }
     }
+}
+
+/// Fewer kinds of tickets than before: what nobody said of fields, and is about the others, goes with them.
+fn fit(before: &Settings, mut settings: Settings) -> Settings {
+    let tables: BTreeSet<TableName> =
+        settings.tickets.iter().map(|ticket| ticket.table.clone()).collect();
+    settings.fields.retain(|name, field| {
+        let Some(before) = before.fields.get(name) else { return true };
+        let untouched = before == field;
+        if let Some(only) = &mut field.only
+            && before.only.as_ref() == Some(only)
+        {
+            let left: Vec<TableName> =
+                only.iter().filter(|table| tables.contains(*table)).cloned().collect();
+            match left.is_empty() {
+                true if untouched && !only.is_empty() => return false,
+                // It was changed for tickets that there are none of: that is told.
+                true => {}
+                false => *only = left,
+            }
+        }
+        let said = |table: &TableName, of: &Json| before.types.get(table) != Some(of);
+        field.types.retain(|table, of| tables.contains(table) || said(table, of));
+        true
+    });
+    settings
 }
 
 /// Reads a masking policy that stands by itself.
@@ -427,6 +465,29 @@ mod tests {
     fn applied(document: &Json) -> Applied {
         let id = IntegrationId::new("int-1").unwrap();
         apply(None, &id, &TenantId::new("acme").unwrap(), document)
+    }
+
+    #[test]
+    fn fewer_kinds_of_tickets_take_along_what_the_preset_says_of_the_others() {
+        let id = IntegrationId::new("int-1").unwrap();
+        let tenant = TenantId::new("acme").unwrap();
+        let of = |document: &Json| super::apply(None, &id, &tenant, document);
+        let errors =
+            |applied: &Applied| applied.faults.iter().filter(|f| f.level == Level::Error).count();
+        let url = "https://acme.service-now.com";
+        let mut document = json!({ "preset": "crm", "base_url": url, "tickets": [{ "table": "customer_contact" }],
+            "platform": { "callback_url": "https://platform.example/firn" } });
+        let applied = of(&document);
+        assert_eq!(errors(&applied), 0, "{:?}", applied.faults);
+        let fields = applied.integration.unwrap().settings.fields;
+        assert!(fields.keys().any(|name| name.as_str() == "email"));
+        assert!(fields.keys().all(|name| name.as_str() != "website"), "it is of accounts only");
+        // What somebody says of such a field is not dropped without a word.
+        document["fields"] = json!({ "website": { "column": "u_site" } });
+        assert!(errors(&of(&document)) > 0);
+        let tasks = json!({ "preset": "neo", "base_url": url, "tickets": [{ "table": "problem" }],
+            "platform": { "callback_url": "https://platform.example/firn" } });
+        assert_eq!(errors(&of(&tasks)), 0, "{:?}", of(&tasks).faults);
     }
 
     #[test]

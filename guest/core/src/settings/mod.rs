@@ -21,7 +21,7 @@ use crate::mapping;
 use crate::masking::{Masker, NoTokens, Place, Policy, Tokens};
 
 pub(crate) use document::decode;
-pub use document::{Applied, apply, masking, overlay};
+pub use document::{Applied, apply, begin, masking, overlay};
 
 /// One mapped field of one kind of ticket, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -369,6 +369,23 @@ impl Rules {
             Some((_, condition)) => condition.holds(context),
             None => Ok(gate != Gate::Mirror),
         }
+    }
+
+    /// Whether a filter asks for something of a ticket that is not shown: what it says of it is worth nothing then.
+    #[must_use]
+    pub fn asks_for_more(&self, gate: Gate, shown: &BTreeMap<Attribute, Value>) -> bool {
+        let conditions = self.gates.iter().filter(|(known, _)| *known == gate);
+        conditions.flat_map(|(_, condition)| condition.names()).any(|name| {
+            let mut path = name.split('.');
+            match (path.next(), path.next()) {
+                (Some("ticket"), Some(column)) => {
+                    !shown.keys().any(|attribute| attribute.as_str() == column)
+                }
+                // As a whole, or by a name that is made up.
+                (Some("ticket"), None) => true,
+                _ => false,
+            }
+        })
     }
 
     /// The template of what ServiceNow's journal is given.

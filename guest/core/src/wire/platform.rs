@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use firn_model::{
     Attribute, Body, Comment, EntryOrigin, EntrySeen, Exchange, ExchangeKind, HttpResponse,
     JournalText, Link, Method, Millis, ObservedRecord, Outcome, Presence, Preset, Remote, Revision,
-    Side, Value, Verb, WorkNote, parse_rfc3339, rfc3339_text,
+    Side, TableName, Value, Verb, WorkNote, parse_rfc3339, rfc3339_text,
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -31,7 +31,7 @@ pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option
     let mut body = json!({
         "id": write.key,
         "key": write.key,
-        "record": { "kind": kind(rules.settings().preset), "id": link.platform_id },
+        "record": { "kind": kind(rules.settings().preset, &link.table), "id": link.platform_id },
         "expect": {},
         "set": {},
     });
@@ -84,14 +84,20 @@ fn internal(origin: &EntryOrigin, WorkNote(text): &WorkNote) -> Json {
     json!({ "id": origin.id(), "text": text, "visibility": "internal" })
 }
 
-/// What the platform calls the records of a preset.
-pub(crate) fn kind(preset: Preset) -> &'static str {
+/// What the platform calls the records of a preset that are of a table.
+pub(crate) fn kind(preset: Preset, table: &TableName) -> &'static str {
     match preset {
         Preset::Incidents => "incident",
         Preset::Genesys => "call",
         Preset::Bot => "conversation",
         Preset::Neo => "ticket",
         Preset::Helpdesk => "case",
+        Preset::Crm => match table.as_str() {
+            "customer_account" => "account",
+            "customer_contact" => "contact",
+            _ => "user",
+        },
+        Preset::Content => "article",
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use firn_model::{
     Attribute, Body, Comment, CorrelationKey, EntryOrigin, EntrySeen, Exchange, ExchangeKind,
-    HttpResponse, JournalText, Link, Method, Millis, ObservedRecord, Outcome, Presence, RESOURCE,
-    Remote, Revision, SysId, TableName, Twin, Value, Verb, WorkNote, parse_servicenow,
+    HttpResponse, JournalSource, JournalText, Link, Method, Millis, ObservedRecord, Outcome,
+    Presence, RESOURCE, Remote, Revision, SysId, TableName, Twin, Value, Verb, WorkNote,
+    parse_servicenow,
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -66,16 +67,17 @@ pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option
         ExchangeKind::Find => {
             let column = &rules.settings().correlation.column;
             let query = format!("{column}={}^ORDERBYsys_created_on^ORDERBYsys_id", link.key);
-            // Among all tasks: it may have become another kind of ticket since. A column of one's
+            // Among all of its family: it may have become another kind of ticket since. A column of one's
             // own may be one of its table only.
-            let among = if column.as_str() == "correlation_id" { "task" } else { table.as_str() };
+            let among =
+                if column.as_str() == "correlation_id" { table.base() } else { table.as_str() };
             let mut parts = list(among, query, "10");
             parts.query.push(pair("sysparm_fields", format!("{FOUND},{column}")));
             parts
         }
         ExchangeKind::Locate(number) => {
             let number: String = number.chars().filter(char::is_ascii_alphanumeric).collect();
-            let mut parts = list("task", format!("number={number}"), "2");
+            let mut parts = list(table.base(), format!("number={number}"), "2");
             parts.query.push(pair("sysparm_fields", FOUND));
             parts
         }
@@ -84,7 +86,7 @@ pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option
             Parts {
                 remote: Remote::Servicenow,
                 method: Method::Get,
-                path: format!("/api/now/table/task/{id}"),
+                path: format!("/api/now/table/{}/{id}", table.base()),
                 query: vec![pair("sysparm_fields", "sys_id,sys_class_name,number")],
                 body: None,
             }
@@ -102,6 +104,16 @@ pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option
             query: shape(rules, table),
             body: None,
         },
+        ExchangeKind::Journal if reads_activities(rules, link) => {
+            let id = &link.external.as_ref()?.sys_id;
+            Parts {
+                remote: Remote::Servicenow,
+                method: Method::Get,
+                path: format!("/api/sn_customerservice/case/{id}/activities"),
+                query: vec![pair("sysparm_limit", "1000")],
+                body: None,
+            }
+        }
         ExchangeKind::Journal => {
             let id = &link.external.as_ref()?.sys_id;
             let query = format!(
@@ -231,6 +243,15 @@ pub(super) fn reading(
             let proved = rows.iter().any(|row| row["documentkey"] == external.sys_id.as_str());
             Reading::Deletion(proved)
         }
+        ExchangeKind::Journal if reads_activities(rules, link) => {
+            let Some(rows) = result["entries"].as_array() else {
+                return malformed("without activities");
+            };
+            // They come newest first.
+            let mut entries: Vec<EntrySeen> = rows.iter().rev().filter_map(activity).collect();
+            entries.sort_by_key(|entry| entry.at);
+            Reading::Entries(entries)
+        }
         ExchangeKind::Journal => {
             let (Some(rows), Some(external)) = (result.as_array(), &link.external) else {
                 return malformed("not a list");
@@ -324,6 +345,28 @@ fn scalar(value: &Json) -> String {
         Json::Null => String::new(),
         other => other.to_string(),
     }
+}
+
+/// Whether a link's entries are read by the Case API.
+#[must_use]
+pub fn reads_activities(rules: &Rules, link: &Link) -> bool {
+    has_activities(rules, &link.table)
+}
+
+/// Whether the entries of a table's tickets are.
+#[must_use]
+pub fn has_activities(rules: &Rules, table: &TableName) -> bool {
+    rules.settings().journal.source == JournalSource::Activities && table.as_str() == CASES
+}
+
+/// The table of customer service cases.
+const CASES: &str = "sn_customerservice_case";
+
+/// An activity of a case that is an entry of its journal.
+fn activity(row: &Json) -> Option<EntrySeen> {
+    let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+    let (id, element, at) = (text("sys_id"), text("element"), text("sys_created_on"));
+    seen_entry(&id, &element, text("value"), text("login_name"), &at)
 }
 
 fn entry(row: &Json, of: &SysId) -> Option<EntrySeen> {

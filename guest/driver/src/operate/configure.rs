@@ -40,7 +40,11 @@ pub(super) fn configure<D: Doors>(
         rules: None,
         settings: preset::settings(given.preset.unwrap_or_default()),
     });
-    let settings = match settings::overlay(&start.settings, &given.settings) {
+    let settings = match known {
+        Some(_) => settings::overlay(&start.settings, &given.settings),
+        None => settings::begin(start.settings.preset, &given.settings),
+    };
+    let settings = match settings {
         Ok(settings) => settings,
         Err(faults) => return unsound(session, request, &faults),
     };

@@ -88,6 +88,19 @@ pub enum Backfill {
     None,
 }
 
+/// Where the entries of a ticket are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum JournalSource {
+    /// The table `sys_journal_field`, of every kind of ticket. Who may not read it sees no entries, without an error.
+    #[default]
+    Table,
+    /// Of customer service cases the Case API's activities, which refuse whom they do not let in; of other tickets
+    /// the table.
+    Activities,
+}
+
 /// Which journal entries travel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -101,6 +114,8 @@ pub struct JournalPolicy {
     pub work_notes_to_platform: bool,
     /// Which of the entries that were written before the link travel.
     pub backfill: Backfill,
+    /// Where they are read.
+    pub source: JournalSource,
     /// How the platform writes its comments. ServiceNow's journal takes plain text.
     pub platform_format: TextFormat,
     /// A template for the text that ServiceNow is given, where all entries come from one user. It
@@ -110,6 +125,14 @@ pub struct JournalPolicy {
     pub template: Option<String>,
 }
 
+impl JournalPolicy {
+    /// Whether any entry travels.
+    #[must_use]
+    pub fn travels(&self) -> bool {
+        self.comments || self.work_notes_to_servicenow || self.work_notes_to_platform
+    }
+}
+
 impl Default for JournalPolicy {
     fn default() -> Self {
         JournalPolicy {
@@ -117,6 +140,7 @@ impl Default for JournalPolicy {
             work_notes_to_servicenow: true,
             work_notes_to_platform: false,
             backfill: Backfill::All,
+            source: JournalSource::Table,
             platform_format: TextFormat::Plain,
             template: None,
         }
@@ -180,6 +204,8 @@ pub struct PollingPolicy {
     pub interval_alone: u64,
     /// By which time tickets are pulled.
     pub pull_by: PullBy,
+    /// Whether what is there already when polling begins is told to the platform, where `filters.mirror` lets it in.
+    pub backfill: bool,
 }
 
 impl Default for PollingPolicy {
@@ -189,6 +215,7 @@ impl Default for PollingPolicy {
             interval: 60_000,
             interval_alone: 10_000,
             pull_by: PullBy::default(),
+            backfill: false,
         }
     }
 }

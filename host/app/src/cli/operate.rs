@@ -232,6 +232,9 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
     if let Some(environment) = given.environment {
         settings["environment"] = json!(environment);
     }
+    if let Some(pull_by) = given.pull_by {
+        settings["polling"] = json!({ "pull_by": pull_by });
+    }
     let credentials = json!({
         "username": given.username, "password": given.password,
         "client_id": given.client_id, "client_secret": given.client_secret,
@@ -275,8 +278,10 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
     .collect();
     put("platform", (!platform.is_empty()).then(|| platform.into()));
     let answer = match &given.integration {
-        Some(_) if given.preset.is_some() || given.org.is_some() => {
-            bail!("--preset and --org are given when an integration is created, and stay")
+        Some(_) if given.preset.is_some() || given.capability.is_some() || given.org.is_some() => {
+            bail!(
+                "--preset, --capability and --org are given when an integration is created, and stay"
+            )
         }
         Some(known) => client.call(
             reqwest::Method::PATCH,
@@ -289,7 +294,8 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
             }
             put("organization_id", given.org.map(Json::from));
             put("integration_type", Some(Json::from(given.kind)));
-            put("preset", given.preset.map(Json::from));
+            let preset = given.capability.map(|capability| capability.preset().to_owned());
+            put("preset", preset.or(given.preset).map(Json::from));
             put("provision", Some(Json::from(!given.no_provision)));
             client.post("/integrations", &body)?
         }

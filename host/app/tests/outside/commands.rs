@@ -36,6 +36,51 @@ fn configure(firn: &Firn, simulator: &Simulator, name: &str) -> (bool, String) {
     ])
 }
 
+/// Seed 001's form: what an integration is for, and by which time its records are pulled.
+#[test]
+fn a_capability_is_chosen_when_an_integration_is_made_and_stays() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let simulator = simulator(&runtime);
+    let place = tempfile::tempdir().unwrap();
+    let firn = Firn::start(&place.path().join("data"), &[], None);
+    let url = simulator.url();
+    let made = |name: &str, more: &[&str]| {
+        let who =
+            ["--org", "acme", "--domain", &url, "--username", "integration", "--password", "env:X"];
+        let first = ["integration", "configure", "--name", name, "--no-provision"];
+        firn.cli(&[&first[..], &who, more].concat())
+    };
+    for (capability, tables) in [
+        ("helpdesk", "sn_customerservice_case"),
+        ("crm", "customer_account customer_contact sys_user"),
+        ("content", "kb_knowledge"),
+    ] {
+        let (ok, said) = made(capability, &["--capability", capability, "--pull-by", "created"]);
+        assert!(ok, "{said}");
+        let shown = Api::new(&firn, Some(TOKEN)).get(&format!("/api/v1/integrations/{capability}"));
+        let settings = &shown["settings"];
+        assert_eq!(
+            (&settings["preset"], &settings["polling"]["pull_by"]),
+            (&capability.into(), &"created".into())
+        );
+        let of: Vec<&str> = settings["tickets"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|t| t["table"].as_str().unwrap())
+            .collect();
+        assert_eq!(of.join(" "), tables);
+    }
+    for (wrong, why) in [
+        (made("x", &["--capability", "sales"]), "possible values: helpdesk, crm, content"),
+        (made("x", &["--capability", "crm", "--preset", "neo"]), "cannot be used with"),
+        (made("x", &["--pull-by", "colour"]), "possible values: updated, created"),
+        (firn.cli(&["integration", "configure", "crm", "--capability", "content"]), "and stay"),
+    ] {
+        assert!(!wrong.0 && wrong.1.contains(why), "{}", wrong.1);
+    }
+}
+
 /// What was forgotten is named by its flag; another server is not taken for Firn.
 #[test]
 fn a_slip_on_the_command_line_is_told_in_its_own_words() {

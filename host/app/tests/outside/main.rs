@@ -16,6 +16,7 @@ mod instance;
 mod kept;
 mod learning;
 mod quirks;
+mod records;
 mod replicas;
 mod rhino;
 mod rules;

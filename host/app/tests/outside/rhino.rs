@@ -108,25 +108,37 @@ fn every_script_runs_in_the_engine_of_an_instance() {
          [provision]\nredact_on_save = true\nattachments = true\nresource = true\nmid_server = \"mid one\"\n",
         simulator.url()
     );
-    std::fs::write(&file, text).unwrap();
+    std::fs::write(&file, &text).unwrap();
     let (ok, said) = firn.cli(&["integration", "apply", file.to_str().unwrap()]);
     assert!(ok, "{said}");
-    let (ok, written) = firn.cli(&["integration", "provision", "snow", "--export", "instructions"]);
-    assert!(ok);
+    let directory = text.replace("slug = \"snow\"", "slug = \"crm\"\npreset = \"crm\"");
+    std::fs::write(&file, directory).unwrap();
+    let (ok, said) = firn.cli(&["integration", "apply", file.to_str().unwrap()]);
+    assert!(ok, "{said}");
     // Each artifact has a heading; some have a script.
-    let scripts: Vec<(String, String)> = written
-        .split("\n## ")
-        .filter_map(|section| {
+    let scripts_of = |slug: &str| -> Vec<(String, String)> {
+        let (ok, written) =
+            firn.cli(&["integration", "provision", slug, "--export", "instructions"]);
+        assert!(ok, "{written}");
+        let sections = written.split("\n## ").filter_map(|section| {
             let name = section.lines().next()?.to_owned();
             let script = section.split("```js\n").nth(1)?.split("```").next()?.to_owned();
             Some((name, script))
-        })
-        .collect();
+        });
+        sections.collect()
+    };
+    let mut scripts = scripts_of("snow");
+    let names = |scripts: &[(String, String)]| -> Vec<String> {
+        scripts.iter().map(|(name, _)| name.clone()).collect()
+    };
+    assert_eq!(scripts.len(), 8, "{:?}", names(&scripts));
+    let of_records = scripts_of("crm");
+    scripts.extend(of_records.into_iter().filter(|(name, _)| name.contains("Record Webhook")));
+    assert_eq!(scripts.len(), 10, "{:?}", names(&scripts));
     let script = |name: &str| {
         let found = scripts.iter().find(|(n, _)| n.contains(name));
-        &found.unwrap_or_else(|| panic!("no script {name} in {written}")).1
+        &found.unwrap_or_else(|| panic!("no script {name} in {:?}", names(&scripts))).1
     };
-    assert_eq!(scripts.len(), 8, "{:?}", scripts.iter().map(|s| &s.0).collect::<Vec<_>>());
 
     let given = |current: Json, previous: Json| {
         json!({ "table": "incident", "current": current, "previous": previous, "shown": {}, "user": "u",
@@ -162,6 +174,15 @@ fn every_script_runs_in_the_engine_of_an_instance() {
         "sys_created_on": "2026-04-29 14:30:00" });
     let (sent, _, _) = run(&jar, script("Journal Webhook"), &given(row, Json::Null), &Json::Null);
     assert_eq!(body_of(&sent)["journal"]["value"], "hello");
+
+    let row = json!({ "sys_id": id, "sys_class_name": "customer_contact", "sys_mod_count": "3", "email": "a@example.com",
+        "sys_updated_on": "2026-04-29 14:30:00" });
+    let (sent, logged, _) =
+        run(&jar, script("Record Webhook, sys_user"), &given(row, Json::Null), &Json::Null);
+    assert_eq!(logged, [""; 0]);
+    let body = body_of(&sent);
+    assert_eq!((&body["table"], &body["sys_id"]), (&json!("customer_contact"), &json!(id)));
+    assert!(!body.to_string().contains("example.com"), "nothing of what is in it");
 
     let row = json!({ "sys_id": "2", "table_sys_id": id, "file_name": "a.png", "table_name": "incident" });
     let (sent, _, _) =

@@ -13,7 +13,7 @@ mod rights;
 
 use std::time::{Duration, SystemTime};
 
-use firn_model::{CorrelationMode, Environment, Integration, Side};
+use firn_model::{CorrelationMode, Direction, Environment, Integration, Side};
 use reqwest::Method;
 use serde_json::Value as Json;
 
@@ -175,17 +175,25 @@ impl<'a> Doctor<'a> {
     pub async fn examine(&self) -> Vec<Check> {
         let mut checks = Vec::new();
         for table in self.tables() {
-            checks.push(self.read(table, Need::Must, "tickets are kept in step").await);
-            checks.push(self.write(table).await);
+            checks.push(self.read(table, Need::Must, "it is kept in step").await);
+            if self.integration.settings.direction != Direction::ToPlatform {
+                checks.push(self.write(table).await);
+            }
         }
-        checks.push(self.journal().await);
-        for right in READS {
+        if self.integration.reads_journal() {
+            checks.push(self.journal().await);
+        }
+        for right in READS.iter().filter(|right| self.tables().all(|table| table != right.at)) {
             checks.push(self.read(right.at, right.needed, right.why).await);
         }
         let travel = Side::BOTH.into_iter().any(|side| self.integration.attachments_from(side));
         let needed = if travel { Need::Must } else { Need::Should };
         let why = "files are carried";
         checks.push(self.api("attachments", "/api/now/attachment", needed, why).await);
+        if self.tables().any(|table| table == "customer_account") {
+            let why = "accounts are read";
+            checks.push(self.api("Account API", "/api/now/account", Need::Should, why).await);
+        }
         if self.tables().any(|table| table == "sn_customerservice_case") {
             let case = "/api/sn_customerservice/case";
             checks

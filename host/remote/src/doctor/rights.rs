@@ -1,6 +1,7 @@
 //! Rights: table by table and API by API, as seed 001 lists them; whether the journal can be *seen*;
 //! whether columns that get raw values are kept from plain agents.
 
+use firn_model::{Direction, JournalSource};
 use reqwest::Method;
 use serde_json::{Value as Json, json};
 
@@ -168,6 +169,24 @@ impl Doctor<'_> {
             let spoken = |row: &&Json| shown(&row["comments"]) || shown(&row["work_notes"]);
             let Some(row) = said.rows().iter().find(spoken) else { continue };
             let id = row["sys_id"].as_str().unwrap_or_default();
+            let source = self.integration.settings.journal.source;
+            if source == JournalSource::Activities && table == "sn_customerservice_case" {
+                let path = format!("/api/sn_customerservice/case/{id}/activities");
+                let said = self.user.call(Method::GET, &path, &[], None).await;
+                if let Some(check) = unasked(NAME, &said) {
+                    return check;
+                }
+                let shown = |said: Said| said.json["result"]["entries"].as_array().map(Vec::len);
+                return match said.ok().and_then(shown) {
+                    Some(1..) => Check::good(NAME, "proved by the activities of a case"),
+                    _ => Check::of(
+                        NAME,
+                        Verdict::Bad,
+                        "a case shows comments, and the Case API shows no activities of it: comments from ServiceNow would be missed",
+                        "give the integration user the role csm_ws_integration, or set journal.source = \"table\"",
+                    ),
+                };
+            }
             let query = format!("element_id={id}^elementINcomments,work_notes");
             let seen = self.user.rows("sys_journal_field", &query, "sys_id,element_id", 1).await;
             if let Some(check) = unasked(NAME, &seen) {
@@ -195,6 +214,9 @@ impl Doctor<'_> {
 
     /// Columns that get values as they are, without masking: whoever reads them reads it all.
     pub(super) fn kept_raw(&self) -> Vec<String> {
+        if self.integration.settings.direction == Direction::ToPlatform {
+            return Vec::new(); // Nothing reaches a column.
+        }
         let fields = self.integration.settings.fields.values();
         fields
             .filter(|field| field.mask == Some(false))

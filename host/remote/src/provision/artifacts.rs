@@ -3,7 +3,9 @@
 //! Every name ends in the integration's id, so that integrations and tenants on one instance do not
 //! meet. Every description says whose it is, its version and the digest of its content.
 
-use firn_model::{Integration, IntegrationId, Side};
+use std::collections::BTreeSet;
+
+use firn_model::{Direction, Integration, IntegrationId, Side};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
@@ -132,8 +134,12 @@ pub(super) fn wanted(integration: &Integration, webhook: &Webhook<'_>) -> Vec<Wa
     let tables: Vec<&str> = settings.tickets.iter().map(|t| t.table.as_str()).collect();
     let among = |column: &str| format!("{column}IN{}^EQ", tables.join(","));
     // One rule on `task` hears of every kind of ticket; cases alone have a table of their own.
+    let bases = || settings.tickets.iter().map(|ticket| ticket.table.base());
+    let tasks = bases().any(|base| base == "task");
     let cases = tables == ["sn_customerservice_case"];
     let collection = if cases { "sn_customerservice_case" } else { "task" };
+    let records: BTreeSet<&str> = bases().filter(|base| *base != "task").collect();
+    let speaks = integration.reads_journal();
     // A journal row names its table by the base or by the class, depending on the release.
     let spoken = format!("nameINtask,{}^elementINcomments,work_notes^EQ", tables.join(","));
 
@@ -159,7 +165,9 @@ pub(super) fn wanted(integration: &Integration, webhook: &Webhook<'_>) -> Vec<Wa
             &["value", "is_private"],
             "lets firn integration test ask for a ping",
         ),
-        rule(Rule {
+    ];
+    if tasks {
+        all.push(rule(Rule {
             name: "Task Webhook",
             collection,
             when: "after",
@@ -169,8 +177,10 @@ pub(super) fn wanted(integration: &Integration, webhook: &Webhook<'_>) -> Vec<Wa
             filter: among("sys_class_name"),
             script: script(include_str!("scripts/task.js")),
             purpose: "tells of every new ticket and every change of one",
-        }),
-        rule(Rule {
+        }));
+    }
+    if speaks {
+        all.push(rule(Rule {
             name: "Journal Webhook",
             collection: "sys_journal_field",
             when: "after",
@@ -180,19 +190,38 @@ pub(super) fn wanted(integration: &Integration, webhook: &Webhook<'_>) -> Vec<Wa
             filter: spoken.clone(),
             script: script(include_str!("scripts/journal.js")),
             purpose: "tells of every comment and work note",
-        }),
-        rule(Rule {
-            name: "Ping",
-            collection: "sys_properties",
+        }));
+    }
+    for base in records {
+        all.push(rule(Rule {
+            name: &format!("Record Webhook, {base}"),
+            collection: base,
             when: "after",
             order: "1000",
-            insert: false,
+            insert: true,
             update: true,
-            filter: format!("name={}^EQ", ping_property(id)),
-            script: script(include_str!("scripts/ping.js")),
-            purpose: "answers firn integration test",
-        }),
-    ];
+            // A rule of a table runs for those that extend it, too. The integration's own user changes by signing in.
+            filter: match settings.external_user.as_str() {
+                user if base == "sys_user" && is_plain(user) => {
+                    format!("user_name!={user}^{}", among("sys_class_name"))
+                }
+                _ => among("sys_class_name"),
+            },
+            script: script(include_str!("scripts/record.js")),
+            purpose: "tells that a record is new or was changed; what is in it, Firn reads",
+        }));
+    }
+    all.push(rule(Rule {
+        name: "Ping",
+        collection: "sys_properties",
+        when: "after",
+        order: "1000",
+        insert: false,
+        update: true,
+        filter: format!("name={}^EQ", ping_property(id)),
+        script: script(include_str!("scripts/ping.js")),
+        purpose: "answers firn integration test",
+    }));
     if settings.provision.attachments || integration.attachments_from(Side::External) {
         all.push(rule(Rule {
             name: "Attachment Webhook",
@@ -206,7 +235,7 @@ pub(super) fn wanted(integration: &Integration, webhook: &Webhook<'_>) -> Vec<Wa
             purpose: "tells of every new attachment",
         }));
     }
-    if settings.provision.redact_on_save {
+    if settings.provision.redact_on_save && tasks {
         let redact =
             |columns: &str| script(include_str!("scripts/redact.js")).replace("@COLUMNS@", columns);
         all.push(rule(Rule {
@@ -232,10 +261,15 @@ pub(super) fn wanted(integration: &Integration, webhook: &Webhook<'_>) -> Vec<Wa
             purpose: "redacts card and social security numbers before a comment is saved",
         }));
     }
-    if settings.provision.resource {
+    if settings.provision.resource && settings.direction != Direction::ToPlatform {
         all.extend(resource(id, &tables, &settings.external_user, described));
     }
     all
+}
+
+/// Whether a name means nothing in an encoded query but itself.
+fn is_plain(user: &str) -> bool {
+    user.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b))
 }
 
 /// The Scripted REST resource: its definition, and what it does.

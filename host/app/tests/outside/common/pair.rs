@@ -92,6 +92,28 @@ impl Pair {
         Pair::over(place, slug, settings, more).await
     }
 
+    /// One that began with a preset.
+    pub(crate) async fn of_preset(
+        place: &Arc<Place>,
+        slug: &str,
+        preset: &'static str,
+        settings: Json,
+    ) -> Pair {
+        Pair::over(place, slug, settings, More { preset: Some(preset), ..More::default() }).await
+    }
+
+    /// One that began with a preset, at an instance that is there already.
+    pub(crate) async fn on(
+        place: &Arc<Place>,
+        slug: &str,
+        preset: &'static str,
+        settings: Json,
+        simulator: Arc<Simulator>,
+    ) -> Pair {
+        let more = More { preset: Some(preset), simulator: Some(simulator), ..More::default() };
+        Pair::over(place, slug, settings, more).await
+    }
+
     /// One whose calls are escalated.
     pub(crate) async fn of_calls(place: &Arc<Place>, slug: &str, settings: Json) -> Pair {
         let more = More { preset: Some("genesys"), ..More::default() };
