@@ -39,13 +39,16 @@ impl Pair {
     }
 }
 
+/// Columns and their values.
+type Columns<'t> = &'t [(&'t str, &'t str)];
+
 /// Polled every second, so that nobody has to wait for what no webhook tells of.
 fn soon() -> Json {
     json!({ "polling": { "interval": 1000, "interval_alone": 1000 } })
 }
 
 /// A ticket of a class: told to the platform, changed and spoken of on both sides, and closed from the platform.
-async fn story(pair: &Pair, table: &str, kind: &str, closes: &str, closed: &[(&str, &str)]) {
+async fn story(pair: &Pair, table: &str, kind: &str, closes: &str, closed: Columns<'_>) {
     let title = format!("A {table} of theirs");
     let id = pair.simulator.create(table, &[("short_description", &title)]).await.unwrap();
     pair.until("it is not told of", || pair.field(&id, "title") == title.as_str()).await;
@@ -73,7 +76,7 @@ async fn story(pair: &Pair, table: &str, kind: &str, closes: &str, closed: &[(&s
 async fn every_class_of_tickets_is_told_changed_spoken_of_and_closed() {
     let place = Place::new().await;
     let pair = Pair::of_preset(&place, "neo", "neo", soon()).await;
-    let classes: [(&str, &str, &[(&str, &str)]); 6] = [
+    let classes: [(&str, &str, Columns<'_>); 6] = [
         ("incident", "resolved", &[("state", "6"), ("close_code", "Solution provided")]),
         ("problem", "resolved", &[("state", "106"), ("resolution_code", "fix_applied")]),
         ("change_request", "closed", &[("state", "3"), ("close_code", "successful")]),
