@@ -167,6 +167,9 @@ async fn a_directory_is_told_to_the_platform_and_never_written() {
     let bea = pair.simulator.create("customer_contact", &columns).await.unwrap();
     pair.until("the contact is not told", || pair.field(&bea, "account") == "Acme Corp").await;
     assert_eq!(pair.field(&bea, "phone"), "415-555-0132");
+    let title = pair.field(&bea, "title");
+    let title = title.as_str().unwrap();
+    assert!(title.starts_with("Buyer") && !title.contains("415-555"), "{title}");
     pair.writes("customer_contact", &bea, json!({ "active": "false" })).await;
     pair.until("the change is not told", || pair.field(&bea, "status") == "inactive").await;
     pair.settled().await;
@@ -182,17 +185,22 @@ async fn a_directory_is_told_to_the_platform_and_never_written() {
     let said = pair.platform.record(&bea);
     assert!(said.is_some(), "it is the platform's to decide what becomes of it");
 
-    let (_, report) = pair.place.post("/integrations/crm/test", json!({})).await;
-    let check = |name: &str| {
-        let checks = report["checks"].as_array().unwrap();
-        checks.iter().find(|c| c["name"] == name).unwrap_or_else(|| panic!("{name}: {report:#}"))
-            ["verdict"]
-            .clone()
+    let check = |report: &Json, name: &str| {
+        let mut checks = report["checks"].as_array().unwrap().iter();
+        checks.find(|c| c["name"] == name).unwrap_or_else(|| panic!("{name}: {report:#}")).clone()
     };
+    let (_, report) = pair.place.post("/integrations/crm/test", json!({})).await;
     for name in ["read customer_account", "read customer_contact", "read sys_user", "Account API"] {
-        assert_eq!(check(name), "good", "{name}");
+        assert_eq!(check(&report, name)["verdict"], "good", "{name}");
     }
     assert!(!report.to_string().contains("write customer_"), "nothing is written");
+    let read = [("customer_contact".to_owned(), Permit::Refused)].into();
+    pair.simulator.set_access(Access { read, ..Access::default() });
+    let (_, report) = pair.place.post("/integrations/crm/test", json!({})).await;
+    let refused = check(&report, "read customer_contact");
+    assert_eq!(refused["verdict"], "bad", "{refused}");
+    assert!(refused["remedy"].as_str().unwrap().contains("csm_ws_integration"), "{refused}");
+    assert_eq!(check(&report, "read customer_account")["verdict"], "good");
 }
 
 /// Knowledge articles: told as Markdown with where they belong and how they stand; never written.
