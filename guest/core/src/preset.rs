@@ -87,9 +87,21 @@ fn status(owner: Owner) -> FieldSettings {
     choice("state", pairs, owner)
 }
 
-/// Records that are ServiceNow's, told to the platform and never written; nobody says anything in them.
-fn mirrored(preset: Preset, tables: &[&str], fields: Vec<(&str, FieldSettings)>) -> Settings {
+/// Records that are ServiceNow's, told to the platform and never written; nobody says anything in them, and none is
+/// over for good: who is inactive now may be active again. `open` is the status of one that is new.
+fn mirrored(
+    preset: Preset,
+    tables: &[&str],
+    open: &str,
+    fields: Vec<(&str, FieldSettings)>,
+) -> Settings {
     let mut settings = base(preset, fields);
+    settings.lifecycle = Lifecycle {
+        open: open.to_owned(),
+        resolved: Vec::new(),
+        closed: Vec::new(),
+        ..Lifecycle::default()
+    };
     settings.tickets =
         tables.iter().map(|name| TicketType { table: table(name), when: None }).collect();
     settings.direction = Direction::ToPlatform;
@@ -336,15 +348,7 @@ pub fn crm() -> Settings {
         ("company", of(&ALL[2..], reference("company", "core_company", "name", Owner::External))),
         ("status", choice("active", states, Owner::External)),
     ];
-    let mut settings = mirrored(Preset::Crm, &ALL, fields);
-    settings.lifecycle = Lifecycle {
-        open: "active".to_owned(),
-        // Who is inactive now may be active again.
-        resolved: Vec::new(),
-        closed: Vec::new(),
-        ..Lifecycle::default()
-    };
-    settings
+    mirrored(Preset::Crm, &ALL, "active", fields)
 }
 
 /// Seed 001, *Content Management*: knowledge articles, as Markdown.
@@ -376,12 +380,5 @@ pub fn content() -> Settings {
             },
         ),
     ];
-    let mut settings = mirrored(Preset::Content, &["kb_knowledge"], fields);
-    settings.lifecycle = Lifecycle {
-        open: "draft".to_owned(),
-        resolved: Vec::new(),
-        closed: Vec::new(),
-        ..Lifecycle::default()
-    };
-    settings
+    mirrored(Preset::Content, &["kb_knowledge"], "draft", fields)
 }

@@ -13,7 +13,7 @@ mod servicenow;
 pub use platform::record as platform_record;
 pub(crate) use platform::{comment as platform_comment, kind};
 pub(crate) use servicenow::{count as servicenow_count, is_shown, seen_entry as servicenow_entry};
-pub use servicenow::{has_activities, reads_activities, record as servicenow_record};
+pub use servicenow::{has_activities, record as servicenow_record};
 
 use firn_model::{
     Answer, AnswerBody, Body, Clock, Exchange, HttpRequest, HttpResponse, Link, Millis, Outcome,

@@ -390,7 +390,7 @@ fn observed<D: Doors>(
         news |= link.tombstone.is_none();
         let mut link = link;
         // A comment moves the ticket's revision; of these no stream tells by itself.
-        link.external_side.look_journal |= wire::reads_activities(rules, &link)
+        link.external_side.look_journal |= wire::has_activities(rules, &link.table)
             && after.external_side.revision != link.external_side.revision;
         let inputs: Vec<Input> =
             told.cloned().into_iter().chain([Input::Seen(seen.clone())]).collect();

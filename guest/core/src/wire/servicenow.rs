@@ -104,7 +104,7 @@ pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option
             query: shape(rules, table),
             body: None,
         },
-        ExchangeKind::Journal if reads_activities(rules, link) => {
+        ExchangeKind::Journal if has_activities(rules, &link.table) => {
             let id = &link.external.as_ref()?.sys_id;
             Parts {
                 remote: Remote::Servicenow,
@@ -243,7 +243,7 @@ pub(super) fn reading(
             let proved = rows.iter().any(|row| row["documentkey"] == external.sys_id.as_str());
             Reading::Deletion(proved)
         }
-        ExchangeKind::Journal if reads_activities(rules, link) => {
+        ExchangeKind::Journal if has_activities(rules, &link.table) => {
             let Some(rows) = result["entries"].as_array() else {
                 return malformed("without activities");
             };
@@ -347,13 +347,7 @@ fn scalar(value: &Json) -> String {
     }
 }
 
-/// Whether a link's entries are read by the Case API.
-#[must_use]
-pub fn reads_activities(rules: &Rules, link: &Link) -> bool {
-    has_activities(rules, &link.table)
-}
-
-/// Whether the entries of a table's tickets are.
+/// Whether the entries of a table's tickets are read by the Case API.
 #[must_use]
 pub fn has_activities(rules: &Rules, table: &TableName) -> bool {
     rules.settings().journal.source == JournalSource::Activities && table.as_str() == CASES
