@@ -1,5 +1,8 @@
 //! How a text is written: plain, HTML or Markdown. Everything between the sides is plain text;
-//! what a side writes in another way is read into it, and written from it again.
+//! what a side writes in another way is read into it, and written from it again. Only what is shown elsewhere and never
+//! comes back keeps its markup (`markup`).
+
+mod markup;
 
 use firn_model::TextFormat;
 use pulldown_cmark::{Event, Parser, Tag, TagEnd};
@@ -23,6 +26,12 @@ pub fn write(format: TextFormat, plain: &str) -> String {
         TextFormat::Html => to_html(plain),
         TextFormat::Markdown => to_markdown(plain),
     }
+}
+
+/// HTML as Markdown with its markup, for a reader who never writes it back; none if only the text can be had.
+#[must_use]
+pub fn markdown_of_html(html: &str) -> Option<String> {
+    markup::of_html(html)
 }
 
 /// HTML to text. What cannot be read as HTML stays as it is: no text is lost.

@@ -1,8 +1,11 @@
 //! Learning: whether a resolved ticket has something to be learnt from, and what (seed 000, "Post-resolution
 //! learning"). The summary is made of the ticket's own sentences (`extract`): nothing is made up, each says where
-//! it stands, and all of it is masked. How it is asked for is in `wire::learning`, how it is kept and found again
-//! is the host's.
+//! it stands, and all of it is masked. Rules of the tenant's or a language model may say it in other words (`compose`);
+//! a draft of an article may be made of it (`article`). How it is asked for is in `wire::learning`, how it is kept and
+//! found again is the host's.
 
+pub mod article;
+pub mod compose;
 mod extract;
 
 use firn_model::{
@@ -37,16 +40,17 @@ pub fn is_open(rules: &Rules, link: &Link) -> bool {
     link.role != Role::Secondary && escalation::standing(rules, link) == escalation::Standing::Open
 }
 
-/// What was learnt from a ticket. `columns` is the ticket as it was read; what may not be read is missing.
-#[must_use]
-pub fn summarise(
-    rules: &Rules,
-    link: &Link,
-    columns: &BTreeMap<Attribute, Value>,
-    times: u32,
-    now: Millis,
-) -> Option<CaseSummary> {
-    let external = link.external.as_ref()?;
+/// A ticket as it was read: its own words, masked.
+struct Case {
+    subject: String,
+    description: String,
+    notes: Option<String>,
+    tags: Vec<String>,
+    entries: Vec<Entry>,
+}
+
+/// Reads a ticket. `columns` is the ticket as it was read; what may not be read is missing.
+fn read(rules: &Rules, link: &Link, columns: &BTreeMap<Attribute, Value>) -> Case {
     let column = |name: &str| {
         let value = columns.get(&mapping::attribute(name)).map(Value::to_text);
         value.filter(|text| !text.trim().is_empty())
@@ -75,20 +79,46 @@ pub fn summarise(
         Entry { text: entry.text.with_text(masks.learnt(&plain)), ..entry.clone() }
     };
     let entries: Vec<Entry> = link.entries.iter().map(masked).collect();
+    let given = [column("category"), column("subcategory")].into_iter().flatten();
+    let tags = given.map(|tag| masks.learnt(&tag).to_lowercase()).collect();
+    Case { subject, description, notes, tags, entries }
+}
+
+/// What was learnt from a ticket, by Firn itself, and what was written in it. `columns` is the ticket as it was read;
+/// what may not be read is missing.
+#[must_use]
+pub fn summarise(
+    rules: &Rules,
+    link: &Link,
+    columns: &BTreeMap<Attribute, Value>,
+    times: u32,
+    now: Millis,
+) -> Option<(CaseSummary, Vec<Passage>)> {
+    let external = link.external.as_ref()?;
+    let case = read(rules, link, columns);
+    let notes = case.notes.as_deref();
+    let sources = compose::sources(
+        [
+            ("short_description", &case.subject),
+            ("description", &case.description),
+            ("close_notes", notes.unwrap_or_default()),
+        ],
+        &case.entries,
+        extract::is_source,
+    );
     let learnt = extract::extract(&extract::Ticket {
-        subject: &subject,
-        description: &description,
-        notes: notes.as_deref(),
-        entries: &entries,
+        subject: &case.subject,
+        description: &case.description,
+        notes,
+        entries: &case.entries,
     });
     let mut tags: Vec<String> = Vec::new();
-    let given = [column("category"), column("subcategory")].into_iter().flatten();
-    for tag in given.map(|tag| masks.learnt(&tag).to_lowercase()).chain(learnt.words) {
+    for tag in case.tags.into_iter().chain(learnt.words) {
         if !tags.contains(&tag) {
             tags.push(tag);
         }
     }
-    Some(CaseSummary {
+    let summary = CaseSummary {
         id: format!("{}.{times}", link.id),
         integration: rules.id().clone(),
         link: link.id.clone(),
@@ -109,8 +139,10 @@ pub fn summarise(
             .collect(),
         made: now,
         maker: Maker::Extract,
+        model: None,
         standing: Standing::Current,
-    })
+    };
+    Some((summary, sources))
 }
 
 fn is_written_by_settings(rules: &Rules, notes: &str) -> bool {
@@ -120,13 +152,18 @@ fn is_written_by_settings(rules: &Rules, notes: &str) -> bool {
     written.any(|value| value.to_text().trim() == notes.trim())
 }
 
-/// How a last work note begins.
-const HEAD: &str = "Case summary (made by Firn of this ticket's own words)";
+/// How a last work note begins, whoever made it.
+const HEAD: &str = "Case summary (made by ";
 
 /// The summary as the ticket's last work note. Written once for each time that the ticket is resolved.
 #[must_use]
 pub fn last_note(summary: &CaseSummary, times: u32, now: Millis) -> Entry {
-    let mut lines = vec![HEAD.to_owned()];
+    let maker = match summary.maker {
+        Maker::Extract => "Firn of this ticket's own words",
+        Maker::Rules => "rules of this ticket's words",
+        Maker::Model => "a language model of this ticket's words",
+    };
+    let mut lines = vec![format!("{HEAD}{maker})")];
     lines.push(format!("Asked: {}", summary.asked));
     let mut list = |label: &str, passages: &[Passage]| {
         lines.extend(passages.iter().map(|passage| format!("{label}: {}", passage.text)));

@@ -133,6 +133,7 @@ pub fn attributes(field: &FieldMapping, side: Side) -> Vec<Attribute> {
             | Mapping::Columns { attribute, .. }
             | Mapping::Reference { attribute, .. }
             | Mapping::Date { attribute, .. }
+            | Mapping::Markup { attribute, .. }
             | Mapping::ToPlatform { attribute, .. },
         ) => vec![attribute.clone()],
         (Side::Platform, Mapping::ToServicenow { inputs, .. })
@@ -145,6 +146,7 @@ pub fn attributes(field: &FieldMapping, side: Side) -> Vec<Attribute> {
             Mapping::Text { column, .. }
             | Mapping::Choice { column, .. }
             | Mapping::Date { column, .. }
+            | Mapping::Markup { column, .. }
             | Mapping::ToServicenow { column, .. },
         ) => vec![column.clone()],
         (Side::External, Mapping::Reference { column, key, .. }) => {
@@ -165,7 +167,7 @@ pub fn written(field: &FieldMapping) -> BTreeSet<Attribute> {
         Mapping::Columns { pairs, .. } => {
             pairs.iter().flat_map(|p| p.writes.keys().cloned()).collect()
         }
-        Mapping::ToPlatform { .. } => BTreeSet::new(),
+        Mapping::Markup { .. } | Mapping::ToPlatform { .. } => BTreeSet::new(),
     }
 }
 
@@ -207,6 +209,8 @@ pub fn spoken(field: &FieldMapping, side: Side, value: &Value) -> String {
     match (&field.mapping, side) {
         (Mapping::Text { platform_format, .. }, Side::Platform) => plain(*platform_format, value),
         (Mapping::Text { external_format, .. }, Side::External) => plain(*external_format, value),
+        (Mapping::Markup { .. }, Side::Platform) => plain(TextFormat::Markdown, value),
+        (Mapping::Markup { .. }, Side::External) => plain(TextFormat::Html, value),
         _ => value.to_text(),
     }
 }
@@ -266,7 +270,7 @@ pub fn to_platform(field: &FieldMapping, external: &Shape) -> Result<Shape, Untr
             }
         }
         Mapping::ToServicenow { .. } => return Err(Untranslatable::OneWay),
-        Mapping::ToPlatform { attribute, .. } => {
+        Mapping::Markup { attribute, .. } | Mapping::ToPlatform { attribute, .. } => {
             (attribute, Value::text(incoming(field, external)?))
         }
     };
@@ -355,7 +359,7 @@ pub fn to_external(
             let text = outgoing(field, platform)?;
             Ok(bare(Shape::one(column.clone(), Value::text(text))))
         }
-        Mapping::ToPlatform { .. } => Err(Untranslatable::OneWay),
+        Mapping::Markup { .. } | Mapping::ToPlatform { .. } => Err(Untranslatable::OneWay),
     }
 }
 
@@ -375,11 +379,14 @@ fn outgoing(field: &FieldMapping, platform: &Shape) -> Result<String, Untranslat
     Ok(cut(masked(mask.as_ref(), Side::External, text), max))
 }
 
-/// A text as it leaves for the platform, in plain text: masked and trimmed.
+/// A text as it leaves for the platform, in plain text or with its markup: masked and trimmed.
 fn incoming(field: &FieldMapping, external: &Shape) -> Result<String, Untranslatable> {
     let (text, mask) = match &field.mapping {
         Mapping::Text { external_format, mask, .. } => {
             (plain(*external_format, only(external)), mask)
+        }
+        Mapping::Markup { mask, .. } => {
+            return Ok(marked_up(mask.as_ref(), &only(external).to_text()));
         }
         Mapping::ToPlatform { template, mask, .. } => {
             (render(template, "ticket", external)?.trim().to_owned(), mask)
@@ -387,6 +394,22 @@ fn incoming(field: &FieldMapping, external: &Shape) -> Result<String, Untranslat
         _ => return Err(Untranslatable::OneWay),
     };
     Ok(masked(mask.as_ref(), Side::Platform, text))
+}
+
+/// HTML as the platform is shown it: Markdown, masked. What tags would hide from the masker is looked for once more
+/// in the words as they are read; if anything is left there, the words are shown without their markup.
+fn marked_up(mask: Option<&BothWays>, html: &str) -> String {
+    let as_read = |text: &str| plain(TextFormat::Markdown, &Value::text(text));
+    let hides_nothing = |text: &String| {
+        let read = as_read(text);
+        masked(mask, Side::Platform, read.clone()) == read
+    };
+    format::markdown_of_html(&masked(mask, Side::Platform, html.to_owned()))
+        .filter(hides_nothing)
+        .unwrap_or_else(|| {
+            let words = format::read(TextFormat::Html, html);
+            format::write(TextFormat::Markdown, &masked(mask, Side::Platform, words))
+        })
 }
 
 fn masked(mask: Option<&BothWays>, to: Side, text: String) -> String {
@@ -537,7 +560,7 @@ pub fn agree(field: &FieldMapping, platform: &Shape, external: &Shape) -> bool {
                 _ => value.is_empty() && external.is_empty(),
             }
         }
-        Mapping::ToPlatform { .. } => to_platform(field, external)
+        Mapping::Markup { .. } | Mapping::ToPlatform { .. } => to_platform(field, external)
             .is_ok_and(|s| only(&s).to_text().trim() == value.to_text().trim()),
     }
 }
@@ -553,7 +576,13 @@ pub fn same(field: &FieldMapping, side: Side, a: &Shape, b: &Shape) -> bool {
         (Side::Platform, Mapping::Text { platform_format, .. }) => texts(*platform_format),
         (Side::External, Mapping::Text { external_format, .. }) => texts(*external_format),
         (Side::External, Mapping::ToServicenow { .. })
-        | (Side::Platform, Mapping::ToPlatform { .. }) => texts(TextFormat::Plain),
+        | (Side::Platform, Mapping::Markup { .. } | Mapping::ToPlatform { .. }) => {
+            texts(TextFormat::Plain)
+        }
+        // How it is set counts as well as its words; what makes no difference to a reader does not.
+        (Side::External, Mapping::Markup { .. }) => {
+            matches!((incoming(field, a), incoming(field, b)), (Ok(a), Ok(b)) if a == b)
+        }
         (Side::External, Mapping::Choice { .. } | Mapping::Columns { .. }) => {
             matches!((to_platform(field, a), to_platform(field, b)), (Ok(a), Ok(b)) if a == b)
         }

@@ -372,6 +372,10 @@ pub fn content() -> Settings {
         ),
         ("category", reference("kb_category", "kb_category", "label", Owner::External)),
         ("author", reference("author", "sys_user", "email", Owner::External)),
+        // Each version is a row of its own; all of them have the same article_id, and one is the latest.
+        ("version", text("display_number", 40, Owner::External)),
+        ("article", text("article_id", 32, Owner::External)),
+        ("latest", text("latest", 40, Owner::External)),
         (
             "valid_to",
             FieldSettings {

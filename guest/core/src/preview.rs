@@ -130,7 +130,7 @@ pub fn judged(
 fn without(question: &Question) -> String {
     match question {
         Question::Admit => "kept in step".to_owned(),
-        Question::Classify { .. } | Question::Conflict { .. } => {
+        Question::Classify { .. } | Question::Conflict { .. } | Question::Summary { .. } => {
             "as the settings have it".to_owned()
         }
         Question::Draft { .. } => "as it is".to_owned(),
@@ -160,6 +160,7 @@ fn described(question: &Question, said: &Said) -> String {
         (Said::Value(Verdict::Instead(value)), _) => value.clone(),
         (Said::Value(Verdict::Withhold(why)), _) => format!("withheld: {why}"),
         (Said::Conflict(winner), _) => format!("{winner:?}"),
+        (Said::Summary(lesson), _) => format!("{lesson:?}"),
     }
 }
 

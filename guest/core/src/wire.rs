@@ -4,6 +4,7 @@
 //! and keys in URLs, rows re-checked against our own filter (an instance silently drops what it
 //! does not understand of a query). Platform: the published contract.
 
+pub mod article;
 pub mod attachment;
 pub mod learning;
 mod platform;

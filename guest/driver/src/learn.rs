@@ -1,5 +1,8 @@
 //! Learning: when a ticket is resolved it is read once more, some time later, and what is learnt from it is kept in
-//! a row for each link. Opened again, its summary holds no more.
+//! a row for each link. Opened again, its summary holds no more. Who says what is worth keeping: `compose`; what
+//! becomes of it beyond the row: the last work note, `article`, and whoever is told.
+
+mod compose;
 
 use std::collections::BTreeMap;
 
@@ -7,13 +10,13 @@ use firn_core::settings::Rules;
 use firn_core::wire::learning as wire;
 use firn_core::{land, learning};
 use firn_model::{
-    Answer, AnswerBody, CommitError, Key, Learning, LearningState, Link, Millis, Outcome, Remote,
-    Side, Standing, Telling, TenantId, rfc3339_text,
+    Answer, AnswerBody, CaseSummary, CommitError, Key, Learning, LearningState, Link, Millis,
+    Outcome, Remote, Side, Standing, Telling, TenantId, rfc3339_text,
 };
 use serde_json::json;
 
 use crate::session::{Session, ticket};
-use crate::{Doors, rows};
+use crate::{Doors, article, rows};
 
 /// A ticket that could not be read is tried again at least so often. In milliseconds.
 const SELDOM: u64 = 3_600_000;
@@ -99,7 +102,7 @@ pub(crate) fn due<D: Doors>(
     key: &Key,
 ) -> Result<(), CommitError> {
     let Some(mut learning) = session.get::<Learning>(key)? else { return Ok(()) };
-    let waits = matches!(learning.state, LearningState::Wanted | LearningState::Asked { .. });
+    let waits = !matches!(learning.state, LearningState::Learnt | LearningState::Reopened);
     let link = session.link(&key.tenant, rules.id(), &learning.link)?;
     let wanted = rules.settings().learning.enabled;
     let Some(link) = link.filter(|link| wanted && learning::is_over(rules, link)) else {
@@ -125,6 +128,9 @@ pub(crate) fn due<D: Doors>(
         let later = session.now.plus(PAUSE);
         return session.put(key, &learning, Some(later));
     }
+    if let LearningState::Composing(composing) = learning.state.clone() {
+        return compose::go_on(session, rules, key, (learning, *composing), link);
+    }
     learning.sequence += 1;
     let name = ticket(key, Side::External, learning.sequence);
     let Some(request) = wire::request(rules, &key.tenant, &link, name) else {
@@ -149,10 +155,13 @@ pub(crate) fn answered<D: Doors>(
     if learning.telling.as_ref().is_some_and(|telling| telling.sent && telling.number == number) {
         return heard(session, key, learning, answer);
     }
+    if let LearningState::Composing(composing) = learning.state.clone() {
+        return compose::answered(session, rules, key, (learning, *composing), number, answer);
+    }
     if !matches!(learning.state, LearningState::Asked { number: asked, .. } if asked == number) {
         return Ok(());
     }
-    let Some(mut link) = session.link(&key.tenant, rules.id(), &learning.link)? else {
+    let Some(link) = session.link(&key.tenant, rules.id(), &learning.link)? else {
         session.delete(key);
         return Ok(());
     };
@@ -169,13 +178,34 @@ pub(crate) fn answered<D: Doors>(
         }
         Err(outcome) => return again(session, key, learning, outcome.not_before(session.now)),
     };
+    learning.failures = 0;
+    match learning::summarise(rules, &link, &columns, learning.times, session.now) {
+        Some((extract, sources)) => {
+            compose::begin(session, rules, key, learning, (extract, sources), link)
+        }
+        None => keep(session, rules, key, learning, None, link),
+    }
+}
+
+/// A ticket's summary is there, or nothing of it is worth keeping.
+fn keep<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    mut learning: Learning,
+    summary: Option<CaseSummary>,
+    mut link: Link,
+) -> Result<(), CommitError> {
     let times = learning.times;
-    let summary = learning::summarise(rules, &link, &columns, times, session.now);
-    (learning.state, learning.failures) = (LearningState::Learnt, 0);
+    learning.state = LearningState::Learnt;
     let note = summary.as_ref().map(|summary| learning::last_note(summary, times, session.now));
     learning.summary = summary;
-    let due = to_be_told(session, rules, &mut learning);
+    let due =
+        if learning.summary.is_some() { to_be_told(session, rules, &mut learning) } else { None };
     session.put(key, &learning, due)?;
+    if learning.summary.is_some() {
+        article::wanted(session, &key.tenant, rules, &link.id)?;
+    }
     let before = supersede_others(session, rules, key, &learning)?;
     let note = note.filter(|note| {
         let known = link.entries.iter().any(|e| e.origin == note.origin);

@@ -9,6 +9,7 @@
 
 mod admit;
 mod alert;
+mod article;
 mod attach;
 mod dead;
 mod doors;

@@ -60,6 +60,16 @@ pub(crate) fn learnt(tenant: &TenantId, id: &IntegrationId, link: &LinkId) -> Ke
     Key::new(tenant, &["learnt", id.as_str(), link.as_str()])
 }
 
+/// The draft of an article that is made of it.
+pub(crate) fn article(tenant: &TenantId, id: &IntegrationId, link: &LinkId) -> Key {
+    Key::new(tenant, &["article", id.as_str(), link.as_str()])
+}
+
+/// What language models were asked today.
+pub(crate) fn spent(tenant: &TenantId, id: &IntegrationId) -> Key {
+    Key::new(tenant, &["spent", id.as_str()])
+}
+
 pub(crate) fn dead(tenant: &TenantId, id: &IntegrationId, name: &str) -> Key {
     Key::new(tenant, &["dead", id.as_str(), name])
 }

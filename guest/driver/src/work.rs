@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::session::{Session, read_ticket};
 use crate::sweep::Hurried;
-use crate::{Doors, admit, alert, attach, dead, learn, reconcile, rows, sweep, together};
+use crate::{Doors, admit, alert, article, attach, dead, learn, reconcile, rows, sweep, together};
 
 /// How long deliveries are kept: 7 days. In milliseconds.
 pub(crate) const RETENTION: u64 = 7 * 24 * 3_600_000;
@@ -46,6 +46,7 @@ pub(crate) fn due<D: Doors>(session: &mut Session<'_, D>, key: &Key) -> Result<(
         "alert" => alert::due(session, &rules, key),
         "attachments" => attach::due(session, &rules, key),
         "learnt" => learn::due(session, &rules, key),
+        "article" => article::due(session, &rules, key),
         _ => Ok(()),
     }
 }
@@ -283,6 +284,9 @@ pub(crate) fn answer<D: Doors>(
     }
     if key.path.starts_with("learnt/") {
         return learn::answered(session, &rules, &key, number, answer);
+    }
+    if key.path.starts_with("article/") {
+        return article::answered(session, &rules, &key, number, answer);
     }
     if key.path.starts_with("sweep/") {
         return sweep::answered(session, &rules, &key, number, answer);

@@ -89,6 +89,8 @@ pub enum Remote {
     PlatformFindings,
     /// Where what is learnt is told.
     PlatformKnowledge,
+    /// Where language models are asked; `path` is below its address.
+    Model,
     /// Where the platform's files are read; `path` is the id that replaces `{id}`.
     PlatformAttachmentRead,
     /// Where files are given to the platform; `path` is the id of the record that replaces `{id}`.

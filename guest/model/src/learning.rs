@@ -38,13 +38,17 @@ pub struct LearntFrom {
     pub number: Option<String>,
 }
 
-/// Who made a summary.
+/// Who made a summary. Whoever it was: what is cited stands in the ticket.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Maker {
     /// Firn itself, of the ticket's own sentences.
     Extract,
+    /// The tenant's own rules.
+    Rules,
+    /// A language model of the tenant's choice.
+    Model,
 }
 
 /// Whether a summary still holds.
@@ -56,6 +60,30 @@ pub enum Standing {
     Current,
     /// The ticket was opened again: what solved it did not.
     Superseded,
+}
+
+/// What rules or a language model make of a ticket. Nothing of it is believed before the core has checked it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Composed {
+    /// What was asked.
+    pub asked: String,
+    /// What was found on the way.
+    pub found: Vec<Cited>,
+    /// What solved it.
+    pub solved: Vec<Cited>,
+    /// Words to find it by.
+    pub tags: Vec<String>,
+}
+
+/// A sentence that goes back to what somebody wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cited {
+    /// The sentence.
+    pub text: String,
+    /// The number of its source; the first is 1.
+    pub from: u32,
 }
 
 /// What was learnt from a resolved ticket. Everything in it is masked.
@@ -87,6 +115,9 @@ pub struct CaseSummary {
     pub made: Millis,
     /// Who made it.
     pub maker: Maker,
+    /// The language model that made it, by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Whether it still holds.
     pub standing: Standing,
 }
@@ -115,10 +146,103 @@ pub enum LearningState {
         /// When it counts as lost.
         until: Millis,
     },
+    /// It was read, and somebody else than Firn is to say what is worth keeping.
+    Composing(Box<Composing>),
     /// The summary is there.
     Learnt,
     /// The ticket is open again.
     Reopened,
+}
+
+/// A ticket that was read, of which rules or a language model are to make a summary. All of it is masked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Composing {
+    /// What Firn makes of it by itself: what is kept if nobody else makes anything.
+    pub extract: CaseSummary,
+    /// What was written in it.
+    pub sources: Vec<Passage>,
+    /// Who is asked.
+    pub asked: Asked,
+    /// How often in vain.
+    pub tries: u32,
+}
+
+/// Who is asked for a summary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Asked {
+    /// The tenant's rules, when the row is due.
+    Rules,
+    /// A language model, when the row is due.
+    Model,
+    /// A language model has the question; its answer has this number.
+    Waiting(u64),
+}
+
+/// What language models were asked on one day.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Spent {
+    /// Days since 1970, in UTC.
+    pub day: i64,
+    /// Questions of that day.
+    pub questions: u32,
+}
+
+/// An article of the knowledge base that is made of a summary, for a person to review. One row for each link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArticleDraft {
+    /// The integration.
+    pub integration: IntegrationId,
+    /// The link.
+    pub link: LinkId,
+    /// Where the work stands.
+    pub state: ArticleState,
+    /// The article, once it is there.
+    pub article: Option<Article>,
+    /// It was not found under its id: it is looked for by its key word.
+    pub missing: bool,
+    /// The summary that it was last given, by its id.
+    pub says: Option<String>,
+    /// When a request that makes it was last sent: until the instance's transaction limit is over it may still take
+    /// effect.
+    pub sent: Option<Millis>,
+    /// How many requests may have made one. More than one if the instance's transaction limit went by without it.
+    pub made: u32,
+    /// Counts requests.
+    pub sequence: u64,
+    /// Requests in a row that came to nothing.
+    pub failures: u32,
+}
+
+/// Where the work on an article stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArticleState {
+    /// It is to be looked at when the row is due: whether it is there, and whether it is still as it was left.
+    Wanted,
+    /// It is looked at; the answer has this number.
+    Looking(u64),
+    /// It is made, or written anew; the answer has this number.
+    Writing(u64),
+    /// It says what the last summary says.
+    Written,
+    /// It is looked whether there is more than one; the answer has this number.
+    Counting(u64),
+    /// It is a person's now: read, changed, published or deleted. Firn leaves it alone.
+    Left,
+    /// The instance refused it.
+    Refused,
+}
+
+/// An article as Firn left it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Article {
+    /// Its id.
+    pub sys_id: SysId,
+    /// Its number, if it is known.
+    pub number: Option<String>,
+    /// How often it had been changed then.
+    pub mod_count: Option<u32>,
 }
 
 /// What is learnt from a link's ticket.

@@ -43,8 +43,8 @@ pub use id::{
 };
 pub use journal::{Comment, Entry, EntryOrigin, JournalText, Mirror, WorkNote};
 pub use learning::{
-    CaseSummary, Learning, LearningState, LearntFrom, LikeCase, Maker, Passage, Source, Standing,
-    Telling,
+    Article, ArticleDraft, ArticleState, Asked, CaseSummary, Cited, Composed, Composing, Learning,
+    LearningState, LearntFrom, LikeCase, Maker, Passage, Source, Spent, Standing, Telling,
 };
 pub use link::{
     Base, Cause, Clock, Conflict, ConflictState, Decision, Draft, Ended, Exchange, ExchangeKind,
@@ -63,13 +63,13 @@ pub use revision::{Order, Revision};
 pub use row::{Change, CommitError, Expect, Key, Put, Row};
 pub use rule::{ActiveRules, Hook, Inquiry, OnRuleFailure};
 pub use settings::{
-    AttachmentPolicy, Backfill, ChoicePair, ClosedPolicy, CorrelationMode, CorrelationPolicy,
-    Direction, DuplicatePolicy, Environment, Fault, FieldSettings, Filters, GonePolicy, Guard,
-    Integration, JournalPolicy, JournalSource, Kind, LearningPolicy, Level, Lifecycle, Limits,
-    MaskPattern, MaskRule, MaskStrategy, MaskWords, MaskingPolicy, OffOwner, Owner, Permit,
-    PlatformContract, Polling, PollingPolicy, Precision, Preset, ProvisionPolicy, PullBy, RESOURCE,
-    ReconcilePolicy, Settings, Sink, Strategy, TextFormat, TicketType, WebhookPolicy,
-    instance_address,
+    ArticlePolicy, AttachmentPolicy, Backfill, ChoicePair, ClosedPolicy, CorrelationMode,
+    CorrelationPolicy, Direction, DuplicatePolicy, Environment, Fault, FieldSettings, Filters,
+    GonePolicy, Guard, Integration, JournalPolicy, JournalSource, Kind, LearningPolicy, Level,
+    Lifecycle, Limits, MaskPattern, MaskRule, MaskStrategy, MaskWords, MaskingPolicy, OffOwner,
+    Owner, Permit, PlatformContract, Polling, PollingPolicy, Precision, Preset, ProvisionPolicy,
+    PullBy, RESOURCE, ReconcilePolicy, Settings, Sink, Strategy, TextFormat, TicketType,
+    WebhookPolicy, instance_address,
 };
 pub use sweep::{Pace, Place, Stream, Sweep, Walk};
 pub use time::{

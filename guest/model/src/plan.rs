@@ -153,6 +153,8 @@ pub enum FindingKind {
     RulesFailed,
     /// The tenant's rules withhold a value.
     RulesWithheld,
+    /// A summary of a resolved ticket, or the draft of an article, could not be made as it was wanted.
+    LearningFailed,
 }
 
 /// Something a person should see.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FieldName, Millis, Shape, Side, TableName};
+use crate::{Composed, FieldName, Millis, Shape, Side, TableName};
 
 /// The points at which rules are asked.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -24,12 +24,14 @@ pub enum Hook {
     Value,
     /// Who wins when both sides changed a field.
     Conflict,
+    /// What is kept of a resolved ticket.
+    Summary,
 }
 
 impl Hook {
     /// All of them, in the order in which a pair meets them.
-    pub const ALL: [Hook; 5] =
-        [Hook::Admit, Hook::Classify, Hook::Draft, Hook::Value, Hook::Conflict];
+    pub const ALL: [Hook; 6] =
+        [Hook::Admit, Hook::Classify, Hook::Draft, Hook::Value, Hook::Conflict, Hook::Summary];
 
     /// Its name, which is also that of its interface.
     #[must_use]
@@ -40,6 +42,7 @@ impl Hook {
             Hook::Draft => "draft",
             Hook::Value => "value",
             Hook::Conflict => "conflict",
+            Hook::Summary => "summary",
         }
     }
 }
@@ -118,6 +121,21 @@ pub enum Question {
         /// Milliseconds by which the platform's edit was the later.
         lead: i64,
     },
+    /// What is worth keeping?
+    Summary {
+        /// What was written in the ticket, masked.
+        sources: Vec<SourceText>,
+    },
+}
+
+/// Something that was written in a ticket, as rules see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceText {
+    /// Where: a column, or the journal.
+    pub place: String,
+    /// The text.
+    pub text: String,
 }
 
 impl Question {
@@ -130,6 +148,7 @@ impl Question {
             Question::Draft { .. } => Hook::Draft,
             Question::Value { .. } => Hook::Value,
             Question::Conflict { .. } => Hook::Conflict,
+            Question::Summary { .. } => Hook::Summary,
         }
     }
 }
@@ -199,6 +218,18 @@ pub enum Winner {
     Person,
 }
 
+/// What is kept of a resolved ticket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lesson {
+    /// What the settings say.
+    Settings,
+    /// Nothing.
+    Nothing,
+    /// This.
+    Kept(Composed),
+}
+
 /// What rules said. Nothing of it is believed before the core has checked it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -213,6 +244,8 @@ pub enum Said {
     Value(Verdict),
     /// To [`Question::Conflict`].
     Conflict(Winner),
+    /// To [`Question::Summary`].
+    Summary(Lesson),
 }
 
 impl Said {
@@ -225,6 +258,7 @@ impl Said {
             Said::Draft(_) => Hook::Draft,
             Said::Value(_) => Hook::Value,
             Said::Conflict(_) => Hook::Conflict,
+            Said::Summary(_) => Hook::Summary,
         }
     }
 }

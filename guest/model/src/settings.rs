@@ -16,10 +16,11 @@ pub use field::{
     TextFormat,
 };
 pub use policy::{
-    AttachmentPolicy, Backfill, ClosedPolicy, CorrelationMode, CorrelationPolicy, DuplicatePolicy,
-    Environment, Filters, GonePolicy, JournalPolicy, JournalSource, LearningPolicy, Lifecycle,
-    Limits, MaskPattern, MaskRule, MaskStrategy, MaskWords, MaskingPolicy, Polling, PollingPolicy,
-    ProvisionPolicy, PullBy, ReconcilePolicy, Sink, WebhookPolicy,
+    ArticlePolicy, AttachmentPolicy, Backfill, ClosedPolicy, CorrelationMode, CorrelationPolicy,
+    DuplicatePolicy, Environment, Filters, GonePolicy, JournalPolicy, JournalSource,
+    LearningPolicy, Lifecycle, Limits, MaskPattern, MaskRule, MaskStrategy, MaskWords,
+    MaskingPolicy, Polling, PollingPolicy, ProvisionPolicy, PullBy, ReconcilePolicy, Sink,
+    WebhookPolicy,
 };
 
 /// One tenant's pairing of a platform with a ServiceNow instance. Credentials live in the host's
@@ -65,6 +66,9 @@ pub struct PlatformContract {
     /// Where what is learnt from resolved tickets is posted (`case_summary.made`, `case_summary.superseded`), for a
     /// knowledge store of one's own.
     pub knowledge_url: Option<String>,
+    /// An OpenAI-compatible endpoint, as far as its version (`https://models.example/v1`): what `[learning]` asks of
+    /// language models is asked there.
+    pub model_url: Option<String>,
     /// Where a file of the platform's can be read, with `{id}` for the file's id. Without it no file travels
     /// to ServiceNow.
     pub attachment_read_url: Option<String>,
@@ -81,6 +85,7 @@ impl PlatformContract {
             ("read_url", &self.read_url),
             ("findings_url", &self.findings_url),
             ("knowledge_url", &self.knowledge_url),
+            ("model_url", &self.model_url),
             ("attachment_read_url", &self.attachment_read_url),
             ("attachment_write_url", &self.attachment_write_url),
         ]

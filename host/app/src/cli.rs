@@ -286,6 +286,12 @@ struct Configure {
     /// Where what is learnt from resolved tickets is posted, for a knowledge store of one's own.
     #[arg(long)]
     knowledge_url: Option<String>,
+    /// An OpenAI-compatible endpoint, as far as its version (https://models.example/v1).
+    #[arg(long)]
+    model_url: Option<String>,
+    /// The key that lets Firn ask it.
+    #[arg(long)]
+    model_key: Option<String>,
     /// Where a file of the platform's can be read, with {id}: its files travel to ServiceNow.
     #[arg(long)]
     attachment_read_url: Option<String>,

@@ -16,7 +16,7 @@ use crate::api::Given;
 
 /// Keys that are the host's: whose it is, and secrets, which never enter the core.
 pub(crate) const HOST_KEYS: &[&str] =
-    &["organization_id", "credentials", "callback_secret", "webhook_secret"];
+    &["organization_id", "credentials", "callback_secret", "webhook_secret", "model_key"];
 
 const CREDENTIALS: &[&str] = &[
     "grant",
@@ -96,7 +96,7 @@ impl Document {
                 remedy: remedy.to_owned(),
             });
         };
-        for key in ["organization_id", "callback_secret", "webhook_secret"] {
+        for key in ["organization_id", "callback_secret", "webhook_secret", "model_key"] {
             if self.json.get(key).is_some_and(|v| v.as_str().is_none_or(str::is_empty)) {
                 error(key, "it must be a text, and not empty".to_owned(), "write it in quotes");
             }

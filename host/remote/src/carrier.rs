@@ -240,7 +240,13 @@ impl Carrier {
             _ => None,
         };
         if request.remote != Remote::Servicenow {
-            let headers = platform_headers(target, request, &url);
+            let headers = match request.remote {
+                Remote::Model => match model_headers(target) {
+                    Ok(headers) => headers,
+                    Err(why) => return AnswerBody::NotSent(why),
+                },
+                _ => platform_headers(target, request, &url),
+            };
             let end = Instant::now() + Duration::from_millis(request.timeout);
             let deadline = Deadline { end, last };
             return self.send(request, url, &headers, source, deadline).await.answer;
@@ -383,6 +389,10 @@ impl Carrier {
             Remote::PlatformKnowledge => {
                 target.platform.knowledge_url.clone().ok_or_else(missing)?
             }
+            Remote::Model => {
+                let base = target.platform.model_url.as_ref().ok_or("there is no model_url")?;
+                below(base, path)?
+            }
             Remote::PlatformRead => with_id(target.platform.read_url.as_ref(), path)?,
             Remote::PlatformAttachmentRead => {
                 with_id(target.platform.attachment_read_url.as_ref(), path)?
@@ -464,6 +474,14 @@ impl Carrier {
             _ => Sent { answer, tells: Tells::OfTarget },
         }
     }
+}
+
+/// A path below an address, which may have a query of its own (some endpoints want their version there).
+pub(crate) fn below(address: &str, path: &str) -> Result<String, String> {
+    let mut url = Url::parse(address).map_err(|e| e.to_string())?;
+    let joined = format!("{}{path}", url.path().trim_end_matches('/'));
+    url.set_path(&joined);
+    Ok(url.into())
 }
 
 fn too_late() -> AnswerBody {
@@ -616,6 +634,14 @@ pub(crate) fn cause(e: reqwest::Error) -> String {
 
 fn authorization(value: &SecretString) -> (String, SecretString) {
     ("authorization".to_owned(), value.clone())
+}
+
+/// A language model is shown the key that lets us ask it, and no signature: it knows nothing of us.
+fn model_headers(target: &Target) -> Result<Vec<(String, SecretString)>, String> {
+    let Some(key) = &target.secrets.model else { return Ok(Vec::new()) };
+    let key = key.resolve().map_err(|why| why.to_string())?;
+    let bearer = SecretString::from(format!("Bearer {}", key.expose_secret()));
+    Ok(vec![authorization(&bearer)])
 }
 
 /// What we send to the platform is signed by the Standard Webhooks scheme, if the integration has a secret.

@@ -285,6 +285,9 @@ pub struct Secrets {
     /// Signs our callbacks to the platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<Secret>,
+    /// Lets us ask language models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Secret>,
     /// Where the instance has our Scripted REST resource, once that is installed. No secret; it is
     /// kept with them because the host alone knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -79,6 +79,7 @@ fn remote(remote: types::Remote) -> model::Remote {
         types::Remote::PlatformRead => model::Remote::PlatformRead,
         types::Remote::PlatformFindings => model::Remote::PlatformFindings,
         types::Remote::PlatformKnowledge => model::Remote::PlatformKnowledge,
+        types::Remote::Model => model::Remote::Model,
         types::Remote::PlatformAttachmentRead => model::Remote::PlatformAttachmentRead,
         types::Remote::PlatformAttachmentWrite => model::Remote::PlatformAttachmentWrite,
     }

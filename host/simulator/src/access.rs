@@ -76,6 +76,7 @@ impl Access {
         let agents = schema::is_task(table)
             || matches!(table, "sys_journal_field" | "sys_attachment" | "imp_incident");
         let by_role = agents && has_role(tables, user, "itil") && !ADMIN_ONLY.contains(&table);
+        let by_role = by_role || table == "kb_knowledge" && has_role(tables, user, "knowledge");
         by_role && self.write.get(table).copied().unwrap_or_default() == Permit::Roles
     }
 

@@ -368,6 +368,12 @@ pub(crate) fn defaults(table: &str) -> Vec<(String, String)> {
             ("author", ""),
             ("valid_to", ""),
             ("active", "true"),
+            // What a task was made an article of, key words, and what versions are told apart by.
+            ("source", ""),
+            ("meta", ""),
+            ("article_id", ""),
+            ("display_number", ""),
+            ("latest", "true"),
         ],
         "kb_knowledge_base" => &[("title", ""), ("active", "true")],
         "kb_category" => &[("label", ""), ("value", ""), ("active", "true")],
@@ -508,7 +514,7 @@ pub(crate) const CHOICES: &[(&str, &str, &[(&str, &str)])] = &[
 /// Users: name for sign-in, password (empty: cannot sign in), display name, e-mail, roles.
 pub(crate) const USERS: &[(&str, &str, &str, &str, &str)] = &[
     ("admin", "admin", "System Administrator", "admin@example.com", "admin"),
-    ("integration", "integration", "Firn Integration", "integration@example.com", "itil"),
+    ("integration", "integration", "Firn Integration", "integration@example.com", "itil,knowledge"),
     ("ann.lee", "ann.lee", "Ann Lee", "ann.lee@example.com", "itil"),
     ("bob.ray", "bob.ray", "Bob Ray", "bob.ray@example.com", "itil"),
     ("caller", "", "Cara Caller", "cara.caller@example.com", ""),

@@ -7,6 +7,7 @@
 //! and then none), *keeps* (no edit is overwritten unseen without a finding), *explains* (each
 //! write has its audit line). And at every moment: at most one ticket per key.
 
+mod articles;
 mod check;
 mod platform;
 mod query;
@@ -16,6 +17,7 @@ mod world;
 
 use std::collections::BTreeMap;
 
+pub use platform::ModelSays;
 pub use scenario::Scenario;
 pub(crate) use servicenow::{Quirks, ServiceNow};
 pub use world::Violation;

@@ -20,6 +20,10 @@ fn generated() -> Json {
             "Signs what is posted to the platform. env:NAME and file:PATH are looked up.",
         ),
         ("webhook_secret", "Signs ServiceNow's webhooks. env:NAME and file:PATH are looked up."),
+        (
+            "model_key",
+            "Lets Firn ask the language models at platform.model_url. env:NAME and file:PATH are looked up.",
+        ),
     ];
     for (name, description) in texts {
         schema["properties"][name] = json!({ "type": "string", "description": description });
@@ -97,7 +101,9 @@ fn every_example_is_sound() {
             validator.iter_errors(&document).map(|e| format!("{}: {e}", e.instance_path)).collect();
         assert!(faults.is_empty(), "{}: {faults:#?}", path.display());
         let mut ours = document.clone();
-        for key in ["organization_id", "credentials", "callback_secret", "webhook_secret"] {
+        for key in
+            ["organization_id", "credentials", "callback_secret", "webhook_secret", "model_key"]
+        {
             ours.as_object_mut().unwrap().remove(key);
         }
         assert_eq!(core.check(&ours.to_string()).unwrap(), [], "{}", path.display());

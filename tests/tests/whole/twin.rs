@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use firn_driver::Engine;
-use firn_model::rule::{Admission, Answer as Answered, Class, Question, Said, Verdict};
+use firn_model::rule::{Admission, Answer as Answered, Class, Lesson, Question, Said, Verdict};
 use firn_model::{
     Answer, AnswerBody, Change, CommitError, Configure, Event, HttpRequest, HttpResponse, Inbound,
     InboundKind, IntegrationId, Key, Millis, Operation, PlatformContract, Preset, Report, Row,
@@ -182,6 +182,7 @@ fn rules_say(rules: &firn_model::ActiveRules, inquiry: &firn_model::Inquiry) -> 
         }
         Question::Value { .. } => Answered::Said(Said::Value(Verdict::Keep)),
         Question::Conflict { .. } => Answered::Resting(NOW.plus(500)),
+        Question::Summary { .. } => Answered::Said(Said::Summary(Lesson::Settings)),
     };
     inquiry.questions.iter().map(one).collect()
 }

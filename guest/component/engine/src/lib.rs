@@ -188,6 +188,7 @@ fn remote_out(remote: model::Remote) -> types::Remote {
         model::Remote::PlatformRead => types::Remote::PlatformRead,
         model::Remote::PlatformFindings => types::Remote::PlatformFindings,
         model::Remote::PlatformKnowledge => types::Remote::PlatformKnowledge,
+        model::Remote::Model => types::Remote::Model,
         model::Remote::PlatformAttachmentRead => types::Remote::PlatformAttachmentRead,
         model::Remote::PlatformAttachmentWrite => types::Remote::PlatformAttachmentWrite,
     }

@@ -143,7 +143,7 @@ pub(super) fn extract(ticket: &Ticket<'_>) -> Learnt {
 }
 
 /// What Firn wrote itself is none, also where it could not be recognised as such (a journal that may not be read).
-fn is_source(entry: &Entry) -> bool {
+pub(super) fn is_source(entry: &Entry) -> bool {
     entry.origin.is_of_a_person() && entry.author != "firn" && !super::is_last_note(entry)
 }
 

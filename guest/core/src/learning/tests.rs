@@ -131,7 +131,7 @@ fn everything_that_is_kept_is_masked() {
         ("close_notes", "Unlocked 4111111111111111 because of a typo"),
         ("category", "4111111111111111"),
     ]);
-    let summary = summarise(&rules, &link, &read, 2, Millis(7)).unwrap();
+    let (summary, _) = summarise(&rules, &link, &read, 2, Millis(7)).unwrap();
     let json =
         serde_json::to_string(&summary).unwrap() + last_note(&summary, 2, Millis(7)).text.text();
     for secret in
@@ -157,7 +157,7 @@ fn what_is_cut_was_masked_as_a_whole() {
     ];
     let notes = format!("{} card 5500005555555559", "word ".repeat(115));
     let read = columns(&[("short_description", "x"), ("close_notes", &notes)]);
-    let summary = summarise(&rules, &link, &read, 1, Millis(0)).unwrap();
+    let (summary, _) = summarise(&rules, &link, &read, 1, Millis(0)).unwrap();
     let json = serde_json::to_string(&summary).unwrap();
     for secret in ["219099999", "4111", "1111 11", "55000055"] {
         assert!(!json.contains(secret), "{secret}: {json}");
@@ -180,7 +180,7 @@ fn markup_of_the_platform_hides_nothing() {
         let mut link = link();
         let origin = EntryOrigin::Platform("c1".to_owned());
         link.entries = vec![Entry { origin, ..said("c1", 1, text) }];
-        let summary = summarise(&rules, &link, &BTreeMap::new(), 1, Millis(0)).unwrap();
+        let (summary, _) = summarise(&rules, &link, &BTreeMap::new(), 1, Millis(0)).unwrap();
         let solved = &summary.solved[0].text;
         assert!(!solved.contains("4111") && solved.contains("unlocked"), "{format:?}: {solved}");
     }
@@ -203,7 +203,7 @@ fn notes_of_firns_that_another_link_wrote_are_no_source() {
 fn what_the_settings_write_on_closing_is_no_solution() {
     let rules = crate::sample::rules(Preset::Bot);
     let read = columns(&[("short_description", "x"), ("close_notes", "Resolved on the platform.")]);
-    let summary = summarise(&rules, &link(), &read, 1, Millis(0)).unwrap();
+    let (summary, _) = summarise(&rules, &link(), &read, 1, Millis(0)).unwrap();
     assert!(summary.solved.is_empty());
 }
 

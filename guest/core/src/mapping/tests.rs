@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::sample::{self, field};
-use firn_model::Preset;
+use firn_model::{FieldName, Preset};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -306,5 +306,86 @@ proptest! {
                 prop_assert_eq!(again.unwrap().shape, put);
             }
         }
+    }
+}
+
+/// The text of articles.
+fn body() -> FieldMapping {
+    let rules = sample::rules(Preset::Content);
+    let articles = TableName::new("kb_knowledge").unwrap();
+    rules.field(&articles, &FieldName::new("body").unwrap()).unwrap().clone()
+}
+
+#[test]
+fn an_articles_markup_reaches_the_platform_masked_and_never_comes_back() {
+    let field = body();
+    let shown = |html: &str| {
+        let shape = to_platform(&field, &column("text", html)).unwrap();
+        shape.0.values().next().unwrap().to_text()
+    };
+    for (html, markdown) in [
+        ("<h2>VPN</h2><p>Ask <b>the desk</b>.</p>", "## VPN\n\nAsk **the desk**."),
+        ("<p>Card 4111 1111 1111 1111</p>", "Card \\*\\*\\*\\*-\\*\\*\\*\\*-\\*\\*\\*\\*-1111"),
+        (
+            "<a href=\"https://x.example/kb_view.do?sys_kb_id=a1b2c3d4e5f60718293a4b5c6d7e8f90\">here</a>",
+            "[here](https://x.example/kb_view.do?sys_kb_id=a1b2c3d4e5f60718293a4b5c6d7e8f90)",
+        ),
+    ] {
+        assert_eq!(shown(html), markdown, "{html}");
+    }
+    // What tags would hide from the masker is found in the words as they are read.
+    for html in [
+        "<p>Card 4111 <b>1111</b> 1111 1111</p>",
+        "<p>ann.lee<i>@</i>example.com</p>",
+        "<p>4111&nbsp;1111&nbsp;1111&nbsp;1111</p>",
+        "<table><tr><th>Card</th></tr><tr><td>4111<span> 1111 1111</span> 1111</td></tr></table>",
+    ] {
+        let shown = shown(html).replace('\\', "");
+        assert!(
+            !shown.contains("1111 1111") && !shown.contains("1111**") && !shown.contains("ann.lee"),
+            "{html}: {shown}"
+        );
+    }
+    assert_eq!(put(&field, "anything"), Err(Untranslatable::OneWay));
+    assert!(written(&field).is_empty());
+}
+
+#[test]
+fn how_an_article_is_set_counts_as_well_as_its_words() {
+    let field = body();
+    let (plain, bold) =
+        (column("text", "<p>Ask the desk</p>"), column("text", "<p>Ask <b>the desk</b></p>"));
+    assert!(!same(&field, Side::External, &plain, &bold));
+    assert!(same(&field, Side::External, &plain, &column("text", "<div>Ask the\n desk</div>")));
+    assert!(agree(&field, &platform(&field, "Ask **the desk**\r\n"), &bold));
+    assert!(!agree(&field, &platform(&field, "Ask **the desk**"), &plain));
+    for other in ["<a href=\"https://a.example\">x</a>", "<a href=\"https://b.example\">x</a>"] {
+        let told = to_platform(&field, &column("text", other)).unwrap();
+        assert!(agree(&field, &told, &column("text", other)), "{told:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_an_article_says_what_is_told_of_it_is_masked_and_agrees(
+        html in proptest::collection::vec(
+            prop_oneof![
+                Just("<b>".to_owned()), Just("</b>".to_owned()), Just("<p>".to_owned()),
+                Just("<li>".to_owned()), Just("<br>".to_owned()), Just("<h2>".to_owned()),
+                Just("4111 1111 1111 1111".to_owned()), Just("4111".to_owned()), Just(" 1111".to_owned()),
+                Just("ann.lee@example.com".to_owned()), Just("&nbsp;".to_owned()),
+                Just("<a href=\"mailto:ann.lee@example.com\">".to_owned()), Just("</a>".to_owned()),
+                "[a-z ]{0,8}",
+            ],
+            0..14,
+        )
+    ) {
+        let field = body();
+        let external = column("text", &html.concat());
+        let told = to_platform(&field, &external).unwrap();
+        prop_assert!(agree(&field, &told, &external), "{told:?}");
+        let text = spoken(&field, Side::Platform, told.0.values().next().unwrap());
+        let Mapping::Markup { mask, .. } = &field.mapping else { panic!("{field:?}") };
+        prop_assert_eq!(&masked(mask.as_ref(), Side::Platform, text.clone()), &text);
     }
 }

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use firn_model::{
-    Fault, FieldName, FieldSettings, Integration, Kind, Level, MaskStrategy, PlatformContract,
-    Polling, Settings, Sink, TableName,
+    Direction, Fault, FieldName, FieldSettings, Integration, Kind, Level, MaskStrategy,
+    PlatformContract, Polling, Settings, Sink, TableName,
 };
 use serde_json::Value as Json;
 
@@ -134,6 +134,7 @@ pub(super) fn check(
     masking(&mut checker, settings);
     numbers(&mut checker, settings);
     addresses(&mut checker, &integration);
+    learning(&mut checker, &integration);
     let order = tickets(&mut checker, settings);
     let mut types = BTreeMap::new();
     for (table, _) in &order {
@@ -344,6 +345,50 @@ fn attachments(checker: &mut Checker, settings: &Settings) {
                 "write \"image/png\" or \"image/*\"; an empty list is every type",
             );
         }
+    }
+}
+
+fn learning(checker: &mut Checker, integration: &Integration) {
+    let learning = &integration.settings.learning;
+    for (name, model) in [
+        ("summary_model", learning.summary_model.as_deref()),
+        ("embedding_model", learning.embedding_model.as_deref()),
+    ] {
+        let Some(model) = model else { continue };
+        let at = format!("learning.{name}");
+        if model.trim().is_empty() || model.len() > 200 || model.chars().any(char::is_control) {
+            checker.error(
+                &at,
+                "it names no model",
+                "give the name that the endpoint knows, or leave it out",
+            );
+        }
+        if integration.platform.model_url.is_none() {
+            checker.error(
+                &at,
+                "there is no endpoint to ask",
+                "set model_url = \"https://models.example/v1\" in [platform]",
+            );
+        }
+    }
+    if learning.articles.is_some() && integration.settings.direction == Direction::ToPlatform {
+        checker.error(
+            "learning.articles",
+            "with this direction nothing is written to ServiceNow, and a draft would be",
+            "take [learning.articles] out, or set another direction",
+        );
+    }
+    let unused = [
+        ("summary_model", learning.summary_model.is_some()),
+        ("embedding_model", learning.embedding_model.is_some()),
+        ("articles", learning.articles.is_some()),
+    ];
+    for (name, _) in unused.into_iter().filter(|(_, given)| *given && !learning.enabled) {
+        checker.warn(
+            format!("learning.{name}"),
+            "nothing is learnt, so it does nothing",
+            "set learning.enabled = true",
+        );
     }
 }
 

@@ -66,6 +66,15 @@ pub enum Mapping {
         /// How ServiceNow writes it.
         external_format: TextFormat,
     },
+    /// A text that ServiceNow writes as HTML and the platform is shown as Markdown, with its markup. One way.
+    Markup {
+        /// The platform's attribute.
+        attribute: Attribute,
+        /// The column.
+        column: Attribute,
+        /// How personal data is masked on its way; nothing if it is not.
+        mask: Option<BothWays>,
+    },
     /// A value map of one column.
     Choice {
         /// The platform's attribute.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Attribute, FieldName, Side, TextFormat};
+use crate::{Attribute, FieldName, Side, SysId, TextFormat};
 
 /// How a ticket is found again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -273,11 +273,42 @@ pub struct LearningPolicy {
     pub write_back: bool,
     /// Whether an escalation shows the cases like it that were solved before, in its work note.
     pub show_like_cases: bool,
+    /// A language model at `platform.model_url` that makes the summaries; without one they are made of the ticket's
+    /// own sentences. The tenant's rules, if they have `summary`, come before it.
+    pub summary_model: Option<String>,
+    /// So many summaries it makes on one day (UTC) at most; the rest are made without it.
+    pub summaries_per_day: u32,
+    /// A model at `platform.model_url` that makes vectors of texts: what is learnt is then found by what it means as
+    /// well as by its words.
+    pub embedding_model: Option<String>,
+    /// Drafts of articles are made of what is learnt.
+    pub articles: Option<ArticlePolicy>,
+}
+
+/// Where drafts of articles are made. They are drafts: nobody but a person publishes one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ArticlePolicy {
+    /// The knowledge base, by its `sys_id` in `kb_knowledge_base`.
+    pub knowledge_base: SysId,
+    /// The category, by its `sys_id` in `kb_category`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<SysId>,
 }
 
 impl Default for LearningPolicy {
     fn default() -> Self {
-        LearningPolicy { enabled: false, delay: 30_000, write_back: false, show_like_cases: true }
+        LearningPolicy {
+            enabled: false,
+            delay: 30_000,
+            write_back: false,
+            show_like_cases: true,
+            summary_model: None,
+            summaries_per_day: 500,
+            embedding_model: None,
+            articles: None,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use super::at::{Asks, At, Named, Page, answer, not_found};
-use super::credentials::{Given, may_be_used};
+use super::credentials::{Addressed, Given, may_be_used};
 use super::integrations::{free, new_id, slug_of};
 use super::{Shared, failed, json, problem, respond};
 use crate::access::Caller;
@@ -40,6 +40,7 @@ struct Ours {
     credentials: Option<Given>,
     callback_secret: Option<Secret>,
     webhook_secret: Option<Secret>,
+    model_key: Option<Secret>,
 }
 
 pub(crate) async fn apply(
@@ -123,9 +124,14 @@ pub(crate) async fn apply_document(
             admin: admin.or(known.secrets.admin.clone()),
             ..known.secrets.clone()
         },
-        (None, Some((credentials, admin))) => {
-            Secrets { credentials, admin, webhook: Vec::new(), callback: None, resource: None }
-        }
+        (None, Some((credentials, admin))) => Secrets {
+            credentials,
+            admin,
+            webhook: Vec::new(),
+            callback: None,
+            model: None,
+            resource: None,
+        },
         (None, None) => {
             return Err(unsound(
                 "a new integration needs [credentials]: username and password, or client_id and client_secret",
@@ -135,6 +141,7 @@ pub(crate) async fn apply_document(
     let secrets = Secrets {
         webhook: ours.webhook_secret.map_or(secrets.webhook, |secret| vec![secret]),
         callback: ours.callback_secret.or(secrets.callback),
+        model: ours.model_key.or(secrets.model),
         ..secrets
     };
     if !document.contains_key("external_user")
@@ -142,8 +149,11 @@ pub(crate) async fn apply_document(
     {
         document.insert("external_user".to_owned(), json!(user));
     }
-    let base_url = document.get("base_url").and_then(Json::as_str);
-    may_be_used(shared, caller, known.as_deref(), &secrets, base_url)?;
+    let addresses = Addressed {
+        base_url: document.get("base_url").and_then(Json::as_str),
+        model_url: document.get("platform").and_then(|platform| platform["model_url"].as_str()),
+    };
+    may_be_used(shared, caller, known.as_deref(), &secrets, addresses)?;
     let changed = known.as_ref().is_some_and(|known| known.secrets != secrets);
     if let (Some(known), Some(organization)) = (&known, &ours.organization_id)
         && known.integration.tenant.as_str() != organization

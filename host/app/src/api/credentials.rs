@@ -157,6 +157,15 @@ fn references(secrets: &Secrets) -> BTreeSet<String> {
     found
 }
 
+/// Where secrets are to be sent from now on, as far as it is said.
+#[derive(Default)]
+pub(super) struct Addressed<'a> {
+    /// The instance.
+    pub(super) base_url: Option<&'a str>,
+    /// The language models.
+    pub(super) model_url: Option<&'a str>,
+}
+
 /// Whether a caller may have an integration work with these secrets. What is looked up is looked up as
 /// Firn's own user, and sent to the instance: an environment, a file and a command are the host's own, and no
 /// tenant's.
@@ -165,7 +174,7 @@ pub(super) fn may_be_used(
     caller: &Caller,
     known: Option<&Known>,
     secrets: &Secrets,
-    base_url: Option<&str>,
+    addressed: Addressed<'_>,
 ) -> Result<(), Response> {
     let now = references(secrets);
     let before = known.map(|known| references(&known.secrets)).unwrap_or_default();
@@ -176,7 +185,10 @@ pub(super) fn may_be_used(
         return Err(problem(422, "exec-not-allowed", "exec: secrets are not allowed", detail));
     }
     let moved = known.is_some_and(|known| {
-        base_url.is_some_and(|url| firn_model::instance_address(url) != known.integration.base_url)
+        let base_url = addressed.base_url.map(firn_model::instance_address);
+        let model_url = addressed.model_url;
+        base_url.is_some_and(|url| url != known.integration.base_url)
+            || model_url.is_some() && model_url != known.integration.platform.model_url.as_deref()
     });
     if caller.tenant.is_some() && (!new.is_empty() || moved && !now.is_empty()) {
         let detail = "env:, file: and exec: are looked up on the host, which is not this tenant's; give the secret itself, or have an administrator of all tenants do this";

@@ -16,7 +16,7 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use super::at::{Asks, At, unknown};
-use super::credentials::{Given, may_be_used};
+use super::credentials::{Addressed, Given, may_be_used};
 use super::instance::to_the_end;
 use super::{Shared, failed, json, ok, plain, problem, respond};
 use crate::access::Caller;
@@ -48,6 +48,10 @@ pub(crate) struct Create {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     webhook_secret: Option<Secret>,
+    /// Lets Firn ask the language models at `platform.model_url`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    model_key: Option<Secret>,
     #[serde(default)]
     settings: Json,
     /// Off: nothing is installed on the instance.
@@ -180,6 +184,7 @@ async fn try_create(
         platform,
         callback_secret,
         webhook_secret,
+        model_key,
         mut settings,
         provision,
     } = json(headers, raw).await?;
@@ -238,9 +243,10 @@ async fn try_create(
         admin,
         webhook: webhook_secret.into_iter().collect(),
         callback: callback_secret,
+        model: model_key,
         resource: None,
     };
-    may_be_used(shared, caller, None, &secrets, None)?;
+    may_be_used(shared, caller, None, &secrets, Addressed::default())?;
     let id = given.id.clone();
     let configured = shared.host.configure(&tenant, given, secrets, &caller.name).await;
     let mut asked = configured.map_err(|e| {
@@ -348,6 +354,9 @@ pub(crate) struct Change {
     /// Signs ServiceNow's webhooks, where its rules were installed by hand.
     #[schemars(with = "Option<String>")]
     webhook_secret: Option<Secret>,
+    /// Lets Firn ask the language models at `platform.model_url`.
+    #[schemars(with = "Option<String>")]
+    model_key: Option<Secret>,
     /// Where the instance has the Scripted REST resource, where nobody may look for it.
     resource_path: Option<String>,
 }
@@ -388,8 +397,13 @@ async fn try_change(at: &At, headers: &HeaderMap, raw: Body) -> Result<Response,
         external_user(&mut change.settings, &secrets.credentials)?;
     }
     secrets.callback = change.callback_secret.or(secrets.callback);
+    secrets.model = change.model_key.or(secrets.model);
     secrets.webhook = change.webhook_secret.map_or(secrets.webhook, |secret| vec![secret]);
-    may_be_used(shared, &at.caller, Some(&known), &secrets, change.base_url.as_deref())?;
+    let addresses = Addressed {
+        base_url: change.base_url.as_deref(),
+        model_url: platform.model_url.as_deref(),
+    };
+    may_be_used(shared, &at.caller, Some(&known), &secrets, addresses)?;
     let changed = secrets != known.secrets;
     let given = Configure {
         id: known.integration.id.clone(),

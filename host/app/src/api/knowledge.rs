@@ -38,10 +38,22 @@ pub(crate) struct Hit {
     pub(crate) case: CaseSummary,
 }
 
+/// By what cases were ranked.
+#[derive(Serialize, JsonSchema, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Ranked {
+    /// By their words.
+    Words,
+    /// By their words and by what they mean, as a model has it.
+    WordsAndMeaning,
+}
+
 /// What was found, the best first.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Hits {
     hits: Vec<Hit>,
+    /// By what: a model that did not answer in time is done without.
+    ranked_by: Ranked,
 }
 
 /// A page of what was learnt.
@@ -84,7 +96,7 @@ pub(crate) async fn search(
     let ids: BTreeSet<IntegrationId> =
         seen.iter().map(|known| known.integration.id.clone()).collect();
     match found(&shared, tenants, ids, q, limit).await {
-        Ok(hits) => ok(Hits { hits }),
+        Ok((hits, ranked_by)) => ok(Hits { hits, ranked_by }),
         Err(why) => failed(&why),
     }
 }
@@ -96,15 +108,17 @@ pub(crate) async fn found(
     of: BTreeSet<IntegrationId>,
     question: String,
     limit: usize,
-) -> anyhow::Result<Vec<Hit>> {
+) -> anyhow::Result<(Vec<Hit>, Ranked)> {
+    let meanings = shared.host.meanings(&of, &question).await;
+    let ranked = if meanings.is_empty() { Ranked::Words } else { Ranked::WordsAndMeaning };
     let _turn = shared.scans.acquire().await;
     let host = std::sync::Arc::clone(&shared.host);
-    tokio::task::spawn_blocking(move || {
+    let hits = tokio::task::spawn_blocking(move || {
         let mut hits = Vec::new();
         for tenant in &tenants {
             let index = host.knowledge(tenant)?;
             let ours = index
-                .search(&question)
+                .search_with(&question, &meanings)
                 .into_iter()
                 .filter(|hit| of.contains(&hit.case.integration));
             let ours = ours.take(limit).map(|hit| Hit { score: hit.score, case: hit.case.clone() });
@@ -113,9 +127,9 @@ pub(crate) async fn found(
         // Scores of several tenants' indexes cannot be compared: the best of each come first.
         hits.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| y.score.total_cmp(&x.score)));
         hits.truncate(limit);
-        Ok(hits.into_iter().map(|(_, hit)| hit).collect())
-    })
-    .await?
+        Ok::<_, anyhow::Error>(hits.into_iter().map(|(_, hit)| hit).collect())
+    });
+    Ok((hits.await??, ranked))
 }
 
 pub(crate) async fn list(at: At, Asks(page): Asks<Page>) -> Response {

@@ -262,6 +262,7 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
     put("base_url", base_url.map(Json::from));
     put("sync_direction", given.direction.map(Json::from));
     put("callback_secret", given.callback_secret.map(Json::from));
+    put("model_key", given.model_key.map(Json::from));
     put("resource_path", given.resource_path.map(Json::from));
     put("credentials", has_credentials.then_some(credentials));
     // Only what was given: the other addresses stay.
@@ -270,6 +271,7 @@ fn configure(client: &Client, given: Configure) -> Result<()> {
         ("read_url", given.read_url),
         ("findings_url", given.findings_url),
         ("knowledge_url", given.knowledge_url),
+        ("model_url", given.model_url),
         ("attachment_read_url", given.attachment_read_url),
         ("attachment_write_url", given.attachment_write_url),
     ]

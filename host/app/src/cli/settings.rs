@@ -182,7 +182,7 @@ pub(super) fn apply(client: &Client, given: &Apply) -> Result<ExitCode> {
     let body = |intent: &str| json!({ "document": document.json, "intent": intent });
     let looked = client.post("/apply", &body("look"))?;
     let status = looked["status"].as_str().unwrap_or_default();
-    let secrets = ["credentials", "callback_secret", "webhook_secret"];
+    let secrets = ["credentials", "callback_secret", "webhook_secret", "model_key"];
     let secrets: Vec<&str> =
         secrets.into_iter().filter(|key| document.json.get(*key).is_some()).collect();
     if status == "unchanged" && !secrets.is_empty() && !given.dry_run {

@@ -37,7 +37,7 @@ pub(super) async fn list(visit: Visit, at: At, Asks(Asked { q }): Asks<Asked>) -
         let (tenants, of) =
             (BTreeSet::from([at.tenant().clone()]), BTreeSet::from([at.id().clone()]));
         match found(&at.shared, tenants, of, q.clone(), LISTED).await {
-            Ok(hits) => hits.into_iter().map(|hit| hit.case).collect(),
+            Ok((hits, _)) => hits.into_iter().map(|hit| hit.case).collect(),
             Err(why) => return failed(&why),
         }
     };

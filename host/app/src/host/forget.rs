@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use firn_model::{
-    Change, CommitError, Conflict, CorrelationKey, DeadLetter, Delivery, DeliveryState, Expect,
-    Finding, IntegrationId, Key, Link, LinkId, Operation, PlatformId, Put, Quarantined, Role, Row,
-    Run, TenantId,
+    ArticleDraft, Change, CommitError, Conflict, CorrelationKey, DeadLetter, Delivery,
+    DeliveryState, Expect, Finding, IntegrationId, Key, Link, LinkId, Operation, PlatformId, Put,
+    Quarantined, Role, Row, Run, TenantId,
 };
 use firn_storage::Erased;
 use serde::Serialize;
@@ -278,6 +278,20 @@ impl Host {
                     "what a knowledge store was told of it, and later tickets that name it as a like case"
                         .to_owned(),
                 );
+            }
+            let vector = super::vectors::key(tenant, integration, link.id.as_str());
+            if let Some(row) = self.present(vector)? {
+                found.gone("vectors", row);
+            }
+            let article = Key::new(tenant, &["article", integration.as_str(), link.id.as_str()]);
+            if let Some(row) = self.present(article)? {
+                let said = serde_json::from_str::<ArticleDraft>(&row.value).ok();
+                found.gone("drafts", row);
+                let named = said.and_then(|said| said.article);
+                let named = named.map(|a| a.number.unwrap_or_else(|| a.sys_id.to_string()));
+                let named = named.unwrap_or_else(|| "that was drafted".to_owned());
+                let reach = &mut found.forgotten.out_of_reach;
+                reach.push(format!("the article {named} in the instance's knowledge base"));
             }
             let key = Key::new(tenant, &["link", integration.as_str(), link.id.as_str()]);
             if let Some(row) = self.present(key)? {

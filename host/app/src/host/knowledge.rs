@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use firn_knowledge::Index;
-use firn_model::{CaseSummary, Learning, LikeCase, Standing, TenantId};
+use firn_model::{CaseSummary, Learning, LikeCase, Row, Standing, TenantId};
 use serde_json::Value as Json;
 
 use super::Host;
@@ -38,30 +38,44 @@ struct Kept {
 }
 
 impl Host {
-    /// Everything that was learnt for a tenant, as an index.
-    pub(crate) fn knowledge(&self, tenant: &TenantId) -> Result<Arc<Index>> {
+    /// All rows below a prefix.
+    pub(super) fn all_rows(&self, tenant: &TenantId, prefix: &str) -> Result<Vec<Row>> {
         const PAGE: u32 = 500;
-        let mut rows = Vec::new();
+        let mut rows: Vec<Row> = Vec::new();
         loop {
-            let after = rows.last().map(|row: &firn_model::Row| row.key.path.clone());
-            let page = self.store.scan(tenant, "learnt/", after.as_deref(), PAGE)?;
+            let after = rows.last().map(|row| row.key.path.clone());
+            let page = self.store.scan(tenant, prefix, after.as_deref(), PAGE)?;
             let full = page.len() == PAGE as usize;
             rows.extend(page);
             if !full {
-                break;
+                return Ok(rows);
             }
         }
+    }
+
+    /// The summaries below a prefix.
+    pub(super) fn learnt(&self, tenant: &TenantId, prefix: &str) -> Result<Vec<CaseSummary>> {
+        let rows = self.all_rows(tenant, prefix)?;
         let learnt = rows.iter().filter_map(|row| {
             serde_json::from_str::<Learning>(&row.value)
                 .map_err(|why| tracing::error!(row = row.key.path, %why, "cannot be read"))
                 .ok()?
                 .summary
         });
-        let learnt: Vec<CaseSummary> = learnt.collect();
+        Ok(learnt.collect())
+    }
+
+    /// Everything that was learnt for a tenant, as an index.
+    pub(crate) fn knowledge(&self, tenant: &TenantId) -> Result<Arc<Index>> {
+        let learnt = self.learnt(tenant, "learnt/")?;
+        let vectors = self.vectors(tenant)?;
         // What else a row says changes nothing that is found.
         let mut hasher = DefaultHasher::new();
         for case in &learnt {
             (&case.id, case.standing == Standing::Current).hash(&mut hasher);
+        }
+        for (of, (space, _)) in &vectors {
+            (of, space).hash(&mut hasher);
         }
         let seen = hasher.finish();
         if let Some(kept) =
@@ -71,7 +85,7 @@ impl Host {
             kept.looked = Instant::now();
             return Ok(Arc::clone(&kept.index));
         }
-        let index = Arc::new(Index::new(learnt));
+        let index = Arc::new(Index::with_vectors(learnt, vectors));
         let mut indexes = self.indexes.0.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = Kept { rows: seen, index: Arc::clone(&index), looked: Instant::now() };
         indexes.insert(tenant.clone(), kept);

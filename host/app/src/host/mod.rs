@@ -10,6 +10,7 @@ mod knowledge;
 pub(crate) mod pulse;
 mod replicas;
 mod together;
+mod vectors;
 mod work;
 
 use std::collections::BTreeMap;
@@ -149,6 +150,7 @@ pub struct Host {
     reports: Mutex<BTreeMap<IntegrationId, Arc<Examined>>>,
     /// What was learnt, by tenant, to be searched.
     indexes: knowledge::Indexes,
+    vectors: vectors::Vectors,
     cache: PathBuf,
     claims: Mutex<BTreeMap<Key, Option<Instant>>>,
     wake: Wake,
@@ -215,6 +217,7 @@ impl Host {
             at_instance: Mutex::new(BTreeMap::new()),
             reports: Mutex::new(BTreeMap::new()),
             indexes: knowledge::Indexes::default(),
+            vectors: vectors::Vectors::default(),
             cache: config.cache.clone(),
             claims: Mutex::new(BTreeMap::new()),
             wake: Wake::default(),
@@ -258,6 +261,7 @@ impl Host {
                 Event::Operate { request, tenant, operation, by }
             }));
         }
+        host.tokio.spawn(vectors::keep(Arc::downgrade(&host)));
         let weak = Arc::downgrade(&host);
         host.tokio.spawn(async move {
             while let Some(host) = weak.upgrade() {

@@ -67,6 +67,34 @@ const shapes = {
   },
   value: variant({ keep: false, instead: true, withhold: true }),
   conflict: variant({ settings: false, platform: false, servicenow: false, value: true, person: false }),
+  summary(hook, answer) {
+    if (answer?.tag !== "kept") return variant({ settings: false, nothing: false, kept: false })(hook, answer);
+    const { tag, val, ...more } = answer;
+    const [other] = Object.keys(more);
+    if (other !== undefined) fail(hook, `${other} beside the tag; there are tag and val`);
+    if (typeof val !== "object" || val === null || Array.isArray(val))
+      fail(hook, `kept with val ${kind(val)}; it is an object with asked, found, solved and tags`);
+    const { asked, found, solved, tags, ...strange } = val;
+    const [unknown] = Object.keys(strange);
+    if (unknown !== undefined) fail(hook, `${unknown}; there are asked, found, solved and tags`);
+    if (typeof asked !== "string") fail(hook, `asked: ${kind(asked)}; it is a text`);
+    const list = (name, all, one) => {
+      if (all !== undefined && all !== null && !Array.isArray(all)) fail(hook, `${name}: ${kind(all)}; it is a list`);
+      return (all ?? []).map(one);
+    };
+    const passages = (name, all) =>
+      list(name, all, (passage) => {
+        if (typeof passage?.text !== "string" || !Number.isInteger(passage.from) || passage.from < 0)
+          fail(hook, `${name} with ${kind(passage)} in it; each is { text, from }, and from is the number of a source`);
+        return { text: whole(hook, passage.text), from: passage.from };
+      });
+    const words = list("tags", tags, (word) => {
+      if (typeof word !== "string") fail(hook, `tags with ${kind(word)} in it; each is a text`);
+      return whole(hook, word);
+    });
+    const kept = { asked: whole(hook, asked), found: passages("found", found), solved: passages("solved", solved), tags: words };
+    return { tag, val: kept };
+  },
 };
 
 /** What a hook is given: what may be missing is undefined, as the page says. */

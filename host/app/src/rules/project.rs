@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use firn_model::rule::{Admission, Answer, Class, Question, Said, Subject, Verdict, Winner};
+use firn_model::rule::{
+    Admission, Answer, Class, Lesson, Question, Said, Subject, Verdict, Winner,
+};
 use firn_model::{Hook, Inquiry};
 use firn_runtime::rules::{RuleLimits, RulesEngine};
 use serde::{Deserialize, Serialize};
@@ -369,6 +371,7 @@ fn exports(code: &Path, exported: &BTreeSet<String>, hooks: &[Hook]) -> Result<(
                     Hook::Draft => "about, columns",
                     Hook::Value => "about, change",
                     Hook::Conflict => "about, rivals",
+                    Hook::Summary => "about, sources",
                 }
             )),
             true if !named => wrong.push(format!(
@@ -570,6 +573,7 @@ impl Fixture {
             Hook::Draft => same::<BTreeMap<String, String>>(&self.expect),
             Hook::Value => same::<Verdict>(&self.expect),
             Hook::Conflict => same::<Winner>(&self.expect),
+            Hook::Summary => same::<Lesson>(&self.expect),
         }
     }
 }
@@ -582,6 +586,7 @@ fn strange(ask: &Json) -> Option<&str> {
         "draft" => &["hook", "columns"],
         "value" => &["hook", "field", "from", "value", "present"],
         "conflict" => &["hook", "field", "platform", "servicenow", "base", "lead"],
+        "summary" => &["hook", "sources"],
         _ => return None, // It is told what hooks there are.
     };
     ask.as_object()?.keys().map(String::as_str).find(|word| !known.contains(word))
@@ -594,6 +599,7 @@ fn said(said: &Said) -> Json {
         Said::Draft(said) => serde_json::to_value(said),
         Said::Value(said) => serde_json::to_value(said),
         Said::Conflict(said) => serde_json::to_value(said),
+        Said::Summary(said) => serde_json::to_value(said),
     };
     value.unwrap_or_default()
 }

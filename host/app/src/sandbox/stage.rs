@@ -70,7 +70,10 @@ impl Stage {
             let mut settings =
                 json!({ "correlation": { "transaction_limit": 2000 }, "request_timeout": 1500 });
             if preset == "bot" {
-                settings["learning"] = json!({ "delay": 300, "write_back": true });
+                let base = simulator.create("kb_knowledge_base", &[("title", "IT")]).await;
+                let articles = json!({ "knowledge_base": base.map_err(anyhow::Error::msg)? });
+                settings["learning"] =
+                    json!({ "delay": 300, "write_back": true, "articles": articles });
             }
             let body = json!({
                 "organization_id": "acme-corp", "integration_type": "servicenow", "name": name, "slug": preset,

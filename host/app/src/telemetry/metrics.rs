@@ -408,6 +408,7 @@ pub(crate) fn remote_name(remote: Remote) -> &'static str {
         Remote::PlatformRead => "platform-read",
         Remote::PlatformFindings => "platform-findings",
         Remote::PlatformKnowledge => "platform-knowledge",
+        Remote::Model => "model",
         Remote::PlatformAttachmentRead => "platform-attachment-read",
         Remote::PlatformAttachmentWrite => "platform-attachment-write",
     }

@@ -2,8 +2,9 @@
 
 use crate::access::token;
 use crate::common::desk::Desk;
+use crate::common::model::{KEY, Model};
 use crate::common::{Api, TOKEN, settle};
-use firn_simulator::{Faults, RequestFault, Trouble};
+use firn_simulator::{Access, Faults, Permit, RequestFault, Trouble};
 use serde_json::{Value as Json, json};
 
 /// A desk that learns, with one incident that an agent has said something of.
@@ -120,7 +121,7 @@ fn knowledge_is_found_by_who_may_see_it_and_forgotten_with_its_record() {
     let stranger = token(&desk.api, "stranger", "viewer", Some("other"));
     let stranger = Api::new(&desk.firn, Some(&stranger));
     let search = "/api/v1/knowledge/search?q=payment+gateway";
-    assert_eq!(stranger.get(search), json!({ "hits": [] }));
+    assert_eq!(stranger.get(search), json!({ "hits": [], "ranked_by": "words" }));
     assert_eq!(desk.api.get(search)["hits"][0]["case"]["id"], id);
     let (status, _) = stranger.call("GET", &format!("{search}&integration=desk"), &json!({}));
     assert_eq!(status, 404);
@@ -135,5 +136,134 @@ fn knowledge_is_found_by_who_may_see_it_and_forgotten_with_its_record() {
     desk.at_rest();
     let (ok, said) = desk.firn.cli(&["tenant", "forget", "acme", "--key", "inc-1", "--yes"]);
     assert!(ok && said.contains("summaries"), "{said}");
-    assert_eq!(desk.api.get(search), json!({ "hits": [] }));
+    assert_eq!(desk.api.get(search), json!({ "hits": [], "ranked_by": "words" }));
+}
+
+/// A desk whose summaries and vectors a language model makes.
+fn modelled() -> (Desk, Model) {
+    let desk = desk(100);
+    let model = desk.runtime.block_on(Model::start());
+    let change = json!({ "platform": { "model_url": model.url }, "model_key": KEY,
+        "settings": { "learning": { "summary_model": "small-1", "embedding_model": "near-1" } } });
+    let (status, changed) = desk.api.call("PATCH", "/api/v1/integrations/desk", &change);
+    assert_eq!(status, 200, "{changed}");
+    (desk, model)
+}
+
+#[test]
+fn a_language_model_makes_summaries_and_finds_what_shares_no_word_with_a_question() {
+    let (desk, model) = modelled();
+    resolve(&desk, "resolved");
+    let case = learnt(&desk, 1);
+    assert_eq!((&case["maker"], &case["model"]), (&json!("model"), &json!("small-1")), "{case}");
+    assert_eq!(case["asked"], "Why can nobody pay?");
+    assert!(case["solved"][0]["text"].as_str().unwrap().contains("payment gateway"), "{case}");
+    settle("no last work note", || last_notes(&desk) == 1);
+    // Another case that the question has nothing to do with either.
+    desk.incident("inc-2", "The printer of the third floor is out of toner");
+    desk.edit("inc-2", json!({ "status": "resolved" }));
+    settle("nothing is learnt of it", || {
+        desk.of("knowledge")["cases"].as_array().is_some_and(|cases| cases.len() == 2)
+    });
+    let ask =
+        |question: &str| desk.api.get(&format!("/api/v1/knowledge/search?limit=1&q={question}"));
+    let question = "Kunden+stehen+an+der+Kasse,+Karte+4111+1111+1111+1111";
+    settle("no vectors are made", || {
+        let found = ask(question);
+        found["ranked_by"] == "words-and-meaning" && found["hits"][0]["case"]["id"] == case["id"]
+    });
+    let shown = model.shown();
+    assert!(shown.contains("Kunden stehen"), "{shown}");
+    for value in ["4111 1111", "ann.lee@"] {
+        assert!(!shown.contains(value), "a model was shown {value}: {shown}");
+    }
+    let page = crate::console::Visitor::signed_in(&desk.firn.url, TOKEN);
+    let page = page.get("/console/desk/knowledge").text;
+    assert!(page.contains("Made by small-1"), "{page}");
+    // Without the model there are words.
+    model.down(true);
+    let found = ask(question);
+    assert_eq!((&found["ranked_by"], &found["hits"]), (&json!("words"), &json!([])), "{found}");
+    let found = ask("payment+gateway");
+    assert_eq!(found["hits"][0]["case"]["id"], case["id"], "{found}");
+    // What is asked of it lies nowhere, and its key is told to nobody.
+    let seen =
+        desk.of("").to_string() + &std::fs::read_to_string(desk.place.path().join("log")).unwrap();
+    assert!(!seen.contains(KEY) && !seen.contains("Kunden stehen"));
+    // Forgotten, its vector is gone as well.
+    model.down(false);
+    desk.at_rest();
+    let (ok, said) = desk.firn.cli(&["tenant", "forget", "acme", "--key", "inc-1", "--yes"]);
+    assert!(ok && said.contains("summaries") && said.contains("vectors"), "{said}");
+    assert_ne!(ask(question)["hits"][0]["case"]["id"], case["id"]);
+}
+
+#[test]
+fn a_model_that_is_down_or_wrong_costs_no_summary() {
+    let (desk, model) = modelled();
+    let wrong = json!({ "model_key": "another" });
+    assert_eq!(desk.api.call("PATCH", "/api/v1/integrations/desk", &wrong).0, 200);
+    resolve(&desk, "resolved");
+    let case = learnt(&desk, 1);
+    assert_eq!(case["maker"], "extract", "{case}");
+    let told = desk.of("findings").to_string();
+    assert!(told.contains("learning-failed") && told.contains("key is not accepted"), "{told}");
+    assert!(model.heard.lock().unwrap().asked.is_empty());
+    let found = desk.api.get("/api/v1/knowledge/search?q=payment+gateway");
+    assert_eq!(found["hits"][0]["case"]["id"], case["id"], "{found}");
+    // What names a model and says not where it is.
+    let (status, said) = desk.api.call(
+        "PATCH",
+        "/api/v1/integrations/desk",
+        &json!({ "platform": { "model_url": null } }),
+    );
+    assert!(status == 422 && said.to_string().contains("model_url"), "{said}");
+}
+
+#[test]
+fn a_draft_is_made_of_a_resolved_ticket_once_and_rights_are_asked_for() {
+    let desk = desk(100);
+    let base = desk.simulator.create("kb_knowledge_base", &[("title", "IT")]);
+    let base = desk.runtime.block_on(base).unwrap();
+    let articles = json!({ "knowledge_base": base });
+    let change = json!({ "settings": { "learning": { "articles": articles },
+        "correlation": { "transaction_limit": 2_000 } } });
+    let (status, changed) = desk.api.call("PATCH", "/api/v1/integrations/desk", &change);
+    assert_eq!(status, 200, "{changed}");
+    // Its answer is lost after the article is there.
+    fault(&desk, "POST", "/table/kb_knowledge", 1, Trouble::DropAfterCommit);
+    resolve(&desk, "resolved");
+    let drafts = || desk.simulator.rows("kb_knowledge");
+    settle(&format!("no draft: {}", desk.of("findings")), || !drafts().is_empty());
+    desk.at_rest();
+    std::thread::sleep(std::time::Duration::from_millis(2_500));
+    let all = drafts();
+    assert_eq!(all.len(), 1, "{all:?}");
+    let draft = &all[0];
+    assert_eq!(draft["workflow_state"], "draft");
+    assert_eq!(draft["source"], desk.ticket("inc-1", "sys_id"));
+    assert!(
+        draft["text"].contains("<li>") && draft["text"].contains("payment gateway"),
+        "{draft:?}"
+    );
+    assert!(!draft["text"].contains("ann.lee@example.com"), "{draft:?}");
+    let (ok, said) = desk.firn.cli(&["integration", "test", "desk"]);
+    assert!(
+        ok && said.contains("write kb_knowledge") && said.contains("knowledge base for drafts"),
+        "{said}"
+    );
+    // Who may not write there is told so, and nothing else suffers.
+    let write = [("kb_knowledge".to_owned(), Permit::Refused)].into_iter().collect();
+    desk.simulator.set_access(Access { write, ..Access::default() });
+    let (ok, said) = desk.firn.cli(&["integration", "test", "desk"]);
+    assert!(!ok && said.contains("contribute to that knowledge base"), "{said}");
+    desk.incident("inc-2", "The printer is out of toner");
+    desk.edit("inc-2", json!({ "status": "resolved" }));
+    settle("it is not told", || desk.of("findings").to_string().contains("refused the draft"));
+    assert_eq!((drafts().len(), desk.of("knowledge")["cases"].as_array().unwrap().len()), (1, 2));
+    // Its record forgotten, what lies on the instance is named.
+    desk.at_rest();
+    let (ok, said) = desk.firn.cli(&["tenant", "forget", "acme", "--key", "inc-1", "--yes"]);
+    let number = &draft["number"];
+    assert!(ok && said.contains(&format!("the article {number}")), "{said}");
 }

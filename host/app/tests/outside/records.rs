@@ -222,7 +222,8 @@ async fn articles_are_told_as_markdown_with_their_state() {
     pair.until("it is not told of", || pair.field(&id, "status") == "draft").await;
     let body = pair.field(&id, "body");
     let body = body.as_str().unwrap();
-    assert!(body.contains("VPN drops") && body.contains("the desk"), "{body}");
+    assert!(body.starts_with("## VPN drops\n\nAsk **the desk**, or call "), "{body}");
+    assert!(body.ends_with("\n\n- Restart"), "{body}");
     assert!(!body.contains('<') && !body.contains("555-0132"), "Markdown, masked: {body}");
     assert_eq!(pair.platform.record(&id).unwrap().kind, "article");
     assert_eq!(
@@ -245,6 +246,30 @@ async fn articles_are_told_as_markdown_with_their_state() {
         "published",
         "nobody publishes or retires but they"
     );
+    // How it is set is told as well as what it says.
+    let bold = json!({ "text": text.replace("<li>Restart", "<li><b>Restart</b>") });
+    pair.writes("kb_knowledge", &id, bold).await;
+    let shown = || pair.field(&id, "body").as_str().unwrap_or_default().ends_with("- **Restart**");
+    pair.until("that it is bold now is not told", shown).await;
+    // The next version is a row of its own; the one before is outdated.
+    let next = [
+        ("short_description", "VPN drops every 20 minutes"),
+        ("text", "<p>Update the client.</p>"),
+        ("workflow_state", "published"),
+        ("article_id", id.as_str()),
+        ("display_number", "KB0010001 v2.0"),
+    ];
+    let next = pair.simulator.create("kb_knowledge", &next).await.unwrap();
+    let outdated = json!({ "workflow_state": "outdated", "latest": "false", "article_id": id });
+    pair.writes("kb_knowledge", &id, outdated).await;
+    pair.until("which version holds is not told", || {
+        pair.field(&id, "status") == "outdated"
+            && pair.field(&id, "latest") == "false"
+            && pair.field(&next, "latest") == "true"
+            && pair.field(&next, "version") == "KB0010001 v2.0"
+            && pair.field(&next, "article") == pair.field(&id, "article")
+    })
+    .await;
     pair.deletes("kb_knowledge", &id).await;
     pair.told("record-gone").await;
 }

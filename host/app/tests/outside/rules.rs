@@ -331,6 +331,77 @@ fn rules_in_javascript_give_a_category_and_a_group() {
     });
 }
 
+#[test]
+fn rules_in_javascript_say_what_is_learnt() {
+    if !has("npm") {
+        return;
+    }
+    let learning = json!({ "enabled": true, "delay": 100 });
+    let desk = Desk::new(&json!({ "learning": learning }), &[]);
+    let firn = &desk.firn;
+    let folder = desk.place.path().join("learns");
+    let project = folder.to_str().unwrap();
+    run(firn, &["rules", "new", project, "--lang", "js"]);
+    let world = folder.join("wit/world.wit");
+    let hooks = std::fs::read_to_string(&world).unwrap();
+    let hooks = hooks.replace("  export firn:rules/classify", "  // export firn:rules/classify");
+    std::fs::write(
+        &world,
+        hooks.replace("// export firn:rules/summary", "export firn:rules/summary"),
+    )
+    .unwrap();
+    std::fs::remove_file(folder.join("tests/classify.json")).unwrap();
+    let fixture = json!([{ "name": "the last source is what solved it",
+        "about": {},
+        "ask": { "hook": "summary", "sources": [{ "place": "short_description", "text": "Slow" },
+            { "place": "journal", "text": "Restarted it" }] },
+        "expect": { "kept": { "asked": "Slow", "found": [],
+            "solved": [{ "text": "Restarted it", "from": 2 }], "tags": ["own"] } } }]);
+    std::fs::write(folder.join("tests/summary.json"), fixture.to_string()).unwrap();
+    let code = |answer: &str| {
+        let code = format!(
+            "export const summary = {{\n  decide(about, sources) {{\n    const last = sources.length;\n    return {answer};\n  }},\n}};\n"
+        );
+        std::fs::write(folder.join("rules.js"), code).unwrap();
+        let (ok, said) = firn.cli(&["rules", "build", project]);
+        if !ok && said.contains("npm install failed") {
+            eprintln!("skipped: npm fetches nothing here");
+            return false;
+        }
+        assert!(ok, "{said}");
+        true
+    };
+    let kept = "{ tag: 'kept', val: { asked: sources[0].text, solved: [{ text: sources[last - 1].text, from: last }], tags: ['own'] } }";
+    if !code(kept) {
+        return;
+    }
+    assert!(run(firn, &["rules", "test", project]).contains("1 of 1 as expected"));
+    run(firn, &["rules", "upload", "desk", project]);
+    run(firn, &["rules", "activate", "desk", "1"]);
+    desk.incident("inc-1", "Checkout is slow");
+    desk.agent(
+        "inc-1",
+        &json!({ "work_notes": "Restarted the gateway, tell ann.lee@example.com." }),
+    );
+    desk.edit("inc-1", json!({ "status": "resolved" }));
+    settle("nothing is learnt", || desk.of("knowledge")["cases"][0]["maker"] == "rules");
+    let case = desk.of("knowledge")["cases"][0].clone();
+    assert_eq!((&case["asked"], &case["tags"]), (&json!("Checkout is slow"), &json!(["own"])));
+    assert!(!case.to_string().contains("ann.lee@"), "masked: {case}");
+    for (answer, told) in [
+        ("'nothing'", "it is { tag: ... } with one of settings, nothing, kept"),
+        ("{ tag: 'kept' }", "it is an object with asked, found, solved and tags"),
+        ("{ tag: 'kept', val: { asked: 7 } }", "asked: number 7; it is a text"),
+        ("{ tag: 'kept', val: { asked: 'x', solved: ['y'] } }", "each is { text, from }"),
+        ("{ tag: 'kept', val: { asked: 'x', solves: [] } }", "solves; there are asked"),
+        ("{ tag: 'kept', val: { asked: 'x', tags: [1] } }", "tags with number 1 in it"),
+    ] {
+        code(answer);
+        let (ok, said) = firn.cli(&["rules", "test", project]);
+        assert!(!ok && said.contains(told), "{told}: {said}");
+    }
+}
+
 // ---- broken ones -----------------------------------------------------------------------------
 
 const WIT: &str = include_str!("../../../../wit/rules/rules.wit");

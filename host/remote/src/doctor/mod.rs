@@ -183,6 +183,10 @@ impl<'a> Doctor<'a> {
         if self.integration.reads_journal() {
             checks.push(self.journal().await);
         }
+        let learning = &self.integration.settings.learning;
+        if let Some(policy) = learning.articles.as_ref().filter(|_| learning.enabled) {
+            checks.extend(self.articles(policy).await);
+        }
         for right in READS.iter().filter(|right| self.tables().all(|table| table != right.at)) {
             checks.push(self.read(right.at, right.needed, right.why).await);
         }

@@ -1,7 +1,7 @@
 //! Rights: table by table and API by API, as seed 001 lists them; whether the journal can be *seen*;
 //! whether columns that get raw values are kept from plain agents.
 
-use firn_model::{Direction, JournalSource};
+use firn_model::{ArticlePolicy, Direction, JournalSource};
 use reqwest::Method;
 use serde_json::{Value as Json, json};
 
@@ -92,21 +92,47 @@ impl Doctor<'_> {
         }
     }
 
-    /// Writes a value that is there already: rights are checked, and nothing changes.
+    /// Whether tickets can be written.
     pub(super) async fn write(&self, table: &str) -> Check {
-        let name = format!("write {table}");
         let column = self.integration.settings.correlation.column.to_string();
+        self.write_anew(table, "active=true", &column).await
+    }
+
+    /// Whether drafts of articles can be made: where they are to be, and whether one can be written.
+    pub(super) async fn articles(&self, policy: &ArticlePolicy) -> Vec<Check> {
+        let base = &policy.knowledge_base;
+        let query = format!("sys_id={base}");
+        let name = "the knowledge base for drafts";
+        let there = match self.user.rows("kb_knowledge_base", &query, "sys_id,title", 1).await {
+            Err(why) => Check::of(name, Verdict::Skipped, why.to_string(), "try again"),
+            // What an instance does not understand of a query it leaves out.
+            Ok(said) if said.rows().iter().any(|row| row["sys_id"] == base.as_str()) => {
+                Check::good(name, "it is there")
+            }
+            Ok(_) => Check::of(
+                name,
+                Verdict::Bad,
+                format!("there is no knowledge base {base} that this user may see"),
+                "set learning.articles.knowledge_base to a sys_id of kb_knowledge_base, and let the user contribute to it",
+            ),
+        };
+        vec![there, self.write_anew("kb_knowledge", "workflow_state=draft", "meta").await]
+    }
+
+    /// Writes a value that is there already: rights are checked, and nothing changes.
+    async fn write_anew(&self, table: &str, which: &str, column: &str) -> Check {
+        let name = format!("write {table}");
         let none = || {
             Check::of(
                 name.clone(),
                 Verdict::Skipped,
-                "there is no ticket to try it on",
-                "the first ticket will show it; or make one by hand and test again",
+                "there is no record to try it on",
+                "the first one will show it; or make one by hand and test again",
             )
         };
         let fields = format!("sys_id,{column}");
         let Ok(said) =
-            self.user.rows(table, "active=true^ORDERBYDESCsys_updated_on", &fields, 1).await
+            self.user.rows(table, &format!("{which}^ORDERBYDESCsys_updated_on"), &fields, 1).await
         else {
             return none();
         };
@@ -116,11 +142,11 @@ impl Doctor<'_> {
         if id.len() != 32 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
             return none();
         }
-        let Some(value) = row[column.as_str()].as_str() else {
+        let Some(value) = row[column].as_str() else {
             return Check::of(
                 name,
                 Verdict::Bad,
-                format!("{column} is not shown, and tickets are found again by it"),
+                format!("{column} is not shown, and they are found again by it"),
                 format!("let the user read and write {table}.{column}"),
             );
         };
@@ -300,6 +326,9 @@ fn remedy(said: &Said, what: &str, does: &str) -> String {
         | "customer_account"
         | "sn_customerservice_escalation" => {
             "give the integration user the role csm_ws_integration".to_owned()
+        }
+        "kb_knowledge" if does == "writes" => {
+            "let the integration user contribute to that knowledge base (role knowledge, and its user criteria)".to_owned()
         }
         "sys_choice" => "give the integration user the role personalize_choices".to_owned(),
         "sys_audit_delete" | "sys_user" => {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use firn_model::Side;
-use firn_model::rule::{Admission, Class, Said, Subject, Verdict, Winner};
+use firn_model::rule::{Admission, Class, Lesson, Said, SourceText, Subject, Verdict, Winner};
+use firn_model::{Cited, Composed, Side};
 
 use super::bindings::firn::rules::types;
 use super::hooks;
@@ -68,6 +68,28 @@ pub(super) fn verdict(said: hooks::value::Verdict) -> Said {
         hooks::value::Verdict::Keep => Verdict::Keep,
         hooks::value::Verdict::Instead(value) => Verdict::Instead(value),
         hooks::value::Verdict::Withhold(why) => Verdict::Withhold(reason(why)),
+    })
+}
+
+pub(super) fn sources(sources: &[SourceText]) -> Vec<hooks::summary::Source> {
+    let told = |source: &SourceText| hooks::summary::Source {
+        place: source.place.clone(),
+        text: source.text.clone(),
+    };
+    sources.iter().map(told).collect()
+}
+
+pub(super) fn lesson(said: hooks::summary::Lesson) -> Said {
+    use hooks::summary::{Kept, Passage};
+    let cited = |passages: Vec<Passage>| {
+        passages.into_iter().map(|Passage { text, from }| Cited { text, from }).collect()
+    };
+    Said::Summary(match said {
+        hooks::summary::Lesson::Settings => Lesson::Settings,
+        hooks::summary::Lesson::Nothing => Lesson::Nothing,
+        hooks::summary::Lesson::Kept(Kept { asked, found, solved, tags }) => {
+            Lesson::Kept(Composed { asked, found: cited(found), solved: cited(solved), tags })
+        }
     })
 }
 

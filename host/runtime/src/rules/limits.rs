@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use firn_model::rule::{Admission, Class, Said, Verdict, Winner};
+use firn_model::Composed;
+use firn_model::rule::{Admission, Class, Lesson, Said, Verdict, Winner};
 
 use super::TICK;
 
@@ -53,6 +54,11 @@ impl RuleLimits {
                 Said::Value(Verdict::Instead(text) | Verdict::Withhold(text)) => text.len(),
                 Said::Conflict(Winner::Value(text)) => text.len(),
                 Said::Conflict(_) => 0,
+                Said::Summary(Lesson::Kept(Composed { asked, found, solved, tags })) => {
+                    let cited = found.iter().chain(solved).map(|cited| cited.text.len());
+                    asked.len() + cited.chain(tags.iter().map(String::len)).sum::<usize>()
+                }
+                Said::Summary(_) => 0,
             };
         if bytes <= self.output {
             return Ok(bytes);

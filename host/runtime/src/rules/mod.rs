@@ -255,6 +255,7 @@ fn is_as_described(
         Hook::Draft => load!(draft),
         Hook::Value => load!(value),
         Hook::Conflict => load!(conflict),
+        Hook::Summary => load!(summary),
     }
 }
 
@@ -439,6 +440,10 @@ fn call(
                 lead: *lead,
             };
             hook!(conflict, &rivals).map(convert::winner)
+        }
+        Question::Summary { sources } => {
+            let sources = convert::sources(sources);
+            hook!(summary, &sources).map(convert::lesson)
         }
     })
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use firn_core::settings::{Rules, compile_with};
 use firn_core::{learning, mapping, plan};
 use firn_model::{
-    Attribute, Audit, Ended, Entry, EntryOrigin, ExternalRecord, Finding, FindingKind, Hook,
-    JournalText, Learning, LearningState, Link, LinkId, Mirror, Polling, Revision, Role, Shape,
-    Side, Tombstone, Value, Why,
+    ArticleDraft, ArticleState, Attribute, Audit, Ended, Entry, EntryOrigin, ExternalRecord,
+    Finding, FindingKind, Hook, JournalText, Learning, LearningState, Link, LinkId, Mirror,
+    Polling, Revision, Role, Shape, Side, Standing, Tombstone, Value, Why,
 };
 
 use super::servicenow::{JournalRow, US};
@@ -268,20 +268,77 @@ fn is_last_note(text: &str) -> bool {
     text.starts_with("Case summary ")
 }
 
+/// Of each ticket from which something was learnt there is one draft, which says what was learnt last.
+fn drafts(world: &World, rules: &Rules) -> Result<(), Violation> {
+    if rules.settings().learning.articles.is_none() {
+        return Ok(());
+    }
+    let rows = &world.site().servicenow.articles.rows;
+    let mut of: BTreeMap<&str, usize> = BTreeMap::new();
+    for article in rows.values() {
+        *of.entry(article.columns["source"].as_str()).or_default() += 1;
+        if article.columns["workflow_state"] != "draft" {
+            return Err(world.violation(format!("drafts: {article:?} is none")));
+        }
+    }
+    // One that came to be after the transaction limit is told.
+    let told = world.rows::<Finding>("finding");
+    let told = |id: &str| {
+        told.iter().any(|finding| {
+            finding.kind == FindingKind::LearningFailed
+                && finding.text.contains("drafts of an article")
+                && world
+                    .site()
+                    .servicenow
+                    .tickets
+                    .get(id)
+                    .is_none_or(|ticket| finding.text.contains(&ticket.columns["number"]))
+        })
+    };
+    if let Some((ticket, n)) = of.iter().find(|(ticket, n)| **n > 1 && !told(ticket)) {
+        return Err(world.violation(format!("drafts: {n} articles of {ticket}")));
+    }
+    let drafts: Vec<ArticleDraft> = world.rows("article");
+    for learnt in world.rows::<Learning>("learnt") {
+        let Some(summary) = learnt.summary.filter(|s| s.standing == Standing::Current) else {
+            continue;
+        };
+        let known = drafts.iter().find(|draft| draft.link == learnt.link);
+        // An answer that was lost may have been a person's edit: then it is left alone.
+        let is_right = match known.map(|draft| &draft.state) {
+            Some(ArticleState::Written) => {
+                let article =
+                    known.and_then(|draft| rows.get(draft.article.as_ref()?.sys_id.as_str()));
+                let text = article.map(|article| article.columns["text"].as_str());
+                text == Some(&learning::article::content(&summary)["text"])
+            }
+            Some(ArticleState::Left) => of.contains_key(summary.ticket.sys_id.as_str()),
+            _ => false,
+        };
+        if !is_right {
+            return Err(world.violation(format!(
+                "drafts: {} has learnt {summary:?}, and its draft is {known:?} of {rows:?}",
+                learnt.link
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// From each ticket that is over something was learnt, which holds as long as it is; and each time it was written back
 /// exactly once.
 fn learns(world: &mut World, rules: &Rules) -> Result<(), Violation> {
     if !rules.settings().learning.enabled {
         return Ok(());
     }
+    drafts(world, rules)?;
     let learnt: Vec<Learning> = world.rows("learnt");
     let links: Vec<Link> = world.rows("link");
     for link in &links {
         let known = learnt.iter().find(|learning| learning.link == link.id);
         let over = learning::is_over(rules, link);
         let holds = known.is_some_and(|known| {
-            let current =
-                known.summary.as_ref().is_some_and(|s| s.standing == firn_model::Standing::Current);
+            let current = known.summary.as_ref().is_some_and(|s| s.standing == Standing::Current);
             known.state == LearningState::Learnt && current
         });
         if link.tombstone.is_none() && link.role != Role::Secondary && over != holds {

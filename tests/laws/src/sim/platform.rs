@@ -29,6 +29,27 @@ pub(crate) struct Overwritten {
     pub(crate) value: String,
 }
 
+/// What a language model says.
+#[derive(Clone, Debug)]
+pub enum ModelSays {
+    /// Nothing but a status.
+    Status(u16),
+    /// A text.
+    Text(String),
+}
+
+/// What one says that does what it is told: the last source is what solved it.
+fn summary(question: &Json) -> String {
+    let told = question["messages"][1]["content"].as_str().unwrap_or_default();
+    let last = told.split("\n\n").filter(|part| part.starts_with('[')).last();
+    let (number, text) = last.and_then(|part| part.split_once('\n')).unwrap_or_default();
+    let number = number.trim_start_matches('[').split(']').next().unwrap_or_default();
+    let number: u32 = number.parse().unwrap_or_default();
+    json!({ "asked": "What the model says was asked", "found": [],
+        "solved": [{ "text": text, "from": number }], "tags": ["modelled"] })
+    .to_string()
+}
+
 #[derive(Default)]
 pub(crate) struct Platform {
     /// Deleted records, and whether it says so (410) or only finds nothing (404).
@@ -38,6 +59,10 @@ pub(crate) struct Platform {
     /// What was posted to the address for findings, and whether it is taken there.
     pub(crate) findings: Vec<Json>,
     pub(crate) findings_down: bool,
+    /// What a language model says, in turns; once that is over, a summary.
+    pub(crate) model: Vec<ModelSays>,
+    /// What it was asked.
+    pub(crate) questions: Vec<Json>,
     /// It is never as expected, and never says what it is.
     pub(crate) contradicts: bool,
     /// Everything posted to the callback is refused with this.
@@ -151,6 +176,19 @@ impl Platform {
             request.json().and_then(|b| serde_json::from_str(b).ok()).unwrap_or(Json::Null);
         let text = |v: &Json| v.as_str().unwrap_or_default().to_owned();
         let (id, key) = (text(&body["record"]["id"]), text(&body["key"]));
+        if request.remote == Remote::Model {
+            self.questions.push(body.clone());
+            let says = if self.model.is_empty() {
+                ModelSays::Text(summary(&body))
+            } else {
+                self.model.remove(0)
+            };
+            let completion = |text: String| json!({ "choices": [{ "message": { "role": "assistant", "content": text } }] });
+            return match says {
+                ModelSays::Status(status) => (answer(status, json!({})), Vec::new()),
+                ModelSays::Text(text) => (answer(200, completion(text)), Vec::new()),
+            };
+        }
         if matches!(request.remote, Remote::PlatformFindings | Remote::PlatformKnowledge) {
             self.findings.push(body);
             return (answer(if self.findings_down { 503 } else { 204 }, json!({})), Vec::new());

@@ -2,6 +2,8 @@
 //! the rules of the design say is shown here, one rule a test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests only.
 
+use std::collections::BTreeMap;
+
 use firn_core::settings;
 use firn_model::rule::{Answer, Question};
 use firn_model::{
@@ -10,6 +12,7 @@ use firn_model::{
 };
 use serde_json::{Value as Json, json};
 
+use super::platform::ModelSays;
 use super::servicenow::{Changed, JournalRow, Rule, US};
 use super::world::{Says, World};
 
@@ -433,6 +436,34 @@ impl Scenario {
     /// Whether findings are taken where they are told.
     pub fn findings_are_taken(&mut self, taken: bool) {
         self.world.site_mut().platform.findings_down = !taken;
+    }
+
+    /// What the language model says in turns, before it makes summaries.
+    pub fn model_says(&mut self, says: &[ModelSays]) {
+        self.world.site_mut().platform.model = says.to_vec();
+    }
+
+    /// What the language model was asked.
+    #[must_use]
+    pub fn asked_of_model(&self) -> Vec<Json> {
+        self.world.site().platform.questions.clone()
+    }
+
+    /// The articles of the instance: id, columns.
+    #[must_use]
+    pub fn articles(&self) -> Vec<(String, BTreeMap<String, String>)> {
+        let rows = &self.world.site().servicenow.articles.rows;
+        rows.iter().map(|(id, article)| (id.clone(), article.columns.clone())).collect()
+    }
+
+    /// A person changes an article.
+    pub fn article_edit(&mut self, id: &str, column: &str, value: &str) {
+        self.world.site_mut().servicenow.articles.edit(id, column, value);
+    }
+
+    /// The instance refuses whatever writes articles, or does no more.
+    pub fn articles_are_refused(&mut self, with: Option<u16>) {
+        self.world.site_mut().servicenow.articles.refuses = with;
     }
 
     /// The bodies posted to the address for findings.

@@ -9,6 +9,7 @@ use firn_model::{
 };
 use serde_json::{Value as Json, json};
 
+use super::articles::Articles;
 use super::query;
 
 #[derive(Clone)]
@@ -123,6 +124,7 @@ pub(crate) struct ServiceNow {
     /// Who wrote the value that stands in a column now.
     authors: BTreeMap<(String, String), String>,
     pub(crate) bodies: Vec<(String, Json)>,
+    pub(crate) articles: Articles,
 }
 
 pub(crate) const US: &str = "integration";
@@ -457,6 +459,10 @@ impl ServiceNow {
             .collect();
         let parts: Vec<&str> =
             request.path.trim_start_matches("/api/now/table/").split('/').collect();
+        if let ["kb_knowledge", rest @ ..] = parts.as_slice() {
+            let (status, body) = self.articles.serve(request, rest);
+            return (answer(status, body), Vec::new());
+        }
         if query::is_poll(request)
             && let [table] = parts.as_slice()
         {

@@ -14,8 +14,9 @@ use std::rc::Rc;
 use firn_core::identity;
 use firn_driver::Engine;
 use firn_model::{
-    ActiveRules, Answer, AnswerBody, Configure, Event, Hook, HttpRequest, Inbound, InboundKind,
-    Integration, IntegrationId, Link, MaskStrategy, Millis, Operation, PlatformId, Report, Sweep,
+    ActiveRules, Answer, AnswerBody, ArticlePolicy, Configure, Event, Hook, HttpRequest, Inbound,
+    InboundKind, Integration, IntegrationId, Link, MaskStrategy, Millis, Operation, PlatformId,
+    Report, Sweep, SysId,
 };
 use firn_storage::{Memory, Store};
 
@@ -23,7 +24,7 @@ pub(super) use self::doors::Says;
 pub(super) use self::doors::SimTokens;
 use self::doors::{Dies, Doors, Shared};
 use super::Coverage;
-use super::platform::Platform;
+use super::platform::{ModelSays, Platform};
 use super::servicenow::{Changed, Quirks, ServiceNow};
 
 /// A property that did not hold.
@@ -137,6 +138,24 @@ impl World {
         for site in sites.iter_mut().filter(|_| seed % 8 == 6) {
             let learning = &mut site.integration.settings.learning;
             (learning.enabled, learning.delay, learning.write_back) = (true, 3_000, true);
+            // Of these half make drafts of articles, and half ask a language model, which is not always of use.
+            if seed % 16 == 6 {
+                let knowledge_base = SysId::new("0".repeat(32)).ok();
+                learning.articles = knowledge_base
+                    .map(|knowledge_base| ArticlePolicy { knowledge_base, category: None });
+            }
+            if seed % 32 < 16 {
+                learning.summary_model = Some("sim".to_owned());
+                site.integration.platform.model_url = Some("https://models.example/v1".to_owned());
+                let junk = || ModelSays::Text("I am sorry".to_owned());
+                site.platform.model =
+                    [ModelSays::Status(503), junk(), junk(), ModelSays::Status(401)]
+                        .into_iter()
+                        .cycle()
+                        .skip(seed as usize / 32 % 4)
+                        .take(3)
+                        .collect();
+            }
         }
         // In one seed of five the customers have rules of their own.
         for site in sites.iter_mut().filter(|_| seed % 5 == 2) {

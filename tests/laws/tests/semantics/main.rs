@@ -7,6 +7,7 @@ mod dead;
 mod journal;
 mod learning;
 mod life;
+mod made;
 mod merge;
 mod repair;
 mod rules;

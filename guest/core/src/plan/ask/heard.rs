@@ -54,6 +54,8 @@ impl Planner<'_> {
             }
             Question::Value { field, from, .. } => self.hear_value(field, *from, answer),
             Question::Conflict { field, .. } => self.hear_winner(field, answer),
+            // No step of a pair: it is asked when a ticket is over.
+            Question::Summary { .. } => {}
         }
     }
 
@@ -276,12 +278,18 @@ impl Planner<'_> {
         let attribute = mapping::platform_attribute(field)
             .ok_or_else(|| format!("{} is made of several values", field.name))?;
         let value = match &field.mapping {
-            Mapping::Text { mask: Some(mask), .. } => mask.mask(Side::Platform, value),
+            Mapping::Text { mask: Some(mask), .. } | Mapping::Markup { mask: Some(mask), .. } => {
+                mask.mask(Side::Platform, value)
+            }
             _ => value.to_owned(),
         };
         let shape = Shape::one(attribute, Value::text(value));
         match mapping::to_external(field, &shape, None, &self.link.references) {
             Ok(_) | Err(Untranslatable::LookUp(_) | Untranslatable::UnknownReference) => Ok(shape),
+            // It is shown to the platform and goes nowhere else.
+            Err(Untranslatable::OneWay) if matches!(field.mapping, Mapping::Markup { .. }) => {
+                Ok(shape)
+            }
             Err(_) => Err(format!(
                 "it answered {:?} for {}, which the settings do not know",
                 shortened(&shape.to_string()),

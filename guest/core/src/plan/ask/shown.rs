@@ -17,7 +17,7 @@ pub(crate) fn has_word(field: &FieldMapping) -> bool {
 /// masked, as it leaves for the other side.
 pub(crate) fn word(field: &FieldMapping, side: Side, shape: &Shape) -> Option<String> {
     match &field.mapping {
-        Mapping::Text { mask, .. } => {
+        Mapping::Text { mask, .. } | Mapping::Markup { mask, .. } => {
             let value = shape.0.values().next().cloned().unwrap_or_default();
             let text = mapping::spoken(field, side, &value);
             Some(mask.as_ref().map_or_else(|| text.clone(), |m| m.mask(side.other(), &text)))
@@ -48,6 +48,7 @@ pub fn subject(rules: &Rules, link: &Link) -> Subject {
             };
             let mask = match &field.mapping {
                 Mapping::Text { mask, .. }
+                | Mapping::Markup { mask, .. }
                 | Mapping::ToServicenow { mask, .. }
                 | Mapping::ToPlatform { mask, .. } => mask.as_ref(),
                 _ => None,

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use firn_model::{
-    Attribute, ChoicePair, FieldName, FieldSettings, Kind, OffOwner, Owner, Precision, Settings,
-    TableName, TextFormat, Value,
+    Attribute, ChoicePair, Direction, FieldName, FieldSettings, Kind, OffOwner, Owner, Precision,
+    Settings, TableName, TextFormat, Value,
 };
 use serde_json::Value as Json;
 
@@ -140,7 +140,20 @@ pub(super) fn mapped(
         );
     }
     let attribute = field.attribute.clone().unwrap_or_else(|| attribute(name.as_str()));
+    let formats = (field.external_format, field.platform_format);
     let mapping = match kind {
+        // What never comes back may keep its markup.
+        Kind::Text
+            if settings.direction == Direction::ToPlatform
+                && formats == (Some(TextFormat::Html), Some(TextFormat::Markdown)) =>
+        {
+            length(checker, at, field, 255);
+            Some(Mapping::Markup {
+                attribute,
+                column: column(checker, at, field)?,
+                mask: checker.mask(name, field),
+            })
+        }
         Kind::Text => Some(Mapping::Text {
             attribute,
             column: column(checker, at, field)?,

@@ -50,6 +50,19 @@ pub(super) async fn after_the_ticket(stage: &Stage, teller: &mut Teller) {
         format!("{} notes", notes()),
     );
 
+    let drafts = || stage.simulator.rows("kb_knowledge");
+    stage.until(|| !drafts().is_empty()).await;
+    let draft = drafts().into_iter().next().unwrap_or_default();
+    let of = |column: &str| draft.get(column).cloned().unwrap_or_default();
+    teller.expect(
+        "an article is drafted of it, for a person to review",
+        drafts().len() == 1
+            && of("workflow_state") == "draft"
+            && of("source") == stage.column(SOLVED, "sys_id")
+            && of("text").contains("New profile sent."),
+        format!("{}: {}", of("number"), of("short_description")),
+    );
+
     let again = "session-4712";
     let escalation = json!({
         "session_id": again, "question": "Remote access tunnel disconnects every few minutes",

@@ -1,6 +1,7 @@
 //! The real binary, started and asked, for the tests that look at Firn from outside.
 
 pub(crate) mod desk;
+pub(crate) mod model;
 pub(crate) mod pair;
 
 use std::net::SocketAddr;

@@ -5,10 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use firn_driver::{Clock, Engine, Http, Log, Rules, Scheme, Secrets, Signature, Storage, Tokens};
-use firn_model::rule::{Admission, Answer, Class, Question, Said, Verdict, Winner};
+use firn_model::rule::{
+    Admission, Answer, Class, Lesson, Question, Said, SourceText, Verdict, Winner,
+};
 use firn_model::{
-    ActiveRules, Change, CommitError, Event, HttpRequest, Inquiry, IntegrationId, Key, Millis,
-    Report, Row, Side, TenantId,
+    ActiveRules, Change, Cited, CommitError, Composed, Event, HttpRequest, Inquiry, IntegrationId,
+    Key, Millis, Report, Row, Side, TenantId,
 };
 use firn_storage::{Memory, Store};
 
@@ -178,6 +180,16 @@ fn said(question: &Question) -> Said {
             Said::Value(Verdict::Instead("high".to_owned()))
         }
         Question::Value { .. } => Said::Value(Verdict::Keep),
+        // What was said last is what solved it.
+        Question::Summary { sources } => {
+            let number = u32::try_from(sources.len()).unwrap_or_default();
+            let cited = |source: &SourceText| Cited { text: source.text.clone(), from: number };
+            Said::Summary(Lesson::Kept(Composed {
+                asked: sources.first().map_or_else(|| "?".to_owned(), |s| s.text.clone()),
+                solved: sources.last().map(cited).into_iter().collect(),
+                ..Composed::default()
+            }))
+        }
         Question::Conflict { platform, servicenow, .. } => {
             Said::Conflict(match platform.len().cmp(&servicenow.len()) {
                 std::cmp::Ordering::Less => Winner::Servicenow,

@@ -1,0 +1,331 @@
+//! The draft of an article for each resolved ticket that something was learnt from. One for a ticket, whatever is lost:
+//! it is looked for by its key word before it is made, and made again only when the instance's transaction limit is
+//! over. What a person has touched is that person's.
+
+use firn_core::land;
+use firn_core::settings::Rules;
+use firn_core::wire::article as wire;
+use firn_model::{
+    Answer, Article, ArticleDraft, ArticleState, CaseSummary, CommitError, Finding, FindingKind,
+    Key, Learning, LinkId, Millis, Outcome, Side, Standing, TenantId,
+};
+
+use crate::session::{Session, ticket};
+use crate::{Doors, rows};
+
+/// What cannot be had is tried again at least so often. In milliseconds.
+const SELDOM: u64 = 3_600_000;
+/// Where one may have been made twice, it is looked after so many transaction limits.
+const LATE: u64 = 4;
+/// How often a paused integration is looked at, and what cannot be counted now. In milliseconds.
+const PAUSE: u64 = 60_000;
+
+/// Something was learnt from a link's ticket.
+pub(crate) fn wanted<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    rules: &Rules,
+    link: &LinkId,
+) -> Result<(), CommitError> {
+    if rules.settings().learning.articles.is_none() {
+        return Ok(());
+    }
+    let key = rows::article(tenant, rules.id(), link);
+    let known = session.get::<ArticleDraft>(&key)?;
+    let mut draft = known.unwrap_or_else(|| ArticleDraft {
+        integration: rules.id().clone(),
+        link: link.clone(),
+        state: ArticleState::Wanted,
+        article: None,
+        missing: false,
+        says: None,
+        sent: None,
+        made: 0,
+        sequence: 0,
+        failures: 0,
+    });
+    if draft.state == ArticleState::Left {
+        return Ok(());
+    }
+    // What is under way says the summary of before: it is found then, and written anew.
+    (draft.state, draft.failures) = (ArticleState::Wanted, 0);
+    let now = session.now;
+    session.put(&key, &draft, Some(now))
+}
+
+/// The last summary of a link's ticket.
+fn summary<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    rules: &Rules,
+    link: &LinkId,
+) -> Result<Option<CaseSummary>, CommitError> {
+    let learnt = session.get::<Learning>(&rows::learnt(tenant, rules.id(), link))?;
+    Ok(learnt.and_then(|learnt| learnt.summary))
+}
+
+/// It is to be looked for, or what was asked for did not come.
+pub(crate) fn due<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+) -> Result<(), CommitError> {
+    let Some(mut draft) = session.get::<ArticleDraft>(key)? else { return Ok(()) };
+    let counts = matches!(draft.state, ArticleState::Written | ArticleState::Counting(_));
+    if matches!(draft.state, ArticleState::Left | ArticleState::Refused) || counts && draft.made < 2
+    {
+        return session.rest(key);
+    }
+    let summary = summary(session, &key.tenant, rules, &draft.link)?;
+    let wanted = |summary: &CaseSummary| {
+        summary.standing == Standing::Current && rules.settings().learning.articles.is_some()
+    };
+    let Some(summary) = summary.filter(|summary| counts || wanted(summary)) else {
+        // Opened again meanwhile: the next summary asks for it anew.
+        return session.rest(key);
+    };
+    if !rules.integration().enabled {
+        let later = session.now.plus(PAUSE);
+        return session.put(key, &draft, Some(later));
+    }
+    draft.sequence += 1;
+    let name = ticket(key, Side::External, draft.sequence);
+    let (state, known): (fn(u64) -> ArticleState, _) = if counts {
+        (ArticleState::Counting, None)
+    } else {
+        (ArticleState::Looking, draft.article.as_ref().filter(|_| !draft.missing))
+    };
+    let request = wire::look(rules, &key.tenant, name, known, &summary.ticket.sys_id);
+    draft.state = state(draft.sequence);
+    let until = session.now.plus(request.queue + request.timeout + 1_000);
+    session.put(key, &draft, Some(until))?;
+    session.submit(request);
+    Ok(())
+}
+
+/// The instance has answered, or not.
+pub(crate) fn answered<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    number: u64,
+    answer: &Answer,
+) -> Result<(), CommitError> {
+    let Some(draft) = session.get::<ArticleDraft>(key)? else { return Ok(()) };
+    let waits_for = [ArticleState::Looking, ArticleState::Writing, ArticleState::Counting];
+    if !waits_for.into_iter().any(|state| draft.state == state(number)) {
+        return Ok(());
+    }
+    let Some(summary) = summary(session, &key.tenant, rules, &draft.link)? else {
+        return rest(session, key, draft, ArticleState::Wanted, None);
+    };
+    let seen = wire::seen(answer, &summary.ticket.sys_id, session.now);
+    match draft.state {
+        // Opened again meanwhile.
+        ArticleState::Looking(_) if summary.standing != Standing::Current => {
+            return rest(session, key, draft, ArticleState::Wanted, None);
+        }
+        ArticleState::Looking(_) => {
+            return found(session, rules, key, draft, &summary, seen.map(first));
+        }
+        ArticleState::Counting(_) => return counted(session, rules, key, draft, &summary, seen),
+        _ => {}
+    }
+    match seen.map(first) {
+        Ok(Some(seen)) => {
+            let says = Some(summary.id.clone());
+            written(session, rules, key, ArticleDraft { says, ..draft }, seen.article)
+        }
+        // It says that it is written, and does not show what: it is looked for.
+        Ok(None) => again(session, key, draft, None),
+        Err(outcome) => {
+            // Unless it may have done something, or do it yet.
+            let (mut draft, certain) = (draft, !matches!(*outcome, Outcome::Unknown(..)));
+            if certain && draft.sent.take().is_some() {
+                draft.made = draft.made.saturating_sub(1);
+            }
+            match (*outcome, &draft.article) {
+                (Outcome::Gone | Outcome::Deleted, Some(_)) => missing(session, key, draft),
+                (outcome, _) => failed(session, rules, key, draft, outcome),
+            }
+        }
+    }
+}
+
+fn first(seen: Vec<wire::Seen>) -> Option<wire::Seen> {
+    seen.into_iter().next()
+}
+
+/// It is there as it is to be. If more than one request may have made one, the other may still come to be.
+fn written<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    draft: ArticleDraft,
+    article: Article,
+) -> Result<(), CommitError> {
+    let limit = rules.settings().correlation.transaction_limit;
+    let due = (draft.made > 1).then(|| session.now.plus(LATE * limit));
+    let article = Some(article);
+    let draft = ArticleDraft { article, missing: false, sent: None, failures: 0, ..draft };
+    rest(session, key, draft, ArticleState::Written, due)
+}
+
+/// Whether there is more than one.
+fn counted<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    mut draft: ArticleDraft,
+    summary: &CaseSummary,
+    seen: Result<Vec<wire::Seen>, Box<Outcome>>,
+) -> Result<(), CommitError> {
+    let Ok(seen) = seen else {
+        let later = session.now.plus(PAUSE);
+        return rest(session, key, draft, ArticleState::Written, Some(later));
+    };
+    if seen.len() > 1 {
+        let ids = seen.iter().map(|seen| {
+            seen.article.number.clone().unwrap_or_else(|| seen.article.sys_id.to_string())
+        });
+        let ids = ids.collect::<Vec<_>>().join(", ");
+        let ticket = summary.ticket.number.as_deref().unwrap_or(summary.ticket.sys_id.as_str());
+        let text = format!(
+            "{ticket} has {} drafts of an article ({ids}): one came to be after the instance's transaction limit; keep one and delete the rest",
+            seen.len()
+        );
+        tell(session, rules, key, &draft.link, text)?;
+    }
+    draft.made = 1;
+    rest(session, key, draft, ArticleState::Written, None)
+}
+
+fn tell<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    link: &LinkId,
+    text: String,
+) -> Result<(), CommitError> {
+    let (kind, at) = (FindingKind::LearningFailed, session.now);
+    let (integration, link) = (rules.id().clone(), Some(link.clone()));
+    session.find(&key.tenant, &Finding { kind, integration, link, field: None, text, at })
+}
+
+/// What is there.
+fn found<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    mut draft: ArticleDraft,
+    summary: &CaseSummary,
+    seen: Result<Option<wire::Seen>, Box<Outcome>>,
+) -> Result<(), CommitError> {
+    let seen = match seen {
+        Ok(seen) => seen,
+        Err(outcome) => match (*outcome, &draft.article) {
+            (Outcome::Gone | Outcome::Deleted, Some(_)) => return missing(session, key, draft),
+            (outcome, _) => return failed(session, rules, key, draft, outcome),
+        },
+    };
+    let limit = rules.settings().correlation.transaction_limit;
+    let number = draft.sequence + 1;
+    let name = ticket(key, Side::External, number);
+    let request = match (&draft.article, seen) {
+        // Somebody deleted it, or hid it, or took its key word out of it. That is an answer.
+        (Some(_), None) => return rest(session, key, draft, ArticleState::Left, None),
+        (None, None) => {
+            // One that was sent may still come to be.
+            if let Some(until) = draft.sent.map(|sent| sent.plus(limit))
+                && until > session.now
+            {
+                return rest(session, key, draft, ArticleState::Wanted, Some(until));
+            }
+            draft.sent = Some(session.now);
+            draft.made = draft.made.saturating_add(1);
+            // If it is found one day, this is what it says.
+            draft.says = Some(summary.id.clone());
+            wire::make(rules, &key.tenant, name, summary)
+        }
+        (Some(known), Some(seen)) if !draft.missing && known.sys_id != seen.article.sys_id => {
+            return again(session, key, draft, None); // Another one was asked for.
+        }
+        (known, Some(seen)) => {
+            // Of one that was found, nothing has been changed since it was made.
+            let left = known.as_ref().map_or(Some(0), |known: &Article| known.mod_count);
+            let untouched = seen.is_draft && seen.article.mod_count == left;
+            let article = seen.article;
+            (draft.article, draft.missing) = (Some(article.clone()), false);
+            if !untouched {
+                return rest(session, key, draft, ArticleState::Left, None);
+            }
+            if draft.says.as_ref() == Some(&summary.id) {
+                return written(session, rules, key, draft, article);
+            }
+            Some(wire::write(rules, &key.tenant, name, &article, summary))
+        }
+    };
+    let Some(request) = request else { return session.rest(key) };
+    draft.sequence = number;
+    draft.state = ArticleState::Writing(number);
+    let until = session.now.plus(request.queue + request.timeout + 1_000);
+    session.put(key, &draft, Some(until))?;
+    session.submit(request);
+    Ok(())
+}
+
+/// It is not where it was: it is looked for by its key word.
+fn missing<D: Doors>(
+    session: &mut Session<'_, D>,
+    key: &Key,
+    draft: ArticleDraft,
+) -> Result<(), CommitError> {
+    again(session, key, ArticleDraft { missing: true, ..draft }, None)
+}
+
+fn failed<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    draft: ArticleDraft,
+    outcome: Outcome,
+) -> Result<(), CommitError> {
+    let refused = match &outcome {
+        Outcome::Refused(refusal) => {
+            Some(format!("status {}: {}", refusal.status, refusal.message))
+        }
+        Outcome::Gone | Outcome::Deleted => Some("it has no kb_knowledge".to_owned()),
+        _ => None,
+    };
+    if let Some(why) = refused {
+        let text = format!(
+            "the instance refused the draft of an article: {why}; let the user write kb_knowledge in that knowledge base, or take [learning.articles] out; the next one is tried again"
+        );
+        tell(session, rules, key, &draft.link, text)?;
+        return rest(session, key, draft, ArticleState::Refused, None);
+    }
+    again(session, key, draft, outcome.not_before(session.now))
+}
+
+fn rest<D: Doors>(
+    session: &mut Session<'_, D>,
+    key: &Key,
+    draft: ArticleDraft,
+    state: ArticleState,
+    due: Option<Millis>,
+) -> Result<(), CommitError> {
+    session.put(key, &ArticleDraft { state, ..draft }, due)
+}
+
+fn again<D: Doors>(
+    session: &mut Session<'_, D>,
+    key: &Key,
+    mut draft: ArticleDraft,
+    not_before: Option<Millis>,
+) -> Result<(), CommitError> {
+    draft.failures = draft.failures.saturating_add(1);
+    let pause = if draft.failures < 10 { land::backoff(&key.path, draft.failures) } else { SELDOM };
+    let later = session.now.plus(pause);
+    let due = not_before.map_or(later, |at| at.max(later));
+    rest(session, key, draft, ArticleState::Wanted, Some(due))
+}
