@@ -28,10 +28,11 @@ pub fn write(format: TextFormat, plain: &str) -> String {
     }
 }
 
-/// HTML as Markdown with its markup, for a reader who never writes it back; none if only the text can be had.
+/// HTML as Markdown with its markup, for a reader who never writes it back. `keeps` says whether an address may be
+/// shown.
 #[must_use]
-pub fn markdown_of_html(html: &str) -> Option<String> {
-    markup::of_html(html)
+pub fn markdown_of_html(html: &str, keeps: &dyn Fn(&str) -> bool) -> String {
+    markup::of_html(html, keeps)
 }
 
 /// HTML to text. What cannot be read as HTML stays as it is: no text is lost.

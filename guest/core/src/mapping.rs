@@ -400,16 +400,14 @@ fn incoming(field: &FieldMapping, external: &Shape) -> Result<String, Untranslat
 /// in the words as they are read; if anything is left there, the words are shown without their markup.
 fn marked_up(mask: Option<&BothWays>, html: &str) -> String {
     let as_read = |text: &str| plain(TextFormat::Markdown, &Value::text(text));
-    let hides_nothing = |text: &String| {
-        let read = as_read(text);
-        masked(mask, Side::Platform, read.clone()) == read
-    };
-    format::markdown_of_html(&masked(mask, Side::Platform, html.to_owned()))
-        .filter(hides_nothing)
-        .unwrap_or_else(|| {
-            let words = format::read(TextFormat::Html, html);
-            format::write(TextFormat::Markdown, &masked(mask, Side::Platform, words))
-        })
+    let hides_nothing = |text: &str| masked(mask, Side::Platform, text.to_owned()) == text;
+    let html_masked = masked(mask, Side::Platform, html.to_owned());
+    let told = format::markdown_of_html(&html_masked, &hides_nothing);
+    if hides_nothing(&as_read(&told)) {
+        return told;
+    }
+    let words = format::read(TextFormat::Html, html);
+    format::write(TextFormat::Markdown, &masked(mask, Side::Platform, words))
 }
 
 fn masked(mask: Option<&BothWays>, to: Side, text: String) -> String {

@@ -17,6 +17,8 @@ use crate::{Doors, rows};
 const SELDOM: u64 = 3_600_000;
 /// Where one may have been made twice, it is looked after so many transaction limits.
 const LATE: u64 = 4;
+/// So often it is tried to count them.
+const COUNTS: u32 = 20;
 /// How often a paused integration is looked at, and what cannot be counted now. In milliseconds.
 const PAUSE: u64 = 60_000;
 
@@ -39,6 +41,7 @@ pub(crate) fn wanted<D: Doors>(
         article: None,
         missing: false,
         says: None,
+        writes: None,
         sent: None,
         made: 0,
         sequence: 0,
@@ -47,8 +50,13 @@ pub(crate) fn wanted<D: Doors>(
     if draft.state == ArticleState::Left {
         return Ok(());
     }
-    // What is under way says the summary of before: it is found then, and written anew.
-    (draft.state, draft.failures) = (ArticleState::Wanted, 0);
+    draft.failures = 0;
+    // What is under way says the summary of before: once that is over it is written anew.
+    if let ArticleState::Writing(_) = draft.state {
+        let later = session.now.plus(PAUSE);
+        return session.put(&key, &draft, Some(later));
+    }
+    draft.state = ArticleState::Wanted;
     let now = session.now;
     session.put(&key, &draft, Some(now))
 }
@@ -64,6 +72,12 @@ fn summary<D: Doors>(
     Ok(learnt.and_then(|learnt| learnt.summary))
 }
 
+/// Whether drafts are made.
+fn drafts(rules: &Rules) -> bool {
+    let learning = &rules.settings().learning;
+    learning.enabled && learning.articles.is_some()
+}
+
 /// It is to be looked for, or what was asked for did not come.
 pub(crate) fn due<D: Doors>(
     session: &mut Session<'_, D>,
@@ -77,9 +91,7 @@ pub(crate) fn due<D: Doors>(
         return session.rest(key);
     }
     let summary = summary(session, &key.tenant, rules, &draft.link)?;
-    let wanted = |summary: &CaseSummary| {
-        summary.standing == Standing::Current && rules.settings().learning.articles.is_some()
-    };
+    let wanted = |summary: &CaseSummary| summary.standing == Standing::Current && drafts(rules);
     let Some(summary) = summary.filter(|summary| counts || wanted(summary)) else {
         // Opened again meanwhile: the next summary asks for it anew.
         return session.rest(key);
@@ -121,9 +133,13 @@ pub(crate) fn answered<D: Doors>(
     };
     let seen = wire::seen(answer, &summary.ticket.sys_id, session.now);
     match draft.state {
-        // Opened again meanwhile.
-        ArticleState::Looking(_) if summary.standing != Standing::Current => {
+        // Opened again meanwhile, or not wanted any more.
+        ArticleState::Looking(_) if summary.standing != Standing::Current || !drafts(rules) => {
             return rest(session, key, draft, ArticleState::Wanted, None);
+        }
+        ArticleState::Looking(_) if !rules.integration().enabled => {
+            let later = session.now.plus(PAUSE);
+            return rest(session, key, draft, ArticleState::Wanted, Some(later));
         }
         ArticleState::Looking(_) => {
             return found(session, rules, key, draft, &summary, seen.map(first));
@@ -131,18 +147,31 @@ pub(crate) fn answered<D: Doors>(
         ArticleState::Counting(_) => return counted(session, rules, key, draft, &summary, seen),
         _ => {}
     }
-    match seen.map(first) {
+    match wire::written(answer, &summary.ticket.sys_id, session.now) {
         Ok(Some(seen)) => {
-            let says = Some(summary.id.clone());
-            written(session, rules, key, ArticleDraft { says, ..draft }, seen.article)
+            if draft.article.is_none() && !seen.has_key {
+                let why = "the instance does not keep the key words (meta) of the article that was drafted: it cannot be found again; let the user write and read kb_knowledge.meta";
+                tell(session, rules, key, &draft.link, why.to_owned())?;
+            }
+            let says = draft.writes.clone();
+            let draft = ArticleDraft { says: says.clone(), writes: None, ..draft };
+            written(session, rules, key, draft, seen.article)?;
+            // Something else was learnt meanwhile.
+            if summary.standing == Standing::Current && says.as_ref() != Some(&summary.id) {
+                return wanted(session, &key.tenant, rules, &summary.link);
+            }
+            Ok(())
         }
         // It says that it is written, and does not show what: it is looked for.
         Ok(None) => again(session, key, draft, None),
         Err(outcome) => {
             // Unless it may have done something, or do it yet.
             let (mut draft, certain) = (draft, !matches!(*outcome, Outcome::Unknown(..)));
-            if certain && draft.sent.take().is_some() {
+            let making = draft.article.is_none();
+            if making && certain {
                 draft.made = draft.made.saturating_sub(1);
+                // One that was sent before may still take effect.
+                draft.sent = draft.sent.filter(|_| draft.made > 0);
             }
             match (*outcome, &draft.article) {
                 (Outcome::Gone | Outcome::Deleted, Some(_)) => missing(session, key, draft),
@@ -152,6 +181,7 @@ pub(crate) fn answered<D: Doors>(
     }
 }
 
+/// The oldest.
 fn first(seen: Vec<wire::Seen>) -> Option<wire::Seen> {
     seen.into_iter().next()
 }
@@ -180,9 +210,15 @@ fn counted<D: Doors>(
     summary: &CaseSummary,
     seen: Result<Vec<wire::Seen>, Box<Outcome>>,
 ) -> Result<(), CommitError> {
-    let Ok(seen) = seen else {
-        let later = session.now.plus(PAUSE);
-        return rest(session, key, draft, ArticleState::Written, Some(later));
+    let seen = match seen {
+        Ok(seen) => seen,
+        Err(outcome) => {
+            draft.failures = draft.failures.saturating_add(1);
+            let never = matches!(*outcome, Outcome::Refused(_) | Outcome::Gone | Outcome::Deleted);
+            let again = !never && draft.failures < COUNTS;
+            let later = again.then(|| session.now.plus(PAUSE * u64::from(draft.failures)));
+            return rest(session, key, draft, ArticleState::Written, later);
+        }
     };
     if seen.len() > 1 {
         let ids = seen.iter().map(|seen| {
@@ -196,7 +232,7 @@ fn counted<D: Doors>(
         );
         tell(session, rules, key, &draft.link, text)?;
     }
-    draft.made = 1;
+    (draft.made, draft.failures) = (1, 0);
     rest(session, key, draft, ArticleState::Written, None)
 }
 
@@ -253,7 +289,9 @@ fn found<D: Doors>(
         (known, Some(seen)) => {
             // Of one that was found, nothing has been changed since it was made.
             let left = known.as_ref().map_or(Some(0), |known: &Article| known.mod_count);
-            let untouched = seen.is_draft && seen.article.mod_count == left;
+            // Where it is not shown how often, nobody can tell.
+            let count = seen.article.mod_count;
+            let untouched = seen.is_draft && count.is_some() && count == left;
             let article = seen.article;
             (draft.article, draft.missing) = (Some(article.clone()), false);
             if !untouched {
@@ -268,6 +306,7 @@ fn found<D: Doors>(
     let Some(request) = request else { return session.rest(key) };
     draft.sequence = number;
     draft.state = ArticleState::Writing(number);
+    draft.writes = Some(summary.id.clone());
     let until = session.now.plus(request.queue + request.timeout + 1_000);
     session.put(key, &draft, Some(until))?;
     session.submit(request);

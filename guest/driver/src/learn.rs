@@ -199,14 +199,20 @@ fn keep<D: Doors>(
     let times = learning.times;
     learning.state = LearningState::Learnt;
     let note = summary.as_ref().map(|summary| learning::last_note(summary, times, session.now));
-    learning.summary = summary;
-    let due =
-        if learning.summary.is_some() { to_be_told(session, rules, &mut learning) } else { None };
+    let kept = summary.is_some();
+    match (summary, &mut learning.summary) {
+        (Some(summary), known) => *known = Some(summary),
+        // Nothing of it is kept this time; what was learnt before holds no more.
+        (None, Some(known)) => known.standing = Standing::Superseded,
+        (None, None) => {}
+    }
+    let told = learning.summary.is_some();
+    let due = if told { to_be_told(session, rules, &mut learning) } else { None };
     session.put(key, &learning, due)?;
-    if learning.summary.is_some() {
+    if kept {
         article::wanted(session, &key.tenant, rules, &link.id)?;
     }
-    let before = supersede_others(session, rules, key, &learning)?;
+    let before = supersede_others(session, rules, key, &link)?;
     let note = note.filter(|note| {
         let known = link.entries.iter().any(|e| e.origin == note.origin);
         rules.settings().learning.write_back && !known && !(before && times == 1)
@@ -221,17 +227,16 @@ fn supersede_others<D: Doors>(
     session: &mut Session<'_, D>,
     rules: &Rules,
     key: &Key,
-    learning: &Learning,
+    link: &Link,
 ) -> Result<bool, CommitError> {
-    let Some(ticket) = learning.summary.as_ref().map(|summary| summary.ticket.sys_id.clone())
-    else {
+    let Some(ticket) = link.external.as_ref().map(|external| external.sys_id.clone()) else {
         return Ok(false);
     };
     let (tenant, id) = (&key.tenant, rules.id());
     let mut others = session.formerly(tenant, id, &ticket)?;
     others.extend(session.on_ticket(tenant, id, ticket.as_str())?);
     let mut before = false;
-    for other in others.into_iter().filter(|other| *other != learning.link) {
+    for other in others.into_iter().filter(|other| *other != link.id) {
         let key = rows::learnt(tenant, id, &other);
         let Some(mut known) = session.get::<Learning>(&key)? else { continue };
         let Some(summary) = &mut known.summary else { continue };

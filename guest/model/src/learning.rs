@@ -201,8 +201,10 @@ pub struct ArticleDraft {
     pub article: Option<Article>,
     /// It was not found under its id: it is looked for by its key word.
     pub missing: bool,
-    /// The summary that it was last given, by its id.
+    /// The summary that it says, or will say if a request that makes it takes effect, by its id.
     pub says: Option<String>,
+    /// The summary that is being written, by its id.
+    pub writes: Option<String>,
     /// When a request that makes it was last sent: until the instance's transaction limit is over it may still take
     /// effect.
     pub sent: Option<Millis>,

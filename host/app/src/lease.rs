@@ -54,6 +54,26 @@ fn take(store: &Arc<dyn Store>, name: &str, lasts: i64) -> Result<Option<Lease>,
     }
 }
 
+/// Whose turn something is.
+pub(crate) enum Turn {
+    /// This process's: nobody else can be there, or they know.
+    Mine(Option<Lease>),
+    /// Another's.
+    Others,
+}
+
+/// Takes a lease if it can be had now.
+///
+/// # Errors
+/// When the store cannot be used.
+pub(crate) fn turn(store: &Arc<dyn Store>, name: &str, lasts: Duration) -> Result<Turn> {
+    if !store.is_shared() {
+        return Ok(Turn::Mine(None));
+    }
+    let lasts = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX / 4);
+    Ok(take(store, name, lasts)?.map_or(Turn::Others, |lease| Turn::Mine(Some(lease))))
+}
+
 /// Waits for a lease, which ends by itself after `lasts`. None where no other process can be.
 ///
 /// # Errors

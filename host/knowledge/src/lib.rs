@@ -68,26 +68,34 @@ impl Index {
         Index { cases, words, vectors, engine }
     }
 
-    /// The cases that have anything of a question or mean the like, the best first: by both ranks. Without vectors it
-    /// is [`Index::search`].
+    /// The cases among these that have anything of a question or mean the like, the best first: by both ranks. Without
+    /// vectors it is [`Index::search`].
     #[must_use]
-    pub fn search_with(&self, question: &str, meanings: &Meanings) -> Vec<Hit<'_>> {
+    pub fn search_with(
+        &self,
+        question: &str,
+        meanings: &Meanings,
+        among: impl Fn(&CaseSummary) -> bool,
+    ) -> Vec<Hit<'_>> {
+        let is_among = |n: usize| self.cases.get(n).is_some_and(&among);
         let mut near: Vec<(usize, f32)> = (0..)
             .zip(&self.vectors)
             .filter_map(|(n, vector)| {
-                let (space, vector) = vector.as_ref()?;
+                let (space, vector) = vector.as_ref().filter(|_| is_among(n))?;
                 Some((n, meanings.get(space)?.likeness(vector)?))
             })
             .collect();
+        let ranked = self.ranked(question).into_iter().filter(|(n, _)| is_among(*n));
         if near.is_empty() {
-            return self.search(question);
+            return ranked.filter_map(|ranked| self.hit(ranked)).collect();
         }
         near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         near.truncate(NEAREST);
         let mut fused: BTreeMap<usize, f32> = BTreeMap::new();
-        for ranked in [self.ranked(question), near] {
-            for (rank, (n, _)) in (1_u16..).zip(ranked) {
-                *fused.entry(n).or_default() += 1.0 / (FUSED + f32::from(rank));
+        for ranked in [ranked.collect(), near] {
+            for (rank, (n, _)) in (1..).zip(ranked) {
+                let rank: usize = rank;
+                *fused.entry(n).or_default() += 1.0 / (FUSED + rank as f32);
             }
         }
         let mut fused: Vec<(usize, f32)> = fused.into_iter().collect();
@@ -141,8 +149,9 @@ pub fn meaning(case: &CaseSummary) -> String {
     all.join("\n").chars().take(LONGEST).collect()
 }
 
-/// The most characters of a text that a vector is made of: less than what models take at once.
-const LONGEST: usize = 8_000;
+/// The most characters of a text that a vector is made of. What comes first says most of it, and small models take no
+/// more than a page.
+const LONGEST: usize = 2_000;
 
 /// What of a case is searched. What was asked counts twice: whoever asks again asks like it.
 fn text(case: &CaseSummary) -> String {

@@ -75,8 +75,8 @@ fn words_and_vectors_together_find_more_than_either() {
             let meanings = Meanings::from([(space(), vector(numbers))]);
             let hits = match by {
                 "words" => index.search(row[0]),
-                "vectors" => index.search_with("", &meanings),
-                _ => index.search_with(row[0], &meanings),
+                "vectors" => index.search_with("", &meanings, |_| true),
+                _ => index.search_with(row[0], &meanings, |_| true),
             };
             let at = hits.iter().position(|hit| hit.case.id == row[1]);
             first += usize::from(at == Some(0));
@@ -101,7 +101,11 @@ fn a_case_that_shares_no_word_is_found_by_what_it_means() {
     let index = Index::with_vectors(cases(), vectors);
     let asked = Meanings::from([(space(), vector(&[0.9, 0.1]))]);
     let found = |question: &str, meanings: &Meanings| -> Vec<String> {
-        index.search_with(question, meanings).iter().map(|hit| hit.case.id.clone()).collect()
+        index
+            .search_with(question, meanings, |_| true)
+            .iter()
+            .map(|hit| hit.case.id.clone())
+            .collect()
     };
     assert_eq!(found("automobile", &asked), ["c1"]);
     assert_eq!(found("lamp", &asked).len(), 2, "by its words, and by what it means");

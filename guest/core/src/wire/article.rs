@@ -23,6 +23,8 @@ pub struct Seen {
     pub article: Article,
     /// Whether it is still a draft.
     pub is_draft: bool,
+    /// Whether it has the key word that it is found again by.
+    pub has_key: bool,
 }
 
 fn request(
@@ -90,12 +92,25 @@ pub fn write(
     request(rules, tenant, ticket, target, raw(FIELDS), Some(&content(summary)))
 }
 
-/// What an answer shows: the articles of a ticket, the oldest first. An instance leaves out what it does not understand of a
-/// query, so that a row counts only if it has the key word itself.
+/// What an answer shows: the articles of a ticket, the oldest first. An instance leaves out what it does not understand
+/// of a query, so that a row counts only if it has the key word itself.
 ///
 /// # Errors
 /// What became of the request instead.
 pub fn seen(answer: &Answer, of: &SysId, now: Millis) -> Result<Vec<Seen>, Box<Outcome>> {
+    let all = rows(answer, &key(of), now)?;
+    Ok(all.into_iter().filter(|seen| seen.has_key).collect())
+}
+
+/// What an answer to a write shows: the article that was written, whatever became of its key word.
+///
+/// # Errors
+/// What became of the request instead.
+pub fn written(answer: &Answer, of: &SysId, now: Millis) -> Result<Option<Seen>, Box<Outcome>> {
+    Ok(rows(answer, &key(of), now)?.into_iter().next())
+}
+
+fn rows(answer: &Answer, key: &str, now: Millis) -> Result<Vec<Seen>, Box<Outcome>> {
     let response = answered(answer)?;
     if let Some(outcome) = failure(response, now) {
         return Err(Box::new(outcome));
@@ -110,8 +125,6 @@ pub fn seen(answer: &Answer, of: &SysId, now: Millis) -> Result<Vec<Seen>, Box<O
         Some(row @ Json::Object(_)) => vec![row],
         _ => return Err(unusable()),
     };
-    let key = key(of);
-    let ours = |row: &&Json| row["meta"].as_str().is_some_and(|meta| meta.contains(&key));
     let shown = |row: &Json| {
         let text = |name: &str| row[name].as_str().filter(|text| !text.is_empty());
         let sys_id = text("sys_id").and_then(|id| SysId::new(id.to_owned()).ok());
@@ -122,7 +135,8 @@ pub fn seen(answer: &Answer, of: &SysId, now: Millis) -> Result<Vec<Seen>, Box<O
                 mod_count: text("sys_mod_count").and_then(count),
             },
             is_draft: text("workflow_state") == Some("draft"),
+            has_key: text("meta").is_some_and(|meta| meta.contains(key)),
         })
     };
-    rows.into_iter().filter(ours).map(shown).collect()
+    rows.into_iter().map(shown).collect()
 }

@@ -2,7 +2,7 @@
 //! there is one, else Firn itself. Whatever fails, there is a summary in the end, unless rules want none.
 
 use firn_core::land;
-use firn_core::learning::compose;
+use firn_core::learning::{self, compose};
 use firn_core::plan::subject;
 use firn_core::settings::Rules;
 use firn_core::wire::learning::{self as wire, NotComposed};
@@ -172,11 +172,14 @@ pub(super) fn answered<D: Doors>(
     if composing.asked != Asked::Waiting(number) {
         return Ok(());
     }
-    let Some(link) = session.link(&key.tenant, rules.id(), &learning.link)? else {
-        session.delete(key);
-        return Ok(());
-    };
     composing.asked = Asked::Model;
+    let link = session.link(&key.tenant, rules.id(), &learning.link)?;
+    let wanted = rules.settings().learning.enabled;
+    let Some(link) = link.filter(|link| wanted && learning::is_over(rules, link)) else {
+        // Taken apart, another's, or nothing is learnt any more: what becomes of it is decided when it is due.
+        let now = session.now;
+        return wait(session, key, learning, composing, now);
+    };
     composing.tries = composing.tries.saturating_add(1);
     let model = rules.settings().learning.summary_model.as_deref();
     let (why, not_before) = match wire::composed(answer, session.now) {

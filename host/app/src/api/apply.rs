@@ -264,6 +264,13 @@ pub(crate) async fn try_rollback(at: &At, version: &str) -> Result<Asked, Respon
     if let Some(Version { integration, .. }) = &earlier {
         free(&at.shared, &integration.name, Some(at.id()))?;
         free(&at.shared, &integration.slug, Some(at.id()))?;
+        // The secrets are those of today, and would be sent where that version says.
+        let addresses = Addressed {
+            base_url: Some(&integration.base_url),
+            model_url: integration.platform.model_url.as_deref(),
+        };
+        let known = host.vault().get(at.id()).ok_or_else(|| not_found("version", version))?;
+        may_be_used(&at.shared, &at.caller, Some(&known), &known.secrets, addresses)?;
     }
     let asked = at.asked(|integration| Operation::Rollback { integration, version: number }).await;
     if asked.status < 300 {

@@ -109,7 +109,11 @@ pub(crate) async fn found(
     question: String,
     limit: usize,
 ) -> anyhow::Result<(Vec<Hit>, Ranked)> {
-    let meanings = shared.host.meanings(&of, &question).await;
+    // What somebody asks of all tenants is shown to no tenant's model.
+    let meanings = match tenants.len() {
+        1 => shared.host.meanings(&of, &question).await,
+        _ => firn_knowledge::Meanings::new(),
+    };
     let ranked = if meanings.is_empty() { Ranked::Words } else { Ranked::WordsAndMeaning };
     let _turn = shared.scans.acquire().await;
     let host = std::sync::Arc::clone(&shared.host);
@@ -117,10 +121,8 @@ pub(crate) async fn found(
         let mut hits = Vec::new();
         for tenant in &tenants {
             let index = host.knowledge(tenant)?;
-            let ours = index
-                .search_with(&question, &meanings)
-                .into_iter()
-                .filter(|hit| of.contains(&hit.case.integration));
+            let among = |case: &CaseSummary| of.contains(&case.integration);
+            let ours = index.search_with(&question, &meanings, among).into_iter();
             let ours = ours.take(limit).map(|hit| Hit { score: hit.score, case: hit.case.clone() });
             hits.extend(ours.enumerate());
         }

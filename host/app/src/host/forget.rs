@@ -245,7 +245,12 @@ impl Host {
         }
         for (row, finding) in self.stored::<Finding>(tenant, &prefix("finding"))? {
             // What rules say of themselves may be in words of a record's.
-            if of(finding.link.as_ref()) || finding.kind == firn_model::FindingKind::RulesFailed {
+            // So may what a model's endpoint says.
+            let in_their_words = matches!(
+                finding.kind,
+                firn_model::FindingKind::RulesFailed | firn_model::FindingKind::LearningFailed
+            );
+            if of(finding.link.as_ref()) || in_their_words {
                 found.gone("findings", row);
             }
         }

@@ -12,6 +12,7 @@ use firn_model::{CaseSummary, Learning, LikeCase, Row, Standing, TenantId};
 use serde_json::Value as Json;
 
 use super::Host;
+use super::vectors::Stored;
 use crate::vault::Known;
 
 /// Of so many tenants an index is kept; another takes the place of the one that was longest not asked for.
@@ -74,8 +75,8 @@ impl Host {
         for case in &learnt {
             (&case.id, case.standing == Standing::Current).hash(&mut hasher);
         }
-        for (of, (space, _)) in &vectors {
-            (of, space).hash(&mut hasher);
+        for stored in &vectors {
+            stored.hash(&mut hasher);
         }
         let seen = hasher.finish();
         if let Some(kept) =
@@ -85,6 +86,7 @@ impl Host {
             kept.looked = Instant::now();
             return Ok(Arc::clone(&kept.index));
         }
+        let vectors = vectors.into_iter().filter_map(Stored::read).collect();
         let index = Arc::new(Index::with_vectors(learnt, vectors));
         let mut indexes = self.indexes.0.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = Kept { rows: seen, index: Arc::clone(&index), looked: Instant::now() };

@@ -16,10 +16,12 @@ use firn_model::{
 use firn_runtime::{Core, Place};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 
-use super::pulse::{Topic, What};
+use super::pulse::{Beat, Topic, What};
 use super::{Host, now};
-use crate::lease::lease;
+use crate::lease::{Turn, turn};
 use crate::vault::Known;
 
 /// How often it is looked for summaries that have none, if nothing told of one.
@@ -45,8 +47,8 @@ pub(super) struct Vectors {
 }
 
 /// A vector as it is kept.
-#[derive(Serialize, Deserialize)]
-struct Stored {
+#[derive(Serialize, Deserialize, Hash)]
+pub(super) struct Stored {
     /// The summary that it is of.
     of: String,
     /// The space that it is of.
@@ -56,16 +58,23 @@ struct Stored {
 }
 
 impl Stored {
-    fn vector(&self) -> Option<Vector> {
+    /// The summary that it is of, and what it says.
+    pub(super) fn read(self) -> Option<(String, (Space, Vector))> {
         let bytes = BASE64_STANDARD.decode(&self.numbers).ok()?;
         let numbers = bytes.chunks_exact(4).map(|four| {
             let mut bytes = [0; 4];
             bytes.copy_from_slice(four);
             f32::from_le_bytes(bytes)
         });
-        Vector::new(numbers.collect())
+        let vector = Vector::new(numbers.collect())?;
+        Some((self.of, (Space(self.space), vector)))
     }
 }
+
+/// A model has answered, and gave no vectors: the texts may be the reason.
+#[derive(Debug, thiserror::Error)]
+#[error("the model {0} gave no vector for each text ({1})")]
+struct NoVectors(String, String);
 
 /// The row of a link's vector.
 pub(super) fn key(tenant: &TenantId, integration: &IntegrationId, link: &str) -> Key {
@@ -82,83 +91,136 @@ fn model(known: &Known) -> Option<(&str, Space)> {
 
 /// Makes vectors of what has none, as long as the host is there.
 pub(super) async fn keep(host: Weak<Host>) {
+    let Some(told) = host.upgrade().and_then(|host| host.pulse.watch()) else { return };
+    let mut told = told;
     let mut paused: BTreeMap<IntegrationId, (Instant, Duration)> = BTreeMap::new();
     loop {
-        let told = match host.upgrade() {
-            Some(host) => host.pulse.watch(),
-            None => return,
-        };
-        let Some(mut told) = told else { return };
-        let news = async {
-            loop {
-                match told.recv().await {
-                    Ok(beat)
-                        if matches!(
-                            beat.what,
-                            What::Changed(Topic::Knowledge | Topic::Settings)
-                        ) =>
-                    {
-                        return tokio::time::sleep(SOON).await;
-                    }
-                    Ok(_) => {}
-                    // Too much was told to listen to it all: something of it may have been ours.
-                    Err(_) => return tokio::time::sleep(SOON).await,
-                }
-            }
-        };
-        let _ = tokio::time::timeout(LOOKS, news).await;
+        let news = news(&mut told).await;
         let Some(host) = host.upgrade() else { return };
-        let wanted: Vec<Arc<Known>> =
-            host.vault.all().into_iter().filter(|known| model(known).is_some()).collect();
+        let known = host.vault.all().into_iter();
+        let mut wanted: Vec<Arc<Known>> = known.filter(|known| model(known).is_some()).collect();
         paused.retain(|id, _| wanted.iter().any(|known| known.integration.id == *id));
+        let now = Instant::now();
+        wanted.retain(|known| {
+            let id = &known.integration.id;
+            let rests = paused.get(id).is_some_and(|(until, _)| *until > now);
+            !rests && news.as_ref().is_none_or(|news| news.contains(id))
+        });
+        // Side by side, so that nobody waits for another's slow model.
+        let mut making = tokio::task::JoinSet::new();
         for known in wanted {
-            let id = known.integration.id.clone();
-            if paused.get(&id).is_some_and(|(until, _)| *until > Instant::now()) {
-                continue;
-            }
-            match host.make_vectors(&known).await {
-                Ok(()) => {
+            let (host, id) = (Arc::clone(&host), known.integration.id.clone());
+            making.spawn(async move { (id, host.make_vectors(&known).await) });
+        }
+        while let Some(made) = making.join_next().await {
+            match made {
+                Ok((id, Ok(()))) => {
                     paused.remove(&id);
                 }
-                Err(why) => {
-                    let pause =
-                        paused.get(&id).map_or(PAUSE, |(_, last)| (*last * 2).min(LONGEST_PAUSE));
-                    tracing::warn!(integration = %id, why = format!("{why:#}"), again_in = ?pause, "no vectors are made");
+                Ok((id, Err(why))) => {
+                    let last = paused.get(&id).map(|(_, last)| *last * 2);
+                    let pause = last.unwrap_or(PAUSE).min(LONGEST_PAUSE);
+                    let why = format!("{why:#}");
+                    tracing::warn!(integration = %id, why, again_in = ?pause, "no vectors are made");
                     paused.insert(id, (Instant::now() + pause, pause));
                 }
+                Err(why) => tracing::error!(%why, "vectors are not made any more just now"),
             }
         }
     }
+}
+
+/// Waits until something was learnt, and a moment more; gives where. None if all are to be looked at.
+async fn news(told: &mut broadcast::Receiver<Arc<Beat>>) -> Option<BTreeSet<IntegrationId>> {
+    let mut of = BTreeSet::new();
+    let all = async {
+        loop {
+            match told.recv().await {
+                Ok(beat) => {
+                    if matches!(beat.what, What::Changed(Topic::Knowledge | Topic::Settings)) {
+                        of.insert(beat.integration.clone());
+                        return tokio::time::sleep(SOON).await;
+                    }
+                }
+                // Too much was told to listen to it all: something of it may have been ours.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    };
+    tokio::time::timeout(LOOKS, all).await.ok()?;
+    while let Ok(beat) = told.try_recv() {
+        if matches!(beat.what, What::Changed(Topic::Knowledge | Topic::Settings)) {
+            of.insert(beat.integration.clone());
+        }
+    }
+    Some(of)
 }
 
 impl Host {
     /// Makes vectors of an integration's summaries that have none.
     async fn make_vectors(self: &Arc<Host>, known: &Arc<Known>) -> Result<()> {
         let Some((_, space)) = model(known) else { return Ok(()) };
-        let _turn = lease(&self.store, "vectors", TURN).await?;
         let (host, whose) = (Arc::clone(self), Arc::clone(known));
-        let without = move || host.without_vectors(&whose, &space);
-        let without = tokio::task::spawn_blocking(without).await??;
+        let name = format!("vectors-{}", known.integration.id);
+        let looked = tokio::task::spawn_blocking(move || {
+            let without = host.without_vectors(&whose, &space)?;
+            let turn = match without.is_empty() {
+                true => Turn::Others,
+                false => turn(&host.store, &name, TURN)?,
+            };
+            Ok::<_, anyhow::Error>((turn, without))
+        });
+        let (Turn::Mine(_lease), without) = looked.await?? else { return Ok(()) };
         for some in without.chunks(AT_ONCE) {
-            let texts: Vec<String> = some.iter().map(meaning).collect();
-            let vectors = self.embed(known, &texts, PATIENT).await?;
-            let (host, whose, some) = (Arc::clone(self), Arc::clone(known), some.to_vec());
-            let keep = move || host.keep_vectors(&whose, &some, vectors);
-            tokio::task::spawn_blocking(keep).await??;
+            match self.embed_all(known, some).await {
+                Ok(()) => {}
+                // One of them may be what the model does not take; the others need not wait for it.
+                Err(why) if why.is::<NoVectors>() && some.len() > 1 => {
+                    let mut last = None;
+                    for one in some {
+                        let one = std::slice::from_ref(one);
+                        last = self.embed_all(known, one).await.err().or(last);
+                    }
+                    if let Some(why) = last {
+                        tracing::warn!(integration = %known.integration.id, why = format!("{why:#}"), "a summary has no vector");
+                    }
+                }
+                Err(why) => return Err(why),
+            }
         }
         Ok(())
     }
 
-    /// The summaries that hold and have no vector of this space.
+    async fn embed_all(self: &Arc<Host>, known: &Arc<Known>, some: &[CaseSummary]) -> Result<()> {
+        let texts: Vec<String> = some.iter().map(meaning).collect();
+        let vectors = self.embed(known, &texts, PATIENT).await?;
+        let (host, whose, some) = (Arc::clone(self), Arc::clone(known), some.to_vec());
+        tokio::task::spawn_blocking(move || host.keep_vectors(&whose, &some, vectors)).await?
+    }
+
+    /// The summaries that hold and have no vector of this space. A vector whose summary is gone goes too.
     fn without_vectors(&self, known: &Known, space: &Space) -> Result<Vec<CaseSummary>> {
         let (tenant, id) = (&known.integration.tenant, &known.integration.id);
-        let there: BTreeSet<String> = self
-            .stored_vectors(tenant, &format!("vector/{id}/"))?
-            .into_iter()
-            .filter(|stored| stored.space == space.0)
-            .map(|stored| stored.of)
-            .collect();
+        let mut there: BTreeSet<String> = BTreeSet::new();
+        let mut kept: BTreeSet<Key> = BTreeSet::new();
+        for row in self.all_rows(tenant, &format!("vector/{id}/"))? {
+            if let Ok(stored) = serde_json::from_str::<Stored>(&row.value)
+                && stored.space == space.0
+            {
+                there.insert(stored.of);
+            }
+            kept.insert(row.key);
+        }
         let learnt = self.learnt(tenant, &format!("learnt/{id}/"))?;
+        for case in &learnt {
+            kept.remove(&key(tenant, id, case.link.as_str()));
+        }
+        let orphans = kept.into_iter().map(|key| Change { key, expect: Expect::Any, put: None });
+        let orphans: Vec<Change> = orphans.collect();
+        if !orphans.is_empty() {
+            self.store.commit(&orphans)?;
+        }
         let holds =
             |case: &CaseSummary| case.standing == Standing::Current && !there.contains(&case.id);
         Ok(learnt.into_iter().filter(holds).collect())
@@ -202,55 +264,50 @@ impl Host {
         Ok(())
     }
 
-    fn stored_vectors(&self, tenant: &TenantId, prefix: &str) -> Result<Vec<Stored>> {
-        let rows = self.all_rows(tenant, prefix)?.into_iter();
-        Ok(rows.filter_map(|row| serde_json::from_str(&row.value).ok()).collect())
-    }
-
-    /// The vectors of what a tenant has learnt, by the ids of summaries, if anything there has vectors.
-    pub(super) fn vectors(&self, tenant: &TenantId) -> Result<BTreeMap<String, (Space, Vector)>> {
+    /// The vectors of what a tenant has learnt, if anything there has vectors.
+    pub(super) fn vectors(&self, tenant: &TenantId) -> Result<Vec<Stored>> {
         let all = self.vault.all();
         let mut ours = all.iter().filter(|known| known.integration.tenant == *tenant);
         if !ours.any(|known| model(known).is_some()) {
-            return Ok(BTreeMap::new());
+            return Ok(Vec::new());
         }
-        let stored = self.stored_vectors(tenant, "vector/")?.into_iter();
-        Ok(stored
-            .filter_map(|s| Some((s.of.clone(), (Space(s.space.clone()), s.vector()?))))
-            .collect())
+        let rows = self.all_rows(tenant, "vector/")?.into_iter();
+        Ok(rows.filter_map(|row| serde_json::from_str(&row.value).ok()).collect())
     }
 
-    /// What a question means to the models of these integrations. One that does not answer in time is done without.
+    /// What a question means to the models of these integrations of one tenant. What does not answer in time is done
+    /// without.
     pub(crate) async fn meanings(
         self: &Arc<Host>,
         of: &BTreeSet<IntegrationId>,
         question: &str,
     ) -> Meanings {
         let mut meanings = Meanings::new();
-        let mut asked: BTreeSet<Space> = BTreeSet::new();
-        for known in of.iter().filter_map(|id| self.vault.get(id)) {
-            let Some((_, space)) = model(&known) else { continue };
-            if !asked.insert(space.clone()) {
-                continue;
-            }
-            let found = async {
-                let (host, whose, text) =
-                    (Arc::clone(self), Arc::clone(&known), question.to_owned());
-                let masked =
-                    tokio::task::spawn_blocking(move || host.masked_question(&whose, &text))
-                        .await??;
-                self.embed(&known, &[masked], WAITED_FOR).await
-            };
-            match found.await {
-                Ok(vectors) => {
-                    meanings.extend(vectors.into_iter().next().map(|vector| (space, vector)))
+        let asking = async {
+            for known in of.iter().filter_map(|id| self.vault.get(id)) {
+                let Some((_, space)) = model(&known) else { continue };
+                if meanings.contains_key(&space) {
+                    continue;
                 }
-                Err(why) => {
-                    let integration = &known.integration.id;
-                    tracing::warn!(%integration, why = format!("{why:#}"), "a question is looked for by its words alone");
+                let found = async {
+                    let (host, whose) = (Arc::clone(self), Arc::clone(&known));
+                    let text = question.to_owned();
+                    let masked = move || host.masked_question(&whose, &text);
+                    let masked = tokio::task::spawn_blocking(masked).await??;
+                    self.embed(&known, &[masked], WAITED_FOR).await
+                };
+                match found.await {
+                    Ok(vectors) => {
+                        meanings.extend(vectors.into_iter().next().map(|vector| (space, vector)));
+                    }
+                    Err(why) => {
+                        let (integration, why) = (&known.integration.id, format!("{why:#}"));
+                        tracing::warn!(%integration, why, "a question is looked for by its words alone");
+                    }
                 }
             }
-        }
+        };
+        let _ = tokio::time::timeout(Duration::from_millis(WAITED_FOR), asking).await;
         meanings
     }
 
@@ -302,11 +359,15 @@ impl Host {
             }
             _ => bail!("the model was not reached"),
         };
-        if !(200..300).contains(&response.status) {
-            bail!("the model {model} answered with status {}", response.status);
+        let status = response.status;
+        let vectors = read(&response.body, texts.len());
+        match vectors.filter(|_| (200..300).contains(&status)) {
+            Some(vectors) => Ok(vectors),
+            None if matches!(status, 200..300 | 400 | 413 | 422) => {
+                Err(NoVectors(model.to_owned(), format!("status {status}")).into())
+            }
+            None => bail!("the model {model} answered with status {status}"),
         }
-        read(&response.body, texts.len())
-            .with_context(|| format!("the model {model} gave no vector for each text"))
     }
 }
 

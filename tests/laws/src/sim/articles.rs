@@ -17,14 +17,19 @@ pub(crate) struct Articles {
     pub(crate) rows: BTreeMap<String, Article>,
     /// Everything that writes is refused with this.
     pub(crate) refuses: Option<u16>,
+    /// A column that the user may neither write nor read.
+    pub(crate) loses: Option<String>,
 }
 
 impl Articles {
-    fn show(id: &str, article: &Article) -> Json {
+    fn show(&self, id: &str, article: &Article) -> Json {
         let mut row = json!(article.columns);
         row["sys_id"] = id.into();
         row["number"] = format!("KB{:.7}", &id[id.len() - 7..]).into();
         row["sys_mod_count"] = article.mod_count.to_string().into();
+        if let (Some(lost), Json::Object(row)) = (&self.loses, &mut row) {
+            row.remove(lost);
+        }
         row
     }
 
@@ -39,8 +44,11 @@ impl Articles {
     /// Status and body of the answer to a request below `kb_knowledge`.
     pub(crate) fn serve(&mut self, request: &HttpRequest, rest: &[&str]) -> (u16, Json) {
         let none = json!({ "error": { "message": "No Record found" }, "status": "failure" });
-        let set: BTreeMap<String, String> =
+        let mut set: BTreeMap<String, String> =
             request.json().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+        if let Some(lost) = &self.loses {
+            set.remove(lost);
+        }
         if let (Some(status), false) = (self.refuses, request.method == Method::Get) {
             let said = json!({ "error": { "message": "Operation Failed" }, "status": "failure" });
             return (status, said);
@@ -54,28 +62,27 @@ impl Articles {
                 let found = self.rows.iter().filter(|(_, article)| {
                     article.columns.get("meta").is_some_and(|meta| meta.contains(wanted))
                 });
-                let rows: Vec<Json> = found.map(|(id, a)| Self::show(id, a)).collect();
+                let rows: Vec<Json> = found.map(|(id, a)| self.show(id, a)).collect();
                 (200, json!({ "result": rows }))
             }
             (Method::Get, [id]) => match self.rows.get(*id) {
-                Some(article) => (200, json!({ "result": Self::show(id, article) })),
+                Some(article) => (200, json!({ "result": self.show(id, article) })),
                 None => (404, none),
             },
             (Method::Post, []) => {
                 let id = format!("{:032x}", 0xa000_0000_u32 as usize + self.rows.len());
                 let article = Article { columns: set, mod_count: 0 };
-                let shown = Self::show(&id, &article);
+                let shown = self.show(&id, &article);
                 self.rows.insert(id, article);
                 (201, json!({ "result": shown }))
             }
-            (Method::Patch, [id]) => match self.rows.get_mut(*id) {
-                Some(article) => {
-                    article.columns.extend(set);
-                    article.mod_count += 1;
-                    (200, json!({ "result": Self::show(id, article) }))
-                }
-                None => (404, none),
-            },
+            (Method::Patch, [id]) => {
+                let Some(article) = self.rows.get_mut(*id) else { return (404, none) };
+                article.columns.extend(set);
+                article.mod_count += 1;
+                let article = article.clone();
+                (200, json!({ "result": self.show(id, &article) }))
+            }
             _ => (404, none),
         }
     }

@@ -461,6 +461,11 @@ impl Scenario {
         self.world.site_mut().servicenow.articles.edit(id, column, value);
     }
 
+    /// A column of articles that the user may neither write nor read.
+    pub fn articles_lose(&mut self, column: &str) {
+        self.world.site_mut().servicenow.articles.loses = Some(column.to_owned());
+    }
+
     /// The instance refuses whatever writes articles, or does no more.
     pub fn articles_are_refused(&mut self, with: Option<u16>) {
         self.world.site_mut().servicenow.articles.refuses = with;

@@ -250,3 +250,53 @@ fn a_draft_that_is_refused_is_told_and_tried_with_the_next() {
     world.pass(200_000);
     assert_eq!(world.articles().len(), 1);
 }
+
+#[test]
+fn what_was_learnt_before_holds_no_more_when_rules_keep_nothing_this_time() {
+    let mut world = learning(json!({}));
+    world.rules(1, &[Hook::Summary], |_| Answer::Said(Said::Summary(Lesson::Settings)));
+    resolved(&mut world, "A");
+    assert_eq!(summary(&world)["standing"], "current");
+    world.rules(2, &[Hook::Summary], |_| Answer::Said(Said::Summary(Lesson::Nothing)));
+    world.platform_edits("A", &[("status", "open")]);
+    world.platform_edits("A", &[("status", "resolved")]);
+    world.pass(200_000);
+    assert_eq!(
+        (&world.rows("learnt")[0]["state"], &summary(&world)["standing"]),
+        (&json!("learnt"), &json!("superseded"))
+    );
+}
+
+#[test]
+fn an_instance_that_keeps_no_key_words_has_one_draft_and_somebody_is_told() {
+    let mut world = drafting();
+    world.articles_lose("meta");
+    let ticket = resolved(&mut world, "A");
+    for _ in 0..20 {
+        world.pass(300_000);
+    }
+    assert_eq!(world.articles().len(), 1);
+    assert!(
+        findings(&world, FindingKind::LearningFailed)[0].contains("does not keep the key words")
+    );
+    // Nobody can tell what became of it: it is left alone.
+    world.platform_edits("A", &[("status", "open")]);
+    world.agent_says(&ticket, "work_notes", "Fixed for good.");
+    world.platform_edits("A", &[("status", "resolved")]);
+    world.pass(200_000);
+    assert_eq!(world.rows("article")[0]["state"], "left");
+    assert_eq!(world.articles().len(), 1);
+}
+
+#[test]
+fn where_it_is_not_shown_how_often_an_article_was_changed_nothing_is_written_over() {
+    let mut world = drafting();
+    world.articles_lose("sys_mod_count");
+    let ticket = resolved(&mut world, "A");
+    let before = world.articles();
+    world.platform_edits("A", &[("status", "open")]);
+    world.agent_says(&ticket, "work_notes", "Fixed for good.");
+    world.platform_edits("A", &[("status", "resolved")]);
+    world.pass(200_000);
+    assert_eq!(world.articles(), before);
+}
