@@ -274,6 +274,41 @@ async fn articles_are_told_as_markdown_with_their_state() {
     pair.told("record-gone").await;
 }
 
+/// The files of an article, and what is told when articles may not be read any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_articles_files_travel_and_a_right_that_is_missing_is_told() {
+    let place = Place::new().await;
+    let pair = Pair::of_preset_with_files(&place, "content", "content", soon()).await;
+    let columns = [("short_description", "VPN drops"), ("workflow_state", "published")];
+    let id = pair.simulator.create("kb_knowledge", &columns).await.unwrap();
+    pair.until("it is not told of", || pair.field(&id, "status") == "published").await;
+    let url = format!(
+        "{}/api/now/attachment/file?table_name=kb_knowledge&table_sys_id={id}&file_name=steps.txt",
+        pair.simulator.url()
+    );
+    let file = place.http.post(url).basic_auth("admin", Some("admin"));
+    let file = file.header("content-type", "text/plain").body("Open Settings.");
+    assert_eq!(file.send().await.unwrap().status(), 201);
+    pair.until("its file does not travel", || {
+        let files = pair.platform.record(&id).unwrap().files;
+        files.iter().any(|file| file.name == "steps.txt" && file.content == "Open Settings.")
+    })
+    .await;
+    pair.settled().await;
+    let test = "/integrations/content/test";
+    let check = |report: &Json| {
+        let mut checks = report["checks"].as_array().unwrap().iter();
+        checks.find(|check| check["name"] == "read kb_knowledge").unwrap().clone()
+    };
+    assert_eq!(check(&pair.place.post(test, json!({})).await.1)["verdict"], "good");
+    let read = [("kb_knowledge".to_owned(), Permit::Refused)].into();
+    pair.simulator.set_access(Access { read, ..Access::default() });
+    let refused = check(&pair.place.post(test, json!({})).await.1);
+    assert_eq!(refused["verdict"], "bad", "{refused}");
+    pair.told("polling-refused").await;
+    assert_eq!(pair.field(&id, "status"), "published", "what is known stays");
+}
+
 /// What was there before, much of it: each once, and never more requests than the limit allows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_directory_is_told_within_the_budget() {

@@ -131,6 +131,17 @@ impl Pair {
         Pair::over(place, slug, settings, More { files: true, ..More::default() }).await
     }
 
+    /// One that began with a preset, and whose files travel both ways.
+    pub(crate) async fn of_preset_with_files(
+        place: &Arc<Place>,
+        slug: &str,
+        preset: &'static str,
+        settings: Json,
+    ) -> Pair {
+        let more = More { preset: Some(preset), files: true, ..More::default() };
+        Pair::over(place, slug, settings, more).await
+    }
+
     async fn over(place: &Arc<Place>, slug: &str, settings: Json, more: More) -> Pair {
         let any = ([127, 0, 0, 1], 0).into();
         let simulator = match more.simulator {
