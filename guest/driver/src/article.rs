@@ -147,8 +147,9 @@ pub(crate) fn answered<D: Doors>(
         ArticleState::Counting(_) => return counted(session, rules, key, draft, &summary, seen),
         _ => {}
     }
+    let wrote = draft.article.as_ref().map(|known| known.sys_id.clone());
     match wire::written(answer, &summary.ticket.sys_id, session.now) {
-        Ok(Some(seen)) => {
+        Ok(Some(seen)) if wrote.is_none_or(|wrote| wrote == seen.article.sys_id) => {
             if draft.article.is_none() && !seen.has_key {
                 let why = "the instance does not keep the key words (meta) of the article that was drafted: it cannot be found again; let the user write and read kb_knowledge.meta";
                 tell(session, rules, key, &draft.link, why.to_owned())?;
@@ -162,8 +163,8 @@ pub(crate) fn answered<D: Doors>(
             }
             Ok(())
         }
-        // It says that it is written, and does not show what: it is looked for.
-        Ok(None) => again(session, key, draft, None),
+        // It says that it is written, and does not show it: it is looked for.
+        Ok(_) => again(session, key, draft, None),
         Err(outcome) => {
             // Unless it may have done something, or do it yet.
             let (mut draft, certain) = (draft, !matches!(*outcome, Outcome::Unknown(..)));
