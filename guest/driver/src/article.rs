@@ -22,21 +22,22 @@ const COUNTS: u32 = 20;
 /// How often a paused integration is looked at, and what cannot be counted now. In milliseconds.
 const PAUSE: u64 = 60_000;
 
-/// Something was learnt from a link's ticket.
+/// Something was learnt from a ticket.
 pub(crate) fn wanted<D: Doors>(
     session: &mut Session<'_, D>,
     tenant: &TenantId,
     rules: &Rules,
-    link: &LinkId,
+    summary: &CaseSummary,
 ) -> Result<(), CommitError> {
     if rules.settings().learning.articles.is_none() {
         return Ok(());
     }
-    let key = rows::article(tenant, rules.id(), link);
+    let key = rows::article(tenant, rules.id(), &summary.ticket.sys_id);
     let known = session.get::<ArticleDraft>(&key)?;
     let mut draft = known.unwrap_or_else(|| ArticleDraft {
         integration: rules.id().clone(),
-        link: link.clone(),
+        ticket: summary.ticket.clone(),
+        link: summary.link.clone(),
         state: ArticleState::Wanted,
         article: None,
         missing: false,
@@ -50,6 +51,7 @@ pub(crate) fn wanted<D: Doors>(
     if draft.state == ArticleState::Left {
         return Ok(());
     }
+    (draft.link, draft.ticket) = (summary.link.clone(), summary.ticket.clone());
     draft.failures = 0;
     // What is under way says the summary of before: once that is over it is written anew.
     if let ArticleState::Writing(_) = draft.state {
@@ -61,15 +63,16 @@ pub(crate) fn wanted<D: Doors>(
     session.put(&key, &draft, Some(now))
 }
 
-/// The last summary of a link's ticket.
+/// The last summary of its ticket. None if its link has learnt from another one since.
 fn summary<D: Doors>(
     session: &mut Session<'_, D>,
     tenant: &TenantId,
     rules: &Rules,
-    link: &LinkId,
+    draft: &ArticleDraft,
 ) -> Result<Option<CaseSummary>, CommitError> {
-    let learnt = session.get::<Learning>(&rows::learnt(tenant, rules.id(), link))?;
-    Ok(learnt.and_then(|learnt| learnt.summary))
+    let learnt = session.get::<Learning>(&rows::learnt(tenant, rules.id(), &draft.link))?;
+    let summary = learnt.and_then(|learnt| learnt.summary);
+    Ok(summary.filter(|summary| summary.ticket.sys_id == draft.ticket.sys_id))
 }
 
 /// Whether drafts are made.
@@ -90,12 +93,12 @@ pub(crate) fn due<D: Doors>(
     {
         return session.rest(key);
     }
-    let summary = summary(session, &key.tenant, rules, &draft.link)?;
-    let wanted = |summary: &CaseSummary| summary.standing == Standing::Current && drafts(rules);
-    let Some(summary) = summary.filter(|summary| counts || wanted(summary)) else {
+    let summary = summary(session, &key.tenant, rules, &draft)?;
+    let holds = summary.is_some_and(|summary| summary.standing == Standing::Current);
+    if !counts && !(holds && drafts(rules)) {
         // Opened again meanwhile: the next summary asks for it anew.
         return session.rest(key);
-    };
+    }
     if !rules.integration().enabled {
         let later = session.now.plus(PAUSE);
         return session.put(key, &draft, Some(later));
@@ -107,7 +110,7 @@ pub(crate) fn due<D: Doors>(
     } else {
         (ArticleState::Looking, draft.article.as_ref().filter(|_| !draft.missing))
     };
-    let request = wire::look(rules, &key.tenant, name, known, &summary.ticket.sys_id);
+    let request = wire::look(rules, &key.tenant, name, known, &draft.ticket.sys_id);
     draft.state = state(draft.sequence);
     let until = session.now.plus(request.queue + request.timeout + 1_000);
     session.put(key, &draft, Some(until))?;
@@ -128,10 +131,13 @@ pub(crate) fn answered<D: Doors>(
     if !waits_for.into_iter().any(|state| draft.state == state(number)) {
         return Ok(());
     }
-    let Some(summary) = summary(session, &key.tenant, rules, &draft.link)? else {
+    let seen = wire::seen(answer, &draft.ticket.sys_id, session.now);
+    if let ArticleState::Counting(_) = draft.state {
+        return counted(session, rules, key, draft, seen);
+    }
+    let Some(summary) = summary(session, &key.tenant, rules, &draft)? else {
         return rest(session, key, draft, ArticleState::Wanted, None);
     };
-    let seen = wire::seen(answer, &summary.ticket.sys_id, session.now);
     match draft.state {
         // Opened again meanwhile, or not wanted any more.
         ArticleState::Looking(_) if summary.standing != Standing::Current || !drafts(rules) => {
@@ -144,11 +150,10 @@ pub(crate) fn answered<D: Doors>(
         ArticleState::Looking(_) => {
             return found(session, rules, key, draft, &summary, seen.map(first));
         }
-        ArticleState::Counting(_) => return counted(session, rules, key, draft, &summary, seen),
         _ => {}
     }
     let wrote = draft.article.as_ref().map(|known| known.sys_id.clone());
-    match wire::written(answer, &summary.ticket.sys_id, session.now) {
+    match wire::written(answer, &draft.ticket.sys_id, session.now) {
         Ok(Some(seen)) if wrote.is_none_or(|wrote| wrote == seen.article.sys_id) => {
             if draft.article.is_none() && !seen.has_key {
                 let why = "the instance does not keep the key words (meta) of the article that was drafted: it cannot be found again; let the user write and read kb_knowledge.meta";
@@ -159,7 +164,7 @@ pub(crate) fn answered<D: Doors>(
             written(session, rules, key, draft, seen.article)?;
             // Something else was learnt meanwhile.
             if summary.standing == Standing::Current && says.as_ref() != Some(&summary.id) {
-                return wanted(session, &key.tenant, rules, &summary.link);
+                return wanted(session, &key.tenant, rules, &summary);
             }
             Ok(())
         }
@@ -208,7 +213,6 @@ fn counted<D: Doors>(
     rules: &Rules,
     key: &Key,
     mut draft: ArticleDraft,
-    summary: &CaseSummary,
     seen: Result<Vec<wire::Seen>, Box<Outcome>>,
 ) -> Result<(), CommitError> {
     let seen = match seen {
@@ -226,7 +230,7 @@ fn counted<D: Doors>(
             seen.article.number.clone().unwrap_or_else(|| seen.article.sys_id.to_string())
         });
         let ids = ids.collect::<Vec<_>>().join(", ");
-        let ticket = summary.ticket.number.as_deref().unwrap_or(summary.ticket.sys_id.as_str());
+        let ticket = draft.ticket.number.as_deref().unwrap_or(draft.ticket.sys_id.as_str());
         let text = format!(
             "{ticket} has {} drafts of an article ({ids}): one came to be after the instance's transaction limit; keep one and delete the rest",
             seen.len()

@@ -209,8 +209,8 @@ fn keep<D: Doors>(
     let told = learning.summary.is_some();
     let due = if told { to_be_told(session, rules, &mut learning) } else { None };
     session.put(key, &learning, due)?;
-    if kept {
-        article::wanted(session, &key.tenant, rules, &link.id)?;
+    if kept && let Some(summary) = &learning.summary {
+        article::wanted(session, &key.tenant, rules, summary)?;
     }
     let before = supersede_others(session, rules, key, &link)?;
     let note = note.filter(|note| {

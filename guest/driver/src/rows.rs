@@ -1,6 +1,6 @@
 //! Which rows there are, and under which keys.
 
-use firn_model::{ConflictId, IntegrationId, Key, LinkId, Stream, TenantId};
+use firn_model::{ConflictId, IntegrationId, Key, LinkId, Stream, SysId, TenantId};
 
 pub(crate) fn integration(tenant: &TenantId, id: &IntegrationId) -> Key {
     Key::new(tenant, &["integration", id.as_str()])
@@ -60,9 +60,9 @@ pub(crate) fn learnt(tenant: &TenantId, id: &IntegrationId, link: &LinkId) -> Ke
     Key::new(tenant, &["learnt", id.as_str(), link.as_str()])
 }
 
-/// The draft of an article that is made of it.
-pub(crate) fn article(tenant: &TenantId, id: &IntegrationId, link: &LinkId) -> Key {
-    Key::new(tenant, &["article", id.as_str(), link.as_str()])
+/// The draft of an article that is made of what was learnt from a ticket.
+pub(crate) fn article(tenant: &TenantId, id: &IntegrationId, ticket: &SysId) -> Key {
+    Key::new(tenant, &["article", id.as_str(), ticket.as_str()])
 }
 
 /// What language models were asked today.

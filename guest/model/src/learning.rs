@@ -188,12 +188,15 @@ pub struct Spent {
     pub questions: u32,
 }
 
-/// An article of the knowledge base that is made of a summary, for a person to review. One row for each link.
+/// An article of the knowledge base that is made of a summary, for a person to review. One row for each ticket, whichever
+/// link speaks for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArticleDraft {
     /// The integration.
     pub integration: IntegrationId,
-    /// The link.
+    /// The ticket.
+    pub ticket: LearntFrom,
+    /// The link that learnt from it last.
     pub link: LinkId,
     /// Where the work stands.
     pub state: ArticleState,

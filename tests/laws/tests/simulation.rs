@@ -28,7 +28,7 @@ fn seeds_that_once_failed() {
         9_015_574, 9_028_422, 10_002_162, 10_032_234,
     ]
     .into_iter()
-    .chain([100_437_046])
+    .chain([100_437_046, 100_572_422])
     {
         sim::run(seed).unwrap_or_else(|v| panic!("{v}"));
     }

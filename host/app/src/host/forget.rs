@@ -269,6 +269,16 @@ impl Host {
                 found.rewritten("drifts", row, &run)?;
             }
         }
+        for (row, draft) in self.stored::<ArticleDraft>(tenant, &prefix("article"))? {
+            let mut theirs = links.iter().filter_map(|link| link.external.as_ref());
+            if of(Some(&draft.link)) || theirs.any(|ticket| ticket.sys_id == draft.ticket.sys_id) {
+                found.gone("drafts", row);
+                let named = draft.article.map(|a| a.number.unwrap_or_else(|| a.sys_id.to_string()));
+                let named = named.unwrap_or_else(|| "that was drafted".to_owned());
+                let reach = &mut found.forgotten.out_of_reach;
+                reach.push(format!("the article {named} in the instance's knowledge base"));
+            }
+        }
         let base_url = self.vault.get(integration).map(|k| k.integration.base_url.clone());
         for link in links {
             let files = Key::new(tenant, &["attachments", integration.as_str(), link.id.as_str()]);
@@ -287,16 +297,6 @@ impl Host {
             let vector = super::vectors::key(tenant, integration, link.id.as_str());
             if let Some(row) = self.present(vector)? {
                 found.gone("vectors", row);
-            }
-            let article = Key::new(tenant, &["article", integration.as_str(), link.id.as_str()]);
-            if let Some(row) = self.present(article)? {
-                let said = serde_json::from_str::<ArticleDraft>(&row.value).ok();
-                found.gone("drafts", row);
-                let named = said.and_then(|said| said.article);
-                let named = named.map(|a| a.number.unwrap_or_else(|| a.sys_id.to_string()));
-                let named = named.unwrap_or_else(|| "that was drafted".to_owned());
-                let reach = &mut found.forgotten.out_of_reach;
-                reach.push(format!("the article {named} in the instance's knowledge base"));
             }
             let key = Key::new(tenant, &["link", integration.as_str(), link.id.as_str()]);
             if let Some(row) = self.present(key)? {

@@ -1,18 +1,21 @@
 //! When two states are one: what only counts is brought into one form after every step.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
+use std::rc::Rc;
 
 use firn_model::{Exchange, Millis, ParkedWhy, Side};
+use foldhash::quality::FixedState;
 
-use super::small::{Left, Small};
+use super::small::{Left, Posted, Small};
 
 impl Small {
     /// Brings numbers, keys and times that only count into one form. Nothing that `advance` looks
     /// at is changed but by name.
     pub(crate) fn normalise(&mut self) {
-        self.link.updated = Millis(0);
-        let id = self.link.id.to_string();
+        let link = Rc::make_mut(&mut self.link);
+        link.updated = Millis(0);
+        let id = link.id.to_string();
         // Numbers of exchanges and of keys come from one counter.
         let number = |key: &str| key.rsplit('-').next().and_then(|n| n.parse::<u64>().ok());
         let mut live: BTreeSet<u64> = BTreeSet::new();
@@ -21,7 +24,7 @@ impl Small {
         }
         let mut keys: BTreeSet<String> = self.late.iter().map(|w| w.key.clone()).collect();
         for side in Side::BOTH {
-            keys.extend(self.link.side(side).flight.as_ref().map(|f| f.write.key.clone()));
+            keys.extend(link.side(side).flight.as_ref().map(|f| f.write.key.clone()));
         }
         live.extend(keys.iter().filter_map(|key| number(key)));
         let renamed: BTreeMap<u64, u64> = live.into_iter().zip(1..).collect();
@@ -48,9 +51,9 @@ impl Small {
                 renew(&mut write.key);
             }
         }
-        self.link.sequence = renamed.len() as u64;
+        link.sequence = renamed.len() as u64;
         for side in Side::BOTH {
-            let state = self.link.side_mut(side);
+            let state = link.side_mut(side);
             if let Some(exchange) = &mut state.exchange {
                 plain(exchange, &rename);
             }
@@ -59,7 +62,7 @@ impl Small {
                 flight.attempts = flight.attempts.min(1);
             }
         }
-        for field in self.link.fields.values_mut() {
+        for field in link.fields.values_mut() {
             if let Some(parked) = &mut field.parked
                 && let ParkedWhy::Conflict(id) = &mut parked.why
                 && let Ok(one) = firn_model::ConflictId::new("conflict")
@@ -68,7 +71,7 @@ impl Small {
             }
         }
         self.writes = 0;
-        self.messages.sort_by_cached_key(hash);
+        self.messages.sort_by_key(Posted::fingerprint);
     }
 
     /// What tells this state from others.
@@ -84,10 +87,10 @@ impl Small {
     }
 }
 
-fn hash(what: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    what.hash(&mut hasher);
-    hasher.finish()
+/// The same in every run, so that what is explored is.
+pub(crate) fn hash(what: &impl Hash) -> u64 {
+    const STATE: FixedState = FixedState::with_seed(0);
+    STATE.hash_one(what)
 }
 
 /// No exchange is overdue by itself: losing its answer is a step of its own.

@@ -1,9 +1,11 @@
 //! The end of a world, and the properties that hold there.
 
+use std::rc::Rc;
+
 use firn_core::plan::Input;
 use firn_model::{Phase, Side};
 
-use super::small::{LIMIT, Message, Row, Small, index};
+use super::small::{LIMIT, Message, Posted, Row, Small, index};
 
 impl Small {
     // ---- the end -------------------------------------------------------------------------
@@ -11,9 +13,9 @@ impl Small {
     /// Brings the world to an end without further faults, and checks the four properties.
     pub(crate) fn finish(&mut self) -> Result<(), String> {
         // Messages of the platform are sent until they are taken; webhooks may be lost for ever.
-        let events: Vec<Message> = std::mem::take(&mut self.messages);
+        let events: Vec<Posted> = std::mem::take(&mut self.messages);
         for message in &events {
-            if matches!(message, Message::Event(_) | Message::Said(_)) {
+            if matches!(**message, Message::Event(_) | Message::Said(_)) {
                 self.hear(message);
                 self.run()?;
             }
@@ -41,7 +43,7 @@ impl Small {
 
     pub(crate) fn reconcile(&mut self) -> Result<(), String> {
         for side in Side::BOTH {
-            let state = self.link.side_mut(side);
+            let state = Rc::make_mut(&mut self.link).side_mut(side);
             state.look = true;
             state.look_journal = side == Side::External;
         }

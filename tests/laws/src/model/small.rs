@@ -1,6 +1,7 @@
 //! The small world: one record, one ticket, and everything that can be under way between them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use firn_core::land::{Found, Reading};
 use firn_core::plan::{self, Input};
@@ -15,6 +16,7 @@ use firn_model::{
 use serde_json::json;
 
 use super::bounds::Bounds;
+use super::compare::hash;
 
 const START: i64 = 1_777_472_000_000;
 pub(crate) const LIMIT: u64 = 4_000_000;
@@ -72,11 +74,53 @@ pub(crate) enum Message {
     Said(Row),
 }
 
+/// A message on its way: shared between the states in which it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Posted {
+    message: Rc<Message>,
+    fingerprint: u64,
+}
+
+impl Posted {
+    pub(crate) fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+}
+
+impl From<Message> for Posted {
+    fn from(message: Message) -> Posted {
+        let fingerprint = hash(&message);
+        Posted { message: Rc::new(message), fingerprint }
+    }
+}
+
+impl std::ops::Deref for Posted {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        &self.message
+    }
+}
+
+impl std::hash::Hash for Posted {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u64(self.fingerprint);
+    }
+}
+
+impl PartialEq for Posted {
+    fn eq(&self, other: &Posted) -> bool {
+        self.fingerprint == other.fingerprint && self.message == other.message
+    }
+}
+
 /// What does not change, and tells no state from another.
 #[derive(Clone)]
 pub(crate) struct Fixed {
-    pub(crate) rules: std::rc::Rc<Rules>,
-    pub(crate) bounds: std::rc::Rc<Bounds>,
+    pub(crate) rules: Rc<Rules>,
+    pub(crate) bounds: Rc<Bounds>,
+    /// The link as it began: stands where the core has the link in its hands.
+    begun: Rc<Link>,
 }
 
 impl std::hash::Hash for Fixed {
@@ -101,7 +145,7 @@ pub(crate) struct Left {
 #[derive(Clone, Hash)]
 pub(crate) struct Small {
     pub(crate) fixed: Fixed,
-    pub(crate) link: Link,
+    pub(crate) link: Rc<Link>,
     pub(crate) now: i64,
     pub(crate) ticket: Option<Record>,
     /// How many tickets were ever made: the last one's id.
@@ -114,7 +158,7 @@ pub(crate) struct Small {
     pub(crate) pending: [Option<Pending>; 2],
     /// Writes whose client has given up, and that may still take effect.
     pub(crate) late: Vec<Write>,
-    pub(crate) messages: Vec<Message>,
+    pub(crate) messages: Vec<Posted>,
     /// Keys of writes to the platform that took effect.
     pub(crate) keys: BTreeSet<String>,
     pub(crate) audited: BTreeSet<String>,
@@ -164,6 +208,7 @@ impl Small {
             Millis(START),
         );
         link.draft = Some(Draft::default());
+        let link = Rc::new(link);
         let record = Record {
             title: ("t".to_owned(), true),
             status: ("open".to_owned(), true),
@@ -172,8 +217,9 @@ impl Small {
         };
         let mut world = Small {
             fixed: Fixed {
-                rules: std::rc::Rc::new(rules),
-                bounds: std::rc::Rc::new(bounds.clone()),
+                rules: Rc::new(rules),
+                bounds: Rc::new(bounds.clone()),
+                begun: Rc::clone(&link),
             },
             link,
             now: START,
@@ -215,14 +261,16 @@ impl Small {
     pub(crate) fn tell(&mut self, inputs: &[Input]) {
         let mut inputs = inputs.to_vec();
         for _ in 0..8 {
+            // A state that nobody else holds is not copied.
+            let link = std::mem::replace(&mut self.link, Rc::clone(&self.fixed.begun));
+            let mut link = Rc::unwrap_or_clone(link);
             for side in Side::BOTH {
-                let state = self.link.side_mut(side);
+                let state = link.side_mut(side);
                 state.not_before = None;
                 state.failures = 0;
                 state.clock = Some(firn_model::Clock { low: 0, high: 0 });
             }
-            let plan =
-                plan::advance(&self.fixed.rules, self.link.clone(), &inputs, Millis(self.now));
+            let plan = plan::advance(&self.fixed.rules, link, &inputs, Millis(self.now));
             inputs.clear();
             let again = plan.notice.is_some() || waits(&plan);
             self.take(plan);
@@ -241,7 +289,7 @@ impl Small {
                 self.told.extend(finding.field.as_ref().map(ToString::to_string));
             }
         }
-        self.link = plan.link;
+        self.link = Rc::new(plan.link);
         for (side, step) in plan.steps {
             if let Step::Exchange(exchange) = step {
                 let write = match exchange.kind {
@@ -289,6 +337,11 @@ impl Small {
             ]),
             presence: Presence::There,
         })
+    }
+
+    /// A webhook shows the ticket as it is.
+    pub(crate) fn post_ticket(&mut self) {
+        self.messages.extend(self.shown_ticket().map(|ticket| Message::Ticket(ticket).into()));
     }
 
     pub(crate) fn entry(&self, row: &Row, side: Side) -> EntrySeen {
@@ -423,11 +476,11 @@ impl Small {
                 if let Some(ticket) = &mut self.ticket {
                     ticket.version += 1;
                 }
-                self.messages.push(Message::Row(row));
+                self.messages.push(Message::Row(row).into());
                 self.writes += 1;
             }
         }
-        self.messages.extend(self.shown_ticket().map(Message::Ticket));
+        self.post_ticket();
         Ok(Reading::Outcome(Outcome::Applied(self.shown_ticket())))
     }
 
@@ -478,7 +531,7 @@ impl Small {
         }
         self.keys.insert(write.key.clone());
         self.writes += 1;
-        self.messages.push(Message::Event(self.shown_record()));
+        self.messages.push(Message::Event(self.shown_record()).into());
         Reading::Outcome(Outcome::Applied(Some(self.shown_record())))
     }
 }

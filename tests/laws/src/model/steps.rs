@@ -94,7 +94,7 @@ impl Small {
             world.left.comments &= !1;
             let row = Row { id: "c1".to_owned(), text: "ok".to_owned(), ours: false };
             world.comments.push(row.clone());
-            world.messages.push(Message::Said(row));
+            world.messages.push(Message::Said(row).into());
             next.push(("platform: says ok".to_owned(), Ok(world)));
         }
         if comments & 2 != 0 && self.ticket.is_some() {
@@ -104,8 +104,8 @@ impl Small {
             if let Some(ticket) = &mut world.ticket {
                 ticket.version += 1;
             }
-            world.messages.push(Message::Row(row));
-            world.messages.extend(world.shown_ticket().map(Message::Ticket));
+            world.messages.push(Message::Row(row).into());
+            world.post_ticket();
             next.push(("servicenow: says ok".to_owned(), Ok(world)));
         }
         if deletions > 0 && self.ticket.is_some() {
@@ -139,8 +139,8 @@ impl Small {
         record.version += 1;
         record.at = now;
         match edit.side {
-            Side::Platform => world.messages.push(Message::Event(world.shown_record())),
-            Side::External => world.messages.extend(world.shown_ticket().map(Message::Ticket)),
+            Side::Platform => world.messages.push(Message::Event(world.shown_record()).into()),
+            Side::External => world.post_ticket(),
         }
         Some(world)
     }
@@ -215,13 +215,13 @@ impl Small {
         let mut i = 0;
         while let Some(message) = self.messages.get(i).cloned() {
             if self.is_stale(&message) {
-                let mut without = self.clone();
-                without.messages.remove(i);
-                let mut heard = without.clone();
+                let mut heard = self.clone();
+                heard.messages.remove(i);
+                let without = heard.fingerprint();
                 heard.hear(&message);
                 heard.normalise();
-                if heard.fingerprint() == without.fingerprint() {
-                    *self = without;
+                if heard.fingerprint() == without {
+                    self.messages.remove(i);
                     continue;
                 }
             }

@@ -303,7 +303,7 @@ fn drafts(world: &World, rules: &Rules) -> Result<(), Violation> {
         let Some(summary) = learnt.summary.filter(|s| s.standing == Standing::Current) else {
             continue;
         };
-        let known = drafts.iter().find(|draft| draft.link == learnt.link);
+        let known = drafts.iter().find(|draft| draft.ticket.sys_id == summary.ticket.sys_id);
         // An answer that was lost may have been a person's edit: then it is left alone.
         let is_right = match known.map(|draft| &draft.state) {
             Some(ArticleState::Written) => {

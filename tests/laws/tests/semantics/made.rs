@@ -236,6 +236,38 @@ fn a_draft_whose_answer_is_lost_is_not_made_twice() {
 }
 
 #[test]
+fn a_ticket_has_one_draft_whichever_link_speaks_for_it() {
+    let mut world = drafting();
+    world.platform_edits("A", &[("title", "Checkout is slow")]);
+    let ticket = world.ticket_of("A");
+    let number = world.column(&ticket, "number");
+    world.platform_edits("B", &[("title", "Slow, too")]);
+    world.unlink("B");
+    world.attach("B", &number);
+    world.settle();
+    world.platform_edits("A", &[("status", "resolved")]);
+    world.platform_edits("B", &[("status", "resolved")]);
+    // The answer to what makes it is lost, and then the link that made it goes.
+    world.pass(4_000);
+    world.lose_next_answer();
+    world.pass(2_000);
+    world.unlink("A");
+    for _ in 0..10 {
+        world.pass(100_000);
+    }
+    let learnt = world.rows("learnt");
+    assert_eq!(learnt.len(), 2, "{learnt:?}");
+    let articles = world.articles();
+    assert_eq!(articles.len(), 1, "{articles:?}");
+    let drafts = world.rows("article");
+    assert_eq!(drafts.len(), 1, "{drafts:?}");
+    assert_eq!(
+        (&drafts[0]["state"], &drafts[0]["link"]),
+        (&json!("written"), &json!(world.link("B").id))
+    );
+}
+
+#[test]
 fn a_draft_that_is_refused_is_told_and_tried_with_the_next() {
     let mut world = drafting();
     world.articles_are_refused(Some(403));
