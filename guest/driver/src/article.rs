@@ -95,7 +95,8 @@ pub(crate) fn due<D: Doors>(
     }
     let summary = summary(session, &key.tenant, rules, &draft)?;
     let holds = summary.is_some_and(|summary| summary.standing == Standing::Current);
-    if !counts && !(holds && drafts(rules)) {
+    let wanted = holds && drafts(rules);
+    if !(counts || wanted) {
         // Opened again meanwhile: the next summary asks for it anew.
         return session.rest(key);
     }
