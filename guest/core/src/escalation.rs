@@ -382,6 +382,91 @@ mod tests {
     }
 
     #[test]
+    fn every_row_of_seed_002s_payload_has_its_place() {
+        let body = EVENT_BUS.replace(
+            r#""agentUserId""#,
+            r#""conversationText": "My SSN is 219-09-9999", "agentUserId""#,
+        );
+        let Ticket { record, draft, evidence, .. } = ticket(Preset::Genesys, &body);
+        let column = |name: &str| draft.set[&attribute(name)].to_text();
+        assert_eq!(record.as_str(), "00000000-0000-0000-0000-000000000000");
+        assert_eq!(
+            column("short_description"),
+            "inbound call escalated from IT_Support_Hotline: IVR_TIMEOUT_EXCEEDED"
+        );
+        let description = column("description");
+        for line in [
+            "Call 00000000-0000-0000-0000-000000000000 was escalated (IVR_TIMEOUT_EXCEEDED).",
+            "Queue: IT_Support_Hotline",
+            "Direction: inbound",
+            "Started: 2023-10-27T14:30:00.000Z",
+            "Ended: 2023-10-27T14:35:00.000Z",
+            "Caller phone: ***-***-9888",
+            "Transcript: My SSN is ***-**-****",
+        ] {
+            assert!(description.lines().any(|shown| shown == line), "{line:?} in {description:?}");
+        }
+        let JournalText::WorkNote(WorkNote(note)) = evidence.unwrap().text else { panic!() };
+        assert_eq!(note, "Escalated by Genesys Cloud: IVR_TIMEOUT_EXCEEDED\nAgent: admin_user_01");
+        for (word, impact, urgency) in
+            [("Critical", "1", "1"), ("High", "2", "1"), ("Medium", "2", "2"), ("Low", "3", "3")]
+        {
+            let priority = format!(r#""ticketPriority": "{word}", "agentUserId""#);
+            let set =
+                ticket(Preset::Genesys, &body.replace(r#""agentUserId""#, &priority)).draft.set;
+            let levels = [&set[&attribute("impact")], &set[&attribute("urgency")]];
+            assert_eq!(levels, [&Value::text(impact), &Value::text(urgency)], "{word}");
+        }
+    }
+
+    #[test]
+    fn every_row_of_seed_000s_payload_has_its_place() {
+        let of = |tag: &str| {
+            let body = serde_json::json!({ "session_id": "session-7", "question": "Why?",
+                "summary": "It drops.", "escalation_reason": "low confidence", "tags": [tag],
+                "transcript": [{ "role": "user", "text": "it drops" }, { "role": "bot", "text": "since when?" }],
+                "why_refused": "no article matched",
+                "evidence": [{ "title": "KB0010001", "url": "https://kb.example/1" }, "seen twice"] });
+            ticket(Preset::Bot, &body.to_string())
+        };
+        let Ticket { record, draft, evidence, .. } = of("vpn");
+        assert_eq!(record.as_str(), "session-7");
+        assert_eq!(draft.set[&attribute("short_description")], Value::text("Why?"));
+        assert_eq!(
+            draft.set[&attribute("description")].to_text(),
+            "Summary: It drops.\nEscalation reason: low confidence\nTranscript excerpt:\nuser: it drops\nbot: since when?"
+        );
+        let JournalText::WorkNote(WorkNote(note)) = evidence.unwrap().text else { panic!() };
+        assert_eq!(
+            note,
+            "Escalated by the bot: low confidence\nWhy refused: no article matched\nTags: vpn\nEvidence: KB0010001 https://kb.example/1\nEvidence: seen twice"
+        );
+        for (tag, category, subcategory) in [
+            ("vpn", "network", "vpn"),
+            ("wifi", "network", "wireless"),
+            ("network", "network", ""),
+            ("email", "software", "email"),
+            ("software", "software", ""),
+            ("printer", "hardware", ""),
+            ("laptop", "hardware", ""),
+            ("hardware", "hardware", ""),
+            ("password", "inquiry", "password reset"),
+            ("database", "database", ""),
+            ("Office printer", "hardware", ""),
+            ("something else", "", ""),
+        ] {
+            let set = of(tag).draft.set;
+            let shown =
+                |name: &str| set.get(&attribute(name)).map(Value::to_text).unwrap_or_default();
+            assert_eq!(
+                (shown("category").as_str(), shown("subcategory").as_str()),
+                (category, subcategory),
+                "{tag}"
+            );
+        }
+    }
+
+    #[test]
     fn rules_see_an_escalation_masked_and_as_json() {
         let body = serde_json::json!({ "said": "she said \"pay\" with\n4111 1111 1111 1111 \\ now",
             "card": 4_111_111_111_111_111_u64, "all": [{ "phone": "+1 415 555 0132" }], "n": 3 });

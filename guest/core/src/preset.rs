@@ -386,3 +386,6 @@ pub fn content() -> Settings {
     ];
     mirrored(Preset::Content, &["kb_knowledge"], "draft", fields)
 }
+
+#[cfg(test)]
+mod tests;
