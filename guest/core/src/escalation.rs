@@ -162,14 +162,15 @@ fn record_id(payload: &Map<String, Json>, name: &str) -> Result<PlatformId, Stri
     PlatformId::new(needed(payload, name)?).map_err(|e| format!("{name}: {e}"))
 }
 
-/// Impact and urgency from a word for priority.
+/// Impact and urgency from a word for priority: those from which ServiceNow's matrix makes 1, 2, 3 and 4, as
+/// `mapping::severity` writes them.
 fn priority(word: Option<&str>, set: &mut BTreeMap<Attribute, Value>) -> Result<(), String> {
     let Some(word) = word else { return Ok(()) };
     let (impact, urgency) = match word.to_ascii_lowercase().as_str() {
         "critical" => ("1", "1"),
         "high" => ("2", "1"),
         "medium" => ("2", "2"),
-        "low" => ("3", "3"),
+        "low" => ("3", "2"),
         _ => return Err(format!("priority {word:?} is none of Critical, High, Medium, Low")),
     };
     set.insert(attribute("impact"), Value::text(impact));
@@ -409,7 +410,7 @@ mod tests {
         let JournalText::WorkNote(WorkNote(note)) = evidence.unwrap().text else { panic!() };
         assert_eq!(note, "Escalated by Genesys Cloud: IVR_TIMEOUT_EXCEEDED\nAgent: admin_user_01");
         for (word, impact, urgency) in
-            [("Critical", "1", "1"), ("High", "2", "1"), ("Medium", "2", "2"), ("Low", "3", "3")]
+            [("Critical", "1", "1"), ("High", "2", "1"), ("Medium", "2", "2"), ("Low", "3", "2")]
         {
             let priority = format!(r#""ticketPriority": "{word}", "agentUserId""#);
             let set =

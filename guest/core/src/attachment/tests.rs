@@ -203,7 +203,7 @@ fn put() -> impl Strategy<Value = Put> {
 
 proptest! {
     #[test]
-    fn each_content_is_on_both_sides_once_and_then_nothing_more_is_sent(
+    fn demisto_27117_each_content_is_on_both_sides_once_and_then_nothing_more_is_sent(
         puts in proptest::collection::vec(put(), 1..6),
         lucks in proptest::collection::vec(luck(), 0..30),
         echoes in any::<bool>(),

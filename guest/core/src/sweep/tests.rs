@@ -206,7 +206,7 @@ fn pages_that_may_not_be_seen_are_walked_over_once() {
 }
 
 #[test]
-fn a_row_from_the_future_does_not_take_the_mark_along() {
+fn itsm_2_12_1_a_row_from_the_future_does_not_take_the_mark_along() {
     let mut instance = Instance::default();
     instance.change(1, START, 0, false);
     let far = Millis(START.0 + 31_536_000_000);
