@@ -209,13 +209,43 @@ pub fn claim(
     before: &[String],
     rows: &[EntrySeen],
 ) -> Option<String> {
+    let rows = rows.iter().filter(|row| by_us(rules, row) && row.text.says_the_same(text));
+    oldest(link, before, rows.map(|row| (row.at, row.origin.id())))
+}
+
+/// The same of rows that webhooks have told of: they may not be there to be read yet, or never.
+#[must_use]
+pub fn claim_told(
+    rules: &Rules,
+    link: &Link,
+    text: &JournalText,
+    before: &[String],
+) -> Option<String> {
+    let user = &rules.settings().external_user;
+    let told = link.entries.iter().filter(|entry| {
+        entry.origin.side() == Side::External
+            && has_not_travelled(&entry.mirror)
+            && entry.author == *user
+            && entry.text.says_the_same(text)
+    });
+    oldest(link, before, told.map(|entry| (entry.at, entry.origin.id())))
+}
+
+/// The oldest that was not there before and that no entry has claimed.
+fn oldest<'a>(
+    link: &Link,
+    before: &[String],
+    rows: impl Iterator<Item = (Millis, &'a str)>,
+) -> Option<String> {
     let claimed =
         |id: &str| link.entries.iter().any(|e| e.mirror == Mirror::Mirrored(Some(id.to_owned())));
-    rows.iter()
-        .filter(|row| by_us(rules, row) && row.text.says_the_same(text))
-        .filter(|row| !before.iter().any(|id| id == row.origin.id()) && !claimed(row.origin.id()))
-        .min_by(|a, b| (a.at, a.origin.id()).cmp(&(b.at, b.origin.id())))
-        .map(|row| row.origin.id().to_owned())
+    let new = rows.filter(|(_, id)| !before.iter().any(|known| known == id) && !claimed(id));
+    new.min().map(|(_, id)| id.to_owned())
+}
+
+/// Whether an entry is on its own side alone.
+fn has_not_travelled(mirror: &Mirror) -> bool {
+    matches!(mirror, Mirror::Pending | Mirror::Withheld(_))
 }
 
 /// Records what became of an entry. A row that turns out to be our own mirror and had been taken
@@ -225,7 +255,7 @@ pub fn settle(link: &mut Link, origin: &EntryOrigin, mirror: Mirror) {
         link.entries.retain(|entry| {
             !(entry.origin.side() == origin.side().other()
                 && entry.origin.id() == id
-                && entry.mirror == Mirror::Pending)
+                && has_not_travelled(&entry.mirror))
         });
     }
     if let Some(entry) = link.entries.iter_mut().find(|entry| entry.origin == *origin) {
@@ -315,6 +345,27 @@ mod tests {
         let second = claim(&rules, &link, &comment("ok"), &before, &rows);
         assert_eq!(second, Some(format!("{:032x}", 4)));
         assert_eq!(claim(&rules, &link, &comment("never"), &before, &rows), None);
+    }
+
+    #[test]
+    fn a_row_that_a_webhook_told_of_is_claimed_before_it_can_be_read() {
+        let ours = row(1, comment("ok"), "integration", 20);
+        let rules = rules();
+        let mut link = link_with(&[said("c1", comment("ok")), ours.clone()]);
+        let told = claim_told(&rules, &link, &comment("ok"), &[]);
+        assert_eq!(told.as_deref(), Some(ours.origin.id()));
+        assert_eq!(claim(&rules, &link, &comment("ok"), &[], &[]), None, "nothing was read");
+        // Not one that was there before, that says something else, or that is somebody's.
+        let before = [ours.origin.id().to_owned()];
+        assert_eq!(claim_told(&rules, &link, &comment("ok"), &before), None);
+        assert_eq!(claim_told(&rules, &link, &comment("other"), &[]), None);
+        let theirs = link_with(&[row(1, comment("ok"), "ann", 20)]);
+        assert_eq!(claim_told(&rules, &theirs, &comment("ok"), &[]), None);
+        // One that does not travel is no entry of its own either.
+        link.entries[1].mirror = Mirror::Withheld("work notes stay".to_owned());
+        let told = claim_told(&rules, &link, &comment("ok"), &[]);
+        settle(&mut link, &EntryOrigin::Platform("c1".to_owned()), Mirror::Mirrored(told));
+        assert_eq!(link.entries.len(), 1);
     }
 
     #[test]

@@ -18,6 +18,9 @@ use crate::plan::Effects;
 use crate::settings::Rules;
 use crate::{journal, mapping, observe};
 
+/// A row of the journal may be seen only so long after its write was answered. In milliseconds.
+const SEEN_LATE: u64 = 5_000;
+
 /// A ticket that was looked for: what tells it from others, and no more.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Found {
@@ -209,7 +212,11 @@ impl Landing<'_> {
 
     /// Looks again later: soon at first, and in any case when the transaction limit is over.
     fn wait_for_commit(&mut self, sent: Millis) {
-        let limit = sent.plus(self.rules.settings().correlation.transaction_limit);
+        self.wait(sent.plus(self.rules.settings().correlation.transaction_limit));
+    }
+
+    /// Looks again later: soon at first, and in any case then.
+    fn wait(&mut self, limit: Millis) {
         let seed = self.link.id.as_str().to_owned();
         let now = self.now;
         let state = self.link.side_mut(self.side);
@@ -639,16 +646,24 @@ impl Landing<'_> {
                     }
                 }
                 Phase::Verifying { sent, applied, .. } => {
+                    let told = journal::claim_told(self.rules, self.link, text, before);
                     match journal::claim(self.rules, self.link, text, before, rows) {
                         Some(row) => {
                             self.drop_flight();
                             journal::settle(self.link, entry, Mirror::Mirrored(Some(row)));
                         }
+                        None if applied && self.asked < sent.plus(SEEN_LATE) => {
+                            self.wait(sent.plus(SEEN_LATE));
+                        }
                         None if applied => {
                             self.drop_flight();
-                            journal::settle(self.link, entry, Mirror::Mirrored(None));
+                            journal::settle(self.link, entry, Mirror::Mirrored(told));
                             let text = "an entry was written but cannot be read back: the integration user has no right to read sys_journal_field, so comments from ServiceNow may be missed".to_owned();
                             self.finding(FindingKind::RecordMissing, None, text);
+                        }
+                        None if told.is_some() => {
+                            self.drop_flight();
+                            journal::settle(self.link, entry, Mirror::Mirrored(told));
                         }
                         None if self.too_late_to_commit(sent) => self.phase(Phase::Sending),
                         None => self.wait_for_commit(sent),

@@ -89,7 +89,22 @@ pub const MUST_BE_MET: &[&str] = &[
     "fault: rules failed",
     "finding: rules-failed",
     "reconcile",
+    "fault: junk comes in",
+    "fault: webhook much later",
+    "fault: webhook many times",
+    "fault: clock jumps",
+    "fault: a ticket may not be read",
+    "fault: a business rule interferes",
+    "operator: pauses",
+    "operator: goes on",
+    "edit: agent opens a ticket",
 ];
+
+/// The seed after so many others, from one on, of those that have what happens seldom.
+#[must_use]
+pub fn harder(from: u64, n: u64) -> u64 {
+    world::harder(from, n)
+}
 
 /// Runs one seed: at least 100 steps.
 ///

@@ -144,7 +144,8 @@ impl Planner<'_> {
         for (hook, turn, concerned) in turns {
             if concerned && turn.is_open() && self.asks(hook) {
                 if let Turn::Failing(failing) = turn {
-                    self.hold(side, failing.again);
+                    // It may be time, and something else under way: nobody waits for a time that is over.
+                    self.hold(side, failing.again.max(self.now.plus(SOON)));
                 }
                 return true;
             }

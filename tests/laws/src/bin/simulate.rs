@@ -25,13 +25,16 @@ struct Arguments {
     /// Go on after a violation.
     #[arg(long)]
     all: bool,
+    /// Only the seeds, from the first on, that have what happens seldom: one in eleven.
+    #[arg(long)]
+    harder: bool,
     /// Print every step (of one seed).
     #[arg(long)]
     trace: bool,
 }
 
 fn main() -> ExitCode {
-    let Arguments { seeds, from, all, trace } = Arguments::parse();
+    let Arguments { seeds, from, all, harder, trace } = Arguments::parse();
     if trace {
         return match sim::trace(from) {
             Ok(_) => ExitCode::SUCCESS,
@@ -42,7 +45,8 @@ fn main() -> ExitCode {
         };
     }
     let started = std::time::Instant::now();
-    let next = AtomicU64::new(from);
+    let next = AtomicU64::new(0);
+    let seed = |n: u64| if harder { sim::harder(from, n) } else { from + n };
     let stop = AtomicBool::new(false);
     let coverage = Mutex::new(sim::Coverage::new());
     let violations = Mutex::new(Vec::new());
@@ -52,10 +56,11 @@ fn main() -> ExitCode {
             scope.spawn(|| {
                 let mut mine = sim::Coverage::new();
                 while !stop.load(Ordering::Relaxed) {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= from + seeds {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= seeds {
                         break;
                     }
+                    let seed = seed(n);
                     match std::panic::catch_unwind(|| sim::run(seed)) {
                         Ok(Ok(met)) => {
                             for (what, count) in met {

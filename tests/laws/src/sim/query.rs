@@ -25,11 +25,12 @@ pub(crate) fn is_poll(request: &HttpRequest) -> bool {
 }
 
 /// The rows that a request asks for, and how many there are without its limit. `shown`: which of
-/// them the user may see; those that may not be seen count all the same.
+/// them the user may see; those that may not be seen count all the same, if it is the `whole` that is counted.
 pub(crate) fn answer(
     request: &HttpRequest,
     mut rows: Vec<Json>,
     shown: impl Fn(&Json) -> bool,
+    whole: bool,
 ) -> (Json, usize) {
     let text = |row: &Json, column: &str| row[column].as_str().unwrap_or_default().to_owned();
     let parts: Vec<&str> = parameter(request, "sysparm_query").split('^').collect();
@@ -62,7 +63,7 @@ pub(crate) fn answer(
             .find(|order| *order != Ordering::Equal)
             .unwrap_or(Ordering::Equal)
     });
-    let total = rows.len();
+    let total = if whole { rows.len() } else { rows.iter().filter(|row| shown(row)).count() };
     let number = |name: &str| parameter(request, name).parse::<usize>().ok();
     let page = rows
         .into_iter()

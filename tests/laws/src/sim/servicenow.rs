@@ -43,6 +43,8 @@ pub(crate) struct JournalRow {
     pub(crate) value: String,
     pub(crate) author: String,
     pub(crate) at: Millis,
+    /// The same by nobody's clock.
+    written: Millis,
 }
 
 impl Deleted {
@@ -103,7 +105,20 @@ pub(crate) struct Quirks {
     pub(crate) columns_left_out: bool,
     /// `=` in a query tells `a` from `A`.
     pub(crate) case_matters: bool,
+    /// A row of the journal can be read only a moment after its ticket has told of a change.
+    pub(crate) journal_row_late: bool,
+    /// A row of the journal names the base table, and not the class of its ticket.
+    pub(crate) journal_names_base: bool,
+    /// `X-Total-Count` leaves out rows that may not be seen.
+    pub(crate) count_leaves_out_hidden: bool,
+    /// Numbers and truth values are refused where a text is expected.
+    pub(crate) texts_only: bool,
+    /// Rows that nobody asked an order for come in another one.
+    pub(crate) last_row_first: bool,
 }
+
+/// So long a row of the journal may take to be there. In milliseconds.
+const LATE: i64 = 1_500;
 
 /// The kinds of tickets that it has.
 pub(crate) const CLASSES: [&str; 3] = ["incident", "problem", "change_request"];
@@ -310,6 +325,7 @@ impl ServiceNow {
                 value,
                 author: by.to_owned(),
                 at,
+                written: now,
             };
             self.journal.push(row.clone());
             changed.push(Changed::Journal(row));
@@ -365,6 +381,20 @@ impl ServiceNow {
         .to_string()
     }
 
+    /// The rows of the journal that can be read.
+    fn journal(&self, now: Millis) -> Vec<Json> {
+        let late = if self.quirks.journal_row_late { LATE } else { 0 };
+        let there = |row: &&JournalRow| now.since(row.written) >= late;
+        let base = self.quirks.journal_names_base;
+        let rows = self.journal.iter().filter(there).map(|row| {
+            let class = self.tickets.get(&row.ticket).map(|ticket| ticket.class.as_str());
+            let mut shown = row.show();
+            shown["name"] = json!(class.filter(|_| !base).unwrap_or("task"));
+            shown
+        });
+        rows.collect()
+    }
+
     fn readable(&self, class: &str, id: &str) -> bool {
         !self.hidden.iter().any(|h| h == id)
             && self.tickets.get(id).is_some_and(|t| t.class == class || class == "task")
@@ -393,11 +423,9 @@ impl ServiceNow {
     }
 
     /// Serves a request of a sweep.
-    fn poll(&self, request: &HttpRequest, table: &str, date: &str) -> HttpResponse {
+    fn poll(&self, request: &HttpRequest, table: &str, date: &str, now: Millis) -> HttpResponse {
         let (rows, hidden): (Vec<Json>, bool) = match table {
-            "sys_journal_field" => {
-                (self.journal.iter().map(JournalRow::show).collect(), self.quirks.journal_hidden)
-            }
+            "sys_journal_field" => (self.journal(now), self.quirks.journal_hidden),
             "sys_audit_delete" => {
                 (self.deleted.iter().map(Deleted::show).collect(), self.quirks.deletions_hidden)
             }
@@ -410,7 +438,8 @@ impl ServiceNow {
             let id = row["sys_id"].as_str().unwrap_or_default();
             !hidden && !self.hidden.iter().any(|h| h == id)
         };
-        let (body, total) = query::answer(request, rows, shown);
+        let whole = !self.quirks.count_leaves_out_hidden;
+        let (body, total) = query::answer(request, rows, shown, whole);
         let headers = [
             ("content-type", "application/json".to_owned()),
             ("date", date.to_owned()),
@@ -455,8 +484,13 @@ impl ServiceNow {
             .as_object()
             .into_iter()
             .flatten()
-            .map(|(n, v)| (n.clone(), v.as_str().unwrap_or_default().to_owned()))
+            .map(|(n, v)| (n.clone(), v.as_str().map_or_else(|| v.to_string(), str::to_owned)))
             .collect();
+        if self.quirks.texts_only
+            && body.as_object().into_iter().flatten().any(|(_, value)| !value.is_string())
+        {
+            return (refused(400, "Bad Request"), Vec::new());
+        }
         let parts: Vec<&str> =
             request.path.trim_start_matches("/api/now/table/").split('/').collect();
         if let ["kb_knowledge", rest @ ..] = parts.as_slice() {
@@ -466,7 +500,7 @@ impl ServiceNow {
         if query::is_poll(request)
             && let [table] = parts.as_slice()
         {
-            return (self.poll(request, table, &date), Vec::new());
+            return (self.poll(request, table, &date, now), Vec::new());
         }
         match (request.method, parts.as_slice()) {
             (Method::Get, ["task"]) => {
@@ -516,16 +550,20 @@ impl ServiceNow {
                 (answer(200, json!({ "result": rows })), Vec::new())
             }
             (Method::Get, [class]) if CLASSES.contains(class) => {
+                let order = query("sysparm_query").contains("ORDERBY");
                 let wanted = query("sysparm_query")
                     .strip_prefix("correlation_id=")
                     .and_then(|q| q.split('^').next());
-                let rows: Vec<Json> = self
+                let mut rows: Vec<Json> = self
                     .tickets
                     .iter()
                     .filter(|(_, t)| t.class == *class)
                     .filter(|(_, t)| t.columns.get("correlation_id").map(String::as_str) == wanted)
                     .map(|(id, _)| self.show(id))
                     .collect();
+                if self.quirks.last_row_first && !order {
+                    rows.reverse();
+                }
                 (answer(200, json!({ "result": rows })), Vec::new())
             }
             (Method::Get, ["sys_user"]) => {
@@ -547,14 +585,16 @@ impl ServiceNow {
                 if self.quirks.journal_hidden {
                     return (answer(200, json!({ "result": [] })), Vec::new());
                 }
-                let rows: Vec<Json> = self
-                    .journal
-                    .iter()
-                    .filter(|r| {
-                        query("sysparm_query").starts_with(&format!("element_id={}", r.ticket))
-                    })
-                    .map(JournalRow::show)
-                    .collect();
+                let asked = query("sysparm_query");
+                let of = |row: &Json| {
+                    let ticket = row["element_id"].as_str().unwrap_or_default();
+                    asked.starts_with(&format!("element_id={ticket}"))
+                };
+                let mut rows = self.journal(now);
+                rows.retain(of);
+                if self.quirks.last_row_first && !asked.contains("ORDERBY") {
+                    rows.reverse();
+                }
                 (answer(200, json!({ "result": rows })), Vec::new())
             }
             (Method::Get, [class, id]) if self.readable(class, id) => {

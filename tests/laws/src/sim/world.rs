@@ -4,6 +4,7 @@
 
 mod doors;
 mod drawn;
+mod harder;
 mod network;
 mod people;
 
@@ -23,6 +24,8 @@ use firn_storage::{Memory, Store};
 pub(super) use self::doors::Says;
 pub(super) use self::doors::SimTokens;
 use self::doors::{Dies, Doors, Shared};
+use self::harder::Harder;
+pub(super) use self::harder::harder;
 use super::Coverage;
 use super::platform::{ModelSays, Platform};
 use super::servicenow::{Changed, Quirks, ServiceNow};
@@ -65,6 +68,10 @@ pub(crate) struct Site {
     pub(crate) torn: BTreeSet<String>,
     /// Tickets that a record was once on and is not any more.
     pub(crate) left: BTreeSet<String>,
+    /// The instance's clock was set meanwhile.
+    pub(crate) jumped: bool,
+    /// A ticket could not be read for a while.
+    pub(crate) hid: bool,
 }
 
 pub(crate) struct World {
@@ -102,6 +109,8 @@ pub(crate) struct World {
     pub(crate) no_room: u32,
     /// The answers to what was asked last.
     replies: BTreeMap<u64, (u16, String)>,
+    /// What only some seeds have.
+    harder: Option<Harder>,
 }
 
 const TIMEOUT: u64 = 1_000;
@@ -165,6 +174,7 @@ impl World {
                 hooks: Hook::ALL.into_iter().collect(),
             });
         }
+        let harder = Harder::of(seed, &mut sites);
         let webhooks_lost = [0, 15, 15, 15, 50, 100][rng.usize(0..6)];
         World {
             seed,
@@ -191,6 +201,7 @@ impl World {
             lose_next: false,
             no_room: 0,
             replies: BTreeMap::new(),
+            harder,
         }
     }
 
@@ -203,6 +214,8 @@ impl World {
             platform: Platform::default(),
             torn: BTreeSet::new(),
             left: BTreeSet::new(),
+            jumped: false,
+            hid: false,
             integration,
         }];
         world
@@ -290,6 +303,7 @@ impl World {
             self.step();
             self.one_ticket_per_key()?;
         }
+        self.seldom_is_over();
         self.faults = false;
         self.shared.rules_fail.set(false);
         self.stirred = self.now; // The last edit may be a moment old.
@@ -315,6 +329,7 @@ impl World {
         }
         self.one_ticket_per_key()?;
         let writes = self.writes();
+        self.a_day_later();
         self.now = self.now.plus(3_600_000);
         self.until_quiet()?;
         if self.writes() != writes {
@@ -407,6 +422,7 @@ impl World {
             46 => self.upheaval(),
             _ => {}
         }
+        self.seldom();
         self.advance();
     }
 

@@ -20,6 +20,8 @@ pub(super) fn site(rng: &mut fastrand::Rng, n: usize, tenant: &str) -> Site {
         platform: Platform::new(clock(rng)),
         torn: BTreeSet::new(),
         left: BTreeSet::new(),
+        jumped: false,
+        hid: false,
         integration,
     }
 }
@@ -43,6 +45,7 @@ fn quirks(rng: &mut fastrand::Rng) -> Quirks {
         clock: clock(rng),
         columns_left_out: rng.bool(),
         case_matters: rng.bool(),
+        ..Quirks::default()
     }
 }
 

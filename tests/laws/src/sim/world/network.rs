@@ -152,6 +152,7 @@ impl World {
             Changed::Journal(row) => Some(ServiceNow::journal_webhook(row)),
         };
         let Some(body) = body else { return };
+        self.remember(&body);
         if self.chance(self.webhooks_lost) {
             self.met("fault: webhook lost");
             return;
