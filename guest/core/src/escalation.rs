@@ -162,19 +162,15 @@ fn record_id(payload: &Map<String, Json>, name: &str) -> Result<PlatformId, Stri
     PlatformId::new(needed(payload, name)?).map_err(|e| format!("{name}: {e}"))
 }
 
-/// Impact and urgency from a word for priority: those from which ServiceNow's matrix makes 1, 2, 3 and 4, as
-/// `mapping::severity` writes them.
+/// Impact and urgency from a word for priority, as a record's severity is written.
 fn priority(word: Option<&str>, set: &mut BTreeMap<Attribute, Value>) -> Result<(), String> {
     let Some(word) = word else { return Ok(()) };
-    let (impact, urgency) = match word.to_ascii_lowercase().as_str() {
-        "critical" => ("1", "1"),
-        "high" => ("2", "1"),
-        "medium" => ("2", "2"),
-        "low" => ("3", "2"),
-        _ => return Err(format!("priority {word:?} is none of Critical, High, Medium, Low")),
+    let pairs = mapping::severities();
+    let Some(pair) = pairs.into_iter().find(|pair| word.eq_ignore_ascii_case(&pair.platform))
+    else {
+        return Err(format!("priority {word:?} is none of Critical, High, Medium, Low"));
     };
-    set.insert(attribute("impact"), Value::text(impact));
-    set.insert(attribute("urgency"), Value::text(urgency));
+    set.extend(pair.writes.into_iter().map(|(column, level)| (column, Value::text(level))));
     Ok(())
 }
 

@@ -94,10 +94,16 @@ fn dotted(column: &Attribute, key: &Attribute) -> Attribute {
     Attribute::new(format!("{column}.{key}")).unwrap_or_else(|_| column.clone())
 }
 
-/// `critical | high | medium | low`: ServiceNow's priority matrix makes 1, 2, 3 and 4 of impact and
-/// urgency, so these two are written, and `priority` is read (with `impact`, as seed 004 has it).
+/// A record's severity, read from `priority` (with `impact`, as seed 004 has it).
 pub(crate) fn severity(platform: Attribute) -> Mapping {
-    let pairs = [
+    let reads = BTreeSet::from([attribute("impact"), attribute("priority")]);
+    Mapping::Columns { attribute: platform, reads, pairs: severities() }
+}
+
+/// `critical | high | medium | low`: ServiceNow's priority matrix makes 1, 2, 3 and 4 of impact and
+/// urgency, so these two are written, and `priority` is read.
+pub(crate) fn severities() -> Vec<ChoicePair> {
+    [
         ("critical", &["1"][..], "1", "1"),
         ("high", &["2"], "2", "1"),
         ("medium", &["3"], "2", "2"),
@@ -117,9 +123,7 @@ pub(crate) fn severity(platform: Attribute) -> Mapping {
         ]),
         with: BTreeMap::new(),
     })
-    .collect();
-    let reads = BTreeSet::from([attribute("impact"), attribute("priority")]);
-    Mapping::Columns { attribute: platform, reads, pairs }
+    .collect()
 }
 
 /// The attributes that make up a field on a side.

@@ -7,7 +7,7 @@ use firn_core::settings::Rules;
 use firn_core::wire::article as wire;
 use firn_model::{
     Answer, Article, ArticleDraft, ArticleState, CaseSummary, CommitError, Finding, FindingKind,
-    Key, Learning, LinkId, Millis, Outcome, Side, Standing, TenantId,
+    Key, Learning, LinkId, Millis, Outcome, Side, Standing, SysId, TenantId,
 };
 
 use crate::session::{Session, ticket};
@@ -87,6 +87,11 @@ pub(crate) fn due<D: Doors>(
     rules: &Rules,
     key: &Key,
 ) -> Result<(), CommitError> {
+    // Rows once were of links. What such a one knew is found again by its key word.
+    if key.segments().last().is_none_or(|ticket| SysId::new(ticket.to_owned()).is_err()) {
+        session.delete(key);
+        return Ok(());
+    }
     let Some(mut draft) = session.get::<ArticleDraft>(key)? else { return Ok(()) };
     let counts = matches!(draft.state, ArticleState::Written | ArticleState::Counting(_));
     if matches!(draft.state, ArticleState::Left | ArticleState::Refused) || counts && draft.made < 2

@@ -242,7 +242,9 @@ fn converges(
         let state = &link.fields[&field.name];
         for (side, there) in [(Side::Platform, &platform), (Side::External, &external)] {
             // Of what began in ServiceNow, nobody told the platform of what is empty.
-            let nothing = state.shape(side).is_none() && there.to_string().is_empty();
+            let nothing = link.origin == Side::External
+                && state.shape(side).is_none()
+                && there.to_string().is_empty();
             if state.shape(side) != Some(there) && !nothing {
                 return Err(world.violation(format!(
                     "converges: {record}.{} is {there} on the {side} side, and we believe {:?}",

@@ -332,6 +332,11 @@ impl Scenario {
         self.operate(Operation::Unlink { integration: self.id(), link })
     }
 
+    /// A row as an earlier Firn has left it, due now.
+    pub fn left(&mut self, path: &[&str], value: &Json) {
+        self.world.left(path, value);
+    }
+
     /// Lets the next answer of ServiceNow to a write get lost.
     pub fn lose_next_answer(&mut self) {
         self.world.lose_next = true;

@@ -15,9 +15,9 @@ use std::rc::Rc;
 use firn_core::identity;
 use firn_driver::Engine;
 use firn_model::{
-    ActiveRules, Answer, AnswerBody, ArticlePolicy, Configure, Event, Hook, HttpRequest, Inbound,
-    InboundKind, Integration, IntegrationId, Link, MaskStrategy, Millis, Operation, PlatformId,
-    Report, Sweep, SysId,
+    ActiveRules, Answer, AnswerBody, ArticlePolicy, Change, Configure, Event, Expect, Hook,
+    HttpRequest, Inbound, InboundKind, Integration, IntegrationId, Key, Link, MaskStrategy, Millis,
+    Operation, PlatformId, Put, Report, Sweep, SysId,
 };
 use firn_storage::{Memory, Store};
 
@@ -240,6 +240,14 @@ impl World {
     pub(crate) fn ask(&mut self, operation: Operation) -> (u16, serde_json::Value) {
         self.operate(operation);
         self.last_reply()
+    }
+
+    /// A row as an earlier Firn has left it, due now.
+    pub(crate) fn left(&mut self, path: &[&str], value: &serde_json::Value) {
+        let key = Key::new(&self.site().integration.tenant, path);
+        let put = Some(Put { value: value.to_string(), due: Some(self.now) });
+        let kept = self.shared.store.commit(&[Change { key, expect: Expect::Any, put }]);
+        assert!(kept.is_ok(), "{kept:?}");
     }
 
     fn last_reply(&mut self) -> (u16, serde_json::Value) {

@@ -268,6 +268,18 @@ fn a_ticket_has_one_draft_whichever_link_speaks_for_it() {
 }
 
 #[test]
+fn a_row_of_a_draft_as_it_was_before_is_let_go_of_and_stops_nothing() {
+    let mut world = drafting();
+    let before = json!({ "integration": "int-1", "link": "l-1", "state": "wanted", "sequence": 3 });
+    world.left(&["article", "int-1", "l-1"], &before);
+    let ticket = resolved(&mut world, "A");
+    assert_eq!(world.articles().len(), 1);
+    let rows = world.rows("article");
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0]["ticket"]["sys_id"], ticket);
+}
+
+#[test]
 fn a_draft_that_is_refused_is_told_and_tried_with_the_next() {
     let mut world = drafting();
     world.articles_are_refused(Some(403));
