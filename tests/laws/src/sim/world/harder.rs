@@ -3,8 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use firn_model::{Configure, DeadLetter, DeadState, InboundKind, Link, Operation};
-
+use firn_model::{Configure, InboundKind, Link, Operation};
 use serde_json::Value as Json;
 
 use super::{Site, World};
@@ -88,7 +87,6 @@ impl World {
             6..=7 => self.pause(),
             8..=9 => self.agent_opens(),
             10 => self.clock_jumps(),
-            11 => self.dead_letter(),
             12 => self.rights_change(),
             13..=14 => self.instance_changes(),
             _ => {}
@@ -183,17 +181,6 @@ impl World {
         let site = self.site_mut();
         site.servicenow.quirks.clock += (i64::from(drawn) - 120) * 1_000;
         site.jumped = true;
-    }
-
-    /// An operator has a dead letter tried again, or lets go of it.
-    fn dead_letter(&mut self) {
-        let letters: Vec<DeadLetter> = self.rows("dead");
-        let Some(letter) = letters.into_iter().find(|l| l.state == DeadState::Waiting) else {
-            return;
-        };
-        self.met("operator: a dead letter");
-        let integration = self.site().integration.id.clone();
-        self.operate(Operation::RetryDead { integration, id: letter.id });
     }
 
     /// A ticket may not be read for a while.
