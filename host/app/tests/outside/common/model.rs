@@ -76,7 +76,11 @@ async fn answer(
             let last = told.split("\n\n").filter(|part| part.starts_with('[')).last().unwrap();
             let (number, text) = last.split_once('\n').unwrap();
             let number: u32 = number[1..].split(']').next().unwrap().parse().unwrap();
-            let content = json!({ "asked": "Why can nobody pay?", "found": [], "tags": ["paying"],
+            let (asked, tag) = match told.contains("Checkout") {
+                true => ("Why can nobody pay?", "paying"),
+                false => ("What does the printer lack?", "toner"),
+            };
+            let content = json!({ "asked": asked, "found": [], "tags": [tag],
                 "solved": [{ "text": text, "from": number }] });
             // In a fence, as some put it.
             let content = format!("```json\n{content}\n```");
