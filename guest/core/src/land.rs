@@ -1,12 +1,13 @@
 //! What became of a request: puts its outcome into the link. An outcome that is not known is
 //! looked up, never blindly repeated; the base moves only on what was seen.
 
+mod history;
 mod write;
 
 use firn_model::{
     CorrelationMode, DuplicatePolicy, EntrySeen, Exchange, ExchangeKind, ExternalRecord, FieldName,
     Finding, FindingKind, Flight, Ghost, Link, Millis, Mirror, Notice, ObservationSource,
-    ObservedRecord, Order, Outcome, Phase, Reference, Refusal, Revision, Search, Side, SysId,
+    ObservedRecord, Order, Outcome, PastChange, Phase, Reference, Refusal, Search, Side, SysId,
     TableName, Translated, Twin, Uncertainty, Verb, Write,
 };
 
@@ -18,8 +19,10 @@ use crate::plan::Effects;
 use crate::settings::Rules;
 use crate::{journal, mapping, observe};
 
+pub(crate) use history::{changes_between, columns, overwritten, overwritten_text};
+
 /// A row of the journal may be seen only so long after its write was answered. In milliseconds.
-const SEEN_LATE: u64 = 5_000;
+pub const SEEN_LATE: u64 = 5_000;
 
 /// A ticket that was looked for: what tells it from others, and no more.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -46,6 +49,8 @@ pub enum Reading {
     Rows(Vec<SysId>),
     /// Whether there is a proof that the record was deleted.
     Deletion(bool),
+    /// What the record's history has of its columns, oldest first.
+    History(Vec<PastChange>),
     /// The outcome of a write, or of a read that failed.
     Outcome(Outcome),
 }
@@ -81,6 +86,7 @@ pub fn land(
         (ExchangeKind::Class, Reading::Record(record, _)) => landing.classified(&record),
         (ExchangeKind::Deletion, Reading::Deletion(proved)) => landing.searched(proved),
         (ExchangeKind::Journal, Reading::Entries(rows)) => landing.journal(&rows),
+        (ExchangeKind::History, Reading::History(changes)) => landing.history(&changes),
         (ExchangeKind::LookUp { table, key, value }, Reading::Rows(ids)) => {
             landing.looked_up(&LookUp { table, key, value }, &ids);
         }
@@ -243,6 +249,11 @@ impl Landing<'_> {
                 let number = number.clone();
                 return self.located(&number, &[]);
             }
+            // It is told already that nobody knows what stood there.
+            (ExchangeKind::History, Outcome::Refused(_) | Outcome::Gone) => {
+                self.link.unseen.clear();
+                return self.healthy();
+            }
             (_, Outcome::Refused(refusal)) => {
                 let text = format!(
                     "reading from the {} side was refused ({} {}); check the rights of the integration user",
@@ -260,6 +271,9 @@ impl Landing<'_> {
             _ => {}
         }
         self.back_off(&outcome);
+        if *kind == ExchangeKind::History && self.link.side(self.side).failures >= UNREACHABLE {
+            self.link.unseen.clear();
+        }
     }
 
     /// The record is not where it was. Deleted, of another class, or hidden by rights: that is told
@@ -554,8 +568,7 @@ impl Landing<'_> {
                 if landed || !open || self.too_late_to_commit(sent) {
                     let write = flight.write.clone();
                     self.drop_flight();
-                    let between =
-                        changes_between(&write, self.link.side(self.side).revision.as_ref());
+                    let between = changes_between(&write, self.link.side(self.side).revision);
                     if landed {
                         self.overwritten_unseen(&write);
                         self.settle_fields(&write);
@@ -665,8 +678,11 @@ impl Landing<'_> {
                             self.drop_flight();
                             journal::settle(self.link, entry, Mirror::Mirrored(told));
                         }
-                        None if self.too_late_to_commit(sent) => self.phase(Phase::Sending),
-                        None => self.wait_for_commit(sent),
+                        // What commits at the last moment can be read a moment later.
+                        None if self.too_late_to_commit(sent.plus(SEEN_LATE)) => {
+                            self.phase(Phase::Sending);
+                        }
+                        None => self.wait_for_commit(sent.plus(SEEN_LATE)),
                     }
                 }
                 Phase::Sending | Phase::Refused(_) => {}
@@ -674,26 +690,6 @@ impl Landing<'_> {
         }
         journal::observe(self.rules, self.link, self.neighbours, rows);
     }
-}
-
-/// How often the record changed between the read before a write and a later sight of it. The
-/// Table API has no conditional write: one change more than ours means that somebody wrote in
-/// between, and that we may have overwritten it without seeing it.
-pub(crate) fn changes_between(write: &Write, later: Option<&Revision>) -> u32 {
-    match (write.expect.revision, later) {
-        (
-            Some(Revision::External { mod_count: Some(before), .. }),
-            Some(Revision::External { mod_count: Some(after), .. }),
-        ) => after.saturating_sub(before),
-        _ => 0,
-    }
-}
-
-/// What a person is told then.
-pub(crate) fn overwritten_text(name: &FieldName) -> String {
-    format!(
-        "the ticket changed more than once around our write of {name}; a change in between may have been overwritten unseen: look at its history"
-    )
 }
 
 /// The pause after the `failures`-th failure in a row: 0.25 s, doubled each time up to a minute,

@@ -316,7 +316,9 @@ pub(crate) fn as_observation(
     match reading {
         Reading::Record(record, entries) => Ok(Some(observation(record, entries))),
         Reading::Entries(entries) => Ok(Some(observation(ObservedRecord::default(), entries))),
-        Reading::Found(_) | Reading::Rows(_) | Reading::Deletion(_) => Ok(None),
+        Reading::Found(_) | Reading::Rows(_) | Reading::Deletion(_) | Reading::History(_) => {
+            Ok(None)
+        }
         Reading::Outcome(outcome) => Err(outcome.to_string()),
     }
 }

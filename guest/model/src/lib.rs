@@ -48,8 +48,8 @@ pub use learning::{
 };
 pub use link::{
     Base, Cause, Clock, Conflict, ConflictState, Decision, Draft, Ended, Exchange, ExchangeKind,
-    ExternalRecord, FieldState, Flight, Ghost, Link, Parked, ParkedWhy, Phase, Reference, Role,
-    Search, Seen, SideState, Tombstone, Twin,
+    ExternalRecord, FieldState, Flight, Ghost, Link, Parked, ParkedWhy, PastChange, Phase,
+    Reference, Role, Search, Seen, SideState, Tombstone, Twin, Unseen,
 };
 pub use observation::{EntrySeen, Observation, ObservationSource, ObservedRecord, Presence};
 pub use operator::{

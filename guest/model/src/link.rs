@@ -1,6 +1,6 @@
 //! The link: a pair of records with everything that `plan` needs to say the next step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,9 @@ pub struct Link {
     /// Further open tickets with its key that we made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub twins: Vec<Twin>,
+    /// Writes of ours that may have gone over what nobody has seen: the ticket's history is asked for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen: Vec<Unseen>,
     /// Digests of the escalations that asked for the ticket: the same one again is no new wish.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asked: Vec<String>,
@@ -99,6 +102,7 @@ impl Link {
             attach: None,
             resent: false,
             twins: Vec::new(),
+            unseen: Vec::new(),
             asked: Vec::new(),
             draft: None,
             beginning: Beginning::default(),
@@ -462,6 +466,8 @@ pub enum ExchangeKind {
     Class,
     /// The record is nowhere: look for the proof that it was deleted.
     Deletion,
+    /// What stood in the record before writes of ours went over it unseen.
+    History,
     /// Send the write in flight.
     Send,
 }
@@ -525,6 +531,35 @@ pub struct SideState {
 #[allow(clippy::trivially_copy_pass_by_ref)] // Serde calls it so.
 fn is_zero(n: &u32) -> bool {
     *n == 0
+}
+
+/// A write around which the ticket changed more often than by the write: somebody else wrote in between.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Unseen {
+    /// The field that was written.
+    pub field: FieldName,
+    /// The columns that make it up. (The ticket may be of another class by the time that its history is read.)
+    pub columns: BTreeSet<Attribute>,
+    /// How often the ticket had changed (`sys_mod_count`) when it was last seen before the write.
+    pub after: u32,
+    /// How often it had changed when it was seen again.
+    pub until: u32,
+    /// Its history is being read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_asked: bool,
+}
+
+/// One change of one column, as the history of a ticket (`sys_audit`) has it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PastChange {
+    /// The column.
+    pub column: Attribute,
+    /// What was put there.
+    pub new: String,
+    /// Who did it, by user name.
+    pub user: String,
+    /// The ticket's counter of changes (`sys_mod_count`) since.
+    pub count: u32,
 }
 
 /// How it is found out why a record cannot be found.

@@ -43,6 +43,8 @@ pub enum Why {
     Mirrored,
     /// The evidence pack of an escalation.
     Evidence,
+    /// Somebody wrote between our look and our write, which went over it.
+    Unseen,
 }
 
 /// One field of a write: what changes, and why.

@@ -70,6 +70,7 @@ pub const MUST_BE_MET: &[&str] = &[
     "why: resolved",
     "why: mirrored",
     "why: duplicate",
+    "why: unseen",
     "finding: conflict",
     "finding: kept",
     "finding: masked-edit",

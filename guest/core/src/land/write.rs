@@ -6,7 +6,7 @@ use firn_model::{
     Revision, Side, SysId, Translated, Uncertainty, Verb, Why, Write,
 };
 
-use super::{Landing, changes_between, overwritten_text};
+use super::{Landing, changes_between, columns, overwritten, overwritten_text};
 use crate::wire::is_shown;
 use crate::{identity, journal, mapping, observe};
 
@@ -245,9 +245,12 @@ impl Landing<'_> {
 
     pub(super) fn overwritten_unseen(&mut self, write: &Write) {
         let Verb::Update { set, .. } = &write.verb else { return };
-        let between = changes_between(write, self.link.side(self.side).revision.as_ref());
-        if between > 1 {
-            for name in set.keys() {
+        let later = self.link.side(self.side).revision;
+        if changes_between(write, later) > 1 {
+            for (name, translated) in set {
+                let expected = write.expect.fields.get(name).and_then(Option::as_ref);
+                let columns = columns([&translated.shape].into_iter().chain(expected));
+                overwritten(self.link, name, columns, (write.expect.revision, later));
                 self.finding(FindingKind::OverwrittenUnseen, Some(name), overwritten_text(name));
             }
         }

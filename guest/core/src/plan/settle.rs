@@ -171,13 +171,16 @@ impl Planner<'_> {
                 .seen(side)
                 .filter(|seen| mapping::stands(field, side, &seen.shape, translated));
             if let Some(seen) = landed {
-                let between = land::changes_between(&flight.write, seen.revision.as_ref());
+                let between = land::changes_between(&flight.write, seen.revision);
                 let (ours, theirs) = (seen.shape.clone(), translated.of.clone());
                 let base = Some(match side {
                     Side::External => Base { platform: theirs, external: ours },
                     Side::Platform => Base { platform: ours, external: theirs },
                 });
                 if state.base != base && between > 1 {
+                    let columns = land::columns([&translated.shape, &seen.shape]);
+                    let counts = (flight.write.expect.revision, seen.revision);
+                    land::overwritten(&mut self.link, &field.name, columns, counts);
                     let text = land::overwritten_text(&field.name);
                     self.finding(FindingKind::OverwrittenUnseen, field, text);
                 }
@@ -206,12 +209,18 @@ impl Planner<'_> {
         // ghost, and an edit again.
         let reworded = seen.shape != ghost.shape;
         if (agrees && (ghost.departed || reworded || since > 1)) || since > 2 {
-            state.ghost = None;
-            self.finding(
-                FindingKind::OverwrittenUnseen,
-                field,
-                land::overwritten_text(&field.name),
+            let ghost = state.ghost.take();
+            let shape = ghost.as_ref().map(|ghost| &ghost.shape);
+            let seen = state.seen(Side::External);
+            let counts =
+                (ghost.as_ref().and_then(|g| g.revision), seen.and_then(|seen| seen.revision));
+            let columns = land::columns(shape.into_iter().chain(seen.map(|seen| &seen.shape)));
+            land::overwritten(&mut self.link, &field.name, columns, counts);
+            let text = format!(
+                "our write of {}, whose answer never came, seems to have taken effect late, over what was written meanwhile: look at the ticket's history",
+                field.name
             );
+            self.finding(FindingKind::OverwrittenUnseen, field, text);
             return;
         }
         if over {

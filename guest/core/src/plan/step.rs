@@ -73,7 +73,7 @@ impl Planner<'_> {
             return Some(asks(flight));
         }
         if let Some(tombstone) = self.link.tombstone.clone() {
-            return self.last_words(side, &tombstone);
+            return self.last_words(side, &tombstone).or_else(|| self.past(side));
         }
         if side == Side::External && self.link.external.is_none() {
             if let Some(number) = &self.link.attach {
@@ -111,12 +111,22 @@ impl Planner<'_> {
         if self.link.side(side).missing {
             return None;
         }
-        self.update(side).or_else(|| self.append(side)).or_else(|| {
-            let journal = side == Side::External
-                && self.link.side(side).look_journal
-                && self.rules.integration().reads_journal();
-            journal.then_some(ExchangeKind::Journal)
-        })
+        self.update(side)
+            .or_else(|| self.append(side))
+            .or_else(|| {
+                let journal = side == Side::External
+                    && self.link.side(side).look_journal
+                    && self.rules.integration().reads_journal();
+                journal.then_some(ExchangeKind::Journal)
+            })
+            .or_else(|| self.past(side))
+    }
+
+    /// What our writes went over unseen is looked for when nothing else is to be done: the history stays.
+    fn past(&self, side: Side) -> Option<ExchangeKind> {
+        let asks =
+            side == Side::External && !self.link.unseen.is_empty() && self.rules.may_read(side);
+        asks.then_some(ExchangeKind::History)
     }
 
     /// What is still done for a link at rest: the side that is left may have to be closed. Entries
@@ -159,6 +169,9 @@ impl Planner<'_> {
             ExchangeKind::Journal => state.look_journal = false,
             ExchangeKind::Send => self.audit_write(side),
             ExchangeKind::Find => state.look_twins = false,
+            ExchangeKind::History => {
+                self.link.unseen.iter_mut().for_each(|unseen| unseen.is_asked = true);
+            }
             ExchangeKind::Locate(_)
             | ExchangeKind::Class
             | ExchangeKind::Deletion

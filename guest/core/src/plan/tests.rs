@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use firn_model::{
     Base, Clock, Ended, ExchangeKind, ExternalRecord, FieldName, FieldState, FindingKind, Flight,
-    Ghost, Link, Millis, Parked, ParkedWhy, Phase, Plan, Revision, Role, Seen, Shape, Side, Step,
-    SysId, Tombstone, Translated, Value, Verb, Write,
+    Ghost, Link, Millis, Parked, ParkedWhy, PastChange, Phase, Plan, Revision, Role, Seen, Shape,
+    Side, Step, SysId, Tombstone, Translated, Value, Verb, Write,
 };
 use serde_json::json;
 
 use super::*;
+use crate::land::Reading;
 use crate::mapping::{attribute, platform_attribute};
 use crate::sample;
 use crate::settings::Rules;
@@ -186,6 +187,117 @@ fn a_write_that_is_seen_to_have_landed_is_agreement_on_what_was_sent() {
         assert_eq!(base.platform, shape("title", Side::Platform, "ours"));
         assert_eq!(base.external, shape("title", Side::External, "ours"));
         assert_eq!(told(&plan), findings, "{changes} changes");
+    }
+}
+
+/// A title of ours that landed, though the ticket changed from 5 to 8 around it; its history is being asked for.
+fn asked_for_history() -> (Link, u64) {
+    let mut state = title("ours", "ours");
+    if let Some(seen) = &mut state.external {
+        seen.revision = changed(8, NOW);
+    }
+    let mut link = planned(writing(pair("title", state))).link;
+    (link.external_side.flight, link.external_side.exchange) = (None, None);
+    let plan = planned(link);
+    let step = plan.steps.iter().find(|(side, _)| *side == Side::External);
+    let Some((_, Step::Exchange(exchange))) = step else { panic!("{:?}", plan.steps) };
+    assert_eq!(exchange.kind, ExchangeKind::History);
+    (plan.link, exchange.number)
+}
+
+fn history(reading: Reading) -> Plan {
+    let (link, number) = asked_for_history();
+    let answered = Input::Answered { side: Side::External, number, reading };
+    let plan = advance(&rules(), link, &[answered], NOW);
+    assert_eq!(plan.link.unseen, [], "it is asked once");
+    plan
+}
+
+#[test]
+fn what_was_overwritten_unseen_is_found_in_the_history() {
+    let change = |count: u32, user: &str, new: &str| PastChange {
+        column: attribute("short_description"),
+        new: new.to_owned(),
+        user: user.to_owned(),
+        count,
+    };
+    let ours = rules().settings().external_user.clone();
+    for (changes, overwritten) in [
+        (vec![(6, "ann", "theirs"), (7, &*ours, "ours")], vec!["theirs"]),
+        (vec![(6, &ours, "ours"), (7, "ann", "theirs")], vec![]),
+        // What stood there when it was looked at was seen.
+        (vec![(5, "ann", "seen"), (6, &ours, "ours")], vec![]),
+        (vec![(8, "ann", "theirs"), (9, &ours, "ours")], vec![]),
+        (vec![(6, "ann", "a"), (6, "rule", "b"), (7, &ours, "ours")], vec!["b"]),
+        (
+            vec![(6, "ann", "a"), (7, &ours, "ours"), (7, "bob", ""), (8, &ours, "ours")],
+            vec!["a", ""],
+        ),
+    ] {
+        let rows = changes.iter().map(|(count, user, new)| change(*count, user, new)).collect();
+        let plan = history(Reading::History(rows));
+        let lost: Vec<String> = plan
+            .audit
+            .iter()
+            .filter(|line| line.event == "recovered")
+            .flat_map(|line| &line.fields)
+            .map(|written| written.from.as_ref().map(ToString::to_string).unwrap_or_default())
+            .collect();
+        assert_eq!(lost, overwritten, "{changes:?}");
+        let [finding] = plan.findings.as_slice() else {
+            panic!("{changes:?}: {:?}", plan.findings)
+        };
+        assert_eq!(finding.field, Some(name("title")));
+        let said = match overwritten.is_empty() {
+            true => "nothing was overwritten",
+            false => "ann",
+        };
+        assert!(finding.text.contains(said) || changes[1].1 == "rule", "{changes:?}: {finding:?}");
+    }
+}
+
+#[test]
+fn a_value_from_the_history_is_masked() {
+    let change = |count, user: String, new: &str| PastChange {
+        column: attribute("short_description"),
+        new: new.to_owned(),
+        user,
+        count,
+    };
+    let ours = rules().settings().external_user.clone();
+    let theirs = change(6, "ann".to_owned(), "card 4111 1111 1111 1111");
+    let plan = history(Reading::History(vec![theirs, change(7, ours, "ours")]));
+    let told = format!("{:?} {:?}", plan.findings, plan.audit);
+    assert!(told.contains("1111") && !told.contains("4111 1111"), "{told}");
+}
+
+#[test]
+fn a_history_that_may_not_be_read_leaves_what_was_told() {
+    let refusal = firn_model::Refusal { status: 403, message: "no".to_owned() };
+    for reading in [
+        Reading::History(Vec::new()),
+        Reading::Outcome(firn_model::Outcome::Refused(refusal)),
+        Reading::Outcome(firn_model::Outcome::Gone),
+    ] {
+        let plan = history(reading);
+        assert_eq!((told(&plan), plan.audit.len()), (vec![], 0));
+    }
+    // What may come later is asked for again, and not for ever.
+    let (mut link, mut number) = asked_for_history();
+    let mut now = NOW;
+    for tries in 1.. {
+        let reading = Reading::Outcome(firn_model::Outcome::NotSent("refused".to_owned()));
+        let answered = Input::Answered { side: Side::External, number, reading };
+        link = advance(&rules(), link, &[answered], now).link;
+        if link.unseen.is_empty() {
+            assert_eq!(tries, 6);
+            break;
+        }
+        now = now.plus(120_000);
+        let plan = advance(&rules(), link, &[], now);
+        let step = plan.steps.iter().find(|(side, _)| *side == Side::External);
+        let Some((_, Step::Exchange(exchange))) = step else { panic!("{:?}", plan.steps) };
+        (link, number) = (plan.link, exchange.number);
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use firn_model::{
     Attribute, Body, Comment, CorrelationKey, EntryOrigin, EntrySeen, Exchange, ExchangeKind,
     HttpResponse, JournalSource, JournalText, Link, Method, Millis, ObservedRecord, Outcome,
-    Presence, RESOURCE, Remote, Revision, SysId, TableName, Twin, Value, Verb, WorkNote,
-    parse_servicenow,
+    PastChange, Presence, RESOURCE, Remote, Revision, SysId, TableName, Twin, Value, Verb,
+    WorkNote, parse_servicenow,
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -21,6 +21,9 @@ pub(super) fn pair(name: &str, value: impl Into<String>) -> (String, String) {
 /// What tells a ticket that is looked for from others. All of it is on `task`.
 const FOUND: &str =
     "sys_id,sys_class_name,number,active,sys_created_by,sys_updated_by,sys_mod_count";
+
+/// What is read of a ticket's history.
+const PAST: &str = "documentkey,fieldname,newvalue,user,record_checkpoint";
 
 /// What is mapped of a ticket.
 pub(super) fn shape(rules: &Rules, table: &TableName) -> Vec<(String, String)> {
@@ -95,6 +98,19 @@ pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option
             let id = &link.external.as_ref()?.sys_id;
             let mut parts = list("sys_audit_delete", format!("documentkey={id}"), "1");
             parts.query.push(pair("sysparm_fields", "sys_id,documentkey,tablename"));
+            parts
+        }
+        ExchangeKind::History => {
+            let id = &link.external.as_ref()?.sys_id;
+            let columns: BTreeSet<&str> =
+                link.unseen.iter().flat_map(|u| &u.columns).map(Attribute::as_str).collect();
+            let after = link.unseen.iter().map(|u| u.after).min()?;
+            let query = format!(
+                "documentkey={id}^fieldnameIN{}^record_checkpoint>{after}^ORDERBYrecord_checkpoint^ORDERBYsys_created_on",
+                columns.into_iter().collect::<Vec<_>>().join(","),
+            );
+            let mut parts = list("sys_audit", query, "500");
+            parts.query.push(pair("sysparm_fields", PAST));
             parts
         }
         ExchangeKind::Read => Parts {
@@ -243,6 +259,15 @@ pub(super) fn reading(
             let proved = rows.iter().any(|row| row["documentkey"] == external.sys_id.as_str());
             Reading::Deletion(proved)
         }
+        ExchangeKind::History => {
+            let (Some(rows), Some(external)) = (result.as_array(), &link.external) else {
+                return malformed("not a list");
+            };
+            let mut changes: Vec<PastChange> =
+                rows.iter().filter_map(|row| past(row, &external.sys_id)).collect();
+            changes.sort_by_key(|change| change.count);
+            Reading::History(changes)
+        }
         ExchangeKind::Journal if has_activities(rules, &link.table) => {
             let Some(rows) = result["entries"].as_array() else {
                 return malformed("without activities");
@@ -286,6 +311,19 @@ pub(super) fn reading(
             }
         }
     }
+}
+
+fn past(row: &Json, of: &SysId) -> Option<PastChange> {
+    let text = |name: &str| row[name].as_str();
+    if text("documentkey") != Some(of.as_str()) {
+        return None;
+    }
+    Some(PastChange {
+        column: Attribute::new(text("fieldname")?).ok()?,
+        new: text("newvalue").unwrap_or_default().to_owned(),
+        user: text("user").unwrap_or_default().to_owned(),
+        count: text("record_checkpoint").and_then(count)?,
+    })
 }
 
 fn found(rules: &Rules, link: &Link, row: &Json) -> Option<Found> {

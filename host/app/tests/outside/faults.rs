@@ -3,11 +3,12 @@
 //! in `stream.rs`, 23 to 25 in `signin.rs`, 26 and 27 in `quirks.rs`, 39 in
 //! `attachments.rs`.)
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::common::pair::{Pair, Place};
-use firn_simulator::{Faults, OutboundFaults, Pace, RequestFault, Trouble};
+use firn_simulator::{Access, Faults, OutboundFaults, Pace, Permit, RequestFault, Trouble};
 use serde_json::{Value as Json, json};
 
 const SECRET: &str = "whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cyBvZiBmYXVsdHM=";
@@ -270,6 +271,43 @@ async fn fault_13_a_replica_that_lags_makes_no_second_ticket() {
     ]);
     pair.opens("v1");
     pair.once("v1", "looked for until it is seen").await;
+}
+
+/// Somebody writes between our look and our write, which goes over it: what they wrote is found in the history.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_agent_wrote_between_a_look_and_a_write_is_recovered() {
+    for readable in [true, false] {
+        let slug = if readable { "between" } else { "between-hidden" };
+        let settings = json!({ "fields": { "title": { "owner": "platform" } } });
+        let (_place, pair) = pair(slug, settings).await;
+        let ticket = pair.opened("b1").await;
+        pair.fails(vec![hit("PATCH", "table/incident", 1, Trouble::Delay { ms: 1_500 })]);
+        if !readable {
+            let read = BTreeMap::from([("sys_audit".to_owned(), Permit::Refused)]);
+            pair.simulator.set_access(Access { read, ..Access::default() });
+        }
+        let before = pair.patches();
+        pair.platform.edit("incident", "b1", json!({ "title": "ours" }));
+        pair.until("it is on its way", || pair.patches() > before).await;
+        let theirs = json!({ "short_description": "mine, says ann.lee@example.com" });
+        pair.agent(&ticket, theirs).await;
+        pair.until("it is written", || text(&pair.tickets("b1")[0], "short_description") == "ours")
+            .await;
+        pair.settled().await;
+        let told = async || pair.place.get(&format!("/integrations/{slug}/findings")).await;
+        let wanted = if readable { "had written mine, says" } else { "look at its history" };
+        let end = Instant::now() + Duration::from_secs(60);
+        while !told().await.to_string().contains(wanted) {
+            assert!(Instant::now() < end, "{wanted}: {}", told().await);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let told = told().await.to_string();
+        assert!(told.contains("overwritten-unseen") && !told.contains("ann.lee@"), "{told}");
+        let link = &pair.place.get(&format!("/integrations/{slug}/links")).await["links"][0];
+        let id = link["id"].as_str().unwrap();
+        let why = pair.place.get(&format!("/integrations/{slug}/links/{id}/explain")).await;
+        assert_eq!(why.to_string().contains("between our look and our write"), readable, "{why}");
+    }
 }
 
 fn told(ticket: &firn_simulator::Record, count: u32, at: &str, title: &str) -> String {

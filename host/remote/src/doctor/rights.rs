@@ -45,6 +45,11 @@ pub(super) const READS: &[Right] = &[
         needed: Need::Should,
         why: "a deleted ticket can be told from a hidden one",
     },
+    Right {
+        at: "sys_audit",
+        needed: Need::Should,
+        why: "what a write went over unseen can be told",
+    },
 ];
 
 /// What the help-desk seed (001) asks for besides, where cases are among the tickets.
@@ -331,7 +336,7 @@ fn remedy(said: &Said, what: &str, does: &str) -> String {
             "let the integration user contribute to that knowledge base (role knowledge, and its user criteria)".to_owned()
         }
         "sys_choice" => "give the integration user the role personalize_choices".to_owned(),
-        "sys_audit_delete" | "sys_user" => {
+        "sys_audit" | "sys_audit_delete" | "sys_user" => {
             format!(
                 "give the integration user a role that {does} {what} (a read rule of your own is enough)"
             )

@@ -272,8 +272,20 @@ impl Small {
             }
             let plan = plan::advance(&self.fixed.rules, link, &inputs, Millis(self.now));
             inputs.clear();
-            let again = plan.notice.is_some() || waits(&plan);
+            let mut again = plan.notice.is_some() || waits(&plan);
             self.take(plan);
+            // What its history says is told, and changes nothing: it need not be waited for.
+            let past = self.pending[index(Side::External)]
+                .take_if(|pending| pending.exchange.kind == ExchangeKind::History);
+            if let Some(Pending { exchange, .. }) = past {
+                let reading = Reading::History(Vec::new());
+                inputs.push(Input::Answered {
+                    side: Side::External,
+                    number: exchange.number,
+                    reading,
+                });
+                again = true;
+            }
             if !again {
                 break;
             }

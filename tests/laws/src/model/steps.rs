@@ -1,6 +1,6 @@
 //! What can happen next: people, sides, network, crashes. Every step is tried in every state.
 
-use firn_core::land::Reading;
+use firn_core::land::{Reading, SEEN_LATE};
 use firn_core::plan::Input;
 use firn_model::{
     EntryOrigin, Mirror, ObservedRecord, Order, Outcome, Phase, Revision, Side, Uncertainty, Verb,
@@ -56,7 +56,7 @@ impl Small {
     /// Somebody waits for it. A request to ServiceNow is given up long before; a read that left
     /// before may be answered after it.
     fn limit_may_pass(&self) -> bool {
-        let limit = i64::try_from(LIMIT).unwrap_or(0);
+        let limit = i64::try_from(LIMIT + SEEN_LATE).unwrap_or(0);
         let waiting = match self.link.external_side.flight.as_ref().map(|f| &f.phase) {
             Some(Phase::Verifying { sent, .. }) => self.now < sent.0 + limit,
             _ => false,
@@ -68,7 +68,7 @@ impl Small {
     }
 
     pub(crate) fn limit_passes(&mut self) {
-        self.now += i64::try_from(LIMIT).unwrap_or(0);
+        self.now += i64::try_from(LIMIT + SEEN_LATE).unwrap_or(0);
         self.late.retain(|write| write.side == Side::Platform);
         self.tell(&[]);
     }

@@ -562,6 +562,23 @@ fn keeps(
                 lost.ticket, lost.column, lost.value
             )));
         }
+        // Where the history may be read, what was overwritten is in the audit too. (Of a write that took effect late
+        // it may not be known between which changes.)
+        let servicenow = &world.site().servicenow;
+        let readable = servicenow.tickets.contains_key(&lost.ticket)
+            && !servicenow.hidden.contains(&lost.ticket)
+            && !servicenow.quirks.history_hidden;
+        let asked = findings.iter().any(|f| {
+            f.kind == FindingKind::OverwrittenUnseen
+                && f.field.as_ref().is_some_and(|n| n.as_str() == field)
+                && f.text.contains("more than once")
+        });
+        if readable && asked && !recorded(Side::External, field, attribute, &lost.value) {
+            return Err(world.violation(format!(
+                "keeps: {}.{} was {:?}, overwritten, and its history was not asked",
+                lost.ticket, lost.column, lost.value
+            )));
+        }
     }
     for lost in &world.site().platform.overwritten {
         if !recorded(Side::Platform, &lost.field, &lost.field, &lost.value) {
@@ -619,6 +636,7 @@ fn count(world: &mut World, audit: &[Audit], findings: &[Finding]) {
             Why::Guarded => "why: guarded",
             Why::OtherGone => "why: other-gone",
             Why::Duplicate => "why: duplicate",
+            Why::Unseen => "why: unseen",
             Why::Resolved { .. } | Why::Attached | Why::Evidence | Why::Reopened => continue,
         };
         *world.coverage.entry(what).or_default() += 1;

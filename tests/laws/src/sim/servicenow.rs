@@ -61,6 +61,16 @@ impl JournalRow {
     }
 }
 
+/// A row of `sys_audit`.
+#[derive(Clone)]
+struct Past {
+    ticket: String,
+    column: String,
+    new: String,
+    user: String,
+    count: u32,
+}
+
 /// A value of a user that a write of ours replaced.
 #[derive(Clone)]
 pub(crate) struct Overwritten {
@@ -97,6 +107,8 @@ pub(crate) struct Quirks {
     pub(crate) no_change_counts: bool,
     /// The user may not read `sys_audit_delete`.
     pub(crate) deletions_hidden: bool,
+    /// The user may not read `sys_audit`.
+    pub(crate) history_hidden: bool,
     /// The user may not read the journal: an empty list, and status 200.
     pub(crate) journal_hidden: bool,
     /// Their clock minus ours, in milliseconds.
@@ -133,6 +145,7 @@ pub(crate) struct ServiceNow {
     pub(crate) tickets: BTreeMap<String, Ticket>,
     pub(crate) journal: Vec<JournalRow>,
     pub(crate) overwritten: Vec<Overwritten>,
+    history: Vec<Past>,
     pub(crate) writes: u64,
     pub(crate) unique: bool,
     ids: u64,
@@ -275,6 +288,7 @@ impl ServiceNow {
         let quirks = self.quirks;
         let rules = if by == US { self.rules.clone() } else { Vec::new() };
         let Some(ticket) = self.tickets.get_mut(id) else { return changed };
+        let before = ticket.columns.clone();
         let mut touched = false;
         for (column, value) in set {
             if column == "comments" || column == "work_notes" {
@@ -312,6 +326,14 @@ impl ServiceNow {
             ticket.updated = at;
             by.clone_into(&mut ticket.updated_by);
             ticket.touched |= by != US;
+            let differs = ticket.columns.iter().filter(|(c, v)| before.get(*c) != Some(*v));
+            self.history.extend(differs.map(|(column, new)| Past {
+                ticket: id.to_owned(),
+                column: column.clone(),
+                new: new.clone(),
+                user: by.to_owned(),
+                count: ticket.mod_count,
+            }));
             changed.push(Changed::Ticket(id.to_owned()));
         }
         if by == US && (touched || !said.is_empty()) {
@@ -537,6 +559,30 @@ impl ServiceNow {
                     .iter()
                     .filter(|deleted| deleted.ticket == wanted)
                     .map(Deleted::show)
+                    .collect();
+                (answer(200, json!({ "result": rows })), Vec::new())
+            }
+            (Method::Get, ["sys_audit"]) => {
+                if self.quirks.history_hidden {
+                    return (refused(403, "User Not Authorized"), Vec::new());
+                }
+                let asked = query("sysparm_query");
+                let of = |prefix: &str| {
+                    let mut parts = asked.split('^');
+                    parts.find_map(|part| part.strip_prefix(prefix)).unwrap_or_default()
+                };
+                let (ticket, columns) = (of("documentkey="), of("fieldnameIN"));
+                let after: u32 = of("record_checkpoint>").parse().unwrap_or_default();
+                let rows: Vec<Json> = self
+                    .history
+                    .iter()
+                    .filter(|past| past.ticket == ticket && past.count > after)
+                    .filter(|past| columns.split(',').any(|column| column == past.column))
+                    .map(|past| {
+                        json!({ "documentkey": past.ticket, "fieldname": past.column,
+                            "newvalue": past.new, "user": past.user,
+                            "record_checkpoint": past.count.to_string() })
+                    })
                     .collect();
                 (answer(200, json!({ "result": rows })), Vec::new())
             }

@@ -73,11 +73,13 @@ impl World {
 
     pub(super) fn execute(&mut self, request: &HttpRequest, answer_lost: bool) {
         self.say(|| {
+            let query = request.query.iter().find(|(name, _)| name == "sysparm_query");
             format!(
-                "execute {:?} {:?} {} {}",
+                "execute {:?} {:?} {} {} {}",
                 request.remote,
                 request.method,
                 request.path,
+                query.map_or("", |(_, query)| query),
                 request.json().unwrap_or("")
             )
         });

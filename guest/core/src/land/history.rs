@@ -1,0 +1,147 @@
+//! What our writes went over without anybody having seen it. The Table API has no conditional write: that somebody wrote
+//! between our look and our write shows in the counter of changes, and what they wrote in the ticket's history
+//! (`sys_audit`), where that may be read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use firn_model::{
+    Attribute, Audit, FieldName, FindingKind, Link, PastChange, Revision, Shape, Side, Unseen,
+    Value, Why, Write, Written,
+};
+
+use super::Landing;
+use crate::plan::mask_shape;
+
+/// How often a ticket had changed (`sys_mod_count`) at a revision.
+fn count(revision: Option<Revision>) -> Option<u32> {
+    match revision {
+        Some(Revision::External { mod_count, .. }) => mod_count,
+        _ => None,
+    }
+}
+
+/// How often the ticket changed between the read before a write and a later sight of it. One change more than ours
+/// means that somebody wrote in between, and that we may have overwritten it without seeing it.
+pub(crate) fn changes_between(write: &Write, later: Option<Revision>) -> u32 {
+    match (count(write.expect.revision), count(later)) {
+        (Some(before), Some(after)) => after.saturating_sub(before),
+        _ => 0,
+    }
+}
+
+/// The columns of what was written, or stood there.
+pub(crate) fn columns<'a>(shapes: impl IntoIterator<Item = &'a Shape>) -> BTreeSet<Attribute> {
+    shapes.into_iter().flat_map(|shape| shape.0.keys().cloned()).collect()
+}
+
+/// Notes that the history of the ticket is to be asked for what a write of this field went over.
+pub(crate) fn overwritten(
+    link: &mut Link,
+    field: &FieldName,
+    columns: BTreeSet<Attribute>,
+    (after, until): (Option<Revision>, Option<Revision>),
+) {
+    let (Some(after), Some(until)) = (count(after), count(until)) else { return };
+    match link.unseen.iter_mut().find(|unseen| unseen.field == *field) {
+        // Told twice of one write, or of the next one before the history was read.
+        Some(unseen) => {
+            unseen.after = unseen.after.min(after);
+            unseen.until = unseen.until.max(until);
+            unseen.is_asked = false;
+        }
+        None => {
+            let field = field.clone();
+            link.unseen.push(Unseen { field, columns, after, until, is_asked: false });
+        }
+    }
+}
+
+/// What a person is told at once; what the history says replaces it.
+pub(crate) fn overwritten_text(name: &FieldName) -> String {
+    format!(
+        "the ticket changed more than once around our write of {name}; a change in between may have been overwritten unseen: look at its history"
+    )
+}
+
+/// What one write of ours went over.
+#[derive(Default)]
+struct Overwrite {
+    who: String,
+    lost: Shape,
+    put: Shape,
+}
+
+impl Landing<'_> {
+    /// The history was read. A change of ours that follows another's went over it.
+    pub(super) fn history(&mut self, changes: &[PastChange]) {
+        self.healthy();
+        let asked: Vec<Unseen> =
+            self.link.unseen.extract_if(.., |unseen| unseen.is_asked).collect();
+        for unseen in asked {
+            let within = |count: u32| count > unseen.after && count <= unseen.until;
+            let ours = |change: &PastChange| change.user == self.rules.settings().external_user;
+            let mut all: BTreeMap<u32, Overwrite> = BTreeMap::new();
+            let mut is_told = false;
+            for column in &unseen.columns {
+                let changes: Vec<&PastChange> =
+                    changes.iter().filter(|c| c.column == *column && within(c.count)).collect();
+                is_told |= !changes.is_empty();
+                for pair in changes.windows(2) {
+                    if let [theirs, own] = pair
+                        && !ours(theirs)
+                        && ours(own)
+                    {
+                        let over = all.entry(own.count).or_default();
+                        over.who.clone_from(&theirs.user);
+                        over.lost.0.insert(column.clone(), Value::text(theirs.new.clone()));
+                        over.put.0.insert(column.clone(), Value::text(own.new.clone()));
+                    }
+                }
+            }
+            let name = &unseen.field;
+            if !all.is_empty() {
+                self.recovered(name, all.into_values());
+            } else if is_told {
+                let text = format!(
+                    "the ticket changed more than once around our write of {name}; its history shows that nothing was overwritten there"
+                );
+                self.finding(FindingKind::OverwrittenUnseen, Some(name), text);
+            }
+            // Without any row it says nothing: the table may not be audited, or the rows be hidden.
+        }
+    }
+
+    fn recovered(&mut self, name: &FieldName, all: impl Iterator<Item = Overwrite>) {
+        let mut told: Vec<String> = Vec::new();
+        for Overwrite { who, lost, put } in all {
+            // A user's name may be an address.
+            let who = self.rules.masks().shown(&who);
+            let (from, to) = (mask_shape(self.rules, &lost), mask_shape(self.rules, &put));
+            told.push(match lost.is_empty() {
+                true => format!("{who} had cleared it"),
+                false => format!("{who} had written {from}"),
+            });
+            self.effects.audit.push(Audit {
+                integration: self.link.integration.clone(),
+                link: Some(self.link.id.clone()),
+                at: self.now,
+                event: "recovered".to_owned(),
+                key: None,
+                side: Some(Side::External),
+                fields: vec![Written {
+                    field: Some(name.clone()),
+                    from: Some(from),
+                    to: Some(to),
+                    why: Why::Unseen,
+                    rules: None,
+                }],
+                note: Some(format!("written by {who}; read from the ticket's history")),
+            });
+        }
+        let text = format!(
+            "our write of {name} went over what was written a moment before, unseen: {}. It is kept in the audit; write it again if it is to hold",
+            told.join("; ")
+        );
+        self.finding(FindingKind::OverwrittenUnseen, Some(name), text);
+    }
+}
