@@ -19,7 +19,7 @@ use crate::plan::Effects;
 use crate::settings::Rules;
 use crate::{journal, mapping, observe};
 
-pub(crate) use history::{changes_between, columns, overwritten, overwritten_text};
+pub(crate) use history::{Came, changes_between, columns, overwritten, overwritten_text};
 
 /// A row of the journal may be seen only so long after its write was answered. In milliseconds.
 pub const SEEN_LATE: u64 = 5_000;

@@ -70,6 +70,7 @@ fn begin<D: Doors>(
         checked: 0,
         drifted: 0,
         failed: 0,
+        not_verifiable: 0,
         healed: 0,
         left: 0,
         drifts: Vec::new(),
@@ -474,6 +475,9 @@ fn finish<D: Doors>(
         }
         if failed {
             run.failed += 1;
+        }
+        if check.platform_not_verifiable {
+            run.not_verifiable += 1;
         }
         if (drifted || failed) && run.drifts.len() < SHOWN {
             run.drifts.push(check.clone());

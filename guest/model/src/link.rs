@@ -533,16 +533,19 @@ fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
-/// A write around which the ticket changed more often than by the write: somebody else wrote in between.
+/// A write of ours that may have gone over what somebody else wrote, which was not seen. Counts are of
+/// `sys_mod_count`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Unseen {
     /// The field that was written.
     pub field: FieldName,
     /// The columns that make it up. (The ticket may be of another class by the time that its history is read.)
     pub columns: BTreeSet<Attribute>,
-    /// How often the ticket had changed (`sys_mod_count`) when it was last seen before the write.
+    /// What was written up to then was seen, and our write meant it.
+    pub meant: u32,
+    /// Our write came after this, when the ticket was last seen before it.
     pub after: u32,
-    /// How often it had changed when it was seen again.
+    /// And it had come by then, when the ticket was seen again.
     pub until: u32,
     /// Its history is being read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -351,6 +351,9 @@ pub struct Run {
     /// Links that could not be looked at.
     #[serde(default)]
     pub failed: u64,
+    /// Links whose platform cannot be read (`push-only`): of these only ServiceNow was looked at.
+    #[serde(default)]
+    pub not_verifiable: u64,
     /// Links that drifted and were handed to `plan`.
     #[serde(default)]
     pub healed: u64,

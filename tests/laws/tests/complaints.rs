@@ -424,6 +424,16 @@ fn exalate_a_comment_of_unknown_audience_is_not_guessed_at() {
 // ---- time --------------------------------------------------------------------------------------
 
 #[test]
+fn azure_sentinel_14996_the_link_back_leads_where_the_settings_say() {
+    for portal in ["https://one.example/i/", "https://portal.example/soc?id="] {
+        let link = json!({ "kind": "template", "column": "u_link", "template": format!("{portal}{{{{ record.ref }}}}") });
+        let mut world = incidents(json!({ "portal": link }));
+        world.platform_edits("A", &[("ref", "7")]);
+        assert_eq!(world.column("A", "u_link"), format!("{portal}7"));
+    }
+}
+
+#[test]
 fn azure_sentinel_13584_resolved_and_active_again_is_picked_up() {
     let mut world = polled(json!({ "status": { "owner": "external" } }));
     for record in ["A", "B"] {

@@ -30,7 +30,7 @@ fn seeds_that_once_failed() {
     .into_iter()
     .chain([100_437_046, 100_572_422])
     // A comment that commits at the last moment; what was overwritten and not looked for in the history.
-    .chain([169_822, 20_333, 20_672, 33_557, 54_643])
+    .chain([169_822, 20_333, 20_672, 33_557, 54_643, 300_014_704])
     {
         sim::run(seed).unwrap_or_else(|v| panic!("{v}"));
     }

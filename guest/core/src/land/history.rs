@@ -34,24 +34,35 @@ pub(crate) fn columns<'a>(shapes: impl IntoIterator<Item = &'a Shape>) -> BTreeS
     shapes.into_iter().flat_map(|shape| shape.0.keys().cloned()).collect()
 }
 
+/// How the write came that may have gone over another's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Came {
+    /// As it was meant to: over what had been seen before.
+    InTime,
+    /// Long after it was given up, over whatever stood there.
+    Late,
+}
+
 /// Notes that the history of the ticket is to be asked for what a write of this field went over.
 pub(crate) fn overwritten(
     link: &mut Link,
     field: &FieldName,
     columns: BTreeSet<Attribute>,
-    (after, until): (Option<Revision>, Option<Revision>),
+    (came, after, until): (Came, Option<Revision>, Option<Revision>),
 ) {
     let (Some(after), Some(until)) = (count(after), count(until)) else { return };
+    let meant = if came == Came::InTime { after } else { 0 };
     match link.unseen.iter_mut().find(|unseen| unseen.field == *field) {
         // Told twice of one write, or of the next one before the history was read.
         Some(unseen) => {
+            unseen.meant = unseen.meant.min(meant);
             unseen.after = unseen.after.min(after);
             unseen.until = unseen.until.max(until);
             unseen.is_asked = false;
         }
         None => {
             let field = field.clone();
-            link.unseen.push(Unseen { field, columns, after, until, is_asked: false });
+            link.unseen.push(Unseen { field, columns, meant, after, until, is_asked: false });
         }
     }
 }
@@ -78,18 +89,21 @@ impl Landing<'_> {
         let asked: Vec<Unseen> =
             self.link.unseen.extract_if(.., |unseen| unseen.is_asked).collect();
         for unseen in asked {
-            let within = |count: u32| count > unseen.after && count <= unseen.until;
             let ours = |change: &PastChange| change.user == self.rules.settings().external_user;
             let mut all: BTreeMap<u32, Overwrite> = BTreeMap::new();
             let mut is_told = false;
             for column in &unseen.columns {
-                let changes: Vec<&PastChange> =
-                    changes.iter().filter(|c| c.column == *column && within(c.count)).collect();
+                let changes: Vec<&PastChange> = changes
+                    .iter()
+                    .filter(|c| c.column == *column)
+                    .filter(|c| c.count > unseen.meant && c.count <= unseen.until)
+                    .collect();
                 is_told |= !changes.is_empty();
                 for pair in changes.windows(2) {
                     if let [theirs, own] = pair
                         && !ours(theirs)
                         && ours(own)
+                        && own.count > unseen.after
                     {
                         let over = all.entry(own.count).or_default();
                         over.who.clone_from(&theirs.user);
@@ -103,7 +117,7 @@ impl Landing<'_> {
                 self.recovered(name, all.into_values());
             } else if is_told {
                 let text = format!(
-                    "the ticket changed more than once around our write of {name}; its history shows that nothing was overwritten there"
+                    "our write of {name} may have gone over another's; the ticket's history shows that it did not"
                 );
                 self.finding(FindingKind::OverwrittenUnseen, Some(name), text);
             }

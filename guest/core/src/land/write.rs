@@ -6,7 +6,7 @@ use firn_model::{
     Revision, Side, SysId, Translated, Uncertainty, Verb, Why, Write,
 };
 
-use super::{Landing, changes_between, columns, overwritten, overwritten_text};
+use super::{Came, Landing, changes_between, columns, overwritten, overwritten_text};
 use crate::wire::is_shown;
 use crate::{identity, journal, mapping, observe};
 
@@ -250,7 +250,7 @@ impl Landing<'_> {
             for (name, translated) in set {
                 let expected = write.expect.fields.get(name).and_then(Option::as_ref);
                 let columns = columns([&translated.shape].into_iter().chain(expected));
-                overwritten(self.link, name, columns, (write.expect.revision, later));
+                overwritten(self.link, name, columns, (Came::InTime, write.expect.revision, later));
                 self.finding(FindingKind::OverwrittenUnseen, Some(name), overwritten_text(name));
             }
         }

@@ -179,7 +179,7 @@ impl Planner<'_> {
                 });
                 if state.base != base && between > 1 {
                     let columns = land::columns([&translated.shape, &seen.shape]);
-                    let counts = (flight.write.expect.revision, seen.revision);
+                    let counts = (land::Came::InTime, flight.write.expect.revision, seen.revision);
                     land::overwritten(&mut self.link, &field.name, columns, counts);
                     let text = land::overwritten_text(&field.name);
                     self.finding(FindingKind::OverwrittenUnseen, field, text);
@@ -212,8 +212,9 @@ impl Planner<'_> {
             let ghost = state.ghost.take();
             let shape = ghost.as_ref().map(|ghost| &ghost.shape);
             let seen = state.seen(Side::External);
-            let counts =
+            let (before, now) =
                 (ghost.as_ref().and_then(|g| g.revision), seen.and_then(|seen| seen.revision));
+            let counts = (land::Came::Late, before, now);
             let columns = land::columns(shape.into_iter().chain(seen.map(|seen| &seen.shape)));
             land::overwritten(&mut self.link, &field.name, columns, counts);
             let text = format!(

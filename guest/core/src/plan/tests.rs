@@ -249,7 +249,7 @@ fn what_was_overwritten_unseen_is_found_in_the_history() {
         };
         assert_eq!(finding.field, Some(name("title")));
         let said = match overwritten.is_empty() {
-            true => "nothing was overwritten",
+            true => "that it did not",
             false => "ann",
         };
         assert!(finding.text.contains(said) || changes[1].1 == "rule", "{changes:?}: {finding:?}");
@@ -358,6 +358,31 @@ fn a_late_write_is_told_when_it_may_have_gone_over_an_edit() {
         if let Some(ghost) = ghost_of(&plan) {
             assert_eq!(ghost.departed, now == "theirs", "{now} at {changes}");
         }
+    }
+}
+
+/// What stood there when the write was given up was seen, and never meant to be overwritten.
+#[test]
+fn what_a_late_write_went_over_is_found_however_long_it_had_stood_there() {
+    let link = planned(pair("title", haunted("ours", 7, EARLIER, false))).link;
+    let [unseen] = link.unseen.as_slice() else { panic!("{:?}", link.unseen) };
+    assert_eq!((unseen.meant, unseen.after, unseen.until), (0, 5, 7));
+    let Some(exchange) = &link.external_side.exchange else { panic!("its history is not read") };
+    let number = exchange.number;
+    let ours = rules().settings().external_user.clone();
+    let change = |count, user: &str, new: &str| PastChange {
+        column: attribute("short_description"),
+        new: new.to_owned(),
+        user: user.to_owned(),
+        count,
+    };
+    for (count, is_found) in [(6, true), (5, false), (8, false)] {
+        let rows = vec![change(2, "ann", "theirs"), change(count, &ours, "ours")];
+        let reading = Reading::History(rows);
+        let answered = Input::Answered { side: Side::External, number, reading };
+        let plan = advance(&rules(), link.clone(), &[answered], NOW);
+        let found = plan.findings.iter().any(|finding| finding.text.contains("ann had written"));
+        assert_eq!(found, is_found, "{count}: {:?}", plan.findings);
     }
 }
 

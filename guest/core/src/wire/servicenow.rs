@@ -104,7 +104,7 @@ pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option
             let id = &link.external.as_ref()?.sys_id;
             let columns: BTreeSet<&str> =
                 link.unseen.iter().flat_map(|u| &u.columns).map(Attribute::as_str).collect();
-            let after = link.unseen.iter().map(|u| u.after).min()?;
+            let after = link.unseen.iter().map(|u| u.meant).min()?;
             let query = format!(
                 "documentkey={id}^fieldnameIN{}^record_checkpoint>{after}^ORDERBYrecord_checkpoint^ORDERBYsys_created_on",
                 columns.into_iter().collect::<Vec<_>>().join(","),

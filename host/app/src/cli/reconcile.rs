@@ -53,6 +53,12 @@ pub(super) fn reconcile(client: &Client, given: Reconcile) -> Result<()> {
         cell(&run["drifted"]),
         cell(&run["failed"])
     );
+    if run["not_verifiable"].as_u64().unwrap_or(0) > 0 {
+        say!(
+            "{} not verifiable: their platform cannot be read (no read_url), only ServiceNow was looked at",
+            cell(&run["not_verifiable"])
+        );
+    }
     if run["left"].as_u64().unwrap_or(0) > 0 {
         say!(
             "{} are being mended, {} are left for the next run (reconcile.most)",

@@ -48,7 +48,7 @@ fn shown(run: &Run) -> Value {
         mode => if run.mode == RunMode::AutoHeal { "look and mend" } else { "only look" },
         mends => run.mode == RunMode::AutoHeal,
         finished => run.finished.map(|at| at.0), links => run.links, checked => run.checked,
-        drifted => run.drifted, failed => run.failed, healed => run.healed, left => run.left, drifts,
+        drifted => run.drifted, failed => run.failed, not_verifiable => run.not_verifiable, healed => run.healed, left => run.left, drifts,
     }
 }
 

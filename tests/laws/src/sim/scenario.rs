@@ -395,6 +395,13 @@ impl Scenario {
         self.world.site().servicenow.tickets[&id].columns.get(column).cloned().unwrap_or_default()
     }
 
+    /// When a ticket last changed, as ServiceNow shows it: to the second.
+    #[must_use]
+    pub fn updated(&self, ticket: &str) -> String {
+        let id = self.sys_id(ticket);
+        firn_model::servicenow_text(self.world.site().servicenow.tickets[&id].updated)
+    }
+
     /// A field of a record.
     #[must_use]
     pub fn field(&self, record: &str, field: &str) -> String {

@@ -9,6 +9,7 @@ mod learning;
 mod life;
 mod made;
 mod merge;
+mod order;
 mod repair;
 mod rules;
 mod told;
