@@ -273,3 +273,6 @@ pub fn explain_entry(entry: &Entry) -> String {
     };
     format!("{from}, {audience} of {}: {fate}", rfc3339_text(entry.at))
 }
+
+#[cfg(test)]
+mod tests;

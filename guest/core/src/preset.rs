@@ -388,4 +388,6 @@ pub fn content() -> Settings {
 }
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;

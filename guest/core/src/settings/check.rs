@@ -57,7 +57,15 @@ impl Checker {
         match Condition::new(source) {
             Ok(condition) => {
                 self.names(at, &condition.names(), names);
-                self.helpers(at, condition.holds(&Json::Null).err());
+                let held = condition.holds(&Json::Null);
+                if condition.names().is_empty()
+                    && held == Ok(false)
+                    && let Some(so) = never(at)
+                {
+                    let remedy = "compare something that can be true, or take it out";
+                    self.warn(at, format!("it is never true, so that {so}"), remedy);
+                }
+                self.helpers(at, held.err());
                 Some(condition)
             }
             Err(why) => {
@@ -134,6 +142,7 @@ pub(super) fn check(
     masking(&mut checker, settings);
     numbers(&mut checker, settings);
     addresses(&mut checker, &integration);
+    categories(&mut checker, settings);
     learning(&mut checker, &integration);
     let order = tickets(&mut checker, settings);
     let mut types = BTreeMap::new();
@@ -174,6 +183,31 @@ pub(super) fn check(
     faults.sort();
     let sound = faults.iter().all(|f| f.level != Level::Error);
     (sound.then_some(Rules { integration, order, types, gates, journal, masks }), faults)
+}
+
+/// What a condition that is never true keeps from happening. A kind of ticket with one may be meant: such tickets are
+/// kept in step, and none is made.
+fn never(at: &str) -> Option<&'static str> {
+    match at {
+        "filters.escalations" => Some("no escalation ever makes a ticket"),
+        "filters.events" => Some("nothing of the platform is ever heard"),
+        "filters.webhooks" => Some("nothing of ServiceNow is ever heard by webhook"),
+        _ if at.starts_with("fields.") => Some("the field never travels"),
+        _ => None,
+    }
+}
+
+/// Words of an escalation that could never be met.
+fn categories(checker: &mut Checker, settings: &Settings) {
+    for word in settings.categories.keys() {
+        if *word != word.to_lowercase() || word.trim() != word || word.is_empty() {
+            checker.error(
+                format!("categories.{word}"),
+                format!("no tag is ever {word:?}: they are compared in lower case, without blanks around"),
+                format!("write {:?}", word.trim().to_lowercase()),
+            );
+        }
+    }
 }
 
 /// What a policy lets through or can do nothing with.

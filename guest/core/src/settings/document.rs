@@ -596,6 +596,36 @@ mod tests {
             ),
             (json!({ "filters": { "events": "record.x" } }), "filters.events", Level::Error),
             (
+                json!({ "fields": { "title": { "when": "1 > 2" } } }),
+                "fields.title.when",
+                Level::Warning,
+            ),
+            (json!({ "filters": { "events": "false" } }), "filters.events", Level::Warning),
+            (
+                json!({ "filters": { "webhooks": "'a' == 'b'" } }),
+                "filters.webhooks",
+                Level::Warning,
+            ),
+            (
+                json!({ "categories": { "VPN": ["network", "vpn"] } }),
+                "categories.VPN",
+                Level::Error,
+            ),
+            (
+                json!({ "fields": { "status": { "guards": [
+                    { "to": ["closed"], "only": "platform" },
+                    { "from": ["open"], "to": ["closed"], "only": "platform" } ] } } }),
+                "fields.status.guards[1]",
+                Level::Warning,
+            ),
+            (
+                json!({ "fields": { "status": { "guards": [
+                    { "to": ["closed"], "only": "platform" },
+                    { "from": ["open"], "only": "external" } ] } } }),
+                "fields.status.guards[1]",
+                Level::Warning,
+            ),
+            (
                 json!({ "fields": { "status": { "guards": [{ "to": ["gone"], "only": "platform" }] } } }),
                 "fields.status.guards[0].to[0]",
                 Level::Error,

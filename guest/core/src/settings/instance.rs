@@ -566,6 +566,36 @@ mod tests {
     }
 
     #[test]
+    fn columns_that_cannot_take_what_is_written() {
+        let dictionary = |element: &'static str, key: &'static str, value: &'static str| {
+            judged(move |q| {
+                (q.name == "dictionary incident").then(|| {
+                    let (_, all) = replies(|_| None);
+                    let mut reply = all.into_iter().find(|r| r.name == q.name).unwrap();
+                    let rows = reply.rows.iter_mut().filter(|row| row["element"] == element);
+                    for row in rows {
+                        row.insert(key.to_owned(), json!(value));
+                    }
+                    (200, json!(reply.rows))
+                })
+            })
+        };
+        for (element, key, value, at, says) in [
+            ("short_description", "read_only", "true", "fields.title.column", "read-only"),
+            ("short_description", "max_length", "40", "fields.title.max", "40 characters"),
+            ("description", "max_length", "3999", "fields.description.max", "3999 characters"),
+        ] {
+            let faults = dictionary(element, key, value);
+            let [(Level::Warning, place, text)] = faults.as_slice() else { panic!("{faults:?}") };
+            assert!(place == at && text.contains(says), "{faults:?}");
+        }
+        // As long as what is written, or longer; and what nobody writes.
+        assert_eq!(dictionary("description", "max_length", "4000"), []);
+        assert_eq!(dictionary("short_description", "read_only", "false"), []);
+        assert_eq!(dictionary("priority", "read_only", "true"), []);
+    }
+
+    #[test]
     fn mandatory_columns_that_nothing_sets() {
         let faults = judged(|q| {
             (q.name == "mandatory incident").then(|| {

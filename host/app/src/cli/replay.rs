@@ -36,7 +36,9 @@ pub(super) fn replay(given: &Replay) -> Result<ExitCode> {
         Some(path) => {
             let wasm =
                 std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-            Runtime::with_component(&wasm, None)?
+            Runtime::with_component(&wasm, None).with_context(|| {
+                format!("{} is no engine component that this firn can run", path.display())
+            })?
         }
         None => Runtime::new(crate::cache().as_deref())?,
     };

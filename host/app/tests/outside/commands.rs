@@ -298,6 +298,11 @@ fn settings_files_explain_and_replay() {
     assert!(fine && text.contains("2026-05-01 08:00:00") && !text.contains("severity"), "{text}");
     assert!(firn.cli(&["explain", "PAY-1", "nothing"]).1.contains("mapped are"));
     assert!(!firn.cli(&["explain", "INC9999999"]).0);
+    let links = firn.cli(&["integration", "links", "snow", "--format", "json"]).1;
+    let links: Json = serde_json::from_str(&links).unwrap();
+    let link = links[0]["id"].as_str().unwrap();
+    let (fine, text) = firn.cli(&["explain", link, "due"]);
+    assert!(fine && text.contains("2026-05-01 08:00:00"), "{text}");
     let answer = firn.cli(&["links", "unlink", "snow", "no-such-link"]);
     assert!(!answer.0 && answer.1.contains("Not found"), "{}", answer.1);
 
@@ -315,6 +320,34 @@ fn settings_files_explain_and_replay() {
     let (fine, text) = cli(&["replay", recording, "--settings", &other]);
     assert!(!fine && text.contains("/set/follow_up") && text.contains("/set/due_date"), "{text}");
     assert!(!text.contains("5550199888"));
+    // By another component: Firn's own from a file does the same; one that asks for something else does not.
+    let component = |name: &str, wasm: &[u8]| {
+        let path = place.path().join(name);
+        std::fs::write(&path, wasm).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let own = component("own.wasm", firn_components::ENGINE);
+    let (fine, text) = cli(&["replay", recording, "--component", &own]);
+    assert!(fine && text.contains(" 0 differ") && !text.contains("\n0 calls"), "{text}");
+    let (before, after) = (b"sysparm_exclude_reference_link", b"sysparm_exclude_reference_lino");
+    let mut wasm = firn_components::ENGINE.to_vec();
+    let places: Vec<usize> = wasm
+        .windows(before.len())
+        .enumerate()
+        .filter_map(|(i, part)| (part == before).then_some(i))
+        .collect();
+    assert!(!places.is_empty());
+    for i in places {
+        wasm[i..i + after.len()].copy_from_slice(after);
+    }
+    let changed = component("changed.wasm", &wasm);
+    let (fine, text) = cli(&["replay", recording, "--component", &changed]);
+    assert!(!fine && text.contains("sysparm_exclude_reference_lino"), "{text}");
+    let (fine, text) = cli(&["replay", recording, "--component", recording]);
+    assert!(
+        !fine && text.contains("calls.jsonl"),
+        "it names the file that is no component: {text}"
+    );
     let calls = std::fs::read_to_string(recording).unwrap();
     for line in calls.lines() {
         let call: firn_runtime::Recorded = serde_json::from_str(line).unwrap();

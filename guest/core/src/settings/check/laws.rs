@@ -136,6 +136,35 @@ pub(super) fn guards(checker: &mut Checker, at: &str, guards: &[Guard], mapping:
                 "say from or to which values",
             );
         }
+        for (j, earlier) in guards.iter().take(i).enumerate() {
+            let covers = |by: &[String], of: &[String]| {
+                by.is_empty() || (!of.is_empty() && of.iter().all(|value| by.contains(value)))
+            };
+            if earlier.only == guard.only
+                && covers(&earlier.from, &guard.from)
+                && covers(&earlier.to, &guard.to)
+            {
+                checker.warn(
+                    &here,
+                    format!("it says nothing that guards[{j}] does not say already"),
+                    "take it out, or correct it",
+                );
+            }
+            let meet = |a: &[String], b: &[String]| {
+                a.is_empty() || b.is_empty() || a.iter().any(|value| b.contains(value))
+            };
+            let sides = matches!(
+                (earlier.only, guard.only),
+                (Permit::Platform, Permit::External) | (Permit::External, Permit::Platform)
+            );
+            if sides && meet(&earlier.from, &guard.from) && meet(&earlier.to, &guard.to) {
+                checker.warn(
+                    &here,
+                    format!("together with guards[{j}] it lets nobody make some of these changes: all guards that apply have to allow it"),
+                    "say only = \"nobody\" if that is meant, or make them about different values",
+                );
+            }
+        }
     }
 }
 
