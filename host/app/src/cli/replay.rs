@@ -129,19 +129,37 @@ fn show(before: &[String], after: &[String]) {
             say!("  ~ {path}{place}");
         }
     }
-    let short = |deeds: &[String], others: &[String]| -> Vec<String> {
+    let only = |deeds: &[String], others: &[String]| -> Vec<String> {
         deeds.iter().filter(|d| !others.contains(d)).map(|d| short(d)).collect()
     };
-    let (gone, new) = (short(before, after), short(after, before));
+    let (gone, new) = (only(before, after), only(after, before));
     for line in gone.iter().filter(|line| !new.contains(line)) {
         say!("  - {line}");
     }
     for line in new.iter().filter(|line| !gone.contains(line)) {
         say!("  + {line}");
     }
-    for line in gone.iter().filter(|line| new.contains(line) && line.starts_with("request")) {
-        say!("  ~ {line}");
+    // The same request, asked in another way.
+    let mut now: Vec<&String> = after.iter().filter(|deed| !before.contains(deed)).collect();
+    for deed in before.iter().filter(|deed| !after.contains(deed)) {
+        let line = short(deed);
+        let same = now.iter().position(|other| short(other) == line);
+        if let Some(same) = same.filter(|_| line.starts_with("request")) {
+            let mut places = Vec::new();
+            differences(&request(deed), &request(now.remove(same)), "", &mut places);
+            say!("  ~ {line} differs at {}", places.join(", "));
+        }
     }
+}
+
+/// A request, with a body that is JSON taken apart.
+fn request(deed: &str) -> Json {
+    let mut request: Json = serde_json::from_str(deed).unwrap_or_default();
+    let body = request.pointer("/body/json").and_then(Json::as_str);
+    if let Some(body) = body.and_then(|body| serde_json::from_str::<Json>(body).ok()) {
+        request["body"] = body;
+    }
+    request
 }
 
 /// The rows that commits leave behind, by their paths.
@@ -181,10 +199,9 @@ fn short(deed: &str) -> String {
         return format!("commit of {} rows: {}", keys.len(), keys.join(", "));
     }
     if let Some(method) = json.get("method").and_then(|m| m.as_str()) {
-        let body = json.get("body").and_then(|b| b.as_str()).unwrap_or_default();
-        let columns: Json = serde_json::from_str(body).unwrap_or_default();
+        let body = request(deed)["body"].take();
         let names: Vec<String> =
-            columns.as_object().map(|o| o.keys().cloned().collect()).unwrap_or_default();
+            body.as_object().map(|o| o.keys().cloned().collect()).unwrap_or_default();
         return format!(
             "request {method} {} [{}]",
             json["path"].as_str().unwrap_or_default(),
