@@ -226,9 +226,7 @@ pub fn because(why: &Why) -> String {
         Why::Attached => "the sides met without a common base".to_owned(),
         Why::Mirrored => "the entry was written on the other side".to_owned(),
         Why::Evidence => "the escalation brought it".to_owned(),
-        Why::Unseen => {
-            "it was written between our look and our write, which went over it".to_owned()
-        }
+        Why::Unseen => "that write went over it without anybody having seen it".to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ mod write;
 use firn_model::{
     CorrelationMode, DuplicatePolicy, EntrySeen, Exchange, ExchangeKind, ExternalRecord, FieldName,
     Finding, FindingKind, Flight, Ghost, Link, Millis, Mirror, Notice, ObservationSource,
-    ObservedRecord, Order, Outcome, PastChange, Phase, Reference, Refusal, Search, Side, SysId,
+    ObservedRecord, Order, Outcome, Past, Phase, Reference, Refusal, Search, Side, SysId,
     TableName, Translated, Twin, Uncertainty, Verb, Write,
 };
 
@@ -49,8 +49,8 @@ pub enum Reading {
     Rows(Vec<SysId>),
     /// Whether there is a proof that the record was deleted.
     Deletion(bool),
-    /// What the record's history has of its columns, oldest first.
-    History(Vec<PastChange>),
+    /// What the record's history has of its columns.
+    History(Past),
     /// The outcome of a write, or of a read that failed.
     Outcome(Outcome),
 }
@@ -86,7 +86,7 @@ pub fn land(
         (ExchangeKind::Class, Reading::Record(record, _)) => landing.classified(&record),
         (ExchangeKind::Deletion, Reading::Deletion(proved)) => landing.searched(proved),
         (ExchangeKind::Journal, Reading::Entries(rows)) => landing.journal(&rows),
-        (ExchangeKind::History, Reading::History(changes)) => landing.history(&changes),
+        (ExchangeKind::History, Reading::History(past)) => landing.history(&past),
         (ExchangeKind::LookUp { table, key, value }, Reading::Rows(ids)) => {
             landing.looked_up(&LookUp { table, key, value }, &ids);
         }
@@ -249,11 +249,8 @@ impl Landing<'_> {
                 let number = number.clone();
                 return self.located(&number, &[]);
             }
-            // It is told already that nobody knows what stood there.
-            (ExchangeKind::History, Outcome::Refused(_) | Outcome::Gone) => {
-                self.link.unseen.clear();
-                return self.healthy();
-            }
+            // Nothing waits for it.
+            (ExchangeKind::History, _) => return self.history_failed(&outcome),
             (_, Outcome::Refused(refusal)) => {
                 let text = format!(
                     "reading from the {} side was refused ({} {}); check the rights of the integration user",
@@ -271,9 +268,6 @@ impl Landing<'_> {
             _ => {}
         }
         self.back_off(&outcome);
-        if *kind == ExchangeKind::History && self.link.side(self.side).failures >= UNREACHABLE {
-            self.link.unseen.clear();
-        }
     }
 
     /// The record is not where it was. Deleted, of another class, or hidden by rights: that is told

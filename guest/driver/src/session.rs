@@ -581,9 +581,11 @@ impl<'a, D: Doors> Session<'a, D> {
             None => identity::short(&["finding", &finding.text]),
         };
         let name = format!("{}.{about}", kind.trim_matches('"'));
-        // What rules say in their own words may be what people said.
+        // What rules say in their own words may be what people said, as is what was overwritten.
         match finding.kind {
-            FindingKind::RulesFailed | FindingKind::RulesWithheld => {
+            FindingKind::RulesFailed
+            | FindingKind::RulesWithheld
+            | FindingKind::OverwrittenUnseen => {
                 self.doors.line(&format!("finding {name}"));
             }
             _ => self.doors.line(&format!("finding {name}: {}", finding.text)),

@@ -48,7 +48,7 @@ pub use learning::{
 };
 pub use link::{
     Base, Cause, Clock, Conflict, ConflictState, Decision, Draft, Ended, Exchange, ExchangeKind,
-    ExternalRecord, FieldState, Flight, Ghost, Link, Parked, ParkedWhy, PastChange, Phase,
+    ExternalRecord, FieldState, Flight, Ghost, Link, Parked, ParkedWhy, Past, PastChange, Phase,
     Reference, Role, Search, Seen, SideState, Tombstone, Twin, Unseen,
 };
 pub use observation::{EntrySeen, Observation, ObservationSource, ObservedRecord, Presence};

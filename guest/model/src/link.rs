@@ -550,6 +550,12 @@ pub struct Unseen {
     /// Its history is being read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_asked: bool,
+    /// How often that failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tries: u32,
+    /// When it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<Millis>,
 }
 
 /// One change of one column, as the history of a ticket (`sys_audit`) has it.
@@ -563,6 +569,15 @@ pub struct PastChange {
     pub user: String,
     /// The ticket's counter of changes (`sys_mod_count`) since.
     pub count: u32,
+}
+
+/// What a ticket's history shows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Past {
+    /// The changes, oldest first.
+    pub changes: Vec<PastChange>,
+    /// There are more, older than these.
+    pub is_cut: bool,
 }
 
 /// How it is found out why a record cannot be found.

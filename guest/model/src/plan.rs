@@ -43,7 +43,8 @@ pub enum Why {
     Mirrored,
     /// The evidence pack of an escalation.
     Evidence,
-    /// Somebody wrote between our look and our write, which went over it.
+    /// A write of ours went over it without anybody having seen it: it was written between our look and our write, or
+    /// our write came late.
     Unseen,
 }
 

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use firn_model::{
-    Attribute, Audit, FieldName, FindingKind, Link, PastChange, Revision, Shape, Side, Unseen,
-    Value, Why, Write, Written,
+    Attribute, Audit, FieldName, FindingKind, Link, Outcome, Past, PastChange, Revision, Shape,
+    Side, Unseen, Value, Why, Write, Written,
 };
 
 use super::Landing;
@@ -58,11 +58,22 @@ pub(crate) fn overwritten(
             unseen.meant = unseen.meant.min(meant);
             unseen.after = unseen.after.min(after);
             unseen.until = unseen.until.max(until);
+            unseen.columns.extend(columns);
             unseen.is_asked = false;
         }
         None => {
             let field = field.clone();
-            link.unseen.push(Unseen { field, columns, meant, after, until, is_asked: false });
+            let (is_asked, tries, again) = (false, 0, None);
+            link.unseen.push(Unseen {
+                field,
+                columns,
+                meant,
+                after,
+                until,
+                is_asked,
+                tries,
+                again,
+            });
         }
     }
 }
@@ -74,31 +85,42 @@ pub(crate) fn overwritten_text(name: &FieldName) -> String {
     )
 }
 
+/// So often a history that cannot be read is asked for: within some five minutes.
+const TRIES: u32 = 6;
+/// The pause after it could not be read, doubled each time. In milliseconds.
+const PAUSE: u64 = 5_000;
+
+/// The most characters of a value that a finding shows. The audit has it whole.
+const SHOWN: usize = 200;
+
 /// What one write of ours went over.
 #[derive(Default)]
 struct Overwrite {
-    who: String,
+    who: BTreeSet<String>,
     lost: Shape,
     put: Shape,
 }
 
 impl Landing<'_> {
     /// The history was read. A change of ours that follows another's went over it.
-    pub(super) fn history(&mut self, changes: &[PastChange]) {
+    pub(super) fn history(&mut self, past: &Past) {
         self.healthy();
+        let user = self.rules.settings().external_user.clone();
+        let ours = |change: &PastChange| change.user.eq_ignore_ascii_case(&user);
         let asked: Vec<Unseen> =
             self.link.unseen.extract_if(.., |unseen| unseen.is_asked).collect();
         for unseen in asked {
-            let ours = |change: &PastChange| change.user == self.rules.settings().external_user;
             let mut all: BTreeMap<u32, Overwrite> = BTreeMap::new();
+            // Our own write in it proves that it tells of this; rows may be hidden, late, or not there at all.
             let mut is_told = false;
             for column in &unseen.columns {
-                let changes: Vec<&PastChange> = changes
+                let changes: Vec<&PastChange> = past
+                    .changes
                     .iter()
                     .filter(|c| c.column == *column)
                     .filter(|c| c.count > unseen.meant && c.count <= unseen.until)
                     .collect();
-                is_told |= !changes.is_empty();
+                is_told |= changes.iter().any(|c| ours(c) && c.count > unseen.after);
                 for pair in changes.windows(2) {
                     if let [theirs, own] = pair
                         && !ours(theirs)
@@ -106,34 +128,35 @@ impl Landing<'_> {
                         && own.count > unseen.after
                     {
                         let over = all.entry(own.count).or_default();
-                        over.who.clone_from(&theirs.user);
+                        over.who.insert(theirs.user.clone());
                         over.lost.0.insert(column.clone(), Value::text(theirs.new.clone()));
                         over.put.0.insert(column.clone(), Value::text(own.new.clone()));
                     }
                 }
             }
-            let name = &unseen.field;
             if !all.is_empty() {
-                self.recovered(name, all.into_values());
-            } else if is_told {
+                self.recovered(&unseen, all.into_values());
+            } else if is_told && !past.is_cut {
+                let name = &unseen.field;
                 let text = format!(
                     "our write of {name} may have gone over another's; the ticket's history shows that it did not"
                 );
                 self.finding(FindingKind::OverwrittenUnseen, Some(name), text);
             }
-            // Without any row it says nothing: the table may not be audited, or the rows be hidden.
         }
     }
 
-    fn recovered(&mut self, name: &FieldName, all: impl Iterator<Item = Overwrite>) {
+    fn recovered(&mut self, unseen: &Unseen, all: impl Iterator<Item = Overwrite>) {
+        let name = &unseen.field;
         let mut told: Vec<String> = Vec::new();
         for Overwrite { who, lost, put } in all {
             // A user's name may be an address.
+            let who = who.into_iter().collect::<Vec<_>>().join(", ");
             let who = self.rules.masks().shown(&who);
             let (from, to) = (mask_shape(self.rules, &lost), mask_shape(self.rules, &put));
             told.push(match lost.is_empty() {
                 true => format!("{who} had cleared it"),
-                false => format!("{who} had written {from}"),
+                false => format!("{who} had written {}", shortened(&from.to_string())),
             });
             self.effects.audit.push(Audit {
                 integration: self.link.integration.clone(),
@@ -152,10 +175,38 @@ impl Landing<'_> {
                 note: Some(format!("written by {who}; read from the ticket's history")),
             });
         }
+        let came = if unseen.meant == 0 { "came late and " } else { "" };
         let text = format!(
-            "our write of {name} went over what was written a moment before, unseen: {}. It is kept in the audit; write it again if it is to hold",
+            "our write of {name} {came}went over another's that was not seen: {}. It is kept in the audit; write it again if it is to hold",
             told.join("; ")
         );
         self.finding(FindingKind::OverwrittenUnseen, Some(name), text);
     }
+
+    /// It could not be read. That the write may have gone over another's is told already; nothing else waits for this,
+    /// and it says nothing of the instance as a whole.
+    pub(super) fn history_failed(&mut self, outcome: &Outcome) {
+        let lasts = matches!(outcome, Outcome::Refused(_) | Outcome::Gone | Outcome::Deleted);
+        // What never left was not tried.
+        let left = !matches!(
+            outcome,
+            Outcome::NotSent(_) | Outcome::Busy(_) | Outcome::Silent(_) | Outcome::Throttled { .. }
+        );
+        let now = self.now;
+        for unseen in self.link.unseen.iter_mut().filter(|unseen| unseen.is_asked) {
+            unseen.is_asked = false;
+            unseen.tries += u32::from(left);
+            let pause = PAUSE << unseen.tries.min(TRIES);
+            unseen.again = Some(outcome.not_before(now).unwrap_or(now.plus(pause)));
+        }
+        self.link.unseen.retain(|unseen| !lasts && unseen.tries < TRIES);
+    }
+}
+
+fn shortened(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('\u{2026}');
+    }
+    shown
 }

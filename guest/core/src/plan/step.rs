@@ -123,10 +123,16 @@ impl Planner<'_> {
     }
 
     /// What our writes went over unseen is looked for when nothing else is to be done: the history stays.
-    fn past(&self, side: Side) -> Option<ExchangeKind> {
-        let asks =
-            side == Side::External && !self.link.unseen.is_empty() && self.rules.may_read(side);
-        asks.then_some(ExchangeKind::History)
+    fn past(&mut self, side: Side) -> Option<ExchangeKind> {
+        if side != Side::External || self.link.unseen.is_empty() || self.link.external.is_none() {
+            return None;
+        }
+        let again = self.link.unseen.iter().filter_map(|unseen| unseen.again).max();
+        if let Some(again) = again.filter(|again| *again > self.now) {
+            self.hold(side, again);
+            return None;
+        }
+        Some(ExchangeKind::History)
     }
 
     /// What is still done for a link at rest: the side that is left may have to be closed. Entries

@@ -609,7 +609,7 @@ mod tests {
             (
                 json!({ "categories": { "VPN": ["network", "vpn"] } }),
                 "categories.VPN",
-                Level::Error,
+                Level::Warning,
             ),
             (
                 json!({ "fields": { "status": { "guards": [

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use firn_model::{
     Attribute, Body, Comment, CorrelationKey, EntryOrigin, EntrySeen, Exchange, ExchangeKind,
-    HttpResponse, JournalSource, JournalText, Link, Method, Millis, ObservedRecord, Outcome,
+    HttpResponse, JournalSource, JournalText, Link, Method, Millis, ObservedRecord, Outcome, Past,
     PastChange, Presence, RESOURCE, Remote, Revision, SysId, TableName, Twin, Value, Verb,
     WorkNote, parse_servicenow,
 };
@@ -24,6 +24,9 @@ const FOUND: &str =
 
 /// What is read of a ticket's history.
 const PAST: &str = "documentkey,fieldname,newvalue,user,record_checkpoint";
+
+/// The most rows that are read of it.
+const MOST_PAST: usize = 500;
 
 /// What is mapped of a ticket.
 pub(super) fn shape(rules: &Rules, table: &TableName) -> Vec<(String, String)> {
@@ -104,13 +107,15 @@ pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option
             let id = &link.external.as_ref()?.sys_id;
             let columns: BTreeSet<&str> =
                 link.unseen.iter().flat_map(|u| &u.columns).map(Attribute::as_str).collect();
-            let after = link.unseen.iter().map(|u| u.meant).min()?;
+            let meant = link.unseen.iter().map(|u| u.meant).min()?;
+            let until = link.unseen.iter().map(|u| u.until).max()?;
+            // The newest, which are ours, are not to be cut off.
             let query = format!(
-                "documentkey={id}^fieldnameIN{}^record_checkpoint>{after}^ORDERBYrecord_checkpoint^ORDERBYsys_created_on",
+                "documentkey={id}^fieldnameIN{}^record_checkpoint>{meant}^record_checkpoint<={until}^ORDERBYDESCrecord_checkpoint^ORDERBYDESCsys_created_on",
                 columns.into_iter().collect::<Vec<_>>().join(","),
             );
-            let mut parts = list("sys_audit", query, "500");
-            parts.query.push(pair("sysparm_fields", PAST));
+            let mut parts = list("sys_audit", query, &MOST_PAST.to_string());
+            parts.query.extend(raw(PAST));
             parts
         }
         ExchangeKind::Read => Parts {
@@ -264,9 +269,9 @@ pub(super) fn reading(
                 return malformed("not a list");
             };
             let mut changes: Vec<PastChange> =
-                rows.iter().filter_map(|row| past(row, &external.sys_id)).collect();
+                rows.iter().rev().filter_map(|row| past(row, &external.sys_id)).collect();
             changes.sort_by_key(|change| change.count);
-            Reading::History(changes)
+            Reading::History(Past { changes, is_cut: rows.len() >= MOST_PAST })
         }
         ExchangeKind::Journal if has_activities(rules, &link.table) => {
             let Some(rows) = result["entries"].as_array() else {

@@ -105,6 +105,7 @@ fn relinked(mut link: Link, table: TableName) -> Link {
     link.draft = None;
     link.table = table;
     link.fields = BTreeMap::new();
+    link.unseen = Vec::new();
     link.platform_side = firn_model::SideState::default();
     link.external_side = firn_model::SideState::default();
     link

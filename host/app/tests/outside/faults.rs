@@ -306,7 +306,11 @@ async fn what_an_agent_wrote_between_a_look_and_a_write_is_recovered() {
         let link = &pair.place.get(&format!("/integrations/{slug}/links")).await["links"][0];
         let id = link["id"].as_str().unwrap();
         let why = pair.place.get(&format!("/integrations/{slug}/links/{id}/explain")).await;
-        assert_eq!(why.to_string().contains("between our look and our write"), readable, "{why}");
+        assert_eq!(
+            why.to_string().contains("went over it without anybody having seen it"),
+            readable,
+            "{why}"
+        );
     }
 }
 

@@ -278,7 +278,7 @@ impl Small {
             let past = self.pending[index(Side::External)]
                 .take_if(|pending| pending.exchange.kind == ExchangeKind::History);
             if let Some(Pending { exchange, .. }) = past {
-                let reading = Reading::History(Vec::new());
+                let reading = Reading::History(firn_model::Past::default());
                 inputs.push(Input::Answered {
                     side: Side::External,
                     number: exchange.number,

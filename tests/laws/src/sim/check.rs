@@ -571,7 +571,7 @@ fn keeps(
         let asked = findings.iter().any(|f| {
             f.kind == FindingKind::OverwrittenUnseen
                 && f.field.as_ref().is_some_and(|n| n.as_str() == field)
-                && f.text.contains("more than once")
+                && (f.text.contains("more than once") || f.text.contains("that it did not"))
         });
         if readable && asked && !recorded(Side::External, field, attribute, &lost.value) {
             return Err(world.violation(format!(

@@ -521,6 +521,7 @@ impl ServiceNow {
         }
         if query::is_poll(request)
             && let [table] = parts.as_slice()
+            && *table != "sys_audit"
         {
             return (self.poll(request, table, &date, now), Vec::new());
         }
@@ -573,10 +574,13 @@ impl ServiceNow {
                 };
                 let (ticket, columns) = (of("documentkey="), of("fieldnameIN"));
                 let after: u32 = of("record_checkpoint>").parse().unwrap_or_default();
+                let until: u32 = of("record_checkpoint<=").parse().unwrap_or(u32::MAX);
                 let rows: Vec<Json> = self
                     .history
                     .iter()
-                    .filter(|past| past.ticket == ticket && past.count > after)
+                    .rev()
+                    .filter(|past| past.ticket == ticket)
+                    .filter(|past| past.count > after && past.count <= until)
                     .filter(|past| columns.split(',').any(|column| column == past.column))
                     .map(|past| {
                         json!({ "documentkey": past.ticket, "fieldname": past.column,
