@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use firn_model::{
-    FieldName, Integration, IntegrationId, Link, LinkId, Millis, PlatformId, Preset, TenantId,
+    ExternalRecord, FieldName, Integration, IntegrationId, Link, LinkId, Millis, PlatformId,
+    Preset, SysId, TenantId,
 };
 use serde_json::{Value as Json, json};
 
@@ -40,4 +41,16 @@ pub(crate) fn link() -> Link {
     let id: LinkId = identity::link_id(&integration, &record, 1);
     let key = identity::correlation_key(&record, 1);
     Link::new(id, integration, record, key, mapping::incident(), Millis(1_777_472_000_000))
+}
+
+/// A link with its ticket.
+pub(crate) fn linked() -> Link {
+    let mut link = link();
+    link.external = Some(ExternalRecord {
+        table: link.table.clone(),
+        sys_id: SysId::new("0123456789abcdef0123456789abcdef").unwrap(),
+        number: Some("INC0000001".to_owned()),
+        adopted: false,
+    });
+    link
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use firn_model::{
-    Base, ConflictId, Decision, Ended, ExternalRecord, Flight, IntegrationId, Parked, Phase, Shape,
-    SysId, Tombstone, Translated, Value as Worth, Verb, Write, Written,
+    Base, ConflictId, Decision, Ended, Flight, IntegrationId, Parked, Phase, Shape, Tombstone,
+    Translated, Value as Worth, Verb, Write, Written,
 };
 use serde_json::json;
 
@@ -32,13 +32,7 @@ fn shape(side: Side, text: &str) -> Shape {
 
 /// A pair whose titles were agreed on as `base`.
 fn pair(platform: &str, external: &str) -> Link {
-    let mut link = sample::link();
-    link.external = Some(ExternalRecord {
-        table: link.table.clone(),
-        sys_id: SysId::new("0123456789abcdef0123456789abcdef").unwrap(),
-        number: Some("INC0000001".to_owned()),
-        adopted: false,
-    });
+    let mut link = sample::linked();
     let seen =
         |side, text| Some(Seen { shape: shape(side, text), revision: None, edited: EARLIER });
     let state = FieldState {

@@ -135,7 +135,7 @@ impl Landing<'_> {
                 }
             }
             if !all.is_empty() {
-                self.recovered(&unseen, all.into_values());
+                self.recovered(&unseen.field, all.into_values());
             } else if is_told && !past.is_cut {
                 let name = &unseen.field;
                 let text = format!(
@@ -146,8 +146,7 @@ impl Landing<'_> {
         }
     }
 
-    fn recovered(&mut self, unseen: &Unseen, all: impl Iterator<Item = Overwrite>) {
-        let name = &unseen.field;
+    fn recovered(&mut self, name: &FieldName, all: impl Iterator<Item = Overwrite>) {
         let mut told: Vec<String> = Vec::new();
         for Overwrite { who, lost, put } in all {
             // A user's name may be an address.
@@ -175,9 +174,8 @@ impl Landing<'_> {
                 note: Some(format!("written by {who}; read from the ticket's history")),
             });
         }
-        let came = if unseen.meant == 0 { "came late and " } else { "" };
         let text = format!(
-            "our write of {name} {came}went over another's that was not seen: {}. It is kept in the audit; write it again if it is to hold",
+            "our write of {name} went over another's that was not seen: {}. It is kept in the audit; write it again if it is to hold",
             told.join("; ")
         );
         self.finding(FindingKind::OverwrittenUnseen, Some(name), text);

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use firn_model::{
-    Base, Clock, Ended, ExchangeKind, ExternalRecord, FieldName, FieldState, FindingKind, Flight,
-    Ghost, Link, Millis, Parked, ParkedWhy, Past, PastChange, Phase, Plan, Revision, Role, Seen,
-    Shape, Side, Step, SysId, Tombstone, Translated, Value, Verb, Write,
+    Base, Clock, Ended, ExchangeKind, FieldName, FieldState, FindingKind, Flight, Ghost, Link,
+    Millis, Parked, ParkedWhy, Past, PastChange, Phase, Plan, Revision, Role, Seen, Shape, Side,
+    Step, Tombstone, Translated, Value, Verb, Write,
 };
 use serde_json::json;
 
@@ -66,13 +66,7 @@ fn title(platform: &str, external: &str) -> FieldState {
 
 /// A pair with one field, at rest but for that; both clocks are known.
 fn pair(of: &str, state: FieldState) -> Link {
-    let mut link = sample::link();
-    link.external = Some(ExternalRecord {
-        table: link.table.clone(),
-        sys_id: SysId::new("0123456789abcdef0123456789abcdef").unwrap(),
-        number: Some("INC0000001".to_owned()),
-        adopted: false,
-    });
+    let mut link = sample::linked();
     link.fields.insert(name(of), state);
     for side in Side::BOTH {
         link.side_mut(side).clock = Some(Clock { low: 0, high: 0 });

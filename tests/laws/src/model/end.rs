@@ -2,11 +2,10 @@
 
 use std::rc::Rc;
 
-use firn_core::land::SEEN_LATE;
 use firn_core::plan::Input;
 use firn_model::{Phase, Side};
 
-use super::small::{LIMIT, Message, Posted, Row, Small, index};
+use super::small::{Message, OVER, Posted, Row, Small, index};
 
 impl Small {
     // ---- the end -------------------------------------------------------------------------
@@ -72,7 +71,7 @@ impl Small {
             );
             self.tell(&[Input::Answered { side, number, reading }]);
             if waits && self.late.iter().all(|w| w.side == Side::Platform) {
-                self.now += i64::try_from(LIMIT + SEEN_LATE).unwrap_or(0);
+                self.now += OVER;
             }
         }
         Err("quiet: it never comes to rest".to_owned())

@@ -1,6 +1,6 @@
 //! What can happen next: people, sides, network, crashes. Every step is tried in every state.
 
-use firn_core::land::{Reading, SEEN_LATE};
+use firn_core::land::Reading;
 use firn_core::plan::Input;
 use firn_model::{
     EntryOrigin, Mirror, ObservedRecord, Order, Outcome, Phase, Revision, Side, Uncertainty, Verb,
@@ -8,7 +8,7 @@ use firn_model::{
 };
 
 use super::bounds::{Edit, What};
-use super::small::{LIMIT, Left, Message, Pending, Row, Small, index, message};
+use super::small::{Left, Message, OVER, Pending, Row, Small, index, message};
 
 impl Small {
     // ---- what can happen next ------------------------------------------------------------
@@ -56,9 +56,8 @@ impl Small {
     /// Somebody waits for it. A request to ServiceNow is given up long before; a read that left
     /// before may be answered after it.
     fn limit_may_pass(&self) -> bool {
-        let limit = i64::try_from(LIMIT + SEEN_LATE).unwrap_or(0);
         let waiting = match self.link.external_side.flight.as_ref().map(|f| &f.phase) {
-            Some(Phase::Verifying { sent, .. }) => self.now < sent.0 + limit,
+            Some(Phase::Verifying { sent, .. }) => self.now < sent.0 + OVER,
             _ => false,
         };
         let late = self.late.iter().any(|w| w.side == Side::External);
@@ -68,7 +67,7 @@ impl Small {
     }
 
     pub(crate) fn limit_passes(&mut self) {
-        self.now += i64::try_from(LIMIT + SEEN_LATE).unwrap_or(0);
+        self.now += OVER;
         self.late.retain(|write| write.side == Side::Platform);
         self.tell(&[]);
     }

@@ -1,7 +1,5 @@
 //! What is learnt from resolved tickets (seed 000), and told to a knowledge store.
 
-use firn_model::Operation;
-
 use super::*;
 
 fn learning(knowledge: Json) -> Scenario {
@@ -189,21 +187,7 @@ fn what_was_resolved_while_nothing_was_learnt_stays_as_it_is() {
     let mut world = plain();
     world.platform_edits("A", &[("title", "t")]);
     world.platform_edits("A", &[("status", "resolved")]);
-    let id = integration();
-    let configure = json!({ "learning": { "enabled": true, "delay": 1_000 } });
-    world.operate(Operation::Configure {
-        integration: Box::new(firn_model::Configure {
-            id,
-            create: false,
-            slug: None,
-            name: None,
-            base_url: None,
-            platform: None,
-            enabled: None,
-            preset: None,
-            settings: configure,
-        }),
-    });
+    configure(&mut world, json!({ "learning": { "enabled": true, "delay": 1_000 } }));
     world.reconcile(firn_model::RunMode::AutoHeal);
     world.pass(60_000);
     assert!(world.rows("learnt").is_empty(), "{:?}", world.rows("learnt"));

@@ -15,7 +15,9 @@ mod rules;
 mod told;
 
 use firn_laws::sim::Scenario;
-use firn_model::{Ended, FindingFilter, FindingKind, IntegrationId, Mirror, Role, RunMode, Why};
+use firn_model::{
+    Ended, FindingFilter, FindingKind, IntegrationId, Mirror, Operation, Role, RunMode, Why,
+};
 use serde_json::{Value as Json, json};
 
 fn integration() -> IntegrationId {
@@ -28,6 +30,14 @@ fn incidents(more: Json) -> Scenario {
         document[key] = value.clone();
     }
     Scenario::new(document)
+}
+
+/// Changes settings, by a merge patch.
+fn configure(world: &mut Scenario, settings: Json) {
+    let change = json!({ "id": integration(), "create": false, "settings": settings });
+    let integration = Box::new(serde_json::from_value(change).unwrap());
+    let (status, said) = world.operate(Operation::Configure { integration });
+    assert!(status < 300, "{said}");
 }
 
 fn plain() -> Scenario {

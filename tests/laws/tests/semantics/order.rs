@@ -1,23 +1,6 @@
 //! Order where clocks cannot give it, settings that change, and what cannot be looked at.
 
 use super::*;
-use firn_model::{Configure, Operation};
-
-fn configure(world: &mut Scenario, settings: Json) {
-    let integration = Box::new(Configure {
-        id: integration(),
-        create: false,
-        slug: None,
-        name: None,
-        base_url: None,
-        platform: None,
-        enabled: None,
-        preset: None,
-        settings,
-    });
-    let (status, said) = world.operate(Operation::Configure { integration });
-    assert!(status < 300, "{said}");
-}
 
 #[test]
 fn changed_settings_write_nothing_by_themselves() {

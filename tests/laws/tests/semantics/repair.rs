@@ -238,18 +238,13 @@ fn what_is_polled_alone_is_no_finding() {
 #[test]
 fn what_happened_while_polling_was_off_is_found_when_it_is_on_again() {
     let mut world = polled();
-    let polling = |mode: &str| {
-        let settings = json!({ "polling": { "mode": mode } });
-        let configure = json!({ "id": "int-1", "create": false, "settings": settings });
-        Operation::Configure { integration: Box::new(serde_json::from_value(configure).unwrap()) }
-    };
     world.pass(120_000);
-    assert_eq!(world.operate(polling("off")).0, 200);
+    configure(&mut world, json!({ "polling": { "mode": "off" } }));
     unheard(&mut world, "while it was off");
     for _ in 0..20 {
         world.pass(60_000);
     }
     assert_eq!(world.field("A", "title"), "t");
-    assert_eq!(world.operate(polling("behind")).0, 200);
+    configure(&mut world, json!({ "polling": { "mode": "behind" } }));
     assert_eq!(world.field("A", "title"), "while it was off");
 }
