@@ -23,7 +23,10 @@ pub(crate) fn raise<D: Doors>(
     finding: &Finding,
 ) -> Result<(), CommitError> {
     let integration = rows::integration(tenant, &finding.integration);
-    let integration = session.get::<Integration>(&integration)?;
+    let integration = match session.get::<Integration>(&integration) {
+        Err(CommitError::Unreadable { .. }) => None, // Nobody knows where it is to be told.
+        integration => integration?,
+    };
     if integration.is_none_or(|integration| integration.platform.findings_url.is_none()) {
         return Ok(());
     }

@@ -21,6 +21,7 @@ mod rows;
 mod session;
 mod sweep;
 mod together;
+mod unreadable;
 mod work;
 
 use firn_model::{CommitError, Event, Problem, Reply, Report};
@@ -66,6 +67,11 @@ impl<D: Doors> Engine<D> {
                 }
                 Err(CommitError::Stale(_)) => {}
                 Err(CommitError::Failed(why)) => return unavailable(events, &why),
+                // The others of the batch have nothing to do with it.
+                Err(CommitError::Unreadable { .. }) if events.len() > 1 => break,
+                Err(CommitError::Unreadable { key, why }) => {
+                    return unreadable::set_aside(&self.doors, &mut self.known, events, &key, &why);
+                }
             }
         }
         if events.len() > 1 {
@@ -89,17 +95,17 @@ fn dispatch<D: Doors>(session: &mut Session<'_, D>, event: &Event) -> Result<(),
 /// Nothing was stored, so nothing may be acknowledged: whoever asked is told to come back. Rows
 /// that were due stay due; answers are looked up again at their deadline.
 fn unavailable(events: &[Event], why: &str) -> Vec<Report> {
+    let detail = format!("{why}; send the request again");
+    refuse(events, &Problem::new(503, "store-unavailable", "Nothing was stored", detail))
+}
+
+/// Tells whoever waits for one of the events.
+fn refuse(events: &[Event], problem: &Problem) -> Vec<Report> {
     let reply = |request: u64| Report::Reply {
         request,
         reply: Reply {
-            status: 503,
-            body: serde_json::to_string(&Problem::new(
-                503,
-                "store-unavailable",
-                "Nothing was stored",
-                format!("{why}; send the request again"),
-            ))
-            .unwrap_or_default(),
+            status: problem.status,
+            body: serde_json::to_string(problem).unwrap_or_default(),
             waits_for: None,
             first: false,
         },

@@ -16,6 +16,7 @@ use firn_model::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 
 use crate::{Doors, alert, attach, dead, learn, rows};
 
@@ -152,10 +153,14 @@ impl<'a, D: Doors> Session<'a, D> {
 
     /// Makes a row due now, as it is.
     pub(crate) fn wake(&mut self, key: &Key) -> Result<(), CommitError> {
-        let now = self.now;
+        self.put_off(key, self.now)
+    }
+
+    /// Makes a row due at another time, as it is.
+    pub(crate) fn put_off(&mut self, key: &Key, until: Millis) -> Result<(), CommitError> {
         let slot = self.slot(key)?;
         if let Some(put) = &mut slot.now {
-            put.due = Some(now);
+            put.due = Some(until);
             slot.changed = true;
         }
         Ok(())
@@ -226,7 +231,8 @@ impl<'a, D: Doors> Session<'a, D> {
         let integration: Integration = decode(&key, &put.value)?;
         let tokens = self.doors.tokens(tenant);
         let rules = settings::compile_with(integration, tokens).map(Rc::new).map_err(|_| {
-            CommitError::Failed(format!("{}: stored settings are not sound", key.path))
+            let why = "its settings are not sound for this version".to_owned();
+            CommitError::Unreadable { key: key.clone(), why }
         })?;
         if let Some(version) = version {
             self.known.rules.insert(key, (version, Rc::clone(&rules)));
@@ -668,8 +674,16 @@ fn inherit(from: &Link, to: &mut Link) {
 }
 
 fn decode<T: DeserializeOwned>(key: &Key, value: &str) -> Result<T, CommitError> {
-    serde_json::from_str(value)
-        .map_err(|e| CommitError::Failed(format!("{} cannot be read: {e}", key.path)))
+    // What the parser says of it may name what stands there.
+    let unreadable = |e: serde_json::Error| {
+        let what = match e.classify() {
+            Category::Data => "something else is expected",
+            Category::Io | Category::Syntax | Category::Eof => "it is damaged",
+        };
+        let why = format!("{what} at its byte {}", e.column());
+        CommitError::Unreadable { key: key.clone(), why }
+    };
+    serde_json::from_str(value).map_err(unreadable)
 }
 
 /// Names an exchange: the row that waits for it, the side, and its number.

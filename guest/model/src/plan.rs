@@ -158,6 +158,8 @@ pub enum FindingKind {
     RulesWithheld,
     /// A summary of a resolved ticket, or the draft of an article, could not be made as it was wanted.
     LearningFailed,
+    /// A stored row cannot be read: what it stands for waits.
+    RowUnreadable,
 }
 
 /// Something a person should see.

@@ -94,4 +94,12 @@ pub enum CommitError {
     /// The store cannot take it now. Nothing may be acknowledged.
     #[error("the store failed: {0}")]
     Failed(String),
+    /// A row is there, and is not what this version of Firn understands. Others' rows are all right.
+    #[error("{} cannot be read: {why}", key.path)]
+    Unreadable {
+        /// The row.
+        key: Key,
+        /// What is wrong with it. Never what stands in it.
+        why: String,
+    },
 }

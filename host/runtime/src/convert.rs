@@ -41,6 +41,7 @@ pub(crate) fn error(error: model::CommitError) -> types::StoreError {
     match error {
         model::CommitError::Stale(stale) => types::StoreError::Stale(key(&stale)),
         model::CommitError::Failed(why) => types::StoreError::Failed(why),
+        why @ model::CommitError::Unreadable { .. } => types::StoreError::Failed(why.to_string()),
     }
 }
 

@@ -73,6 +73,7 @@ impl From<&Result<(), CommitError>> for Committed {
         match result {
             Ok(()) => Committed::Done,
             Err(CommitError::Stale(key)) => Committed::Stale(key.clone()),
+            Err(why @ CommitError::Unreadable { .. }) => Committed::Failed(why.to_string()),
             Err(CommitError::Failed(why)) => Committed::Failed(why.clone()),
         }
     }
