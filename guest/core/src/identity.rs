@@ -1,8 +1,8 @@
 //! Idempotency: what makes two things the same thing.
 
 use firn_model::{
-    ConflictId, CorrelationKey, FieldName, IntegrationId, Link, LinkId, PlatformId, SysId, Verb,
-    Write,
+    ConflictId, CorrelationKey, EntryOrigin, FieldName, IntegrationId, Link, LinkId, PlatformId,
+    Restored, SysId, Verb, Write,
 };
 use sha2::{Digest, Sha256};
 
@@ -74,10 +74,20 @@ pub fn conflict_id(link: &Link, field: &FieldName) -> ConflictId {
     ConflictId::new(text).unwrap_or_else(|_| unreachable!("hexadecimal digits"))
 }
 
-/// The next idempotency key of a link's writes.
-pub fn next_key(link: &mut Link) -> String {
+/// The next idempotency key of a link's writes. A store that was put back counts from where it was: its keys are
+/// others than those that it gave before.
+pub fn next_key(link: &mut Link, restored: Option<&Restored>) -> String {
     link.sequence += 1;
-    format!("{}-{}", link.id, link.sequence)
+    match restored {
+        None => format!("{}-{}", link.id, link.sequence),
+        Some(Restored { until, .. }) => format!("{}-{:x}-{}", link.id, until.0, link.sequence),
+    }
+}
+
+/// The key of an entry's way to the platform: the same entry has the same one, whatever is known of it.
+#[must_use]
+pub fn entry_key(link: &LinkId, entry: &EntryOrigin) -> String {
+    format!("{link}-{}", short(&["entry", &entry.side().to_string(), entry.id()]))
 }
 
 /// The id of a dead letter: one for each thing that is to be done on a side of a link.
@@ -160,7 +170,7 @@ mod tests {
     #[test]
     fn no_two_writes_of_a_link_share_a_key() {
         let mut link = crate::sample::link();
-        let keys: Vec<String> = (0..3).map(|_| next_key(&mut link)).collect();
+        let keys: Vec<String> = (0..3).map(|_| next_key(&mut link, None)).collect();
         assert_eq!(keys, (1..=3).map(|n| format!("{}-{n}", link.id)).collect::<Vec<_>>());
     }
 

@@ -91,8 +91,66 @@ fn by_us(rules: &Rules, seen: &EntrySeen) -> bool {
     seen.origin.side() == Side::External && seen.author == rules.settings().external_user
 }
 
+/// Whether an entry is one that our user wrote while a store was at work that is not there any more.
+fn may_be_of_lost_time(rules: &Rules, seen: &EntrySeen) -> bool {
+    let restored = rules.integration().restored;
+    by_us(rules, seen) && restored.is_some_and(|restored| restored.may_cover(seen.at))
+}
+
+/// What an entry that is about to be written shows to be, where a store was at work that is not there any more.
+pub enum Forgotten {
+    /// It came from the other side: the platform keeps the id that we gave.
+    Copy,
+    /// It was written: this is its row.
+    Written(String),
+}
+
+/// Whether an entry that is about to be written has travelled already, one way or the other.
+#[must_use]
+pub fn forgotten(
+    rules: &Rules,
+    link: &Link,
+    neighbours: &Neighbours,
+    entry: &EntryOrigin,
+    text: &JournalText,
+    rows: &[EntrySeen],
+) -> Option<Forgotten> {
+    rules.integration().restored?;
+    if rows.iter().any(|row| row.origin.id() == entry.id()) {
+        return Some(Forgotten::Copy);
+    }
+    // What was told by an event and what a record shows may differ in the time that the first line has.
+    let bare_text = bare(text);
+    let same = |row: &JournalText| bare(row).says_the_same(&bare_text);
+    let ours = rows.iter().filter(|row| may_be_of_lost_time(rules, row) && same(&row.text));
+    let ours = ours.map(|row| (row.at, row.origin.id()));
+    oldest(link, &neighbours.claimed, ours).map(Forgotten::Written)
+}
+
+/// An entry without the line that says who wrote it and when (see [`outgoing`]).
+fn bare(text: &JournalText) -> JournalText {
+    let headed = text.text().split_once(" UTC, ").filter(|(at, _)| at.len() == 19);
+    let said = headed.and_then(|(_, rest)| rest.split_once(":\n"));
+    said.map_or_else(|| text.clone(), |(_, said)| text.with_text(said.to_owned()))
+}
+
+/// An entry of the platform's turns out to be a copy of the ticket's own.
+pub fn is_a_copy(link: &mut Link, origin: &EntryOrigin) {
+    let id = origin.id().to_owned();
+    link.entries.retain(|entry| entry.origin != EntryOrigin::External(id.clone()));
+    if let Some(entry) = link.entries.iter_mut().find(|entry| entry.origin == *origin) {
+        entry.origin = EntryOrigin::External(id.clone());
+        entry.mirror = Mirror::Mirrored(Some(id));
+    }
+}
+
 /// Why an entry does not travel, if it does not.
 fn withheld(rules: &Rules, link: &Link, entry: &EntrySeen) -> Option<String> {
+    if may_be_of_lost_time(rules, entry) {
+        return Some(
+            "Firn wrote it itself, before a backup was put in the place of its store".to_owned(),
+        );
+    }
     let policy = &rules.settings().journal;
     let from = entry.origin.side();
     let allowed = match (from, &entry.text) {

@@ -13,7 +13,7 @@ use firn_model::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::journal::Neighbours;
+use crate::journal::{Forgotten, Neighbours};
 use crate::mapping::LookUp;
 use crate::plan::Effects;
 use crate::settings::Rules;
@@ -645,7 +645,18 @@ impl Landing<'_> {
             match flight.phase {
                 Phase::Checking => {
                     let seen = journal::rows_before(self.rules, text, rows);
-                    if let Some(Flight { write, phase, .. }) = self.flight()
+                    let (link, neighbours) = (&*self.link, self.neighbours);
+                    let forgotten =
+                        journal::forgotten(self.rules, link, neighbours, entry, text, rows);
+                    if let Some(forgotten) = forgotten {
+                        self.drop_flight();
+                        match forgotten {
+                            Forgotten::Copy => journal::is_a_copy(self.link, entry),
+                            Forgotten::Written(row) => {
+                                journal::settle(self.link, entry, Mirror::Mirrored(Some(row)));
+                            }
+                        }
+                    } else if let Some(Flight { write, phase, .. }) = self.flight()
                         && let Verb::Append { before, .. } = &mut write.verb
                     {
                         *before = seen;

@@ -119,7 +119,11 @@ pub fn summarise(
         }
     }
     let summary = CaseSummary {
-        id: format!("{}.{times}", link.id),
+        id: match rules.integration().restored {
+            None => format!("{}.{times}", link.id),
+            // Its store counts from where it was: what it made before has other words.
+            Some(restored) => format!("{}.{:x}.{times}", link.id, restored.until.0),
+        },
         integration: rules.id().clone(),
         link: link.id.clone(),
         ticket: LearntFrom {

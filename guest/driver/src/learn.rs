@@ -201,7 +201,10 @@ fn keep<D: Doors>(
     let note = summary.as_ref().map(|summary| learning::last_note(summary, times, session.now));
     let kept = summary.is_some();
     match (summary, &mut learning.summary) {
-        (Some(summary), known) => *known = Some(summary),
+        (Some(summary), known) => {
+            let before = known.replace(summary);
+            learning.supersedes = before.map(|before| before.id);
+        }
         // Nothing of it is kept this time; what was learnt before holds no more.
         (None, Some(known)) => known.standing = Standing::Superseded,
         (None, None) => {}
@@ -280,9 +283,11 @@ fn told<D: Doors>(
     };
     let mut body =
         json!({ "type": event, "timestamp": rfc3339_text(telling.since), "data": summary });
-    if summary.standing == Standing::Current && learning.times > 1 {
+    if summary.standing == Standing::Current
+        && let Some(before) = &learning.supersedes
+    {
         // That the one before holds no more may never have been taken.
-        body["supersedes"] = json!(format!("{}.{}", learning.link, learning.times - 1));
+        body["supersedes"] = json!(before);
     }
     let name = ticket(key, Side::Platform, telling.number);
     let request =

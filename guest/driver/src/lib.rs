@@ -17,6 +17,7 @@ mod foresee;
 mod learn;
 mod operate;
 mod reconcile;
+mod recover;
 mod rows;
 mod session;
 mod sweep;

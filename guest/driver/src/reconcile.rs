@@ -39,7 +39,7 @@ pub(crate) fn start<D: Doors>(
 }
 
 /// Begins a run: a check for each link.
-fn begin<D: Doors>(
+pub(crate) fn begin<D: Doors>(
     session: &mut Session<'_, D>,
     tenant: &TenantId,
     rules: &Rules,

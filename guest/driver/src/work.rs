@@ -14,7 +14,9 @@ use serde_json::json;
 
 use crate::session::{Session, read_ticket};
 use crate::sweep::Hurried;
-use crate::{Doors, admit, alert, article, attach, dead, learn, reconcile, rows, sweep, together};
+use crate::{
+    Doors, admit, alert, article, attach, dead, learn, reconcile, recover, rows, sweep, together,
+};
 
 /// How long deliveries are kept: 7 days. In milliseconds.
 pub(crate) const RETENTION: u64 = 7 * 24 * 3_600_000;
@@ -40,6 +42,7 @@ pub(crate) fn due<D: Doors>(session: &mut Session<'_, D>, key: &Key) -> Result<(
         "check" => reconcile::check_due(session, &rules, key),
         "group" => together::due(session, &rules, key),
         "run" => reconcile::run_due(session, &rules, key),
+        "recover" => recover::due(session, &rules, key),
         "schedule" => reconcile::schedule_due(session, &rules, key),
         "sweep" => sweep::due(session, &rules, key),
         "dead" => dead::due(session, key),

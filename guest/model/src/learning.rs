@@ -263,6 +263,9 @@ pub struct Learning {
     pub state: LearningState,
     /// The last summary.
     pub summary: Option<CaseSummary>,
+    /// The one in whose place it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<String>,
     /// Counts requests.
     pub sequence: u64,
     /// Requests in a row that came to nothing.
@@ -295,6 +298,7 @@ impl Learning {
             times: 1,
             state: LearningState::Wanted,
             summary: None,
+            supersedes: None,
             sequence: 0,
             failures: 0,
             telling: None,

@@ -19,6 +19,7 @@ mod link;
 mod observation;
 mod operator;
 mod plan;
+mod restore;
 mod revision;
 mod row;
 pub mod rule;
@@ -59,6 +60,7 @@ pub use operator::{
 pub use plan::{
     Alert, Audit, Finding, FindingFilter, FindingKind, KeptFinding, Plan, Step, Why, Written,
 };
+pub use restore::{Restored, restored};
 pub use revision::{Order, Revision};
 pub use row::{Change, CommitError, Expect, Key, Put, Row};
 pub use rule::{ActiveRules, Hook, Inquiry, OnRuleFailure};

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ActiveRules, FieldName, IntegrationId, OnRuleFailure, TableName, TenantId};
+use crate::{ActiveRules, FieldName, IntegrationId, OnRuleFailure, Restored, TableName, TenantId};
 
 pub use field::{
     ChoicePair, FieldSettings, Guard, Kind, OffOwner, Owner, Permit, Precision, Strategy,
@@ -48,6 +48,9 @@ pub struct Integration {
     /// The rules of the tenant's own that are asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<ActiveRules>,
+    /// What it knows nothing of, because a backup was put in the place of its store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<Restored>,
     /// What to do.
     pub settings: Settings,
 }

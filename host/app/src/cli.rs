@@ -93,6 +93,8 @@ enum Command {
     Backup(keep::Backup),
     /// Make a backup the store of a data directory.
     Restore(keep::Restore),
+    /// Tell a store that a backup was put in its place by other means: pg_restore, a snapshot. Before Firn starts.
+    Restored(keep::Restored),
     /// Work on a data directory's keys.
     #[command(subcommand)]
     Key(keep::KeyCommand),
@@ -628,6 +630,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Tenant(command) => access::tenant(&Client::new(&cli.url, cli.token)?, &command)?,
         Command::Backup(given) => keep::backup(&given)?,
         Command::Restore(given) => keep::restore(&given)?,
+        Command::Restored(given) => keep::restored(&given)?,
         Command::Key(command) => keep::key(&command)?,
         Command::Config(Config::Show(arguments)) => server::show(arguments)?,
         Command::Completions { shell } => {

@@ -12,6 +12,7 @@ mod key;
 mod lease;
 mod open;
 mod place;
+mod restored;
 mod rules;
 mod sample_platform;
 mod sandbox;

@@ -33,6 +33,7 @@ impl Known {
             platform: self.integration.platform.clone(),
             secrets: self.secrets.clone(),
             limits: self.integration.settings.limits,
+            restored: self.integration.restored.map(|restored| restored.until),
             granted: self
                 .secrets
                 .credentials

@@ -38,6 +38,8 @@ pub struct Target {
     pub granted: Option<Granted>,
     /// How much is asked of the instance.
     pub limits: Limits,
+    /// When a backup was last put in the place of the store.
+    pub restored: Option<Millis>,
 }
 
 /// When it is too late for a request.
@@ -666,7 +668,11 @@ pub(crate) fn platform_headers(
         Remote::PlatformFindings => request.ticket.rsplit_once('#').map_or("", |(name, _)| name),
         _ => request.ticket.as_str(),
     };
-    let id = name.replace(['/', '#', '.'], "-");
+    let mut id = name.replace(['/', '#', '.'], "-");
+    // A store that was put back counts from where it was: this message is another one than that of the same name.
+    if let Some(restored) = target.restored {
+        id = format!("{id}-{:x}", restored.0);
+    }
     let now =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let timestamp = now.as_secs().to_string();

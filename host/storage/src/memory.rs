@@ -7,7 +7,7 @@ use firn_model::{Change, CommitError, Expect, Key, Millis, Row, TenantId};
 
 use crate::{Erased, Share, Store};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Tables {
     rows: BTreeMap<Key, Row>,
     due: BTreeSet<(Millis, Key)>,
@@ -24,6 +24,17 @@ impl Memory {
     #[must_use]
     pub fn new() -> Memory {
         Memory::default()
+    }
+
+    /// The store as it is now.
+    #[must_use]
+    pub fn copy(&self) -> Memory {
+        Memory { tables: Mutex::new(self.tables().clone()) }
+    }
+
+    /// Puts a copy in the place of everything that is there.
+    pub fn put_back(&self, copy: &Memory) {
+        *self.tables() = copy.tables().clone();
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {

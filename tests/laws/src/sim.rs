@@ -99,12 +99,23 @@ pub const MUST_BE_MET: &[&str] = &[
     "operator: pauses",
     "operator: goes on",
     "edit: agent opens a ticket",
+    "fault: a column may not be written",
+    "operator: backs up",
+    "operator: restores",
+    "operator: changes settings",
+    "operator: decides on dead letters",
 ];
 
 /// The seed after so many others, from one on, of those that have what happens seldom.
 #[must_use]
 pub fn harder(from: u64, n: u64) -> u64 {
     world::harder(from, n)
+}
+
+/// The seed after so many others, from one on, of those in which operators act.
+#[must_use]
+pub fn operated(from: u64, n: u64) -> u64 {
+    world::operated(from, n)
 }
 
 /// Runs one seed: at least 100 steps.

@@ -223,9 +223,14 @@ impl Planner<'_> {
         let retried = &mut self.link.side_mut(side).retried;
         let again = retried.iter().position(|write| write.verb.is_again(&verb));
         // A dead letter that is retried goes under its key: if it was done after all, this is no second time.
-        let key = match again {
-            Some(index) => retried.swap_remove(index).key,
-            None => identity::next_key(&mut self.link),
+        let key = match (again, &verb) {
+            (Some(index), _) => retried.swap_remove(index).key,
+            (None, Verb::Append { entry, .. }) if side == Side::Platform => {
+                identity::entry_key(&self.link.id, entry)
+            }
+            (None, _) => {
+                identity::next_key(&mut self.link, self.rules.integration().restored.as_ref())
+            }
         };
         // The platform compares `expect` itself; ServiceNow cannot, so look just before.
         // (A twin was just found to be there and open.)

@@ -101,6 +101,7 @@ pub fn apply(
         version: known.map_or(0, |k| k.version),
         // They have versions of their own.
         rules: known.and_then(|k| k.rules.clone()),
+        restored: known.and_then(|k| k.restored),
         settings,
     };
     faults.extend(super::check(integration.clone()).1);
@@ -218,6 +219,7 @@ fn probe(settings: Settings) -> Integration {
         enabled: true,
         version: 0,
         rules: None,
+        restored: None,
         settings,
     }
 }

@@ -72,7 +72,9 @@ pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option
     Some(match &exchange.kind {
         ExchangeKind::Find => {
             let column = &rules.settings().correlation.column;
-            let query = format!("{column}={}^ORDERBYsys_created_on^ORDERBYsys_id", link.key);
+            // A record that is a ticket of the desk's own on the platform has its sys_id, and the pair may be forgotten.
+            let own = forgotten(rules, link).map_or(String::new(), |id| format!("^ORsys_id={id}"));
+            let query = format!("{column}={}{own}^ORDERBYsys_created_on^ORDERBYsys_id", link.key);
             // Among all of its family: it may have become another kind of ticket since. A column of one's
             // own may be one of its table only.
             let among =
@@ -232,6 +234,12 @@ pub(super) fn moved(rules: &Rules, response: &HttpResponse) -> Option<Outcome> {
     Some(Outcome::Moved(record(rules, json.get("result")?.as_object()?)?))
 }
 
+/// The ticket that a record may stand for on the platform, where that was forgotten: its store is a backup's.
+fn forgotten(rules: &Rules, link: &Link) -> Option<SysId> {
+    rules.integration().restored?;
+    SysId::new(link.platform_id.as_str()).ok()
+}
+
 pub(super) fn reading(
     rules: &Rules,
     link: &Link,
@@ -251,7 +259,10 @@ pub(super) fn reading(
             // An instance that does not know a column of a query may answer with all its rows.
             let wanted = |row: &&Json| match &exchange.kind {
                 ExchangeKind::Locate(number) => row["number"] == number.as_str(),
-                _ => row[column.as_str()] == link.key.as_str(),
+                _ => {
+                    let own = forgotten(rules, link).is_some_and(|id| row["sys_id"] == id.as_str());
+                    own || row[column.as_str()] == link.key.as_str()
+                }
             };
             Reading::Found(
                 rows.iter().filter(wanted).filter_map(|r| found(rules, link, r)).collect(),

@@ -38,6 +38,7 @@ pub(super) fn configure<D: Doors>(
         enabled: true,
         version: 0,
         rules: None,
+        restored: None,
         settings: preset::settings(given.preset.unwrap_or_default()),
     });
     let settings = match known {
@@ -58,6 +59,7 @@ pub(super) fn configure<D: Doors>(
         tenant: start.tenant,
         version: start.version,
         rules: start.rules,
+        restored: start.restored,
         settings,
     };
     if let Err(faults) = settings::compile(integration.clone()) {

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use firn_storage::Inspected;
+use firn_storage::{Inspected, Sqlite};
 
 use super::show::{confirm, say};
 use super::{Format, Listing};
-use crate::StorePlace;
 use crate::key::{self, KeySource};
+use crate::{StorePlace, restored};
 
 /// A data directory, and where its key is.
 #[derive(Args)]
@@ -134,11 +134,14 @@ pub(super) fn restore(given: &Restore) -> Result<()> {
     }
     std::fs::create_dir_all(data)?;
     let _alone = firn_storage::alone(&store)?;
-    let unfinished = store.with_extension("restored");
+    let unfinished = data.join("restoring.db");
     let _ = std::fs::remove_file(&unfinished);
     inspected.copy_to(&unfinished)?;
+    let now = crate::host::now();
+    let told = restored::tell(&Sqlite::open(&unfinished, &master)?, None, now)?;
+    let _ = std::fs::remove_file(unfinished.with_extension("lock"));
     std::fs::File::open(&unfinished)?.sync_all()?;
-    let stamp = firn_model::rfc3339_text(crate::host::now()).replace(':', "-");
+    let stamp = firn_model::rfc3339_text(now).replace(':', "-");
     // What belongs to the old store goes before the new one takes its name, and stays beside it.
     for part in ["-wal", "-shm"] {
         let old = data.join(format!("firn.db{part}"));
@@ -155,8 +158,48 @@ pub(super) fn restore(given: &Restore) -> Result<()> {
     }
     std::fs::rename(&unfinished, &store)?;
     say!("{} holds {rows} rows of {}", data.display(), given.from.display());
-    say!("what happened since the backup is asked for again when Firn starts");
+    say!("{}", asked(told));
     say!("tokens that were revoked and people who were forgotten since are back: do both again");
+    Ok(())
+}
+
+fn asked(integrations: usize) -> String {
+    let what = match integrations {
+        1 => "1 integration asks".to_owned(),
+        n => format!("{n} integrations ask"),
+    };
+    format!("{what} both sides for what happened since the backup when Firn starts")
+}
+
+#[derive(Args)]
+pub(super) struct Restored {
+    #[command(flatten)]
+    data: Data,
+    /// A PostgreSQL database: its address, or env:NAME, file:PATH, exec:COMMAND. Without it the store is in the
+    /// data directory.
+    #[arg(long, env = "FIRN_STORE", hide_env_values = true)]
+    store: Option<String>,
+    /// When the backup was made, or somewhat before, as 2026-11-27T08:30:00Z. Without it: when each integration last
+    /// wrote down anything.
+    #[arg(long)]
+    since: Option<String>,
+}
+
+/// Tells a store that it was put back by other means than `firn restore`.
+pub(super) fn restored(given: &Restored) -> Result<()> {
+    let since = given.since.as_deref().map(firn_model::parse_rfc3339).transpose();
+    let since = since.context("--since is a time like 2026-11-27T08:30:00Z")?;
+    let now = crate::host::now();
+    if since.is_some_and(|since| since > now) {
+        bail!("--since is in the future");
+    }
+    let place = StorePlace::of(given.store.as_deref())?;
+    if place.file(&given.data.data).is_some_and(|file| !file.exists()) {
+        bail!("there is no store in {} (--data)", given.data.data.display());
+    }
+    let master = KeySource::of(given.data.key.as_deref())?.present(&given.data.data)?;
+    let told = restored::tell(&*place.open(&given.data.data, &master)?, since, now)?;
+    say!("{}", asked(told));
     Ok(())
 }
 

@@ -28,13 +28,16 @@ struct Arguments {
     /// Only the seeds, from the first on, that have what happens seldom: one in eleven.
     #[arg(long)]
     harder: bool,
+    /// Only the seeds, from the first on, in which operators act on a Firn at work: one in thirteen.
+    #[arg(long, conflicts_with = "harder")]
+    operated: bool,
     /// Print every step (of one seed).
     #[arg(long)]
     trace: bool,
 }
 
 fn main() -> ExitCode {
-    let Arguments { seeds, from, all, harder, trace } = Arguments::parse();
+    let Arguments { seeds, from, all, harder, operated, trace } = Arguments::parse();
     if trace {
         return match sim::trace(from) {
             Ok(_) => ExitCode::SUCCESS,
@@ -46,7 +49,11 @@ fn main() -> ExitCode {
     }
     let started = std::time::Instant::now();
     let next = AtomicU64::new(0);
-    let seed = |n: u64| if harder { sim::harder(from, n) } else { from + n };
+    let seed = |n: u64| match (harder, operated) {
+        (true, _) => sim::harder(from, n),
+        (_, true) => sim::operated(from, n),
+        _ => from + n,
+    };
     let stop = AtomicBool::new(false);
     let coverage = Mutex::new(sim::Coverage::new());
     let violations = Mutex::new(Vec::new());

@@ -8,8 +8,9 @@ use firn_core::settings;
 use firn_model::rule::{Answer, Question};
 use firn_model::{
     ActiveRules, Audit, Finding, FindingKind, Hook, Integration, IntegrationId, Link, LinkId,
-    Operation, RunMode, TenantId,
+    Millis, Operation, RunMode, TenantId,
 };
+use firn_storage::Memory;
 use serde_json::{Value as Json, json};
 
 use super::platform::ModelSays;
@@ -193,6 +194,13 @@ impl Scenario {
         self.tell(changed);
     }
 
+    /// Somebody else writes an entry as the user that Firn writes as.
+    pub fn our_user_says(&mut self, ticket: &str, text: &str) {
+        let (id, now) = (self.sys_id(ticket), self.world.now);
+        let changed = self.world.site_mut().servicenow.say_as(US, &id, "comments", text, now);
+        self.tell(changed);
+    }
+
     /// An agent opens a ticket; gives its number.
     pub fn agent_opens(&mut self, class: &str, set: &[(&str, &str)]) -> String {
         let now = self.world.now;
@@ -332,9 +340,27 @@ impl Scenario {
         self.operate(Operation::Unlink { integration: self.id(), link })
     }
 
-    /// A row as an earlier Firn has left it, due now.
+    /// A row as another Firn has left it, due now.
     pub fn left(&mut self, path: &[&str], value: &Json) {
         self.world.left(path, value);
+    }
+
+    /// A copy of the store as it is now, and when that was.
+    #[must_use]
+    pub fn back_up(&self) -> (Memory, Millis) {
+        (self.world.copy_of_store(), self.world.now)
+    }
+
+    /// Puts a copy in the place of the store, as `firn restore` does, and lets happen what follows.
+    pub fn restore(&mut self, (copy, taken): &(Memory, Millis)) {
+        self.world.put_back(copy, *taken);
+        self.settle();
+    }
+
+    /// What stands in a row.
+    #[must_use]
+    pub fn stored(&self, path: &[&str]) -> Json {
+        self.world.stored(path)
     }
 
     /// Lets the next answer of ServiceNow to a write get lost.

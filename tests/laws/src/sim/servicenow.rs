@@ -77,6 +77,7 @@ pub(crate) struct Overwritten {
     pub(crate) ticket: String,
     pub(crate) column: String,
     pub(crate) value: String,
+    pub(crate) at: Millis,
 }
 
 /// What changed, to be told by webhook.
@@ -246,6 +247,8 @@ impl ServiceNow {
             let class = ticket.class;
             self.deleted.push(Deleted { ticket: id.to_owned(), class, key, at });
             self.journal.retain(|row| row.ticket != id);
+            // What was written in this very moment nobody can have seen.
+            self.overwritten.retain(|lost| lost.ticket != id || lost.at != now);
         }
     }
 
@@ -272,7 +275,19 @@ impl ServiceNow {
 
     /// A user writes a comment or work note.
     pub(crate) fn say(&mut self, id: &str, element: &str, text: &str, now: Millis) -> Vec<Changed> {
-        self.write(id, &BTreeMap::from([(element.to_owned(), text.to_owned())]), "agent", now)
+        self.say_as("agent", id, element, text, now)
+    }
+
+    /// Somebody says something, under whichever user's name.
+    pub(crate) fn say_as(
+        &mut self,
+        user: &str,
+        id: &str,
+        element: &str,
+        text: &str,
+        now: Millis,
+    ) -> Vec<Changed> {
+        self.write(id, &BTreeMap::from([(element.to_owned(), text.to_owned())]), user, now)
     }
 
     fn write(
@@ -317,6 +332,7 @@ impl ServiceNow {
                     ticket: id.to_owned(),
                     column: column.clone(),
                     value: old,
+                    at: now,
                 });
             }
         }
@@ -527,12 +543,17 @@ impl ServiceNow {
         }
         match (request.method, parts.as_slice()) {
             (Method::Get, ["task"]) => {
-                let wanted = query("sysparm_query").split('^').next().unwrap_or_default();
-                let (column, wanted) = wanted.split_once('=').unwrap_or_default();
+                let mut wanted = query("sysparm_query").split('^');
+                let (column, by_key) =
+                    wanted.next().and_then(|part| part.split_once('=')).unwrap_or_default();
+                let own = wanted.next().and_then(|part| part.strip_prefix("ORsys_id="));
                 let rows: Vec<Json> = self
                     .tickets
                     .iter()
-                    .filter(|(_, t)| t.columns.get(column).map(String::as_str) == Some(wanted))
+                    .filter(|(id, t)| {
+                        let has_key = t.columns.get(column).map(String::as_str) == Some(by_key);
+                        has_key || own == Some(id.as_str())
+                    })
                     .filter(|(id, _)| !self.hidden.contains(id))
                     .map(|(id, t)| {
                         let c = |name: &str| t.columns.get(name).cloned().unwrap_or_default();

@@ -6,6 +6,7 @@ mod doors;
 mod drawn;
 mod harder;
 mod network;
+mod operators;
 mod people;
 
 use std::cell::{Cell, RefCell};
@@ -26,6 +27,8 @@ pub(super) use self::doors::SimTokens;
 use self::doors::{Dies, Doors, Shared};
 use self::harder::Harder;
 pub(super) use self::harder::harder;
+use self::operators::Operators;
+pub(super) use self::operators::operated;
 use super::Coverage;
 use super::platform::{ModelSays, Platform};
 use super::servicenow::{Changed, Quirks, ServiceNow};
@@ -72,6 +75,33 @@ pub(crate) struct Site {
     pub(crate) jumped: bool,
     /// A ticket could not be read for a while.
     pub(crate) hid: bool,
+    /// When a backup was last put in the place of the store.
+    pub(crate) restored: Option<Millis>,
+    /// Writes to the platform whose lines of the audit went with the store.
+    pub(crate) unexplained: BTreeSet<String>,
+    /// Records whose links went with the store, and of which nobody has told since.
+    pub(crate) unheard: BTreeSet<String>,
+}
+
+impl Site {
+    pub(crate) fn new(
+        integration: Integration,
+        servicenow: ServiceNow,
+        platform: Platform,
+    ) -> Site {
+        Site {
+            integration,
+            servicenow,
+            platform,
+            torn: BTreeSet::new(),
+            left: BTreeSet::new(),
+            jumped: false,
+            hid: false,
+            restored: None,
+            unexplained: BTreeSet::new(),
+            unheard: BTreeSet::new(),
+        }
+    }
 }
 
 pub(crate) struct World {
@@ -111,6 +141,8 @@ pub(crate) struct World {
     replies: BTreeMap<u64, (u16, String)>,
     /// What only some seeds have.
     harder: Option<Harder>,
+    /// What operators do in some seeds.
+    operators: Option<Operators>,
 }
 
 const TIMEOUT: u64 = 1_000;
@@ -202,6 +234,7 @@ impl World {
             no_room: 0,
             replies: BTreeMap::new(),
             harder,
+            operators: Operators::of(seed),
         }
     }
 
@@ -209,15 +242,8 @@ impl World {
     pub(crate) fn told(integration: Integration) -> World {
         let mut world = World::new(0, false);
         world.faults = false;
-        world.sites = vec![Site {
-            servicenow: ServiceNow::new(&integration.settings, Quirks::default()),
-            platform: Platform::default(),
-            torn: BTreeSet::new(),
-            left: BTreeSet::new(),
-            jumped: false,
-            hid: false,
-            integration,
-        }];
+        let servicenow = ServiceNow::new(&integration.settings, Quirks::default());
+        world.sites = vec![Site::new(integration, servicenow, Platform::default())];
         world
     }
 
@@ -242,12 +268,20 @@ impl World {
         self.last_reply()
     }
 
-    /// A row as an earlier Firn has left it, due now.
+    /// A row as another Firn has left it, due now.
     pub(crate) fn left(&mut self, path: &[&str], value: &serde_json::Value) {
         let key = Key::new(&self.site().integration.tenant, path);
-        let put = Some(Put { value: value.to_string(), due: Some(self.now) });
+        // Settings are never due.
+        let due = (path[0] != "integration").then_some(self.now);
+        let put = Some(Put { value: value.to_string(), due });
         let kept = self.shared.store.commit(&[Change { key, expect: Expect::Any, put }]);
         assert!(kept.is_ok(), "{kept:?}");
+    }
+
+    pub(crate) fn stored(&self, path: &[&str]) -> serde_json::Value {
+        let key = Key::new(&self.site().integration.tenant, path);
+        let row = self.shared.store.get(&[key]).ok().and_then(|mut rows| rows.pop().flatten());
+        row.and_then(|row| serde_json::from_str(&row.value).ok()).unwrap_or_default()
     }
 
     fn last_reply(&mut self) -> (u16, serde_json::Value) {
@@ -312,9 +346,12 @@ impl World {
             self.one_ticket_per_key()?;
         }
         self.seldom_is_over();
+        self.operators_are_done();
         self.faults = false;
         self.shared.rules_fail.set(false);
         self.stirred = self.now; // The last edit may be a moment old.
+        self.until_quiet()?;
+        self.all_dead_again();
         self.until_quiet()?;
         for at in 0..self.sites.len() {
             self.at = at;
@@ -431,6 +468,7 @@ impl World {
             _ => {}
         }
         self.seldom();
+        self.operator_acts();
         self.advance();
     }
 

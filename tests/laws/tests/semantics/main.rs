@@ -11,8 +11,10 @@ mod made;
 mod merge;
 mod order;
 mod repair;
+mod restored;
 mod rules;
 mod told;
+mod unreadable;
 
 use firn_laws::sim::Scenario;
 use firn_model::{

@@ -1,7 +1,5 @@
 //! What a seed draws: the two sides, their quirks, and the integration between them.
 
-use std::collections::BTreeSet;
-
 use firn_core::preset;
 use firn_model::{
     CorrelationMode, Integration, IntegrationId, OffOwner, Owner, PlatformContract, Polling,
@@ -15,15 +13,8 @@ use crate::sim::servicenow::{Quirks, ServiceNow};
 pub(super) fn site(rng: &mut fastrand::Rng, n: usize, tenant: &str) -> Site {
     let integration = integration(rng, n, tenant);
     let quirks = quirks(rng);
-    Site {
-        servicenow: ServiceNow::new(&integration.settings, quirks),
-        platform: Platform::new(clock(rng)),
-        torn: BTreeSet::new(),
-        left: BTreeSet::new(),
-        jumped: false,
-        hid: false,
-        integration,
-    }
+    let servicenow = ServiceNow::new(&integration.settings, quirks);
+    Site::new(integration, servicenow, Platform::new(clock(rng)))
 }
 
 /// How far a clock is off: mostly right, now and then by seconds or by ten minutes.
@@ -98,6 +89,7 @@ fn integration(rng: &mut fastrand::Rng, n: usize, tenant: &str) -> Integration {
         enabled: true,
         version: 0,
         rules: None,
+        restored: None,
         settings,
     }
 }

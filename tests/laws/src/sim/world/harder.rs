@@ -18,7 +18,11 @@ const DAY: u64 = 86_400_000;
 
 /// The seed after `n` others, from one on, of those that have more.
 pub(in crate::sim) fn harder(from: u64, n: u64) -> u64 {
-    let (of, which) = SELDOM;
+    nth(SELDOM, from, n)
+}
+
+/// Of the seeds that are one in so many, the one after `n` others, from one on.
+pub(super) fn nth((of, which): (u64, u64), from: u64, n: u64) -> u64 {
     from + (which + of - from % of) % of + n * of
 }
 
@@ -134,22 +138,30 @@ impl World {
     }
 
     fn enable(&mut self, enabled: bool) {
-        let id = self.site().integration.id.clone();
+        // The process may die at it.
+        if self.reconfigure(Some(enabled), serde_json::json!({})) == 200 {
+            self.site_mut().integration.enabled = enabled;
+        }
+    }
+
+    /// Changes settings, by a merge patch.
+    pub(super) fn change(&mut self, settings: Json) {
+        self.reconfigure(None, settings);
+    }
+
+    fn reconfigure(&mut self, enabled: Option<bool>, settings: Json) -> u16 {
         let given = Configure {
-            id,
+            id: self.site().integration.id.clone(),
             create: false,
             slug: None,
             name: None,
             base_url: None,
             platform: None,
-            enabled: Some(enabled),
+            enabled,
             preset: None,
-            settings: serde_json::json!({}),
+            settings,
         };
-        // The process may die at it.
-        if self.ask(Operation::Configure { integration: Box::new(given) }).0 == 200 {
-            self.site_mut().integration.enabled = enabled;
-        }
+        self.ask(Operation::Configure { integration: Box::new(given) }).0
     }
 
     /// An operator pauses an integration, or lets it go on.

@@ -1,0 +1,50 @@
+//! A backup was put in the place of a store: what happened since is known to both sides, and not here.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Change, Expect, Integration, Key, Millis, Put, Row};
+
+/// A time of which an integration knows nothing: its store is that of a backup. What it did then, both sides know.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// When the backup was made, or somewhat before.
+    pub since: Millis,
+    /// When it was put in place.
+    pub until: Millis,
+}
+
+impl Restored {
+    /// So far clocks may differ: 10 minutes. In milliseconds.
+    const CLOCKS: i64 = 600_000;
+
+    /// Whether something that a side has written down for an instant may be of that time.
+    #[must_use]
+    pub fn may_cover(&self, at: Millis) -> bool {
+        at.since(self.since) >= -Self::CLOCKS && at.since(self.until) <= Self::CLOCKS
+    }
+}
+
+/// Times of which an integration knows nothing and that are closer than this are one. In milliseconds.
+const SOON: i64 = 86_400_000;
+
+/// What has to be written of an integration's row into a store that is as it was at `since` and was put in place at
+/// `until`, before anything works on it: that it is so, and that both sides are to be asked.
+///
+/// # Errors
+/// The row is no integration.
+pub fn restored(row: &Row, since: Millis, until: Millis) -> Result<[Change; 2], serde_json::Error> {
+    let mut integration: Integration = serde_json::from_str(&row.value)?;
+    let earlier = integration.restored.filter(|earlier| since.since(earlier.until) < SOON);
+    let since = earlier.map_or(since, |earlier| earlier.since.min(since));
+    integration.restored = Some(Restored { since, until });
+    let change = |key: Key, value: String, due: Option<Millis>| {
+        let put = Some(Put { value, due });
+        Change { key, expect: Expect::Any, put }
+    };
+    let recover = Key::new(&row.key.tenant, &["recover", integration.id.as_str()]);
+    Ok([
+        change(row.key.clone(), serde_json::to_string(&integration)?, row.due),
+        change(recover, "{}".to_owned(), Some(until)),
+    ])
+}

@@ -1,0 +1,136 @@
+//! A backup is put in the place of the store. What was done since is known to both sides: nothing of it is done twice,
+//! nothing of it is lost.
+
+use super::*;
+
+/// A pair that has agreed on everything, and its ticket.
+fn pair() -> (Scenario, String) {
+    let shared = json!({ "owner": "shared" });
+    let mut world = incidents(json!({ "fields": { "title": shared, "description": shared } }));
+    world.platform_edits("A", &[("title", "t"), ("description", "d")]);
+    world.pass(3_600_000);
+    let ticket = world.ticket_of("A");
+    (world, ticket)
+}
+
+fn said_there(world: &Scenario, ticket: &str) -> Vec<String> {
+    world.mirrored_to_servicenow(ticket).into_iter().map(|(_, text)| text).collect()
+}
+
+fn said_here(world: &Scenario) -> Vec<String> {
+    world.mirrored_to_platform("A").into_iter().map(|(text, _)| text).collect()
+}
+
+#[test]
+fn what_was_said_since_is_not_said_again() {
+    let (mut world, ticket) = pair();
+    let backup = world.back_up();
+    world.platform_says("A", "from the platform", "public");
+    world.agent_says(&ticket, "comments", "from the desk");
+    world.pass(60_000);
+    world.restore(&backup);
+    world.pass(3_600_000);
+    assert_eq!(said_there(&world, &ticket), ["from the platform"]);
+    assert_eq!(said_here(&world), ["from the desk"]);
+    // What is said from now on goes its way, also in the same words.
+    world.platform_says("A", "from the platform", "public");
+    world.agent_says(&ticket, "comments", "from the desk");
+    assert_eq!(said_there(&world, &ticket).len(), 2);
+    assert_eq!(said_here(&world).len(), 2);
+}
+
+/// The platform does nothing twice under one key: what is written after a restore has keys that it never saw.
+#[test]
+fn a_write_after_a_restore_is_another_write() {
+    let (mut world, ticket) = pair();
+    let backup = world.back_up();
+    for n in 0..4 {
+        world.agent_edits(&ticket, "short_description", &format!("before {n}"));
+    }
+    world.restore(&backup);
+    for n in 0..4 {
+        world.agent_edits(&ticket, "short_description", &format!("after {n}"));
+        assert_eq!(world.field("A", "title"), format!("after {n}"));
+    }
+    let keys: Vec<Json> = world.posted().iter().map(|body| body["key"].clone()).collect();
+    let different: std::collections::BTreeSet<String> = keys.iter().map(Json::to_string).collect();
+    assert_eq!(keys.len(), different.len(), "{keys:?}");
+}
+
+#[test]
+fn what_nobody_tells_of_again_is_asked_for() {
+    let (mut world, ticket) = pair();
+    let backup = world.back_up();
+    // Told, taken, acknowledged, and then the store is gone: neither side tells it again.
+    world.platform_edits("A", &[("title", "changed here")]);
+    world.agent_edits(&ticket, "description", "changed there");
+    world.deaf = true;
+    world.platform_edits_silently("A", &[("severity", "critical")]);
+    world.agent_edits(&ticket, "state", "2");
+    world.restore(&backup);
+    world.deaf = false;
+    world.pass(600_000);
+    let here = ["title", "description", "severity", "status"].map(|field| world.field("A", field));
+    assert_eq!(here, ["changed here", "changed there", "critical", "open"]);
+    let there = ["short_description", "description", "priority"].map(|c| world.column(&ticket, c));
+    assert_eq!(there, ["changed here", "changed there", "1"]);
+    let run = world.rows("run").pop().unwrap();
+    assert_eq!((&run["by"], &run["state"]), (&json!("the restore"), &json!("finished")));
+}
+
+#[test]
+fn a_ticket_that_was_made_since_is_taken_up() {
+    let mut world = plain();
+    let backup = world.back_up();
+    world.platform_edits("B", &[("title", "new")]);
+    let ticket = world.ticket_of("B");
+    world.restore(&backup);
+    assert!(!world.is_linked("B"));
+    world.platform_edits("B", &[("title", "newer")]);
+    assert_eq!((world.ticket_of("B"), world.tickets()), (ticket, 1));
+    assert_eq!(world.column("B", "short_description"), "newer");
+}
+
+/// A ticket of the desk's own is a record on the platform under its own id.
+#[test]
+fn a_record_that_was_made_of_a_ticket_since_makes_no_ticket() {
+    let mut world = incidents(json!({ "filters": { "mirror": "true" } }));
+    let backup = world.back_up();
+    world.agent_opens("incident", &[("short_description", "theirs")]);
+    let ticket = world.rows("link")[0]["platform_id"].as_str().unwrap().to_owned();
+    assert!(world.has_record(&ticket));
+    world.deaf = true;
+    world.restore(&backup);
+    // The platform tells first.
+    world.platform_edits(&ticket, &[("title", "ours")]);
+    assert_eq!((world.tickets(), world.column(&ticket, "short_description")), (1, "ours".into()));
+    assert_eq!(world.link(&ticket).external.unwrap().sys_id.as_str(), ticket);
+}
+
+/// Others may share the integration's user: only what may be of the lost time is taken for Firn's own.
+#[test]
+fn what_others_write_as_our_user_at_another_time_travels() {
+    let (mut world, ticket) = pair();
+    let backup = world.back_up();
+    world.restore(&backup);
+    world.pass(3_600_000);
+    world.our_user_says(&ticket, "a script of somebody's");
+    assert_eq!(said_here(&world), ["a script of somebody's"]);
+}
+
+/// The same backup twice: the second time counts anew too.
+#[test]
+fn a_backup_can_be_put_back_twice() {
+    let (mut world, ticket) = pair();
+    let backup = world.back_up();
+    for n in 0..2 {
+        world.agent_edits(&ticket, "short_description", &format!("round {n}"));
+        world.platform_says("A", &format!("said in round {n}"), "public");
+        world.pass(60_000);
+        world.restore(&backup);
+        world.pass(3_600_000);
+    }
+    world.agent_edits(&ticket, "short_description", "at last");
+    assert_eq!(world.field("A", "title"), "at last");
+    assert_eq!(said_there(&world, &ticket).len(), 2);
+}
