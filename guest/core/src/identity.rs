@@ -65,6 +65,17 @@ pub fn correlation_key(platform: &PlatformId, generation: u32) -> CorrelationKey
     })
 }
 
+/// The record whose first ticket has this key, where the key tells: not every one can be read back.
+#[must_use]
+pub fn record_of(key: &CorrelationKey) -> Option<PlatformId> {
+    let record = PlatformId::new(key.as_str()).ok()?;
+    let digest = key.as_str().strip_prefix("firn-").filter(|digest| digest.len() == 64);
+    if digest.is_some_and(|digest| digest.bytes().all(|b| b.is_ascii_hexdigit())) {
+        return None;
+    }
+    (correlation_key(&record, 1) == *key).then_some(record)
+}
+
 /// The id of the conflict on one field, opened by the `n`-th step of its link.
 #[must_use]
 pub fn conflict_id(link: &Link, field: &FieldName) -> ConflictId {
@@ -124,6 +135,10 @@ mod tests {
         let plain = record("00000000-0000-0000-0000-000000000000");
         assert_eq!(correlation_key(&plain, 1).as_str(), plain.as_str());
         assert_eq!(correlation_key(&record("call-7"), 2).as_str(), "call-7~2");
+        let back = |id: &str, generation| record_of(&correlation_key(&record(id), generation));
+        assert_eq!(back("call-7", 1), Some(record("call-7")));
+        assert_eq!(back(&"x".repeat(101), 1), None);
+        assert_eq!((back("call-7", 2), back("call-7~2", 1)), (None, None));
         assert_eq!(correlation_key(&record(&"x".repeat(101)), 1).as_str().len(), 69);
         assert_eq!(correlation_key(&record(&"x".repeat(100)), 1).as_str().len(), 100);
         assert_eq!(correlation_key(&record(&"x".repeat(100)), 2).as_str().len(), 69);

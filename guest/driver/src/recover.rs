@@ -1,10 +1,14 @@
 //! A backup was put in the place of the store (see [`firn_model::restored`]): what follows from it.
 
 use firn_core::settings::Rules;
-use firn_model::{CommitError, Key, RunMode};
+use firn_core::wire::poll::{self, Forgotten};
+use firn_model::{
+    CommitError, ExternalRecord, Finding, FindingKind, Key, LinkId, ObservedRecord, PlatformId,
+    RunMode, Side, SysId, TableName, TenantId,
+};
 
 use crate::session::Session;
-use crate::{Doors, reconcile};
+use crate::{Doors, admit, reconcile};
 
 /// How soon an integration that is paused is looked at again. In milliseconds.
 const PAUSE: u64 = 2_000;
@@ -22,4 +26,59 @@ pub(crate) fn due<D: Doors>(
     reconcile::begin(session, &key.tenant, rules, RunMode::AutoHeal, "the restore")?;
     session.delete(key);
     Ok(())
+}
+
+/// A ticket that no link is on and that was made in the time that is forgotten: its pair is made again. Says what came
+/// of it; nothing if it is no such ticket.
+pub(crate) fn take_up<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    tenant: &TenantId,
+    ticket: &ObservedRecord,
+) -> Result<Option<(String, Vec<LinkId>)>, CommitError> {
+    let record = match poll::forgotten(rules, ticket) {
+        Forgotten::No | Forgotten::Unclear => return Ok(None),
+        Forgotten::Of(record) => record,
+        Forgotten::OfNobodyKnown => {
+            let name = ticket.number.as_deref().unwrap_or(&ticket.id);
+            let text = format!(
+                "{name} was made by Firn in the time that is lost since a backup was put in the place of its store, and its key does not tell for which record: firn links attach {} RECORD {name}",
+                rules.integration().slug
+            );
+            let (kind, at) = (FindingKind::RecordMissing, session.now);
+            let integration = rules.id().clone();
+            let finding = Finding { kind, integration, link: None, field: None, text, at };
+            session.find(tenant, &finding)?;
+            return Ok(Some((
+                "made in the time that is lost, of nobody knows what".into(),
+                vec![],
+            )));
+        }
+    };
+    let class = ticket.class.clone().and_then(|class| TableName::new(class).ok());
+    let (Some(table), Ok(sys_id)) = (class, SysId::new(ticket.id.clone())) else {
+        return Ok(None);
+    };
+    Ok(Some(pair(session, rules, tenant, record, (table, sys_id, ticket.number.clone()))?))
+}
+
+fn pair<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    tenant: &TenantId,
+    record: PlatformId,
+    (table, sys_id, number): (TableName, SysId, Option<String>),
+) -> Result<(String, Vec<LinkId>), CommitError> {
+    if !rules.takes(&table) || session.current(tenant, rules.id(), &record)?.is_some() {
+        return Ok(("of a record that has another ticket".to_owned(), Vec::new()));
+    }
+    let mut link = admit::new_link(session, tenant, rules, &record, 1, table.clone())?;
+    link.external = Some(ExternalRecord { table, sys_id, number, adopted: true });
+    link.external_side.look = true;
+    link.external_side.look_journal = rules.integration().reads_journal();
+    link.platform_side.look = rules.may_read(Side::Platform);
+    let id = link.id.clone();
+    session.join(tenant, &mut link)?;
+    session.advance(tenant, rules, link, &[])?;
+    Ok((format!("taken up again as {id}"), vec![id]))
 }

@@ -18,7 +18,7 @@ use firn_model::{
 };
 
 use crate::session::{Session, ticket};
-use crate::{Doors, attach, rows, work};
+use crate::{Doors, attach, recover, rows, work};
 
 /// After a refusal the table is tried again then. In milliseconds.
 const REFUSED: u64 = 600_000;
@@ -325,7 +325,10 @@ fn unknown<D: Doors>(
     record: ObservedRecord,
 ) -> Result<(), CommitError> {
     let ours = work::by_shown_key(session, rules, tenant, &record)?.is_some();
-    if ours || !poll::shows_all(rules) {
+    if ours
+        || recover::take_up(session, rules, tenant, &record)?.is_some()
+        || !poll::shows_all(rules)
+    {
         return Ok(());
     }
     work::mirror(session, rules, tenant, observation(record)).map(|_| ())

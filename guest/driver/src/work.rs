@@ -4,6 +4,7 @@
 use firn_core::plan::Input;
 use firn_core::settings::{Gate, Rules};
 use firn_core::wire;
+use firn_core::wire::poll::{self, Forgotten};
 use firn_core::{attachment, intake};
 use firn_model::{
     Answer, CommitError, Delivery, DeliveryState, Draft, ExternalRecord, InboundKind,
@@ -122,7 +123,12 @@ fn webhook<D: Doors>(
         if hidden && age <= UNKNOWN_TICKET_PATIENCE {
             return Ok(None);
         }
-        if rules.asks_for_more(Gate::Mirror, &observation.record.attributes) {
+        if let Some(led) = recover::take_up(session, rules, &key.tenant, &observation.record)? {
+            return Ok(Some(led));
+        }
+        if rules.asks_for_more(Gate::Mirror, &observation.record.attributes)
+            || poll::forgotten(rules, &observation.record) == Forgotten::Unclear
+        {
             // What the webhook does not show, a row of its table does.
             let class = observation.record.class.and_then(|class| TableName::new(class).ok());
             return Ok(match class {
@@ -130,9 +136,7 @@ fn webhook<D: Doors>(
                     Hurried::Asked => led_to("its table is asked"),
                     Hurried::UnderWay if age <= UNKNOWN_TICKET_PATIENCE => None,
                     Hurried::UnderWay => led_to("its table is asked next time"),
-                    Hurried::NotPolled => {
-                        led_to("filters.mirror asks for what the webhook does not show")
-                    }
+                    Hurried::NotPolled => led_to("what decides is not shown by the webhook"),
                 },
                 None => led_to("not a ticket of ours"),
             });

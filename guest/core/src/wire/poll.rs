@@ -1,14 +1,15 @@
 //! The wire of polling: pages of a stream, and several tickets in one request.
 
 use firn_model::{
-    Answer, AttachmentSeen, HttpRequest, HttpResponse, Method, Millis, ObservedRecord, Outcome,
-    Place, PullBy, Remote, Stream, Sweep, SysId, TableName, TenantId, Uncertainty, Urgency, Walk,
-    parse_http_date, parse_servicenow, servicenow_text,
+    Answer, AttachmentSeen, CorrelationKey, HttpRequest, HttpResponse, Method, Millis,
+    ObservedRecord, Outcome, Place, PlatformId, PullBy, Remote, Stream, Sweep, SysId, TableName,
+    TenantId, Uncertainty, Urgency, Walk, parse_http_date, parse_servicenow, servicenow_text,
 };
 use serde_json::Value as Json;
 
 use super::servicenow::{self, pair};
 use super::{Parts, answered, attachment, failure};
+use crate::identity;
 use crate::settings::{Gate, Rules};
 use crate::sweep::{At, MERGED, PAGE};
 
@@ -65,6 +66,47 @@ const UPDATED_BY: &str = "sys_updated_by";
 pub fn by_us(rules: &Rules, ticket: &ObservedRecord) -> bool {
     let by = ticket.attributes.iter().find(|(column, _)| column.as_str() == UPDATED_BY);
     by.is_some_and(|(_, user)| user.to_text() == rules.settings().external_user)
+}
+
+/// Who made a ticket, by user name.
+const CREATED_BY: &str = "sys_created_by";
+
+/// Whether a ticket that no link is on is one that was made while a store was at work that is not there any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forgotten {
+    /// It is not.
+    No,
+    /// What was shown of it does not tell.
+    Unclear,
+    /// It is the ticket of this record.
+    Of(PlatformId),
+    /// It is, and its key does not tell of which record.
+    OfNobodyKnown,
+}
+
+/// Looks at a ticket with a key, or one whose key is not shown, that no link is on.
+#[must_use]
+pub fn forgotten(rules: &Rules, ticket: &ObservedRecord) -> Forgotten {
+    let Some(restored) = rules.integration().restored else { return Forgotten::No };
+    let shown = |name: &str| {
+        let column = ticket.attributes.iter().find(|(column, _)| column.as_str() == name);
+        column.map(|(_, value)| value.to_text())
+    };
+    let key = match shown(rules.settings().correlation.column.as_str()) {
+        Some(key) if key.is_empty() => return Forgotten::No,
+        Some(key) => CorrelationKey::new(key).ok(),
+        None => return Forgotten::Unclear,
+    };
+    let (Some(by), Some(at)) = (shown(CREATED_BY), shown("sys_created_on")) else {
+        return Forgotten::Unclear;
+    };
+    let ours = by == rules.settings().external_user
+        && parse_servicenow(&at).is_ok_and(|at| restored.may_cover(at));
+    match key.and_then(|key| identity::record_of(&key)) {
+        _ if !ours => Forgotten::No,
+        Some(record) => Forgotten::Of(record),
+        None => Forgotten::OfNobodyKnown,
+    }
 }
 
 /// Whether pages show whole tickets: some may be none of ours yet, and a filter must see them.
@@ -227,7 +269,11 @@ fn page(rules: &Rules, stream: &Stream, walk: &Walk) -> Vec<(String, String)> {
                 let key = &rules.settings().correlation.column;
                 format!("sys_id,sys_class_name,number,{key},sys_mod_count,sys_updated_on")
             };
-            (None, format!("{columns},sys_created_on,{UPDATED_BY}"))
+            let by = match rules.integration().restored {
+                Some(_) => format!("{UPDATED_BY},{CREATED_BY}"),
+                None => UPDATED_BY.to_owned(),
+            };
+            (None, format!("{columns},sys_created_on,{by}"))
         }
         Stream::Journal => (
             Some("elementINcomments,work_notes".to_owned()),

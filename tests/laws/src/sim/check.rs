@@ -135,13 +135,28 @@ fn one_open_ticket_per_key(world: &World, findings: &[Finding]) -> Result<(), Vi
     Ok(())
 }
 
+/// Its link went with the store, nobody has told of it since, and it has no ticket that a sweep would show.
+fn is_forgotten(world: &World, record: &str) -> bool {
+    let site = world.site();
+    let polled =
+        site.integration.settings.polling.mode != Polling::Off && !site.hid && !site.jumped;
+    let links: Vec<Link> = world.rows("link");
+    let shown = site.servicenow.tickets.iter().any(|(id, ticket)| {
+        ticket.columns["correlation_id"] == record
+            && ticket.created_by == US
+            && is_polled(world, &ticket.class)
+            && !links.iter().any(|l| l.external.as_ref().is_some_and(|e| e.sys_id.as_str() == id))
+    });
+    site.unheard.contains(record) && !(polled && shown)
+}
+
 /// A record and its ticket are in step; or they are not to be, and a person knows why.
 fn pair(world: &World, rules: &Rules, findings: &[Finding], record: &str) -> Result<(), Violation> {
     let torn = world.site().torn.contains(record);
     let Some(link) = world.link_of(record) else {
         // An operator's request may have failed, and nobody asked again.
         let asked_by_hand = matches!(record, "rec-2" | "rec-3");
-        return match asked_by_hand || world.site().unheard.contains(record) {
+        return match asked_by_hand || is_forgotten(world, record) {
             true => Ok(()),
             false => Err(world.violation(format!("{record} was told of and has no link"))),
         };

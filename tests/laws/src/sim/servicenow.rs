@@ -442,7 +442,7 @@ impl ServiceNow {
         let ticket = &self.tickets[id];
         let mut row = json!({ "sys_id": id, "sys_class_name": ticket.class,
             "sys_mod_count": ticket.mod_count.to_string(), "sys_updated_on": servicenow_text(ticket.updated), "sys_created_on": servicenow_text(ticket.created),
-            "sys_updated_by": ticket.updated_by });
+            "sys_updated_by": ticket.updated_by, "sys_created_by": ticket.created_by });
         for (column, value) in &ticket.columns {
             row[column] = json!(value);
         }

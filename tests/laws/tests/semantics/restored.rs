@@ -78,23 +78,68 @@ fn what_nobody_tells_of_again_is_asked_for() {
     assert_eq!((&run["by"], &run["state"]), (&json!("the restore"), &json!("finished")));
 }
 
+/// Nobody tells of it again: the ticket itself shows whose it is.
 #[test]
 fn a_ticket_that_was_made_since_is_taken_up() {
-    let mut world = plain();
+    for mut settings in [json!({}), json!({ "filters": { "mirror": "true" } })] {
+        settings["polling"] = json!({ "mode": "behind" });
+        let mut world = incidents(settings);
+        world.pass(60_000); // What changes is swept.
+        let backup = world.back_up();
+        world.platform_edits("B", &[("title", "new")]);
+        world.platform_says("B", "said", "public");
+        let ticket = world.ticket_of("B");
+        world.restore(&backup);
+        world.pass(600_000);
+        assert_eq!((world.ticket_of("B"), world.tickets()), (ticket.clone(), 1));
+        assert_eq!(said_there(&world, &ticket), ["said"]);
+        assert!(!world.has_record(&ticket), "it is no ticket of the desk's own");
+        world.platform_edits("B", &[("title", "newer")]);
+        assert_eq!(world.column("B", "short_description"), "newer");
+    }
+}
+
+/// Of a key that is a digest nobody can read the record: a person pairs them.
+#[test]
+fn a_ticket_whose_key_does_not_tell_is_told() {
+    let mut world = incidents(json!({ "filters": { "mirror": "true" },
+        "polling": { "mode": "behind" } }));
+    world.pass(60_000); // What changes is swept.
     let backup = world.back_up();
-    world.platform_edits("B", &[("title", "new")]);
-    let ticket = world.ticket_of("B");
+    let record = "x".repeat(120);
+    world.platform_edits(&record, &[("title", "new")]);
+    let ticket = world.ticket_of(&record);
+    let number = world.column(&ticket, "number");
     world.restore(&backup);
-    assert!(!world.is_linked("B"));
-    world.platform_edits("B", &[("title", "newer")]);
-    assert_eq!((world.ticket_of("B"), world.tickets()), (ticket, 1));
-    assert_eq!(world.column("B", "short_description"), "newer");
+    world.pass(600_000);
+    assert!(!world.is_linked(&record) && !world.has_record(&ticket));
+    let told = world.findings(FindingKind::RecordMissing);
+    let wanted = format!("firn links attach {} RECORD {number}", "int-1");
+    assert!(told.iter().any(|finding| finding.text.ends_with(&wanted)), "{told:?}");
+    assert_eq!(world.attach(&record, &number).0, 202);
+    assert_eq!((world.ticket_of(&record), world.tickets()), (ticket, 1));
+}
+
+/// Keys of other tools are none of ours.
+#[test]
+fn a_ticket_of_somebody_else_with_a_key_is_mirrored_as_before() {
+    let mut world = incidents(json!({ "filters": { "mirror": "true" },
+        "polling": { "mode": "behind" } }));
+    world.pass(60_000); // What changes is swept.
+    let backup = world.back_up();
+    world.agent_opens("incident", &[("short_description", "a"), ("correlation_id", "PAGER-7")]);
+    world.restore(&backup);
+    world.pass(600_000);
+    let links = world.rows("link");
+    assert_eq!((links.len(), &links[0]["origin"]), (1, &json!("external")));
 }
 
 /// A ticket of the desk's own is a record on the platform under its own id.
 #[test]
 fn a_record_that_was_made_of_a_ticket_since_makes_no_ticket() {
-    let mut world = incidents(json!({ "filters": { "mirror": "true" } }));
+    let mut world = incidents(json!({ "filters": { "mirror": "true" },
+        "polling": { "mode": "behind" } }));
+    world.pass(60_000); // What changes is swept.
     let backup = world.back_up();
     world.agent_opens("incident", &[("short_description", "theirs")]);
     let ticket = world.rows("link")[0]["platform_id"].as_str().unwrap().to_owned();
