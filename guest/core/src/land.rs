@@ -490,6 +490,9 @@ impl Landing<'_> {
     /// The link gets a ticket that was looked for; what it holds is read next.
     fn adopt(&mut self, ticket: Twin, adopted: bool) {
         let Twin { table, sys_id, number, .. } = ticket;
+        if sys_id.as_str() == self.link.platform_id.as_str() {
+            self.link.origin = Side::External; // The record was made of it, and that was forgotten.
+        }
         self.link_to(ExternalRecord { table, sys_id, number, adopted });
         let state = &mut self.link.external_side;
         state.look = true;

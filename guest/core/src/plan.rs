@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use firn_model::rule::{Answer, Question};
 use firn_model::{
     Audit, Clock, Conflict, Ended, FieldState, Finding, FindingKind, Link, Millis, Notice,
-    Observation, Outcome, Plan, Shape, Side, TableName, Tombstone, Uncertainty, Value, Why,
+    Observation, Outcome, Phase, Plan, Shape, Side, TableName, Tombstone, Uncertainty, Value, Verb,
+    Why,
 };
 
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,19 @@ pub struct Effects {
     pub notice: Option<Notice>,
 }
 
+/// A store was put back that had found a ticket ready to be written to: that may be long ago, and the write done.
+fn look_before_sending(link: &mut Link) {
+    let state = &mut link.external_side;
+    let Some(flight) = &mut state.flight else { return };
+    if flight.phase != Phase::Sending || state.exchange.is_some() {
+        return; // What was under way gets no answer, and is looked up.
+    }
+    match flight.write.verb {
+        Verb::Retire { .. } => state.flight = None, // Its twin is looked for anew.
+        _ => flight.phase = Phase::Checking,
+    }
+}
+
 /// Puts inputs into a link and says what comes next.
 #[must_use]
 pub fn advance(rules: &Rules, mut link: Link, inputs: &[Input], now: Millis) -> Plan {
@@ -77,6 +91,9 @@ pub fn advance(rules: &Rules, mut link: Link, inputs: &[Input], now: Millis) -> 
         _ => None,
     });
     let neighbours = shared.unwrap_or_default();
+    if rules.integration().restored.is_some_and(|restored| link.updated < restored.until) {
+        look_before_sending(&mut link);
+    }
     journal::forget_neighbours(&mut link, &neighbours);
     link.twins.retain(|twin| !neighbours.held.contains(&twin.sys_id));
     let twins = link.twins.len();

@@ -101,9 +101,15 @@ pub(crate) fn due<D: Doors>(
     let summary = summary(session, &key.tenant, rules, &draft)?;
     let holds = summary.is_some_and(|summary| summary.standing == Standing::Current);
     let wanted = holds && drafts(rules);
+    // Opened again meanwhile: the next summary asks for it anew. But more than one may have come to be.
+    let counts = counts || !wanted && draft.made > 1;
     if !(counts || wanted) {
-        // Opened again meanwhile: the next summary asks for it anew.
         return session.rest(key);
+    }
+    let limit = rules.settings().correlation.transaction_limit;
+    let late = draft.sent.filter(|_| !wanted).map(|sent| sent.plus(LATE * limit));
+    if let Some(late) = late.filter(|late| *late > session.now) {
+        return session.put(key, &draft, Some(late));
     }
     if !rules.integration().enabled {
         let later = session.now.plus(PAUSE);
@@ -154,6 +160,10 @@ pub(crate) fn answered<D: Doors>(
             return rest(session, key, draft, ArticleState::Wanted, Some(later));
         }
         ArticleState::Looking(_) => {
+            // Of a time that is forgotten, or of two that were on their way at once.
+            if let (None, Ok(seen)) = (&draft.article, &seen) {
+                tell_of_more(session, rules, key, &draft, seen)?;
+            }
             return found(session, rules, key, draft, &summary, seen.map(first));
         }
         _ => {}
@@ -228,9 +238,24 @@ fn counted<D: Doors>(
             let never = matches!(*outcome, Outcome::Refused(_) | Outcome::Gone | Outcome::Deleted);
             let again = !never && draft.failures < COUNTS;
             let later = again.then(|| session.now.plus(PAUSE * u64::from(draft.failures)));
-            return rest(session, key, draft, ArticleState::Written, later);
+            let state = counted_as(&draft);
+            return rest(session, key, draft, state, later);
         }
     };
+    tell_of_more(session, rules, key, &draft, &seen)?;
+    (draft.made, draft.failures) = (1, 0);
+    let state = counted_as(&draft);
+    rest(session, key, draft, state, None)
+}
+
+/// A person decides which draft is kept.
+fn tell_of_more<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    draft: &ArticleDraft,
+    seen: &[wire::Seen],
+) -> Result<(), CommitError> {
     if seen.len() > 1 {
         let ids = seen.iter().map(|seen| {
             seen.article.number.clone().unwrap_or_else(|| seen.article.sys_id.to_string())
@@ -243,8 +268,15 @@ fn counted<D: Doors>(
         );
         tell(session, rules, key, &draft.link, text)?;
     }
-    (draft.made, draft.failures) = (1, 0);
-    rest(session, key, draft, ArticleState::Written, None)
+    Ok(())
+}
+
+/// How a draft stands once it was counted how many there are.
+fn counted_as(draft: &ArticleDraft) -> ArticleState {
+    match draft.article {
+        Some(_) => ArticleState::Written,
+        None => ArticleState::Wanted,
+    }
 }
 
 fn tell<D: Doors>(

@@ -15,8 +15,8 @@ pub struct Restored {
 }
 
 impl Restored {
-    /// So far clocks may differ: 10 minutes. In milliseconds.
-    const CLOCKS: i64 = 600_000;
+    /// So far clocks may differ: a quarter of an hour. In milliseconds.
+    const CLOCKS: i64 = 900_000;
 
     /// Whether something that a side has written down for an instant may be of that time.
     #[must_use]

@@ -15,6 +15,9 @@ use crate::sim::servicenow::Rule;
 /// One seed in so many, and which.
 const OPERATED: (u64, u64) = (13, 12);
 
+/// So long it takes to put a copy in place. What was written before can be read by then. In milliseconds.
+const TAKES: u64 = 10_000;
+
 /// The seed after `n` others, from one on, of those in which operators act.
 pub(in crate::sim) fn operated(from: u64, n: u64) -> u64 {
     super::harder::nth(OPERATED, from, n)
@@ -105,6 +108,8 @@ impl World {
     /// Another process begins on a copy of the store, as `firn restore` leaves it.
     pub(in crate::sim) fn put_back(&mut self, copy: &Memory, taken: Millis) {
         self.stop();
+        self.now = self.now.plus(TAKES);
+        self.shared.now.set(self.now);
         self.shared.store.put_back(copy);
         self.shared.dies.set(None);
         self.engine = Engine::new(Doors(std::rc::Rc::clone(&self.shared)));
