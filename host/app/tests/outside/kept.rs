@@ -118,10 +118,15 @@ fn fault_38_a_backup_of_an_hour_ago_doubles_nothing() {
 /// Comments and edits that were carried between a backup and its restore are not carried again, and none is lost.
 #[test]
 fn fault_38_what_was_carried_since_a_backup_is_not_carried_again() {
-    let Stage { _runtime, simulator, place, data, firn, api, .. } = Stage::new();
+    let Stage { _runtime: runtime, simulator, place, data, firn, api, id: _ } = Stage::new();
     let platform = SamplePlatform::default();
     let any = ([127, 0, 0, 1], 0).into();
-    let listening = _runtime.block_on(listen(any, platform.router())).unwrap();
+    let listening = runtime.block_on(listen(any, platform.router())).unwrap();
+    let say = || {
+        runtime.block_on(async {
+            platform.say("incident", "i1", "carol", "said on the platform", "public");
+        });
+    };
     let base = format!("http://{}", listening.address);
     let body = json!({ "organization_id": "acme", "name": "pairs", "slug": "pairs", "preset": "incidents",
         "base_url": simulator.url(), "provision": true,
@@ -158,7 +163,7 @@ fn fault_38_what_was_carried_since_a_backup_is_not_carried_again() {
 
     connect(&firn);
     let fields = json!({ "title": "Checkout is slow", "description": "p99 is 9 s", "severity": "high", "status": "open" });
-    platform.edit("incident", "i1", fields);
+    runtime.block_on(async { platform.edit("incident", "i1", fields) });
     settle("no ticket", || tickets(&simulator) == 1);
     at_rest(&api, &id);
     let ticket = simulator.rows("incident")[0]["sys_id"].clone();
@@ -166,7 +171,7 @@ fn fault_38_what_was_carried_since_a_backup_is_not_carried_again() {
     let (ok, said) = firn.cli(&["backup", "--data", path(&data), path(&backup)]);
     assert!(ok, "{said}");
 
-    platform.say("incident", "i1", "carol", "said on the platform", "public");
+    say();
     settle("not carried there", || there(&ticket).len() == 1);
     agent(&ticket, json!({ "comments": "said at the desk" }));
     agent(&ticket, json!({ "description": "changed at the desk" }));
@@ -191,7 +196,7 @@ fn fault_38_what_was_carried_since_a_backup_is_not_carried_again() {
     });
     at_rest(&api, &id);
     // What happens now goes its way, in the same words too.
-    platform.say("incident", "i1", "carol", "said on the platform", "public");
+    say();
     agent(&ticket, json!({ "comments": "said at the desk" }));
     agent(&ticket, json!({ "description": "changed once more" }));
     settle("not carried after the restore", || {
@@ -206,7 +211,8 @@ fn fault_38_what_was_carried_since_a_backup_is_not_carried_again() {
 /// A store that was put back by other means is told so.
 #[test]
 fn a_store_that_was_put_back_by_other_means_is_told() {
-    let Stage { _runtime, simulator: _simulator, data, firn, api, id, .. } = Stage::new();
+    let Stage { _runtime, simulator: _simulator, place: _place, data, firn, api, id } =
+        Stage::new();
     escalate(&api, &id, &call_id(1));
     at_rest(&api, &id);
     let restored = |more: &[&str]| offline(&[&["restored", "--data", path(&data)], more].concat());
