@@ -115,9 +115,14 @@ pub fn forgotten(
     text: &JournalText,
     rows: &[EntrySeen],
 ) -> Option<Forgotten> {
-    rules.integration().restored?;
+    let restored = rules.integration().restored?;
     if rows.iter().any(|row| row.origin.id() == entry.id()) {
         return Some(Forgotten::Copy);
+    }
+    // What was said since is not what was written then.
+    let said = link.entries.iter().find(|known| known.origin == *entry).map(|known| known.at);
+    if said.is_some_and(|at| at > Millis(0) && restored.is_over_by(at)) {
+        return None;
     }
     // What was told by an event and what a record shows may differ in the time that the first line has.
     let bare_text = bare(text);

@@ -72,12 +72,17 @@ pub struct Effects {
 /// A store was put back that had found a ticket ready to be written to: that may be long ago, and the write done.
 fn look_before_sending(link: &mut Link) {
     let state = &mut link.external_side;
+    if !link.twins.is_empty() {
+        // They may be closed by now, and opened again by somebody.
+        link.twins.clear();
+        state.look_twins = true;
+    }
     let Some(flight) = &mut state.flight else { return };
     if flight.phase != Phase::Sending || state.exchange.is_some() {
         return; // What was under way gets no answer, and is looked up.
     }
     match flight.write.verb {
-        Verb::Retire { .. } => state.flight = None, // Its twin is looked for anew.
+        Verb::Retire { .. } => state.flight = None,
         _ => flight.phase = Phase::Checking,
     }
 }

@@ -203,8 +203,9 @@ pub(crate) fn answered<D: Doors>(
     let (tenant, id) = (&key.tenant, rules.id());
     let Some(link) = session.link(tenant, id, &set.link)? else { return Ok(()) };
     let landed = match wire::reading(rules, &link, &set, &exchange, answer, session.now) {
-        attachment::Landed::Listed(files, _) => {
-            let theirs = of_others(session, tenant, &link, &files)?;
+        attachment::Landed::Listed(files, forgotten) => {
+            let mut theirs = of_others(session, tenant, &link, &files)?;
+            theirs.extend(forgotten);
             attachment::Landed::Listed(files, theirs)
         }
         other => other,

@@ -283,8 +283,13 @@ fn told<D: Doors>(
     };
     let mut body =
         json!({ "type": event, "timestamp": rfc3339_text(telling.since), "data": summary });
+    // An earlier version did not write down which one it was.
+    let counted = || {
+        let counts = learning.times > 1 && rules.integration().restored.is_none();
+        counts.then(|| format!("{}.{}", learning.link, learning.times - 1))
+    };
     if summary.standing == Standing::Current
-        && let Some(before) = &learning.supersedes
+        && let Some(before) = learning.supersedes.clone().or_else(counted)
     {
         // That the one before holds no more may never have been taken.
         body["supersedes"] = json!(before);

@@ -4,11 +4,11 @@ use firn_core::settings::Rules;
 use firn_core::wire::poll::{self, Forgotten};
 use firn_model::{
     CommitError, ExternalRecord, Finding, FindingKind, Key, LinkId, ObservedRecord, PlatformId,
-    RunMode, Side, SysId, TableName, TenantId,
+    Restored, RunMode, Side, SysId, TableName, TenantId, rfc3339_text,
 };
 
 use crate::session::Session;
-use crate::{Doors, admit, reconcile};
+use crate::{Doors, admit, operate, reconcile};
 
 /// How soon an integration that is paused is looked at again. In milliseconds.
 const PAUSE: u64 = 2_000;
@@ -23,7 +23,13 @@ pub(crate) fn due<D: Doors>(
         let later = session.now.plus(PAUSE);
         return session.put_off(key, later);
     }
-    reconcile::begin(session, &key.tenant, rules, RunMode::AutoHeal, "the restore")?;
+    let by = "the restore";
+    reconcile::begin(session, &key.tenant, rules, RunMode::AutoHeal, by)?;
+    if let Some(Restored { since, until }) = rules.integration().restored {
+        let lost =
+            format!("nothing is known of {} to {}", rfc3339_text(since), rfc3339_text(until));
+        operate::note_of(session, &key.tenant, rules.id(), None, "restored", (&lost, by))?;
+    }
     session.delete(key);
     Ok(())
 }
@@ -38,11 +44,12 @@ pub(crate) fn take_up<D: Doors>(
 ) -> Result<Option<(String, Vec<LinkId>)>, CommitError> {
     let record = match poll::forgotten(rules, ticket) {
         Forgotten::No | Forgotten::Unclear => return Ok(None),
-        Forgotten::Of(record) => record,
-        Forgotten::OfNobodyKnown => {
+        // What its record is, the platform has to show: others may use the same user, and keys of their own.
+        Forgotten::Of(record) if rules.may_read(Side::Platform) => record,
+        Forgotten::Of(_) | Forgotten::OfNobodyKnown => {
             let name = ticket.number.as_deref().unwrap_or(&ticket.id);
             let text = format!(
-                "{name} was made by Firn in the time that is lost since a backup was put in the place of its store, and its key does not tell for which record: firn links attach {} RECORD {name}",
+                "{name} may have been made by Firn in the time that is lost since a backup was put in the place of its store, and of which record cannot be found out. If it was: firn links attach {} RECORD {name}",
                 rules.integration().slug
             );
             let (kind, at) = (FindingKind::RecordMissing, session.now);

@@ -10,7 +10,7 @@ use firn_core::plan::Input;
 use firn_core::settings::Rules;
 use firn_core::sweep::{self as cursor, GRACE, Page};
 use firn_core::wire::poll::{self, News, Polled};
-use firn_core::{land, observe, wire};
+use firn_core::{attachment, land, observe, wire};
 use firn_model::{
     Answer, CommitError, EntryOrigin, Finding, FindingKind, Key, Link, LinkId, Millis, Mirror,
     Observation, ObservationSource, ObservedRecord, Order, Outcome, Pace, Place, Polling, Side,
@@ -18,7 +18,7 @@ use firn_model::{
 };
 
 use crate::session::{Session, ticket};
-use crate::{Doors, attach, recover, rows, work};
+use crate::{Doors, attach, recover, rows, unreadable, work};
 
 /// After a refusal the table is tried again then. In milliseconds.
 const REFUSED: u64 = 600_000;
@@ -184,7 +184,9 @@ pub(crate) fn answered<D: Doors>(
             }
             if !looked {
                 for (at, news) in rows {
-                    take(session, rules, &key.tenant, &sweep, &mut walk, (at.0, theirs), news)?;
+                    let when = (at.0, theirs);
+                    let taken = take(session, rules, &key.tenant, &sweep, &mut walk, when, news);
+                    unreadable::pass_over(session, taken)?;
                 }
             }
             over
@@ -278,6 +280,14 @@ fn take<D: Doors>(
                 session.advance(tenant, rules, link, &[])?;
             }
         }
+        // Perhaps put there while a store was at work that is not there any more: a list of all tells.
+        News::File { of, ours: true, .. }
+            if rules.integration().restored.is_some_and(|restored| restored.may_cover(at)) =>
+        {
+            for link in session.linked(tenant, rules.id(), of.as_str())? {
+                attach::tell(session, tenant, rules, &link.id, attachment::Input::List)?;
+            }
+        }
         News::File { of, file, ours } => {
             let known = attach::seen_on_ticket(session, tenant, rules, of.as_str(), &file)?;
             // What we put there ourselves says nothing about webhooks.
@@ -354,18 +364,26 @@ fn read<D: Doors>(
     let asked: Vec<SysId> = walk.wanted.drain(..most).collect();
     for id in asked {
         let links = session.on_ticket(tenant, rules.id(), id.as_str())?;
-        match tickets.remove(id.as_str()) {
-            Some(record) => {
-                observed(session, rules, tenant, &links, &record, told)?;
-            }
-            None => {
-                for link in links {
-                    if let Some(mut link) = session.link(tenant, rules.id(), &link)? {
-                        link.external_side.look = true;
-                        session.advance(tenant, rules, link, &[])?;
-                    }
-                }
-            }
+        let looked_at = match tickets.remove(id.as_str()) {
+            Some(record) => observed(session, rules, tenant, &links, &record, told).map(|_| ()),
+            None => look(session, rules, tenant, &links),
+        };
+        unreadable::pass_over(session, looked_at)?;
+    }
+    Ok(())
+}
+
+/// Each link of a ticket that was not shown reads it itself.
+fn look<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    tenant: &TenantId,
+    links: &[LinkId],
+) -> Result<(), CommitError> {
+    for link in links {
+        if let Some(mut link) = session.link(tenant, rules.id(), link)? {
+            link.external_side.look = true;
+            session.advance(tenant, rules, link, &[])?;
         }
     }
     Ok(())

@@ -13,7 +13,7 @@ use firn_model::{
 };
 
 use crate::session::{Session, ticket};
-use crate::{Doors, reconcile, rows};
+use crate::{Doors, reconcile, rows, unreadable};
 
 /// How often a read is tried before each check reads by itself.
 const ATTEMPTS: u32 = 3;
@@ -85,7 +85,8 @@ fn ask<D: Doors>(
 ) -> Result<(), CommitError> {
     let mut ids = Vec::new();
     for id in &group.links {
-        let link = session.link(&key.tenant, rules.id(), id)?;
+        let link = session.link(&key.tenant, rules.id(), id);
+        let link = unreadable::pass_over(session, link)?.flatten();
         ids.extend(link.and_then(|link| link.external).map(|external| external.sys_id));
     }
     group.attempts += 1;
@@ -182,7 +183,8 @@ fn hand_over<D: Doors>(
         group.tickets.iter().map(|ticket| (ticket.id.as_str(), ticket)).collect();
     for link in &group.links {
         let key = rows::check(tenant, id, &group.run, link);
-        let Some(link) = session.link(tenant, id, link)? else {
+        let link = session.link(tenant, id, link);
+        let Some(link) = unreadable::pass_over(session, link)?.flatten() else {
             session.delete(&key);
             continue;
         };

@@ -1,5 +1,5 @@
-//! A stored row that this version cannot read: a newer one wrote it, or it is damaged. What it stands for waits,
-//! somebody is told, and everything else goes on.
+//! A stored row that this version cannot read: a newer one wrote it. What it stands for waits, somebody is told, and
+//! everything else goes on. (A row that does not open is the store's to tell.)
 
 use firn_model::{CommitError, Event, Finding, FindingKind, IntegrationId, Key, Problem, Report};
 
@@ -34,6 +34,17 @@ pub(crate) fn set_aside<D: Doors>(
     refuse(events, &Problem::new(503, "row-unreadable", "A stored row cannot be read", detail))
 }
 
+/// Of many rows that are looked at together one may not be readable: somebody is told, and the others go on.
+pub(crate) fn pass_over<D: Doors, T>(
+    session: &mut Session<'_, D>,
+    looked_at: Result<T, CommitError>,
+) -> Result<Option<T>, CommitError> {
+    match looked_at {
+        Err(CommitError::Unreadable { key, why }) => find(session, &key, &why).map(|()| None),
+        other => other.map(Some),
+    }
+}
+
 fn tell<D: Doors>(
     session: &mut Session<'_, D>,
     events: &[Event],
@@ -46,6 +57,10 @@ fn tell<D: Doors>(
             session.put_off(due, now.plus(PAUSE))?;
         }
     }
+    find(session, key, why)
+}
+
+fn find<D: Doors>(session: &mut Session<'_, D>, key: &Key, why: &str) -> Result<(), CommitError> {
     let Some(integration) = key.segments().nth(1).and_then(|id| IntegrationId::new(id).ok()) else {
         return Ok(());
     };
@@ -53,7 +68,7 @@ fn tell<D: Doors>(
         "{} cannot be read: {why}; what it stands for waits. Run the version of firn that wrote it, or restore a backup; it is looked at again every ten minutes",
         key.path
     );
-    let kind = FindingKind::RowUnreadable;
-    let finding = Finding { kind, integration, link: None, field: None, text, at: now };
+    let (kind, at) = (FindingKind::RowUnreadable, session.now);
+    let finding = Finding { kind, integration, link: None, field: None, text, at };
     session.find(&key.tenant, &finding)
 }

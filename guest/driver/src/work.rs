@@ -9,7 +9,7 @@ use firn_core::{attachment, intake};
 use firn_model::{
     Answer, CommitError, Delivery, DeliveryState, Draft, ExternalRecord, InboundKind,
     IntegrationId, Key, Link, LinkId, Observation, ObservationSource, ObservedRecord, PlatformId,
-    Presence, Preset, Side, SysId, TableName, TenantId,
+    Polling, Presence, Preset, Side, SysId, TableName, TenantId,
 };
 use serde_json::json;
 
@@ -126,17 +126,22 @@ fn webhook<D: Doors>(
         if let Some(led) = recover::take_up(session, rules, &key.tenant, &observation.record)? {
             return Ok(Some(led));
         }
-        if rules.asks_for_more(Gate::Mirror, &observation.record.attributes)
-            || poll::forgotten(rules, &observation.record) == Forgotten::Unclear
-        {
+        let class = observation.record.class.clone();
+        let class = class.and_then(|class| TableName::new(class).ok());
+        let asks = rules.asks_for_more(Gate::Mirror, &observation.record.attributes);
+        // Where no table is asked, a webhook has to do.
+        let is_unclear = poll::forgotten(rules, &observation.record) == Forgotten::Unclear
+            && rules.settings().polling.mode != Polling::Off;
+        if asks || is_unclear {
             // What the webhook does not show, a row of its table does.
-            let class = observation.record.class.and_then(|class| TableName::new(class).ok());
             return Ok(match class {
                 Some(table) => match sweep::hurry(session, &key.tenant, rules, table)? {
                     Hurried::Asked => led_to("its table is asked"),
                     Hurried::UnderWay if age <= UNKNOWN_TICKET_PATIENCE => None,
                     Hurried::UnderWay => led_to("its table is asked next time"),
-                    Hurried::NotPolled => led_to("what decides is not shown by the webhook"),
+                    Hurried::NotPolled => {
+                        led_to("filters.mirror asks for what the webhook does not show")
+                    }
                 },
                 None => led_to("not a ticket of ours"),
             });

@@ -21,7 +21,13 @@ impl Restored {
     /// Whether something that a side has written down for an instant may be of that time.
     #[must_use]
     pub fn may_cover(&self, at: Millis) -> bool {
-        at.since(self.since) >= -Self::CLOCKS && at.since(self.until) <= Self::CLOCKS
+        at.since(self.since) >= -Self::CLOCKS && !self.is_over_by(at)
+    }
+
+    /// Whether something that a side has written down for an instant is certainly of a later time.
+    #[must_use]
+    pub fn is_over_by(&self, at: Millis) -> bool {
+        at.since(self.until) > Self::CLOCKS
     }
 }
 
@@ -38,13 +44,18 @@ pub fn restored(row: &Row, since: Millis, until: Millis) -> Result<[Change; 2], 
     let earlier = integration.restored.filter(|earlier| since.since(earlier.until) < SOON);
     let since = earlier.map_or(since, |earlier| earlier.since.min(since));
     integration.restored = Some(Restored { since, until });
-    let change = |key: Key, value: String, due: Option<Millis>| {
+    let change = |key: Key, expect: Expect, value: String, due: Option<Millis>| {
         let put = Some(Put { value, due });
-        Change { key, expect: Expect::Any, put }
+        Change { key, expect, put }
     };
     let recover = Key::new(&row.key.tenant, &["recover", integration.id.as_str()]);
     Ok([
-        change(row.key.clone(), serde_json::to_string(&integration)?, row.due),
-        change(recover, "{}".to_owned(), Some(until)),
+        change(
+            row.key.clone(),
+            Expect::Version(row.version),
+            serde_json::to_string(&integration)?,
+            row.due,
+        ),
+        change(recover, Expect::Any, "{}".to_owned(), Some(until)),
     ])
 }

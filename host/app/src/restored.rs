@@ -1,8 +1,8 @@
 //! A backup was put in the place of a store: what is written into it before anything works on it, so that nothing is
 //! done twice (see `firn_model::restored`).
 
-use anyhow::{Context, Result};
-use firn_model::{Key, Millis, Row, TenantId};
+use anyhow::Result;
+use firn_model::{Key, Millis, Row, TenantId, rfc3339_text};
 use firn_storage::Store;
 
 use crate::vault::system;
@@ -10,24 +10,56 @@ use crate::vault::system;
 /// So many rows are read at once.
 const PAGE: u32 = 1_000;
 
-/// Tells every integration of a store. Without `since` each one's last line of the audit says as of when it is: what
-/// it has written to a side has its line. Gives how many there are.
+/// What came of it.
+pub(crate) struct Told {
+    /// So many integrations were told.
+    pub(crate) integrations: usize,
+    /// Rows of integrations that this version cannot read: they were not told.
+    pub(crate) left_out: Vec<String>,
+    /// As of when the store is.
+    pub(crate) since: Millis,
+}
+
+impl Told {
+    /// In a sentence.
+    pub(crate) fn text(&self) -> String {
+        let what = match self.integrations {
+            1 => "1 integration asks".to_owned(),
+            n => format!("{n} integrations ask"),
+        };
+        let since = rfc3339_text(self.since);
+        format!("{what} both sides for what happened since {since} when Firn starts")
+    }
+}
+
+/// Tells every integration of a store. Without `since` the last line of the audit says as of when it is: whatever Firn
+/// has written to a side has its line.
 ///
 /// # Errors
 /// When the store cannot be read or written.
-pub(crate) fn tell(store: &dyn Store, since: Option<Millis>, until: Millis) -> Result<usize> {
-    let mut told = 0;
+pub(crate) fn tell(store: &dyn Store, since: Option<Millis>, until: Millis) -> Result<Told> {
+    let mut all = Vec::new();
     for tenant in store.tenants()?.into_iter().filter(|tenant| *tenant != system()) {
-        let mut integrations = Vec::new();
-        all(store, &tenant, "integration/", |row| integrations.push(row))?;
-        for row in integrations {
-            let since = match since {
-                Some(since) => since,
-                None => last_line(store, &row.key)?.min(until),
-            };
-            let changes = firn_model::restored(&row, since, until);
-            store.commit(&changes.with_context(|| format!("{} cannot be read", row.key.path))?)?;
-            told += 1;
+        pages(store, &tenant, "integration/", |row| all.push(row))?;
+    }
+    let since = match since {
+        Some(since) => since,
+        None => {
+            let mut last = Millis(0);
+            for row in &all {
+                last = last.max(last_line(store, &row.key)?);
+            }
+            last.min(until)
+        }
+    };
+    let mut told = Told { integrations: 0, left_out: Vec::new(), since };
+    for row in all {
+        match firn_model::restored(&row, since, until) {
+            Ok(changes) => {
+                store.commit(&changes)?;
+                told.integrations += 1;
+            }
+            Err(_) => told.left_out.push(row.key.path),
         }
     }
     Ok(told)
@@ -37,7 +69,7 @@ pub(crate) fn tell(store: &dyn Store, since: Option<Millis>, until: Millis) -> R
 fn last_line(store: &dyn Store, integration: &Key) -> Result<Millis> {
     let mut last = 0;
     let id = integration.segments().nth(1).unwrap_or_default().to_owned();
-    all(store, &integration.tenant, &format!("audit/{id}/"), |row| {
+    pages(store, &integration.tenant, &format!("audit/{id}/"), |row| {
         let name = row.key.segments().last().unwrap_or_default();
         let at = name.split('-').next().and_then(|at| at.parse().ok());
         last = last.max(at.unwrap_or_default());
@@ -45,7 +77,7 @@ fn last_line(store: &dyn Store, integration: &Key) -> Result<Millis> {
     Ok(Millis(last))
 }
 
-fn all(
+fn pages(
     store: &dyn Store,
     tenant: &TenantId,
     prefix: &str,

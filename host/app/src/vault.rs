@@ -85,7 +85,14 @@ fn stored(store: &Arc<dyn Store>) -> Result<BTreeMap<IntegrationId, Arc<Known>>>
             if let [Some(integration), Some(secrets), granted] = rows {
                 let granted =
                     granted.as_ref().map(|row| serde_json::from_str(&row.value)).transpose()?;
-                let integration = serde_json::from_str(&integration.value)?;
+                // A newer version may have written it: the others are not to wait for that.
+                let integration = match serde_json::from_str(&integration.value) {
+                    Ok(integration) => integration,
+                    Err(_) => {
+                        tracing::error!(integration = %id, "its settings cannot be read by this version: it does not run");
+                        continue;
+                    }
+                };
                 let secrets = serde_json::from_str(&secrets.value)?;
                 known.insert(id, Arc::new(Known { integration, secrets, granted }));
             }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use firn_model::{
     Answer, AnswerBody, AttachmentExchange, AttachmentSeen, AttachmentWork, Attachments, Body,
     ContentHash, Fetch, HttpRequest, Link, Method, Millis, Outcome, Remote, Side, SysId, TableName,
-    TenantId, Uncertainty, Urgency, Want,
+    TenantId, Uncertainty, Urgency, Want, parse_servicenow,
 };
 use serde_json::Value as Json;
 
@@ -208,6 +208,15 @@ pub fn seen(row: &Json) -> Option<AttachmentSeen> {
     })
 }
 
+/// Whether a file of a ticket may be one that our user put there while a store was at work that is not there any more.
+fn is_forgotten(rules: &Rules, row: &Json) -> bool {
+    let text = |name: &str| row[name].as_str().unwrap_or_default();
+    let at = parse_servicenow(text("sys_created_on"));
+    let restored = rules.integration().restored;
+    text("sys_created_by") == rules.settings().external_user
+        && at.is_ok_and(|at| restored.is_some_and(|restored| restored.may_cover(at)))
+}
+
 /// Decodes an answer.
 #[must_use]
 pub fn reading(
@@ -250,8 +259,10 @@ pub fn reading(
                 row["table_sys_id"].as_str() == Some(external.sys_id.as_str())
                     && table.is_some_and(|table| rules.takes(&table) || table == external.table)
             };
-            let files = rows.iter().filter(of_ticket).filter_map(seen).collect();
-            Landed::Listed(files, BTreeSet::new())
+            let of_ticket: Vec<&Json> = rows.iter().filter(of_ticket).collect();
+            let forgotten = of_ticket.iter().filter(|row| is_forgotten(rules, row));
+            let forgotten = forgotten.filter_map(|row| seen(row)).map(|file| file.id).collect();
+            Landed::Listed(of_ticket.into_iter().filter_map(seen).collect(), forgotten)
         }
         AttachmentWork::Measure(side, id) => {
             let html = |kind: &str| kind.trim_start().to_ascii_lowercase().starts_with("text/html");

@@ -92,16 +92,17 @@ pub fn forgotten(rules: &Rules, ticket: &ObservedRecord) -> Forgotten {
         let column = ticket.attributes.iter().find(|(column, _)| column.as_str() == name);
         column.map(|(_, value)| value.to_text())
     };
+    let made = shown("sys_created_on").map(|at| parse_servicenow(&at));
+    if made.as_ref().is_some_and(|at| at.as_ref().is_ok_and(|at| !restored.may_cover(*at))) {
+        return Forgotten::No;
+    }
     let key = match shown(rules.settings().correlation.column.as_str()) {
         Some(key) if key.is_empty() => return Forgotten::No,
         Some(key) => CorrelationKey::new(key).ok(),
         None => return Forgotten::Unclear,
     };
-    let (Some(by), Some(at)) = (shown(CREATED_BY), shown("sys_created_on")) else {
-        return Forgotten::Unclear;
-    };
-    let ours = by == rules.settings().external_user
-        && parse_servicenow(&at).is_ok_and(|at| restored.may_cover(at));
+    let (Some(by), Some(Ok(_))) = (shown(CREATED_BY), made) else { return Forgotten::Unclear };
+    let ours = by == rules.settings().external_user;
     match key.and_then(|key| identity::record_of(&key)) {
         _ if !ours => Forgotten::No,
         Some(record) => Forgotten::Of(record),

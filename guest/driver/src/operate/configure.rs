@@ -104,7 +104,7 @@ fn store<D: Doors>(
         version: integration.version,
         at: session.now,
         by: by.to_owned(),
-        integration: integration.clone(),
+        integration: Integration { restored: None, ..integration.clone() },
     };
     session.put(&rows::version(tenant, &integration.id, version.version), &version, None)?;
     if let Some(rules) = session.rules(tenant, &integration.id)? {
@@ -361,8 +361,9 @@ pub(super) fn rollback<D: Doors>(
     };
     // Whether it runs is no setting: nobody resumes it by going back.
     // Rules of one's own have versions of their own.
-    let Integration { version, enabled, rules, .. } = known.clone();
-    let integration = Integration { version, enabled, rules, ..earlier.integration };
+    // What the store knows nothing of stays what it is.
+    let Integration { version, enabled, rules, restored, .. } = known.clone();
+    let integration = Integration { version, enabled, rules, restored, ..earlier.integration };
     if let Err(faults) = settings::compile(integration.clone()) {
         return unsound(session, request, &faults);
     }

@@ -138,8 +138,13 @@ pub(super) fn restore(given: &Restore) -> Result<()> {
     let _ = std::fs::remove_file(&unfinished);
     inspected.copy_to(&unfinished)?;
     let now = crate::host::now();
-    let told = restored::tell(&Sqlite::open(&unfinished, &master)?, None, now)?;
+    let told = Sqlite::open(&unfinished, &master)
+        .map_err(anyhow::Error::from)
+        .and_then(|store| restored::tell(&store, None, now));
     let _ = std::fs::remove_file(unfinished.with_extension("lock"));
+    let told = told.inspect_err(|_| {
+        let _ = std::fs::remove_file(&unfinished);
+    })?;
     std::fs::File::open(&unfinished)?.sync_all()?;
     let stamp = firn_model::rfc3339_text(now).replace(':', "-");
     // What belongs to the old store goes before the new one takes its name, and stays beside it.
@@ -158,17 +163,19 @@ pub(super) fn restore(given: &Restore) -> Result<()> {
     }
     std::fs::rename(&unfinished, &store)?;
     say!("{} holds {rows} rows of {}", data.display(), given.from.display());
-    say!("{}", asked(told));
+    say!("{}", told.text());
+    left_out(&told);
     say!("tokens that were revoked and people who were forgotten since are back: do both again");
     Ok(())
 }
 
-fn asked(integrations: usize) -> String {
-    let what = match integrations {
-        1 => "1 integration asks".to_owned(),
-        n => format!("{n} integrations ask"),
-    };
-    format!("{what} both sides for what happened since the backup when Firn starts")
+/// Of these it is not known what they do, so nothing can be said to them.
+fn left_out(told: &restored::Told) {
+    for path in &told.left_out {
+        eprintln!(
+            "firn: {path} cannot be read by this version and was told nothing; run firn restored again with the one that wrote it, before it starts"
+        );
+    }
 }
 
 #[derive(Args)]
@@ -179,8 +186,8 @@ pub(super) struct Restored {
     /// data directory.
     #[arg(long, env = "FIRN_STORE", hide_env_values = true)]
     store: Option<String>,
-    /// When the backup was made, or somewhat before, as 2026-11-27T08:30:00Z. Without it: when each integration last
-    /// wrote down anything.
+    /// When the backup was made, or somewhat before, as 2026-11-27T08:30:00Z. Without it: when the last line of the
+    /// audit was written.
     #[arg(long)]
     since: Option<String>,
 }
@@ -198,8 +205,12 @@ pub(super) fn restored(given: &Restored) -> Result<()> {
         bail!("there is no store in {} (--data)", given.data.data.display());
     }
     let master = KeySource::of(given.data.key.as_deref())?.present(&given.data.data)?;
-    let told = restored::tell(&*place.open(&given.data.data, &master)?, since, now)?;
-    say!("{}", asked(told));
+    let told = restored::tell(&*place.reopen(&given.data.data, &master)?, since, now)?;
+    left_out(&told);
+    if told.integrations == 0 {
+        bail!("there is no integration that could be told in this store");
+    }
+    say!("{}", told.text());
     Ok(())
 }
 

@@ -179,3 +179,83 @@ fn a_backup_can_be_put_back_twice() {
     assert_eq!(world.field("A", "title"), "at last");
     assert_eq!(said_there(&world, &ticket).len(), 2);
 }
+
+/// What was said since the restore is not what was written before it, in whichever words.
+#[test]
+fn new_words_are_not_taken_for_old_ones() {
+    // Nothing tells of the first again: the platform cannot be read.
+    let push_only = json!({ "callback_url": "https://platform.example/callback" });
+    let mut world = incidents(json!({ "platform": push_only }));
+    world.platform_edits("A", &[("title", "t")]);
+    let (backup, ticket) = (world.back_up(), world.ticket_of("A"));
+    world.platform_says("A", "done", "public");
+    world.pass(60_000);
+    world.restore(&backup);
+    world.pass(3_600_000);
+    world.platform_says("A", "done", "public");
+    let done = |text: &String| text.ends_with("done");
+    assert_eq!(said_there(&world, &ticket).iter().filter(|text| done(text)).count(), 2);
+}
+
+/// Going back to earlier settings does not go back to a time before the restore.
+#[test]
+fn a_rollback_of_settings_does_not_forget_the_restore() {
+    let (mut world, ticket) = pair();
+    let backup = world.back_up();
+    for n in 0..4 {
+        world.agent_edits(&ticket, "short_description", &format!("before {n}"));
+    }
+    world.restore(&backup);
+    configure(&mut world, json!({ "strategy": "manual-review" }));
+    let (status, said) =
+        world.operate(Operation::Rollback { integration: integration(), version: 1 });
+    assert_eq!(status, 200, "{said}");
+    for n in 0..4 {
+        world.agent_edits(&ticket, "short_description", &format!("after {n}"));
+        assert_eq!(world.field("A", "title"), format!("after {n}"));
+    }
+    // A version is what somebody has set.
+    assert!(!world.rows("version").iter().any(|version| version.to_string().contains("restored")));
+}
+
+/// Nothing is polled: what webhooks tell of the desk's own tickets is told on, as before.
+#[test]
+fn without_polling_the_desks_own_tickets_are_told_as_before() {
+    let mut world = incidents(json!({ "filters": { "mirror": "true" } }));
+    let backup = world.back_up();
+    world.restore(&backup);
+    world.pass(3_600_000);
+    world.agent_opens("incident", &[("short_description", "a"), ("correlation_id", "PAGER-7")]);
+    assert_eq!(world.rows("link").len(), 1);
+}
+
+/// A platform that cannot be read does not show whose ticket it is: others may use the same user.
+#[test]
+fn a_push_only_platform_is_told_nothing_of_tickets_that_may_be_others() {
+    let push_only = json!({ "callback_url": "https://platform.example/callback" });
+    let mut world = incidents(json!({ "platform": push_only, "polling": { "mode": "behind" } }));
+    world.pass(60_000);
+    let backup = world.back_up();
+    world.platform_edits("B", &[("title", "new")]);
+    let number = {
+        let ticket = world.ticket_of("B");
+        world.column(&ticket, "number")
+    };
+    world.restore(&backup);
+    let posted = world.posted().len();
+    world.pass(600_000);
+    assert_eq!((world.posted().len(), world.is_linked("B")), (posted, false));
+    let told = world.findings(FindingKind::RecordMissing);
+    assert!(told.iter().any(|finding| finding.text.contains(&number)), "{told:?}");
+}
+
+#[test]
+fn the_audit_tells_what_is_not_known() {
+    let (mut world, _) = pair();
+    let backup = world.back_up();
+    world.pass(60_000);
+    world.restore(&backup);
+    let line = world.audit().into_iter().find(|line| line.event == "restored").unwrap();
+    let note = line.note.unwrap();
+    assert!(note.contains("nothing is known of 20") && note.ends_with("by the restore"), "{note}");
+}

@@ -61,6 +61,31 @@ fn a_row_that_cannot_be_read_is_looked_at_every_ten_minutes() {
     assert!(last.since(first) >= 3_000_000, "{}", last.since(first));
 }
 
+/// Sweeps and runs look at many rows at once.
+#[test]
+fn what_is_swept_beside_it_is_not_held_up() {
+    let mut world = incidents(json!({ "polling": { "mode": "alone" } }));
+    for record in ["A", "B"] {
+        world.platform_edits(record, &[("title", "t")]);
+    }
+    world.pass(120_000);
+    let mut newer = serde_json::to_value(world.link("A")).unwrap();
+    newer["generation"] = json!("first");
+    let (a, b) = (world.ticket_of("A"), world.ticket_of("B"));
+    let id = world.link("A").id;
+    world.left(&path("link", id.as_str()), &newer);
+    world.deaf = true;
+    world.agent_says(&a, "comments", "waits");
+    world.agent_edits(&a, "state", "2");
+    world.agent_says(&b, "comments", "goes on");
+    world.agent_edits(&b, "assigned_to", "0000000000000000000000000000a001");
+    world.pass(180_000);
+    assert_eq!(world.field("B", "assigned_to"), "ann@example.com");
+    assert_eq!(world.mirrored_to_platform("B").len(), 1);
+    assert_eq!(world.reconcile(RunMode::AutoHeal)["state"], "finished");
+    assert_eq!(world.findings(FindingKind::RowUnreadable).len(), 1);
+}
+
 /// Whoever asks for it is told, with what can be done.
 #[test]
 fn who_asks_for_a_row_that_cannot_be_read_is_told() {
