@@ -318,6 +318,57 @@ mod tests {
         }
     }
 
+    /// Of a time that is forgotten nobody knows which files were carried: those that our user put there were.
+    #[test]
+    fn a_file_of_ours_of_a_time_that_is_forgotten_is_no_news() {
+        use firn_model::{AnswerBody, ExternalRecord, HttpResponse, Restored};
+        let restored = |restored: Option<Restored>| {
+            let integration = sample::rules(Preset::Incidents).integration().clone();
+            let integration = firn_model::Integration { restored, ..integration };
+            crate::settings::compile(integration).unwrap()
+        };
+        let mut link = sample::link();
+        let (sys_id, table) = (SysId::new("a".repeat(32)).unwrap(), link.table.clone());
+        link.external =
+            Some(ExternalRecord { table, sys_id: sys_id.clone(), number: None, adopted: false });
+        let row = |n: u32, by: &str, at: &str| {
+            serde_json::json!({ "sys_id": format!("{n:032x}"), "file_name": "f", "size_bytes": "1",
+                "table_name": "incident", "table_sys_id": sys_id, "sys_created_by": by,
+                "sys_created_on": at })
+        };
+        let rows = [
+            row(1, "integration", "2026-04-29 14:30:00"),
+            row(2, "ann.lee", "2026-04-29 14:30:00"),
+            row(3, "integration", "2026-04-29 16:30:00"),
+        ];
+        let body = serde_json::json!({ "result": rows }).to_string();
+        let answer = Answer {
+            ticket: "t".to_owned(),
+            tenant: TenantId::new("acme").unwrap(),
+            integration: link.integration.clone(),
+            body: AnswerBody::Response(HttpResponse { status: 200, headers: Vec::new(), body }),
+        };
+        let at = |text: &str| parse_servicenow(text).unwrap();
+        let (since, until) = (at("2026-04-29 14:00:00"), at("2026-04-29 15:00:00"));
+        let exchange = AttachmentExchange {
+            work: AttachmentWork::List,
+            number: 1,
+            since: Millis(0),
+            deadline: Millis(0),
+        };
+        let set = Attachments::new(link.integration.clone(), link.id.clone());
+        let listed = |gap: Option<Restored>| {
+            let rules = restored(gap);
+            match reading(&rules, &link, &set, &exchange, &answer, until) {
+                Landed::Listed(files, ours) => (files.len(), ours),
+                other => panic!("{other:?}"),
+            }
+        };
+        let first = BTreeSet::from([format!("{:032x}", 1)]);
+        assert_eq!(listed(Some(Restored { since, until })), (3, first));
+        assert_eq!(listed(None), (3, BTreeSet::new()));
+    }
+
     #[test]
     fn a_header_takes_any_name() {
         let header = disposition("Bericht \"März\".pdf");

@@ -582,6 +582,7 @@ fn keeps(
             },
         )
     };
+    let links: Vec<Link> = world.rows("link");
     for lost in &world.site().servicenow.overwritten {
         let (field, attribute) = match lost.column.as_str() {
             "short_description" => ("title", "short_description"),
@@ -605,8 +606,15 @@ fn keeps(
         let readable = servicenow.tickets.contains_key(&lost.ticket)
             && !servicenow.hidden.contains(&lost.ticket)
             && !servicenow.quirks.history_hidden;
+        let on_it = |id: &LinkId| {
+            links.iter().any(|link| {
+                let external = link.external.as_ref();
+                link.id == *id && external.is_some_and(|e| e.sys_id.as_str() == lost.ticket)
+            })
+        };
         let asked = findings.iter().any(|f| {
             f.kind == FindingKind::OverwrittenUnseen
+                && f.link.as_ref().is_some_and(on_it)
                 && f.field.as_ref().is_some_and(|n| n.as_str() == field)
                 && (f.text.contains("more than once") || f.text.contains("that it did not"))
         });
