@@ -100,4 +100,17 @@ fn a_database_outlives_the_process_and_its_machine() {
     let shown = show.env("FIRN_STORE", &url).output().unwrap();
     let all = String::from_utf8_lossy(&[shown.stdout, shown.stderr].concat()).into_owned();
     assert!(all.contains("is not shown") && !all.contains("of-a-test"), "{all}");
+
+    // Its own backup was put in its place: that is told before anything works on it.
+    let mut restored = firn.command(&["restored", "--data", elsewhere.to_str().unwrap()]);
+    drop(firn);
+    let told = restored.envs(environment.iter().map(|(n, v)| (*n, v))).output().unwrap();
+    let said = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.status.success() && said.contains("1 integration asks both sides"), "{told:?}");
+    let firn = Firn::start_in(&elsewhere, &[], None, Some(TOKEN), &environment);
+    let api = Api::new(&firn, Some(TOKEN));
+    settle("no run", || {
+        let runs = api.get("/api/v1/integrations/desk/reconcile");
+        runs["runs"].as_array().unwrap().iter().any(|run| run["by"] == "the restore")
+    });
 }
