@@ -2,7 +2,7 @@
 //! done twice (see `firn_model::restored`).
 
 use anyhow::Result;
-use firn_model::{Key, Millis, Row, TenantId, rfc3339_text};
+use firn_model::{Audit, Key, Millis, Row, TenantId, rfc3339_text};
 use firn_storage::Store;
 
 use crate::vault::system;
@@ -65,16 +65,16 @@ pub(crate) fn tell(store: &dyn Store, since: Option<Millis>, until: Millis) -> R
     Ok(told)
 }
 
-/// When the last line was written in an integration's audit. The name of a line begins with it.
+/// When the last line was written in an integration's audit.
 fn last_line(store: &dyn Store, integration: &Key) -> Result<Millis> {
-    let mut last = 0;
-    let id = integration.segments().nth(1).unwrap_or_default().to_owned();
+    let mut last = Millis(0);
+    let id = integration.segments().nth(1).unwrap_or_default();
     pages(store, &integration.tenant, &format!("audit/{id}/"), |row| {
-        let name = row.key.segments().last().unwrap_or_default();
-        let at = name.split('-').next().and_then(|at| at.parse().ok());
-        last = last.max(at.unwrap_or_default());
+        // A line that was erased on somebody's wish says nothing.
+        let line: Option<Audit> = serde_json::from_str(&row.value).ok();
+        last = line.map_or(last, |line| last.max(line.at));
     })?;
-    Ok(Millis(last))
+    Ok(last)
 }
 
 fn pages(

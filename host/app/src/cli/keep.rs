@@ -2,17 +2,19 @@
 //! over the API; a backup and a look at the audit may be taken while Firn works on it.
 #![allow(clippy::print_stderr)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use firn_storage::{Inspected, Sqlite};
+use firn_model::Millis;
+use firn_storage::{Inspected, MasterKey, Sqlite};
 
 use super::show::{confirm, say};
 use super::{Format, Listing};
+use crate::StorePlace;
 use crate::key::{self, KeySource};
-use crate::{StorePlace, restored};
+use crate::restored::{self, Told};
 
 /// A data directory, and where its key is.
 #[derive(Args)]
@@ -135,16 +137,10 @@ pub(super) fn restore(given: &Restore) -> Result<()> {
     std::fs::create_dir_all(data)?;
     let _alone = firn_storage::alone(&store)?;
     let unfinished = data.join("restoring.db");
-    let _ = std::fs::remove_file(&unfinished);
-    inspected.copy_to(&unfinished)?;
+    clear(&unfinished);
     let now = crate::host::now();
-    let told = Sqlite::open(&unfinished, &master)
-        .map_err(anyhow::Error::from)
-        .and_then(|store| restored::tell(&store, None, now));
+    let told = copied(&inspected, &unfinished, &master, now).inspect_err(|_| clear(&unfinished))?;
     let _ = std::fs::remove_file(unfinished.with_extension("lock"));
-    let told = told.inspect_err(|_| {
-        let _ = std::fs::remove_file(&unfinished);
-    })?;
     std::fs::File::open(&unfinished)?.sync_all()?;
     let stamp = firn_model::rfc3339_text(now).replace(':', "-");
     // What belongs to the old store goes before the new one takes its name, and stays beside it.
@@ -169,8 +165,21 @@ pub(super) fn restore(given: &Restore) -> Result<()> {
     Ok(())
 }
 
+/// Copies a backup, and tells the copy that it is one.
+fn copied(from: &Inspected, to: &Path, master: &MasterKey, now: Millis) -> Result<Told> {
+    from.copy_to(to)?;
+    restored::tell(&Sqlite::open(to, master)?, None, now)
+}
+
+/// Removes what a restore that was broken off has left: a log of another copy would be taken for this one's.
+fn clear(unfinished: &Path) {
+    for part in ["db", "db-wal", "db-shm", "lock"] {
+        let _ = std::fs::remove_file(unfinished.with_extension(part));
+    }
+}
+
 /// Of these it is not known what they do, so nothing can be said to them.
-fn left_out(told: &restored::Told) {
+fn left_out(told: &Told) {
     for path in &told.left_out {
         eprintln!(
             "firn: {path} cannot be read by this version and was told nothing; run firn restored again with the one that wrote it, before it starts"
@@ -211,6 +220,9 @@ pub(super) fn restored(given: &Restored) -> Result<()> {
         bail!("there is no integration that could be told in this store");
     }
     say!("{}", told.text());
+    if !told.left_out.is_empty() {
+        bail!("{} of its integrations could not be told", told.left_out.len());
+    }
     Ok(())
 }
 

@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::common::{Api, Firn, TOKEN, settle};
 use firn::{SamplePlatform, listen};
+use firn_model::{Change, Expect, Key, Put, TenantId};
 use firn_simulator::{Faults, Simulator};
+use firn_storage::{MasterKey, Sqlite, Store};
 use serde_json::{Value as Json, json};
 
 /// Firn at work between a simulator and calls that are escalated.
@@ -230,10 +232,85 @@ fn a_store_that_was_put_back_by_other_means_is_told() {
     assert!(!ok && said.contains("there is no store"), "{said}");
     let (ok, said) = restored(&[]);
     assert!(ok && said.contains("1 integration asks both sides"), "{said}");
+    let (ok, said) = restored(&["--since", "2026-11-27T08:30:00Z"]);
+    assert!(ok && said.contains("since 2026-11-27T08:30:00"), "{said}");
     let firn = Firn::start(&data, &[], None);
     let api = Api::new(&firn, Some(TOKEN));
     let runs = format!("/api/v1/integrations/{id}/reconcile");
     settle("no run", || !api.get(&runs)["runs"].as_array().unwrap().is_empty());
+}
+
+/// A restore that was killed may have left anything: the next one begins anew.
+#[test]
+fn what_a_broken_restore_has_left_is_not_taken_for_anything() {
+    let Stage { _runtime, simulator: _simulator, place, data, firn, api, id } = Stage::new();
+    let first = escalate(&api, &id, &call_id(1));
+    at_rest(&api, &id);
+    let backup = place.path().join("backup.db");
+    let (ok, said) = firn.cli(&["backup", "--data", path(&data), path(&backup)]);
+    assert!(ok, "{said}");
+    drop(firn);
+    // A log of a copy that was being written, and the copy itself.
+    let left = data.join("restoring.db");
+    let connection = rusqlite::Connection::open(&left).unwrap();
+    connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+    connection.execute_batch("CREATE TABLE strange (x); INSERT INTO strange VALUES (1)").unwrap();
+    let log = std::fs::read(data.join("restoring.db-wal")).unwrap();
+    assert!(log.len() > 4_096);
+    drop(connection);
+    std::fs::write(data.join("restoring.db-wal"), log).unwrap();
+    let restore = ["restore", "--data", path(&data), path(&backup), "--replace", "--yes"];
+    let (ok, said) = offline(&restore);
+    assert!(ok, "{said}");
+    let strange = std::fs::read_dir(&data).unwrap().map(|file| file.unwrap().file_name());
+    assert!(!strange.into_iter().any(|name| name.to_string_lossy().starts_with("restoring")));
+    let firn = Firn::start(&data, &[], None);
+    let api = Api::new(&firn, Some(TOKEN));
+    assert_eq!(escalate(&api, &id, &call_id(1))["sys_id"], first["sys_id"]);
+}
+
+/// Settings that a newer version wrote: their integration does not run, and all others do.
+#[test]
+fn an_integration_that_cannot_be_read_stops_nobody_else() {
+    let Stage { _runtime, simulator, place: _place, data, firn, api, id } = Stage::new();
+    let other = integration(&api, &simulator, "other", "genesys");
+    let first = escalate(&api, &id, &call_id(1));
+    at_rest(&api, &id);
+    drop(firn);
+    {
+        let key: [u8; 32] = std::fs::read(data.join("master.key"))
+            .map(|bytes| match <[u8; 32]>::try_from(bytes.as_slice()) {
+                Ok(key) => key,
+                Err(_) => {
+                    let text = String::from_utf8(bytes).unwrap();
+                    STANDARD.decode(text.trim()).unwrap().try_into().unwrap()
+                }
+            })
+            .unwrap();
+        let store = Sqlite::open(&data.join("firn.db"), &MasterKey::new(key)).unwrap();
+        let row = Key::new(&TenantId::new("acme").unwrap(), &["integration", &other]);
+        let stored = store.get(std::slice::from_ref(&row)).unwrap().pop().flatten().unwrap();
+        let mut newer: Json = serde_json::from_str(&stored.value).unwrap();
+        newer["settings"]["strategy"] = "of-the-year-2030".into();
+        let put = Some(Put { value: newer.to_string(), due: stored.due });
+        store.commit(&[Change { key: row, expect: Expect::Any, put }]).unwrap();
+    }
+    let (ok, said) = offline(&["restored", "--data", path(&data)]);
+    let told = [
+        "1 integration asks both sides",
+        &format!("integration/{other} cannot be read by this version"),
+        "1 of its integrations could not be told",
+    ];
+    assert!(!ok && told.iter().all(|told| said.contains(told)), "{said}");
+    let firn = Firn::start(&data, &[], None);
+    let api = Api::new(&firn, Some(TOKEN));
+    assert_eq!(escalate(&api, &id, &call_id(1))["sys_id"], first["sys_id"]);
+    let call = json!({ "callId": call_id(2), "escalationReason": "IVR_TIMEOUT_EXCEEDED" });
+    let path = format!("/api/v1/integrations/{other}/escalations");
+    let (status, answer) = api.call("POST", &path, &call);
+    assert!(status == 404 || status == 503, "{status} {answer}");
+    assert!(!answer.to_string().contains("2030"), "{answer}");
+    at_rest(&api, &id);
 }
 
 #[test]
