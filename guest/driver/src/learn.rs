@@ -202,8 +202,9 @@ fn keep<D: Doors>(
     let kept = summary.is_some();
     match (summary, &mut learning.summary) {
         (Some(summary), known) => {
-            let before = known.replace(summary);
-            learning.supersedes = before.map(|before| before.id);
+            let id = summary.id.clone();
+            let before = known.replace(summary).map(|before| before.id);
+            learning.supersedes = before.filter(|before| *before != id);
         }
         // Nothing of it is kept this time; what was learnt before holds no more.
         (None, Some(known)) => known.standing = Standing::Superseded,

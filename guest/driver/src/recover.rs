@@ -63,6 +63,7 @@ pub(crate) fn take_up<D: Doors>(
         }
     };
     let class = ticket.class.clone().and_then(|class| TableName::new(class).ok());
+    let class = class.filter(|table| rules.takes(table));
     let (Some(table), Ok(sys_id)) = (class, SysId::new(ticket.id.clone())) else {
         return Ok(None);
     };
@@ -76,7 +77,7 @@ fn pair<D: Doors>(
     record: PlatformId,
     (table, sys_id, number): (TableName, SysId, Option<String>),
 ) -> Result<(String, Vec<LinkId>), CommitError> {
-    if !rules.takes(&table) || session.current(tenant, rules.id(), &record)?.is_some() {
+    if session.current(tenant, rules.id(), &record)?.is_some() {
         return Ok(("of a record that has another ticket".to_owned(), Vec::new()));
     }
     let mut link = admit::new_link(session, tenant, rules, &record, 1, table.clone())?;

@@ -21,6 +21,15 @@ fn said_here(world: &Scenario) -> Vec<String> {
     world.mirrored_to_platform("A").into_iter().map(|(text, _)| text).collect()
 }
 
+/// An agent edits again and again, and each edit is carried.
+fn agent_edits(world: &mut Scenario, ticket: &str, when: &str) {
+    for n in 0..4 {
+        let title = format!("{when} {n}");
+        world.agent_edits(ticket, "short_description", &title);
+        assert_eq!(world.field("A", "title"), title);
+    }
+}
+
 #[test]
 fn what_was_said_since_is_not_said_again() {
     let (mut world, ticket) = pair();
@@ -44,14 +53,9 @@ fn what_was_said_since_is_not_said_again() {
 fn a_write_after_a_restore_is_another_write() {
     let (mut world, ticket) = pair();
     let backup = world.back_up();
-    for n in 0..4 {
-        world.agent_edits(&ticket, "short_description", &format!("before {n}"));
-    }
+    agent_edits(&mut world, &ticket, "before");
     world.restore(&backup);
-    for n in 0..4 {
-        world.agent_edits(&ticket, "short_description", &format!("after {n}"));
-        assert_eq!(world.field("A", "title"), format!("after {n}"));
-    }
+    agent_edits(&mut world, &ticket, "after");
     let keys: Vec<Json> = world.posted().iter().map(|body| body["key"].clone()).collect();
     let different: std::collections::BTreeSet<String> = keys.iter().map(Json::to_string).collect();
     assert_eq!(keys.len(), different.len(), "{keys:?}");
@@ -202,18 +206,13 @@ fn new_words_are_not_taken_for_old_ones() {
 fn a_rollback_of_settings_does_not_forget_the_restore() {
     let (mut world, ticket) = pair();
     let backup = world.back_up();
-    for n in 0..4 {
-        world.agent_edits(&ticket, "short_description", &format!("before {n}"));
-    }
+    agent_edits(&mut world, &ticket, "before");
     world.restore(&backup);
     configure(&mut world, json!({ "strategy": "manual-review" }));
     let (status, said) =
         world.operate(Operation::Rollback { integration: integration(), version: 1 });
     assert_eq!(status, 200, "{said}");
-    for n in 0..4 {
-        world.agent_edits(&ticket, "short_description", &format!("after {n}"));
-        assert_eq!(world.field("A", "title"), format!("after {n}"));
-    }
+    agent_edits(&mut world, &ticket, "after");
     // A version is what somebody has set.
     assert!(!world.rows("version").iter().any(|version| version.to_string().contains("restored")));
 }

@@ -47,7 +47,7 @@ impl Operators {
 
 impl World {
     fn draw_operator(&mut self, of: u32) -> Option<u32> {
-        self.operators.as_mut().map(|known| known.rng.u32(0..of))
+        self.operators.as_mut().map(|operators| operators.rng.u32(0..of))
     }
 
     /// Now and then an operator does something.
@@ -67,14 +67,15 @@ impl World {
         let overwritten = self.sites.iter().map(overwritten).collect();
         let store = self.copy_of_store();
         let backup = Backup { store, taken: self.now, overwritten };
-        if let Some(known) = &mut self.operators {
-            known.backup = Some(backup);
+        if let Some(operators) = &mut self.operators {
+            operators.backup = Some(backup);
         }
     }
 
     /// A new process begins with what the backup has. What happened since is known to both sides, and not to it.
     fn restore(&mut self) {
-        let Some(backup) = self.operators.as_mut().and_then(|known| known.backup.take()) else {
+        let Some(backup) = self.operators.as_mut().and_then(|operators| operators.backup.take())
+        else {
             return;
         };
         self.met("operator: restores");
@@ -143,12 +144,9 @@ impl World {
     /// What cannot be asked of it any more: its audit has lost these lines, and it never heard of these pairs.
     fn forgotten(&mut self, backup: &Backup, before: &[Link], after: &[Link]) {
         let now = self.now;
-        let stored = self.stored(&["integration", self.site().integration.id.as_str()]);
+        self.read_settings();
         let at = self.at;
         let site = self.site_mut();
-        if let Ok(integration) = serde_json::from_value::<Integration>(stored) {
-            site.integration = integration;
-        }
         let [external, platform] = backup.overwritten[at];
         site.servicenow.overwritten.truncate(external);
         site.platform.overwritten.truncate(platform);
@@ -172,6 +170,14 @@ impl World {
             }
         }
         self.edits += 6 * (before.len() + after.len()) as u64;
+    }
+
+    /// The site is as its settings say that are stored.
+    fn read_settings(&mut self) {
+        let stored = self.stored(&["integration", self.site().integration.id.as_str()]);
+        if let Ok(integration) = serde_json::from_value::<Integration>(stored) {
+            self.site_mut().integration = integration;
+        }
     }
 
     /// What the restore writes down.
@@ -212,10 +218,7 @@ impl World {
         self.say(|| format!("operator: {change}"));
         self.change(change);
         // Whether it was stored, whatever the answer was.
-        let stored = self.stored(&["integration", self.site().integration.id.as_str()]);
-        if let Ok(integration) = serde_json::from_value::<Integration>(stored) {
-            self.site_mut().integration = integration;
-        }
+        self.read_settings();
     }
 
     /// The integration user may not write a column any more, or may again.
