@@ -171,7 +171,7 @@ fn copied(from: &Inspected, to: &Path, master: &MasterKey, now: Millis) -> Resul
     restored::tell(&Sqlite::open(to, master)?, None, now)
 }
 
-/// Removes what a restore that was broken off has left: a log of another copy would be taken for this one's.
+/// Removes what a restore that was broken off has left: nothing is copied onto a file that is there.
 fn clear(unfinished: &Path) {
     for part in ["db", "db-wal", "db-shm", "lock"] {
         let _ = std::fs::remove_file(unfinished.with_extension(part));
