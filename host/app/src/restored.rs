@@ -24,6 +24,7 @@ impl Told {
     /// In a sentence.
     pub(crate) fn text(&self) -> String {
         let what = match self.integrations {
+            0 => return "there is no integration in it that would ask for anything".to_owned(),
             1 => "1 integration asks".to_owned(),
             n => format!("{n} integrations ask"),
         };
