@@ -15,7 +15,11 @@ pub fn read(format: TextFormat, text: &str) -> String {
         TextFormat::Html => from_html(text),
         TextFormat::Markdown => from_markdown(text),
     };
-    plain.replace("\r\n", "\n").trim().to_owned()
+    let plain = if plain.contains("\r\n") { plain.replace("\r\n", "\n") } else { plain };
+    match plain.trim() {
+        trimmed if trimmed.len() == plain.len() => plain,
+        trimmed => trimmed.to_owned(),
+    }
 }
 
 /// Writes plain text the way a side does; [`read`] gives it back.
@@ -217,6 +221,14 @@ mod tests {
             for format in [TextFormat::Plain, TextFormat::Html, TextFormat::Markdown] {
                 prop_assert_eq!(read(format, &write(format, &plain)), plain.clone(), "{:?}", format);
             }
+        }
+
+        /// Plain text is read without its margins, and its lines end in one way.
+        #[test]
+        fn plain_text_is_read_without_margins(text in "[ \r\n\tab\u{a0}]{0,12}") {
+            let once = read(TextFormat::Plain, &text);
+            let unified = text.replace("\r\n", "\n");
+            prop_assert_eq!(once.as_str(), unified.trim());
         }
 
         #[test]

@@ -43,6 +43,10 @@ pub fn moved(
     platform: &Shape,
     external: &Shape,
 ) -> Moved {
+    // As it was left, letter by letter: what it means need not be asked.
+    if *platform == base.platform && *external == base.external {
+        return Moved::Neither;
+    }
     if mapping::agree(field, platform, external) {
         let unchanged = mapping::same(field, Side::Platform, platform, &base.platform)
             && mapping::same(field, Side::External, external, &base.external);

@@ -4,7 +4,7 @@ use super::*;
 use crate::mapping::{attribute, platform_attribute};
 use crate::sample;
 use firn_model::Value;
-use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+use proptest::prelude::{prop_assert, prop_assert_eq, prop_assert_ne, proptest};
 
 fn title(owner: Owner) -> FieldMapping {
     let mut field = sample::field("title");
@@ -358,6 +358,17 @@ proptest! {
             let after = verdict(&field, &s, NOW);
             prop_assert!(matches!(after, Verdict::Agreed | Verdict::Settled), "{:?}", after);
         }
+    }
+
+    /// What stands as it was left has not moved, whether or not both sides mean the same by it.
+    #[test]
+    fn what_stands_as_it_was_left_has_not_moved(p in ".{0,12}", e in ".{0,12}", other in "[a-c]") {
+        let field = title(Owner::Shared);
+        let (platform, external) = (seen(Side::Platform, &p, 0).shape, seen(Side::External, &e, 0).shape);
+        let base = Base { platform: platform.clone(), external: external.clone() };
+        prop_assert_eq!(moved(&field, &base, &platform, &external), Moved::Neither);
+        let changed = seen(Side::External, &format!("{e}{other}"), 1).shape;
+        prop_assert_ne!(moved(&field, &base, &platform, &changed), Moved::Neither);
     }
 
     /// Where both sides agree nothing is written, whatever the base.

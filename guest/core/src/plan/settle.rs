@@ -147,17 +147,21 @@ impl Planner<'_> {
         else {
             return false;
         };
-        let apart = merge::moved(field, base, &platform.shape, &external.shape) == Moved::Apart;
-        let mut asked = false;
-        for side in Side::BOTH {
-            let may_read = self.rules.may_read(side);
-            let known = self.link.side_mut(side);
-            if apart && known.clock.is_none() && may_read && !known.missing {
-                known.look |= known.exchange.is_none();
-                asked = true;
-            }
+        let never_answered = |side: &Side| {
+            let known = self.link.side(*side);
+            known.clock.is_none() && self.rules.may_read(*side) && !known.missing
+        };
+        let unknown: Vec<Side> = Side::BOTH.into_iter().filter(never_answered).collect();
+        if unknown.is_empty()
+            || merge::moved(field, base, &platform.shape, &external.shape) != Moved::Apart
+        {
+            return false;
         }
-        asked
+        for side in unknown {
+            let known = self.link.side_mut(side);
+            known.look |= known.exchange.is_none();
+        }
+        true
     }
 
     /// A write under way that is seen to have landed before its answer came: that is agreement on
