@@ -60,11 +60,11 @@ impl Known {
         self.links.get(key).filter(|(known, _)| known == text).map(|(_, link)| link.clone())
     }
 
-    fn remember(&mut self, key: &Key, text: String, link: &Link) {
-        if self.links.len() >= Self::LINKS && !self.links.contains_key(key) {
+    fn remember(&mut self, key: Key, text: String, link: Link) {
+        if self.links.len() >= Self::LINKS && !self.links.contains_key(&key) {
             self.links.clear();
         }
-        self.links.insert(key.clone(), (text, link.clone()));
+        self.links.insert(key, (text, link));
     }
 }
 
@@ -133,12 +133,17 @@ impl<'a, D: Doors> Session<'a, D> {
         value: &T,
         due: Option<Millis>,
     ) -> Result<(), CommitError> {
-        let value = serde_json::to_string(value).map_err(|e| CommitError::Failed(e.to_string()))?;
+        let known = self.slots.get(key).and_then(|slot| slot.now.as_ref());
+        let value = text(value, known.map_or(0, |put| put.value.len()))?;
+        self.put_text(key, value, due);
+        Ok(())
+    }
+
+    fn put_text(&mut self, key: &Key, value: String, due: Option<Millis>) {
         let slot =
             self.slots.entry(key.clone()).or_insert(Slot { read: None, now: None, changed: true });
         slot.now = Some(Put { value, due });
         slot.changed = true;
-        Ok(())
     }
 
     /// Leaves a row as it is, but due no more.
@@ -252,13 +257,14 @@ impl<'a, D: Doors> Session<'a, D> {
     }
 
     pub(crate) fn link_at(&mut self, key: &Key) -> Result<Option<Link>, CommitError> {
-        let Some(put) = &self.slot(key)?.now else { return Ok(None) };
-        let text = put.value.clone();
-        if let Some(link) = self.known.link(key, &text) {
+        self.slot(key)?;
+        let now = self.slots.get(key).and_then(|slot| slot.now.as_ref());
+        let Some(Put { value, .. }) = now else { return Ok(None) };
+        if let Some(link) = self.known.link(key, value) {
             return Ok(Some(link));
         }
-        let link: Link = decode(key, &text)?;
-        self.known.remember(key, text, &link);
+        let link: Link = decode(key, value)?;
+        self.known.remember(key.clone(), value.clone(), link.clone());
         Ok(Some(link))
     }
 
@@ -266,13 +272,13 @@ impl<'a, D: Doors> Session<'a, D> {
     pub(crate) fn put_link(
         &mut self,
         tenant: &TenantId,
-        link: &Link,
+        link: Link,
         due: Option<Millis>,
     ) -> Result<(), CommitError> {
         let key = rows::link(tenant, &link.integration, &link.id);
-        self.put(&key, link, due)?;
+        self.put(&key, &link, due)?;
         if let Some(put) = self.slots.get(&key).and_then(|slot| slot.now.as_ref()) {
-            self.known.remember(&key, put.value.clone(), link);
+            self.known.remember(key, put.value.clone(), link);
         }
         Ok(())
     }
@@ -419,7 +425,7 @@ impl<'a, D: Doors> Session<'a, D> {
         {
             link.role = role;
             let now = self.now;
-            self.put_link(tenant, &link, Some(now))?;
+            self.put_link(tenant, link, Some(now))?;
         }
         Ok(())
     }
@@ -445,7 +451,7 @@ impl<'a, D: Doors> Session<'a, D> {
             if let Some(mut other) = self.link(tenant, &id, other)? {
                 inherit(link, &mut other);
                 let now = self.now;
-                self.put_link(tenant, &other, Some(now))?;
+                self.put_link(tenant, other, Some(now))?;
             }
         }
         match links.as_slice() {
@@ -557,7 +563,7 @@ impl<'a, D: Doors> Session<'a, D> {
         for line in audit {
             self.audit(tenant, &line)?;
         }
-        self.put_link(tenant, &link, wake)
+        self.put_link(tenant, link, wake)
     }
 
     fn store_conflict(
@@ -627,9 +633,11 @@ impl<'a, D: Doors> Session<'a, D> {
     }
 
     pub(crate) fn audit(&mut self, tenant: &TenantId, line: &Audit) -> Result<(), CommitError> {
-        let what = serde_json::to_string(line).unwrap_or_default();
+        let what = text(line, 0)?;
         let name = format!("{:015}-{}", line.at.0.max(0), identity::short(&["audit", &what]));
-        self.put(&rows::audit(tenant, &line.integration, line.link.as_ref(), &name), line, None)
+        let key = rows::audit(tenant, &line.integration, line.link.as_ref(), &name);
+        self.put_text(&key, what, None);
+        Ok(())
     }
 
     pub(crate) fn submit(&mut self, request: HttpRequest) {
@@ -671,6 +679,15 @@ fn inherit(from: &Link, to: &mut Link) {
             None => to.entries.push(Entry { origin, mirror, ..entry.clone() }),
         }
     }
+}
+
+/// A row's text. It will be about as long as the one before.
+fn text<T: Serialize>(value: &T, before: usize) -> Result<String, CommitError> {
+    const MORE: usize = 512;
+    let failed = |why: String| CommitError::Failed(why);
+    let mut text = Vec::with_capacity(before + MORE);
+    serde_json::to_writer(&mut text, value).map_err(|e| failed(e.to_string()))?;
+    String::from_utf8(text).map_err(|e| failed(e.to_string()))
 }
 
 fn decode<T: DeserializeOwned>(key: &Key, value: &str) -> Result<T, CommitError> {
