@@ -133,9 +133,7 @@ impl<'a, D: Doors> Session<'a, D> {
         value: &T,
         due: Option<Millis>,
     ) -> Result<(), CommitError> {
-        let known = self.slots.get(key).and_then(|slot| slot.now.as_ref());
-        let value = text(value, known.map_or(0, |put| put.value.len()))?;
-        self.put_text(key, value, due);
+        self.put_text(key, text(value)?, due);
         Ok(())
     }
 
@@ -633,7 +631,7 @@ impl<'a, D: Doors> Session<'a, D> {
     }
 
     pub(crate) fn audit(&mut self, tenant: &TenantId, line: &Audit) -> Result<(), CommitError> {
-        let what = text(line, 0)?;
+        let what = text(line)?;
         let name = format!("{:015}-{}", line.at.0.max(0), identity::short(&["audit", &what]));
         let key = rows::audit(tenant, &line.integration, line.link.as_ref(), &name);
         self.put_text(&key, what, None);
@@ -681,13 +679,8 @@ fn inherit(from: &Link, to: &mut Link) {
     }
 }
 
-/// A row's text. It will be about as long as the one before.
-fn text<T: Serialize>(value: &T, before: usize) -> Result<String, CommitError> {
-    const MORE: usize = 512;
-    let failed = |why: String| CommitError::Failed(why);
-    let mut text = Vec::with_capacity(before + MORE);
-    serde_json::to_writer(&mut text, value).map_err(|e| failed(e.to_string()))?;
-    String::from_utf8(text).map_err(|e| failed(e.to_string()))
+fn text<T: Serialize>(value: &T) -> Result<String, CommitError> {
+    serde_json::to_string(value).map_err(|e| CommitError::Failed(e.to_string()))
 }
 
 fn decode<T: DeserializeOwned>(key: &Key, value: &str) -> Result<T, CommitError> {
