@@ -19,7 +19,7 @@ pub struct Neighbours {
     pub claimed: Vec<String>,
     /// Whether another link has a write to the ticket under way.
     pub busy: bool,
-    /// Tickets with this link's key that other links are on: no duplicates, whoever made them.
+    /// Tickets with this link's key that links are on, or once were: no duplicates, whoever made them.
     #[serde(default)]
     pub held: Vec<SysId>,
 }

@@ -462,7 +462,7 @@ impl Landing<'_> {
             .collect();
         let fate = match self.link.twins.len() == open.len() {
             true => {
-                "closed with a work note that names the other, unless another record is paired with it"
+                "closed with a work note that names the other, unless a record is paired with it, or was"
             }
             false => "to be looked at by a person: close or merge what is too much",
         };

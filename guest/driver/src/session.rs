@@ -320,7 +320,8 @@ impl<'a, D: Doors> Session<'a, D> {
         Ok(links)
     }
 
-    /// What the other links on a link's ticket have there, and which of its twins others are on.
+    /// What the other links on a link's ticket have there, and which of its twins are or were a pair's: whatever we
+    /// wrote there as such hides, in `sys_updated_by`, that a person had touched it.
     fn neighbours(
         &mut self,
         tenant: &TenantId,
@@ -329,7 +330,9 @@ impl<'a, D: Doors> Session<'a, D> {
         let id = &link.integration;
         let mut found = Neighbours::default();
         for twin in &link.twins {
-            if !self.on_ticket(tenant, id, twin.sys_id.as_str())?.is_empty() {
+            let paired = !self.on_ticket(tenant, id, twin.sys_id.as_str())?.is_empty()
+                || !self.formerly(tenant, id, &twin.sys_id)?.is_empty();
+            if paired {
                 found.held.push(twin.sys_id.clone());
             }
         }

@@ -128,6 +128,29 @@ fn a_duplicate_that_another_record_is_on_is_told_and_left_alone() {
     assert_eq!(world.findings(FindingKind::DuplicateTicket).len(), 1);
 }
 
+/// The same, and that pair was taken apart again. Its last write had made the ticket look as if nobody had touched it.
+#[test]
+fn a_duplicate_that_another_record_was_on_is_told_and_left_alone() {
+    let mut world = incidents();
+    world.lose_next_answer();
+    world.platform_edits_unsettled("A", &[("title", "t")]);
+    world.pass(600);
+    let first = world.newest_ticket();
+    world.hide(&first);
+    world.pass(20_000);
+    world.admin_shows_all();
+    world.platform_edits_silently("B", &[("title", "t")]);
+    let number = world.column(&first, "number");
+    world.attach("B", &number);
+    world.agent_edits(&first, "state", "2");
+    world.platform_edits("B", &[("title", "u")]);
+    assert_eq!(world.column(&first, "short_description"), "u", "the last write is ours");
+    world.unlink("B");
+    world.reconcile(RunMode::AutoHeal);
+    assert_eq!(world.column(&first, "state"), "2");
+    assert_eq!(world.findings(FindingKind::DuplicateTicket).len(), 1);
+}
+
 /// A ticket was deleted while nobody knew whether a write had reached it: what the write may have
 /// overwritten was told to nobody.
 #[test]
