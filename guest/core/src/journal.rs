@@ -97,27 +97,38 @@ fn may_be_of_lost_time(rules: &Rules, seen: &EntrySeen) -> bool {
     by_us(rules, seen) && restored.is_some_and(|restored| restored.may_cover(seen.at))
 }
 
-/// What an entry that is about to be written shows to be, where a store was at work that is not there any more.
-pub enum Forgotten {
+/// How an entry that is about to be written has travelled before.
+pub enum Travelled {
     /// It came from the other side: the platform keeps the id that we gave.
-    Copy,
+    Back,
     /// It was written: this is its row.
-    Written(String),
+    There(String),
 }
 
-/// Whether an entry that is about to be written has travelled already, one way or the other.
+/// Whether an entry that is about to be written has travelled already, one way or the other: where a store was at work
+/// that is not there any more, or with a ticket that was there before its link.
 #[must_use]
-pub fn forgotten(
+pub fn travelled(
     rules: &Rules,
     link: &Link,
     neighbours: &Neighbours,
     entry: &EntryOrigin,
     text: &JournalText,
     rows: &[EntrySeen],
-) -> Option<Forgotten> {
+) -> Option<Travelled> {
+    // Whoever made the ticket may have written its evidence too, or not have come to it: a create of ours, perhaps,
+    // that took effect when we had given it up.
+    let was_there = link.external.as_ref().is_some_and(|external| external.adopted);
+    if was_there && matches!(entry, EntryOrigin::Firn(_)) {
+        let same = rows.iter().filter(|row| by_us(rules, row) && row.text.says_the_same(text));
+        let row = oldest(link, &neighbours.claimed, same.map(|row| (row.at, row.origin.id())));
+        if row.is_some() {
+            return row.map(Travelled::There);
+        }
+    }
     let restored = rules.integration().restored?;
     if rows.iter().any(|row| row.origin.id() == entry.id()) {
-        return Some(Forgotten::Copy);
+        return Some(Travelled::Back);
     }
     // What was said since is not what was written then.
     let said = link.entries.iter().find(|known| known.origin == *entry).map(|known| known.at);
@@ -129,7 +140,7 @@ pub fn forgotten(
     let same = |row: &JournalText| bare(row).says_the_same(&bare_text);
     let ours = rows.iter().filter(|row| may_be_of_lost_time(rules, row) && same(&row.text));
     let ours = ours.map(|row| (row.at, row.origin.id()));
-    oldest(link, &neighbours.claimed, ours).map(Forgotten::Written)
+    oldest(link, &neighbours.claimed, ours).map(Travelled::There)
 }
 
 /// An entry without the line that says who wrote it and when (see [`outgoing`]).

@@ -13,7 +13,7 @@ use firn_model::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::journal::{Forgotten, Neighbours};
+use crate::journal::{Neighbours, Travelled};
 use crate::mapping::LookUp;
 use crate::plan::Effects;
 use crate::settings::Rules;
@@ -513,14 +513,6 @@ impl Landing<'_> {
     fn link_to(&mut self, ticket: ExternalRecord) {
         self.link.table = ticket.table.clone();
         self.link.draft = None;
-        if ticket.adopted {
-            // The ticket was there: its evidence was written by whoever made it.
-            for entry in &mut self.link.entries {
-                if matches!(entry.origin, firn_model::EntryOrigin::Firn(_)) {
-                    entry.mirror = Mirror::Withheld("the ticket was there already".to_owned());
-                }
-            }
-        }
         self.drop_flight();
         self.effects.notice = Some(Notice {
             link: self.link.id.clone(),
@@ -649,13 +641,13 @@ impl Landing<'_> {
                 Phase::Checking => {
                     let seen = journal::rows_before(self.rules, text, rows);
                     let (link, neighbours) = (&*self.link, self.neighbours);
-                    let forgotten =
-                        journal::forgotten(self.rules, link, neighbours, entry, text, rows);
-                    if let Some(forgotten) = forgotten {
+                    let travelled =
+                        journal::travelled(self.rules, link, neighbours, entry, text, rows);
+                    if let Some(travelled) = travelled {
                         self.drop_flight();
-                        match forgotten {
-                            Forgotten::Copy => journal::is_a_copy(self.link, entry),
-                            Forgotten::Written(row) => {
+                        match travelled {
+                            Travelled::Back => journal::is_a_copy(self.link, entry),
+                            Travelled::There(row) => {
                                 journal::settle(self.link, entry, Mirror::Mirrored(Some(row)));
                             }
                         }

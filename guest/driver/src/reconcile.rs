@@ -49,13 +49,14 @@ pub(crate) fn begin<D: Doors>(
     let integration = rules.id();
     let now = session.now;
     let links = session.all(tenant, &format!("link/{integration}/"))?;
-    let links: Vec<Link> = links
+    let (links, superseded): (Vec<Link>, Vec<Link>) = links
         .iter()
         .filter_map(|row| serde_json::from_str::<Link>(&row.value).ok())
-        .filter(|link| {
-            link.external.is_some() && link.tombstone.is_none() && link.successor.is_none()
-        })
-        .collect();
+        .filter(|link| link.external.is_some() && link.tombstone.is_none())
+        .partition(|link| link.successor.is_none());
+    if mode == RunMode::AutoHeal {
+        twins_of(session, tenant, rules, superseded)?;
+    }
     let id =
         format!("run-{:015}-{}", now.0, &identity::short(&["run", integration.as_str(), by])[..6]);
     let run = Run {
@@ -99,6 +100,21 @@ pub(crate) fn begin<D: Doors>(
         )?;
     }
     Ok(run)
+}
+
+/// Links in whose place others speak are compared with nothing any more. Whether more than one ticket was made for
+/// one of them is looked at all the same.
+fn twins_of<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    rules: &Rules,
+    superseded: Vec<Link>,
+) -> Result<(), CommitError> {
+    for mut link in superseded.into_iter().filter(|link| link.resent) {
+        link.external_side.look_twins = true;
+        session.advance(tenant, rules, link, &[])?;
+    }
+    Ok(())
 }
 
 /// A check goes on with a read of its own. What others have read for it is kept.

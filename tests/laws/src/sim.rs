@@ -13,6 +13,7 @@ mod platform;
 mod query;
 mod scenario;
 mod servicenow;
+mod wishes;
 mod world;
 
 use std::collections::BTreeMap;
@@ -104,6 +105,14 @@ pub const MUST_BE_MET: &[&str] = &[
     "operator: restores",
     "operator: changes settings",
     "operator: decides on dead letters",
+    "escalation: asked for",
+    "escalation: asked for once more",
+    "escalation: accepted",
+    "escalation: pending",
+    "escalation: existing",
+    "escalation: reopened",
+    "escalation: gone",
+    "escalation: in another ticket",
 ];
 
 /// The seed after so many others, from one on, of those that have what happens seldom.
@@ -116,6 +125,12 @@ pub fn harder(from: u64, n: u64) -> u64 {
 #[must_use]
 pub fn operated(from: u64, n: u64) -> u64 {
     world::operated(from, n)
+}
+
+/// The seed after so many others, from one on, of those in which a bot hands conversations over.
+#[must_use]
+pub fn escalated(from: u64, n: u64) -> u64 {
+    world::escalated(from, n)
 }
 
 /// Runs one seed: at least 100 steps.

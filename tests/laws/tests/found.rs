@@ -91,6 +91,32 @@ fn a_duplicate_that_we_made_is_closed_with_a_note() {
     assert_eq!(world.writes(), writes);
 }
 
+/// The same of a conversation in which another ticket has taken the place of the first one by then.
+#[test]
+fn a_duplicate_is_closed_though_another_ticket_speaks_for_the_conversation() {
+    let mut world = Scenario::new(
+        json!({ "preset": "genesys", "correlation": { "closed": "new", "duplicates": "close" } }),
+    );
+    let call = |reason: &str| json!({ "callId": "c1", "escalationReason": reason });
+    world.lose_next_answer();
+    world.escalate_unsettled(call("one"));
+    world.pass(600);
+    let first = world.newest_ticket();
+    world.hide(&first);
+    world.pass(20_000);
+    let second = world.newest_ticket();
+    assert_ne!(first, second);
+    world.admin_shows_all();
+    world.agent_edits(&second, "state", "7");
+    world.escalate(call("two"));
+    let third = world.newest_ticket();
+    assert_eq!(world.column(&third, "correlation_id"), "c1~2");
+    world.reconcile(RunMode::AutoHeal);
+    let states = [&first, &second, &third].map(|ticket| world.column(ticket, "state"));
+    assert_eq!(states, ["7", "7", "1"]);
+    assert_eq!(world.findings(FindingKind::DuplicateTicket).len(), 1);
+}
+
 /// The same, and somebody has worked in it: it is left to people.
 #[test]
 fn a_duplicate_that_somebody_works_in_is_told_and_left_alone() {

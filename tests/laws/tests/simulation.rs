@@ -31,6 +31,8 @@ fn seeds_that_once_failed() {
     .chain([100_437_046, 100_572_422])
     // A duplicate that had been a pair of its own meanwhile.
     .chain([42_010_363])
+    // Evidence that a ticket of our own making, found late, never got; a duplicate of a ticket that another one followed.
+    .chain([1672, 7622, 12_824, 73_684])
     // A backup in the place of the store: comments and tickets doubled or lost, drafts of nobody knows how many.
     .chain([
         246, 2911, 3067, 8826, 14_403, 17_627, 23_204, 5_050_486, 5_113_718, 5_121_505, 7_007_675,

@@ -31,13 +31,16 @@ struct Arguments {
     /// Only the seeds, from the first on, in which operators act on a Firn at work: one in thirteen.
     #[arg(long, conflicts_with = "harder")]
     operated: bool,
+    /// Only the seeds, from the first on, in which a bot hands conversations over: one in seventeen.
+    #[arg(long, conflicts_with_all = ["harder", "operated"])]
+    escalated: bool,
     /// Print every step (of one seed).
     #[arg(long)]
     trace: bool,
 }
 
 fn main() -> ExitCode {
-    let Arguments { seeds, from, all, harder, operated, trace } = Arguments::parse();
+    let Arguments { seeds, from, all, harder, operated, escalated, trace } = Arguments::parse();
     if trace {
         return match sim::trace(from) {
             Ok(_) => ExitCode::SUCCESS,
@@ -49,9 +52,10 @@ fn main() -> ExitCode {
     }
     let started = std::time::Instant::now();
     let next = AtomicU64::new(0);
-    let seed = |n: u64| match (harder, operated) {
-        (true, _) => sim::harder(from, n),
-        (_, true) => sim::operated(from, n),
+    let seed = |n: u64| match (harder, operated, escalated) {
+        (true, ..) => sim::harder(from, n),
+        (_, true, _) => sim::operated(from, n),
+        (_, _, true) => sim::escalated(from, n),
         _ => from + n,
     };
     let stop = AtomicBool::new(false);

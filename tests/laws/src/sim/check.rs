@@ -95,6 +95,7 @@ fn check_site(world: &mut World) -> Result<(), Violation> {
     one_open_ticket_per_key(world, &findings)?;
     tickets(world, &rules)?;
     learns(world, &rules)?;
+    super::wishes::come_true(world, &rules)?;
     keeps(world, &rules, &audit, &findings)?;
     explains(world, &rules, &audit)
 }
@@ -109,7 +110,7 @@ fn one_open_ticket_per_key(world: &World, findings: &[Finding]) -> Result<(), Vi
         // A person attached it to another record.
         let held = links.iter().any(|link| {
             link.external.as_ref().is_some_and(|e| e.sys_id.as_str() == id)
-                && link.platform_id.as_str() != ticket.columns["correlation_id"]
+                && link.key.as_str() != ticket.columns["correlation_id"]
         });
         if held && told {
             continue;
@@ -121,7 +122,8 @@ fn one_open_ticket_per_key(world: &World, findings: &[Finding]) -> Result<(), Vi
         // Its ticket was forgotten, and could not be read: another one was made.
         let unseen = world.site().hid && world.site().restored.is_some();
         let rests = unseen
-            || !world.site().platform.records.contains_key(key)
+            || !(world.site().platform.records.contains_key(key)
+                || super::wishes::is_asked_for(world.site(), key))
             || world.site().torn.contains(key);
         if rests {
             continue;

@@ -201,6 +201,13 @@ impl Scenario {
         self.tell(changed);
     }
 
+    /// The same as a work note.
+    pub fn our_user_notes(&mut self, ticket: &str, text: &str) {
+        let (id, now) = (self.sys_id(ticket), self.world.now);
+        let changed = self.world.site_mut().servicenow.say_as(US, &id, "work_notes", text, now);
+        self.tell(changed);
+    }
+
     /// An agent opens a ticket; gives its number.
     pub fn agent_opens(&mut self, class: &str, set: &[(&str, &str)]) -> String {
         let now = self.world.now;
@@ -309,6 +316,11 @@ impl Scenario {
         let reply = self.world.escalate(body.to_string());
         self.settle();
         reply
+    }
+
+    /// The same, and what follows has yet to happen.
+    pub fn escalate_unsettled(&mut self, body: Json) {
+        self.world.escalate(body.to_string());
     }
 
     /// An operator's request.

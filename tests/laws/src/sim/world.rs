@@ -4,6 +4,7 @@
 
 mod doors;
 mod drawn;
+mod escalations;
 mod harder;
 mod network;
 mod operators;
@@ -25,6 +26,8 @@ use firn_storage::{Memory, Store};
 pub(super) use self::doors::Says;
 pub(super) use self::doors::SimTokens;
 use self::doors::{Dies, Doors, Shared};
+use self::escalations::Escalations;
+pub(super) use self::escalations::{Wish, escalated};
 use self::harder::Harder;
 pub(super) use self::harder::harder;
 use self::operators::Operators;
@@ -52,8 +55,8 @@ impl std::fmt::Display for Violation {
 enum Message {
     /// ServiceNow's webhook: best effort.
     Webhook { id: u64, body: String },
-    /// The platform's event: sent again until it is taken.
-    Event { body: String },
+    /// What the platform tells or asks for: sent again until it is taken.
+    Told { kind: InboundKind, body: String },
     /// A request on its way to a side.
     Request { request: Box<HttpRequest>, answer_lost: bool },
     /// A response on its way back.
@@ -81,6 +84,8 @@ pub(crate) struct Site {
     pub(crate) unexplained: BTreeSet<String>,
     /// Records whose links went with the store, and of which nobody has told since.
     pub(crate) unheard: BTreeSet<String>,
+    /// What was asked for by escalations.
+    pub(crate) wishes: Vec<Wish>,
 }
 
 impl Site {
@@ -100,6 +105,7 @@ impl Site {
             restored: None,
             unexplained: BTreeSet::new(),
             unheard: BTreeSet::new(),
+            wishes: Vec::new(),
         }
     }
 }
@@ -120,8 +126,8 @@ pub(crate) struct World {
     requests: u64,
     /// Requests of the living process that have no answer yet.
     pending: BTreeSet<String>,
-    /// Events whose acknowledgement is awaited, by request number.
-    unacknowledged: BTreeMap<u64, (usize, String)>,
+    /// What the platform told or asked for, and awaits an acknowledgement of: by request number, and of which site.
+    unacknowledged: BTreeMap<u64, (usize, InboundKind, String)>,
     pub(crate) coverage: Coverage,
     faults: bool,
     /// Of a hundred webhooks so many are lost.
@@ -143,6 +149,8 @@ pub(crate) struct World {
     harder: Option<Harder>,
     /// What operators do in some seeds.
     operators: Option<Operators>,
+    /// A bot that hands conversations over, in some seeds.
+    escalations: Option<Escalations>,
 }
 
 const TIMEOUT: u64 = 1_000;
@@ -171,6 +179,7 @@ impl World {
             1 => sites.push(drawn::site(&mut rng, 1, "globex")),
             _ => {}
         }
+        let escalations = Escalations::of(seed, &mut sites);
         // One seed in eight has tokens stand for masked values.
         for site in sites.iter_mut().filter(|_| seed % 8 == 7) {
             site.integration.settings.masking.strategy = MaskStrategy::Token;
@@ -235,6 +244,7 @@ impl World {
             replies: BTreeMap::new(),
             harder,
             operators: Operators::of(seed),
+            escalations,
         }
     }
 
@@ -291,7 +301,7 @@ impl World {
     }
 
     pub(crate) fn deliver_event(&mut self, body: String) {
-        self.send_event(body, 0);
+        self.send_told(InboundKind::PlatformEvent, body, 0);
     }
 
     pub(crate) fn deliver_webhook(&mut self, changed: &Changed) {
@@ -341,7 +351,7 @@ impl World {
         }
         let steps = self.rng.u32(100..140);
         for _ in 0..steps {
-            self.at = self.rng.usize(0..self.sites.len());
+            self.at = self.rng.usize(0..self.with_records());
             self.step();
             self.one_ticket_per_key()?;
         }
@@ -394,11 +404,12 @@ impl World {
             base_url: None,
             platform: Some(integration.platform.clone()),
             enabled: None,
-            preset: None,
+            preset: Some(integration.settings.preset),
             settings: serde_json::to_value(&integration.settings).unwrap_or_default(),
         };
         let (id, rules) = (integration.id.clone(), integration.rules.clone());
-        self.operate(Operation::Configure { integration: Box::new(given) });
+        let (status, body) = self.ask(Operation::Configure { integration: Box::new(given) });
+        assert!(status < 300, "{body}");
         if rules.is_some() {
             self.operate(Operation::Activate { integration: id, rules });
         }
@@ -469,6 +480,7 @@ impl World {
         }
         self.seldom();
         self.operator_acts();
+        self.bot_acts();
         self.advance();
     }
 
@@ -546,22 +558,19 @@ impl World {
             // The process is gone, with its requests, its connections and what it would have said.
             self.engine = Engine::new(Doors(Rc::clone(&self.shared)));
             self.pending.clear();
-            let lost: Vec<(usize, String)> =
-                std::mem::take(&mut self.unacknowledged).into_values().collect();
-            for (at, body) in lost {
-                self.at = at;
-                self.send_event(body, 1_000);
-            }
+            self.tell_again();
             return;
         }
         for report in reports {
             let Report::Reply { request, reply } = report else { continue };
             self.replies.insert(request, (reply.status, reply.body.clone()));
-            if let Some((at, body)) = self.unacknowledged.remove(&request)
-                && reply.status >= 400
-            {
+            let Some((at, kind, body)) = self.unacknowledged.remove(&request) else { continue };
+            if reply.status >= 400 {
                 self.at = at;
-                self.send_event(body, 1_000);
+                self.send_told(kind, body, 1_000);
+            } else if kind == InboundKind::Escalation {
+                self.at = at;
+                self.granted(&body, &reply.body);
             }
         }
         for request in requests {
@@ -614,9 +623,9 @@ impl World {
                     ("webhook-signature".to_owned(), "v1,good".to_owned()),
                 ],
             )),
-            Message::Event { body } => {
-                self.unacknowledged.insert(self.requests + 1, (self.at, body.clone()));
-                Some(self.inbound(InboundKind::PlatformEvent, body, Vec::new()))
+            Message::Told { kind, body } => {
+                self.unacknowledged.insert(self.requests + 1, (self.at, kind, body.clone()));
+                Some(self.inbound(kind, body, Vec::new()))
             }
             Message::Request { request, answer_lost } => {
                 self.execute(&request, answer_lost);
@@ -688,7 +697,7 @@ impl World {
         let queued = self.queue.values().all(|(_, message)| match message {
             Message::Request { request, .. } => is_sweep(&request.ticket),
             Message::Response { ticket, .. } | Message::Timeout { ticket } => is_sweep(ticket),
-            Message::Webhook { .. } | Message::Event { .. } => false,
+            Message::Webhook { .. } | Message::Told { .. } => false,
         });
         let due = self.shared.store.due(horizon, u32::MAX).unwrap_or_default();
         let caught_up = |site: &Site| {

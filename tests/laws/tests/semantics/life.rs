@@ -143,6 +143,26 @@ fn an_escalation_of_an_open_ticket_answers_it_and_keeps_new_evidence() {
     assert_eq!(world.tickets(), 1);
 }
 
+/// A ticket that was there got no evidence, whether any stood there or not: one of our own making, too, that took
+/// effect when we had given it up.
+#[test]
+fn a_ticket_that_was_there_gets_the_evidence_that_it_does_not_have() {
+    let mut world = Scenario::new(json!({ "preset": "genesys" }));
+    world.agent_opens("incident", &[("correlation_id", "c1")]);
+    world.escalate(call("c1", "IVR_TIMEOUT"));
+    assert_eq!(world.tickets(), 1);
+    let evidence = world.mirrored_to_servicenow("c1");
+    assert_eq!(evidence.len(), 1, "{evidence:?}");
+    // Whoever made this one has written it.
+    let number = world.agent_opens("incident", &[("correlation_id", "c2")]);
+    world.our_user_notes(&number, &evidence[0].1);
+    world.escalate(call("c2", "IVR_TIMEOUT"));
+    assert_eq!(world.ticket_of("c2"), world.newest_ticket());
+    assert_eq!(world.mirrored_to_servicenow("c2"), evidence);
+    world.escalate(call("c2", "CALLER_ASKED"));
+    assert_eq!(world.mirrored_to_servicenow("c2").len(), 2);
+}
+
 #[test]
 fn a_closed_ticket_follows_the_policy_append() {
     let mut world =

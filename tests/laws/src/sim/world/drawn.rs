@@ -2,8 +2,8 @@
 
 use firn_core::preset;
 use firn_model::{
-    CorrelationMode, Integration, IntegrationId, OffOwner, Owner, PlatformContract, Polling,
-    Preset, Strategy, TableName, TenantId, TicketType,
+    ClosedPolicy, CorrelationMode, Integration, IntegrationId, OffOwner, Owner, PlatformContract,
+    Polling, Preset, Strategy, TableName, TenantId, TicketType,
 };
 
 use super::{Site, TIMEOUT, TRANSACTION_LIMIT};
@@ -15,6 +15,19 @@ pub(super) fn site(rng: &mut fastrand::Rng, n: usize, tenant: &str) -> Site {
     let quirks = quirks(rng);
     let servicenow = ServiceNow::new(&integration.settings, quirks);
     Site::new(integration, servicenow, Platform::new(clock(rng)))
+}
+
+/// A bot that asks for tickets, and is told of nothing.
+pub(super) fn bot(rng: &mut fastrand::Rng, n: usize, tenant: &str) -> Site {
+    let mut drawn = site(rng, n, tenant);
+    let settings = &mut drawn.integration.settings;
+    let bot = preset::settings(Preset::Bot);
+    (settings.preset, settings.fields, settings.categories) =
+        (bot.preset, bot.fields, bot.categories);
+    settings.correlation.closed =
+        [ClosedPolicy::Reopen, ClosedPolicy::New, ClosedPolicy::Append][rng.usize(0..3)];
+    drawn.integration.platform = PlatformContract::default();
+    drawn
 }
 
 /// How far a clock is off: mostly right, now and then by seconds or by ten minutes.

@@ -1,6 +1,6 @@
 //! The network between Firn and both sides, with everything that goes wrong there.
 
-use firn_model::{AnswerBody, HttpRequest, HttpResponse, Method, Remote};
+use firn_model::{AnswerBody, HttpRequest, HttpResponse, InboundKind, Method, Remote};
 
 use super::{Message, TIMEOUT, TRANSACTION_LIMIT, World, is_sweep};
 use crate::sim::servicenow::{Changed, ServiceNow};
@@ -106,7 +106,7 @@ impl World {
                 self.met("outcome: moved");
             }
             for event in events {
-                self.send_event(event, 0);
+                self.send_event(event);
             }
             response
         };
@@ -174,7 +174,20 @@ impl World {
         self.post(delay, Message::Webhook { id, body });
     }
 
-    pub(super) fn send_event(&mut self, body: String, after: u64) {
+    /// The platform's event, on its way.
+    pub(super) fn send_event(&mut self, body: String) {
+        self.send_told(InboundKind::PlatformEvent, body, 0);
+    }
+
+    /// The process died, or its store was put back: what it did not acknowledge is told again.
+    pub(super) fn tell_again(&mut self) {
+        for (at, kind, body) in std::mem::take(&mut self.unacknowledged).into_values() {
+            self.at = at;
+            self.send_told(kind, body, 1_000);
+        }
+    }
+
+    pub(super) fn send_told(&mut self, kind: InboundKind, body: String, after: u64) {
         let mut delay = after + self.rng.u64(1..200);
         if self.chance(12) {
             self.met("fault: event late");
@@ -183,8 +196,8 @@ impl World {
         if self.chance(10) {
             self.met("fault: event doubled");
             let again = self.rng.u64(1..10_000);
-            self.post(delay + again, Message::Event { body: body.clone() });
+            self.post(delay + again, Message::Told { kind, body: body.clone() });
         }
-        self.post(delay, Message::Event { body });
+        self.post(delay, Message::Told { kind, body });
     }
 }

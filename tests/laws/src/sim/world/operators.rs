@@ -98,7 +98,7 @@ impl World {
             match message {
                 Message::Request { request, .. } => self.execute(&request, true),
                 Message::Response { .. } | Message::Timeout { .. } => {}
-                Message::Webhook { .. } | Message::Event { .. } => {
+                Message::Webhook { .. } | Message::Told { .. } => {
                     self.queue.insert(when, (at, message));
                 }
             }
@@ -119,10 +119,7 @@ impl World {
             self.at = at;
             self.recover(taken);
         }
-        for (at, body) in std::mem::take(&mut self.unacknowledged).into_values() {
-            self.at = at;
-            self.send_event(body, 1_000);
-        }
+        self.tell_again();
         self.at = here;
     }
 

@@ -43,7 +43,7 @@ impl World {
         let set: Vec<(&str, &str)> = values.iter().map(|(f, v)| (*f, v.as_str())).collect();
         self.say(|| format!("platform user: {id} {set:?}"));
         let event = self.sites[self.at].platform.edit(&id, &set, self.now);
-        self.send_event(event, 0);
+        self.send_event(event);
     }
 
     fn a_ticket(&mut self) -> Option<String> {
@@ -90,7 +90,7 @@ impl World {
         };
         let ours = self.platform_value(field);
         let event = self.sites[self.at].platform.edit(&record, &[(field, &ours)], self.now);
-        self.send_event(event, 0);
+        self.send_event(event);
         let ms = self.rng.u64(0..9_000);
         self.pass(ms);
         self.say(|| format!("both: {record} {field}={ours}, {column}={theirs}"));
@@ -118,7 +118,7 @@ impl World {
                 if internal { "internal" } else { "public" },
                 self.now,
             );
-            self.send_event(event, 0);
+            self.send_event(event);
         } else if let Some(id) = self.a_ticket() {
             self.met("comment: external");
             let element = if internal { "work_notes" } else { "comments" };
@@ -170,7 +170,7 @@ impl World {
         }
     }
 
-    fn delete_ticket(&mut self) {
+    pub(super) fn delete_ticket(&mut self) {
         let Some(id) = self.a_ticket() else { return };
         self.met("upheaval: ticket deleted");
         self.say(|| format!("administrator: deletes {id}"));
@@ -189,11 +189,11 @@ impl World {
         let now = self.now;
         let event = self.site_mut().platform.delete(id, status, now);
         if self.rng.bool() {
-            self.send_event(event, 0);
+            self.send_event(event);
         }
     }
 
-    fn reclass(&mut self) {
+    pub(super) fn reclass(&mut self) {
         let Some(id) = self.a_ticket() else { return };
         self.met("upheaval: ticket of another class");
         let class = CLASSES[self.rng.usize(0..CLASSES.len())];

@@ -1,0 +1,132 @@
+//! What holds of escalations, on a world at rest: each request that was taken has its ticket, with its evidence
+//! exactly once; a conversation has no more tickets than the policy for closed ones lets it have; and nothing leaves
+//! that is to be masked.
+
+use std::collections::BTreeSet;
+
+use firn_core::identity;
+use firn_core::settings::Rules;
+use firn_model::{ClosedPolicy, CorrelationKey, Link, PlatformId};
+
+use super::servicenow::US;
+use super::world::{Site, Violation, Wish, World};
+
+/// The keys that tickets of a conversation may have.
+fn keys(site: &Site, record: &str) -> Vec<CorrelationKey> {
+    let Ok(record) = PlatformId::new(record) else { return Vec::new() };
+    let wishes = site.wishes.iter().filter(|wish| wish.record == record.as_str()).count();
+    (1..=wishes as u32).map(|generation| identity::correlation_key(&record, generation)).collect()
+}
+
+/// Whether a key is one of a ticket that was asked for.
+pub(super) fn is_asked_for(site: &Site, key: &str) -> bool {
+    site.wishes.iter().any(|wish| keys(site, &wish.record).iter().any(|k| k.as_str() == key))
+}
+
+/// What was asked for and taken has come to be.
+pub(super) fn come_true(world: &mut World, rules: &Rules) -> Result<(), Violation> {
+    let links: Vec<Link> = world.rows("link");
+    let conversations: BTreeSet<&str> =
+        world.site().wishes.iter().map(|wish| wish.record.as_str()).collect();
+    let mut others = 0;
+    for record in conversations {
+        let of: Vec<&Link> =
+            links.iter().filter(|link| link.platform_id.as_str() == record).collect();
+        others += of.iter().filter(|link| link.generation > 1).count();
+        generations(world, rules, record, &of)?;
+        for wish in world.site().wishes.iter().filter(|wish| wish.record == record && wish.taken) {
+            evidence(world, wish, &of)?;
+        }
+    }
+    masked(world, rules, &links)?;
+    for _ in 0..others {
+        world.met("escalation: in another ticket");
+    }
+    Ok(())
+}
+
+/// Another ticket takes another wish, and a policy that lets it be.
+fn generations(world: &World, rules: &Rules, record: &str, of: &[&Link]) -> Result<(), Violation> {
+    let site = world.site();
+    let wishes = site.wishes.iter().filter(|wish| wish.record == record).count();
+    let may = match rules.settings().correlation.closed {
+        ClosedPolicy::Append => 1,
+        ClosedPolicy::New | ClosedPolicy::Reopen => wishes,
+    };
+    let last = of.iter().map(|link| link.generation as usize).max().unwrap_or_default();
+    if last > may || of.len() > may {
+        return Err(
+            world.violation(format!("wishes: {last} tickets of {record} for {wishes} wishes"))
+        );
+    }
+    let keys = keys(site, record);
+    let tickets = site.servicenow.tickets.values().map(|t| &t.columns["correlation_id"]);
+    let deleted = site.servicenow.deleted.iter().map(|d| &d.key);
+    let used: BTreeSet<&String> =
+        tickets.chain(deleted).filter(|key| keys.iter().any(|k| k.as_str() == *key)).collect();
+    if used.len() > may {
+        return Err(world.violation(format!("wishes: tickets {used:?} for {wishes} wishes")));
+    }
+    Ok(())
+}
+
+/// A wish that was taken has a ticket, in which its evidence stands once.
+fn evidence(world: &World, wish: &Wish, of: &[&Link]) -> Result<(), Violation> {
+    let site = world.site();
+    // The store that took it is not there any more.
+    if site.restored.is_some() {
+        return Ok(());
+    }
+    let Some(link) = of.first() else {
+        return Err(world.violation(format!("wishes: {} was taken and is lost", wish.body)));
+    };
+    let keys = keys(site, &wish.record);
+    let is_gone = of.iter().any(|link| link.tombstone.is_some())
+        || site.servicenow.deleted.iter().any(|d| keys.iter().any(|k| k.as_str() == d.key));
+    let is_refused = of.iter().any(|link| link.external_side.halted);
+    if of.iter().any(|link| link.external.is_none() && link.tombstone.is_none()) && !is_refused {
+        return Err(world.violation(format!("wishes: {} never got its ticket", link.key)));
+    }
+    let is_it = |value: &str| value.starts_with("Escalated") && value.contains(&wish.mark);
+    let said = site.servicenow.journal.iter().filter(|row| row.author == US && is_it(&row.value));
+    let said = said.count();
+    // Who may not read the journal cannot look whether an entry whose answer was lost is there.
+    let unseen = site.servicenow.quirks.journal_hidden;
+    if said == 0 && !is_gone && !is_refused || said > 1 && !unseen {
+        let known = of.iter().flat_map(|link| &link.entries);
+        let known: Vec<_> = known
+            .filter(|entry| is_it(entry.text.text()))
+            .map(|entry| (&entry.origin, &entry.mirror))
+            .collect();
+        return Err(world.violation(format!(
+            "wishes: the evidence {} stands there {said} times; {known:?}",
+            wish.mark
+        )));
+    }
+    Ok(())
+}
+
+/// Titles are the questions that were asked, and nobody's number is anywhere.
+fn masked(world: &World, rules: &Rules, links: &[Link]) -> Result<(), Violation> {
+    let site = world.site();
+    if site.wishes.is_empty() {
+        return Ok(());
+    }
+    for link in links {
+        let Some(id) = link.external.as_ref().map(|e| e.sys_id.as_str()) else { continue };
+        let Some(ticket) = site.servicenow.tickets.get(id).filter(|t| !t.touched) else { continue };
+        let title = &ticket.columns["short_description"];
+        let asked = site.wishes.iter().any(|wish| {
+            wish.record == link.platform_id.as_str()
+                && rules.masks().draft("short_description", &wish.question) == *title
+        });
+        if !asked {
+            return Err(world.violation(format!("wishes: {id} is named {title:?}")));
+        }
+    }
+    let bodies = site.servicenow.bodies.iter().map(|(_, body)| body.to_string());
+    if let Some(body) = bodies.into_iter().find(|body| body.contains("+1555019")) {
+        return Err(world.violation(format!("wishes: it was not masked: {body}")));
+    }
+    Ok(())
+}
