@@ -150,24 +150,48 @@ pub(crate) fn load(
         return Component::new(engine, wasm).map_err(error);
     };
     let path = cached(engine, wasm, cache);
-    if mine(&path).is_ok_and(|about| about.is_file()) {
+    let from_file = || {
         // SAFETY: the file is ours, and in a directory that only this program writes to and whose access
         // rights keep others out; its name ties it to this component and this wasmtime.
         #[allow(unsafe_code)]
-        let loaded = unsafe { Component::deserialize_file(engine, &path) };
-        match loaded {
+        unsafe {
+            Component::deserialize_file(engine, &path)
+        }
+    };
+    if mine(&path).is_ok_and(|about| about.is_file()) {
+        match from_file() {
             Ok(component) => return Ok(component),
             Err(e) => tracing::warn!("cached machine code is not usable, compiling anew: {e}"),
         }
     }
     let compiled = engine.precompile_component(wasm).map_err(error)?;
-    if let Err(e) = put_whole(&path, &compiled) {
+    let kept = put_whole(&path, &compiled).inspect_err(|e| {
         tracing::warn!("machine code cannot be cached in {}: {e}", path.display());
-    }
-    // SAFETY: these bytes were made by this very engine, just now.
-    #[allow(unsafe_code)]
-    let loaded = unsafe { Component::deserialize(engine, &compiled) };
+    });
+    // Mapped, as at every other start: what is not run takes no memory.
+    let mapped = kept.ok().and_then(|()| {
+        let mapped = from_file();
+        mapped.inspect_err(|e| tracing::warn!("cached machine code is not usable: {e}")).ok()
+    });
+    let loaded = match mapped {
+        Some(component) => Ok(component),
+        // SAFETY: these bytes were made by this very engine, just now.
+        #[allow(unsafe_code)]
+        None => unsafe { Component::deserialize(engine, &compiled) },
+    };
+    drop(compiled);
+    give_back();
     loaded.map_err(error)
+}
+
+/// What compiling took of memory goes back to the system: the allocator would keep some 150 MiB of it.
+fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it frees what is free already.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Makes a directory that nobody else can write to, if it is not there: machine code from elsewhere is not run.
