@@ -114,6 +114,12 @@ impl Server {
         format!("postgres://{USER}:of-a-test@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Runs statements as an administrator, whom nothing is hidden from. Gives what psql prints.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::process::Command;
 use firn_test_postgres::Server;
 use serde_json::{Value as Json, json};
 
+use super::common::breaking::Breaking;
 use super::common::desk::Desk;
 use super::common::{Api, Firn, TOKEN, free, settle};
 
@@ -113,4 +114,75 @@ fn a_database_outlives_the_process_and_its_machine() {
         let runs = api.get("/api/v1/integrations/desk/reconcile");
         runs["runs"].as_array().unwrap().iter().any(|run| run["by"] == "the restore")
     });
+}
+
+/// Fault 22: commits of which nobody hears whether they took effect, connections that break and are refused, sessions
+/// that are ended, a table that somebody holds. All the while both sides are at work.
+#[test]
+fn a_database_that_breaks_off_loses_nothing_and_doubles_nothing() {
+    let Some(server) = Server::there() else { return };
+    let between = Breaking::before(server.port());
+    let url = server.url("firn");
+    let url =
+        url.replace(&format!(":{}/", server.port()), &format!(":{}/", between.address.port()));
+    assert!(url.contains(&between.address.port().to_string()), "{url}");
+    let soon = json!({ "request_timeout": 5000, "correlation": { "transaction_limit": 6000 } });
+    let desk = Desk::new(&soon, &[("FIRN_STORE", url)]);
+    let end_sessions =
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'firn'";
+    let as_administrator = |sql: &str| server.sql_in("firn", sql).unwrap();
+
+    let mut said = Vec::new();
+    for n in 0..24 {
+        let id = format!("inc-{}", n % 6);
+        match n % 6 {
+            0 | 3 => between.lose_a_commits_answer(),
+            1 => between.break_all(),
+            2 => drop(as_administrator(end_sessions)),
+            4 => drop(as_administrator(
+                "ALTER ROLE firn CONNECTION LIMIT 0; SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'firn'",
+            )),
+            _ => drop(as_administrator(
+                "BEGIN; LOCK TABLE rows IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(1); COMMIT",
+            )),
+        }
+        let fields = json!({ "title": format!("Search is slow ({n})"), "description": "p99 is 9 s",
+            "severity": "high", "status": "open", "assigned_to": null });
+        desk.edit(&id, fields);
+        let words = format!("look {n:02}");
+        {
+            let _in = desk.runtime.enter();
+            desk.platform.say("incident", &id, "ann", &words, "public");
+        }
+        said.push((id.clone(), words));
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        as_administrator("ALTER ROLE firn CONNECTION LIMIT -1");
+        if desk.tickets(&id).len() == 1 {
+            desk.agent(&id, &json!({ "comments": format!("seen {n:02}") }));
+            said.push((id, format!("seen {n:02}")));
+        }
+    }
+    assert!(between.lost() > 3, "answers of {} commits were lost", between.lost());
+    settle("it is not ready again", || {
+        desk.api.request("GET", "/readyz").send().unwrap().status() == 200
+    });
+    // Whatever an agent said while no webhook could be taken, the next look at the journal shows.
+    let known = |id: &str, words: &str| {
+        let ticket = desk.ticket(id, "sys_id");
+        let rows = desk.simulator.rows("sys_journal_field").into_iter();
+        let there = rows.filter(|row| row["element_id"] == ticket && row["value"].contains(words));
+        let record = desk.platform.record(id).unwrap();
+        let here = record.comments.iter().filter(|comment| comment.text.contains(words));
+        (there.count(), here.count())
+    };
+    settle("not everything arrives", || said.iter().all(|(id, words)| known(id, words) == (1, 1)));
+    desk.at_rest();
+    for n in 0..6 {
+        let id = format!("inc-{n}");
+        assert_eq!(desk.tickets(&id).len(), 1, "tickets of {id}");
+        assert_eq!(desk.ticket(&id, "short_description"), format!("Search is slow ({})", 18 + n));
+    }
+    for (id, words) in &said {
+        assert_eq!(known(id, words), (1, 1), "{words} of {id}: on the ticket, on the record");
+    }
 }

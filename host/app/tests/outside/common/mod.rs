@@ -1,5 +1,6 @@
 //! The real binary, started and asked, for the tests that look at Firn from outside.
 
+pub(crate) mod breaking;
 pub(crate) mod desk;
 pub(crate) mod model;
 pub(crate) mod pair;
