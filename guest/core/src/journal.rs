@@ -9,8 +9,8 @@ use firn_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::format;
 use crate::settings::Rules;
+use crate::{format, learning};
 
 /// What is known of other links on the same ticket: their rows are no foreign entries.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -116,15 +116,8 @@ pub fn travelled(
     text: &JournalText,
     rows: &[EntrySeen],
 ) -> Option<Travelled> {
-    // Whoever made the ticket may have written its evidence too, or not have come to it: a create of ours, perhaps,
-    // that took effect when we had given it up.
-    let was_there = link.external.as_ref().is_some_and(|external| external.adopted);
-    if was_there && matches!(entry, EntryOrigin::Firn(_)) {
-        let same = rows.iter().filter(|row| by_us(rules, row) && row.text.says_the_same(text));
-        let row = oldest(link, &neighbours.claimed, same.map(|row| (row.at, row.origin.id())));
-        if row.is_some() {
-            return row.map(Travelled::There);
-        }
+    if let Some(row) = written_with_the_ticket(rules, link, neighbours, entry, text, rows) {
+        return Some(Travelled::There(row));
     }
     let restored = rules.integration().restored?;
     if rows.iter().any(|row| row.origin.id() == entry.id()) {
@@ -141,6 +134,29 @@ pub fn travelled(
     let ours = rows.iter().filter(|row| may_be_of_lost_time(rules, row) && same(&row.text));
     let ours = ours.map(|row| (row.at, row.origin.id()));
     oldest(link, &neighbours.claimed, ours).map(Travelled::There)
+}
+
+/// The evidence that a link was made with, where its ticket was there before: whoever made that may have written it,
+/// or not have come to it (a create of ours, perhaps, that took effect when we had given it up). Gives its row.
+fn written_with_the_ticket(
+    rules: &Rules,
+    link: &Link,
+    neighbours: &Neighbours,
+    entry: &EntryOrigin,
+    text: &JournalText,
+    rows: &[EntrySeen],
+) -> Option<String> {
+    let was_there = link.external.as_ref().is_some_and(|external| external.adopted);
+    // What was asked for later nobody else can have written.
+    let is_first = |known: &Entry| known.origin == *entry && known.at <= link.created;
+    if !was_there || !matches!(entry, EntryOrigin::Firn(_)) || !link.entries.iter().any(is_first) {
+        return None;
+    }
+    // Which cases are like it was another matter then.
+    let own = |text: &JournalText| text.with_text(learning::without_cases(text.text()).to_owned());
+    let wanted = own(text);
+    let same = rows.iter().filter(|row| by_us(rules, row) && own(&row.text).says_the_same(&wanted));
+    oldest(link, &neighbours.claimed, same.map(|row| (row.at, row.origin.id())))
 }
 
 /// An entry without the line that says who wrote it and when (see [`outgoing`]).

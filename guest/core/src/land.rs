@@ -33,6 +33,8 @@ pub struct Found {
     pub active: bool,
     /// Whether our user made it, and nobody else has changed it since.
     pub ours: bool,
+    /// When it was made, by ServiceNow's clock.
+    pub made: Option<Millis>,
 }
 
 /// What an answer says, decoded.
@@ -447,30 +449,40 @@ impl Landing<'_> {
         let Some(own) = self.link.external.as_ref().map(|e| e.sys_id.clone()) else { return };
         let open: Vec<&Found> =
             found.iter().filter(|f| f.active && f.ticket.sys_id != own).collect();
-        let close = self.rules.settings().correlation.duplicates == DuplicatePolicy::Close;
-        self.link.twins = open
+        // Somebody may have closed it in favour of the other one.
+        let own_is_open = found.iter().any(|f| f.active && f.ticket.sys_id == own);
+        let close =
+            self.rules.settings().correlation.duplicates == DuplicatePolicy::Close && own_is_open;
+        // What was paired in a time of which we know nothing shows nowhere.
+        let restored = self.rules.integration().restored;
+        let is_known =
+            |f: &Found| restored.is_none_or(|r| f.made.is_some_and(|made| r.is_over_by(made)));
+        let (closed, left): (Vec<&Found>, Vec<&Found>) = open.iter().partition(|f| {
+            close && f.ours && is_known(f) && self.rules.closing(&f.ticket.table).is_some()
+        });
+        self.link.twins = closed
             .iter()
-            .filter(|f| close && f.ours && self.rules.closing(&f.ticket.table).is_some())
             .map(|f| Twin { closing: may_come(&f.ticket.sys_id), ..f.ticket.clone() })
             .collect();
         if open.is_empty() {
             return;
         }
-        let names: Vec<&str> = open
-            .iter()
-            .map(|f| f.ticket.number.as_deref().unwrap_or(f.ticket.sys_id.as_str()))
-            .collect();
-        let fate = match self.link.twins.len() == open.len() {
-            true => {
-                "closed with a work note that names the other, unless a record is paired with it, or was"
-            }
-            false => "to be looked at by a person: close or merge what is too much",
+        let names = |tickets: &[&Found]| {
+            let name =
+                |f: &&Found| f.ticket.number.clone().unwrap_or_else(|| f.ticket.sys_id.to_string());
+            tickets.iter().map(name).collect::<Vec<_>>().join(", ")
         };
-        let text = format!(
-            "more than one open ticket carries the key {}; besides the link's own: {}; {fate}",
-            self.link.key,
-            names.join(", ")
-        );
+        let mut text = format!("more than one ticket carries the key {}", self.link.key);
+        let fates = [
+            (
+                closed,
+                "closed with a work note that names it, unless a record is or was paired with it",
+            ),
+            (left, "to be looked at by a person, who closes or merges what is too much"),
+        ];
+        for (tickets, fate) in fates.iter().filter(|(tickets, _)| !tickets.is_empty()) {
+            text.push_str(&format!("; open besides the link's own: {}, {fate}", names(tickets)));
+        }
         self.finding(FindingKind::DuplicateTicket, None, text);
     }
 

@@ -33,6 +33,13 @@ pub fn is_over(rules: &Rules, link: &Link) -> bool {
         && matches!(escalation::standing(rules, link), Resolved | Closed)
 }
 
+/// Whether it is known how a link's ticket stands.
+#[must_use]
+pub fn is_seen(rules: &Rules, link: &Link) -> bool {
+    let state = link.fields.get(&rules.lifecycle().field);
+    state.is_some_and(|state| state.shape(Side::External).is_some())
+}
+
 /// Whether a ticket was opened again: what was learnt from it holds no more. One that is gone, or that another link
 /// speaks for now, was not.
 #[must_use]
@@ -199,13 +206,21 @@ pub fn is_last_note(entry: &Entry) -> bool {
 /// The most like cases that an escalation shows.
 const SHOWN: usize = 3;
 
+/// How that begins.
+const LIKE: &str = "Solved before, and like it:";
+
+/// A work note without what it says of cases like it.
+pub(crate) fn without_cases(note: &str) -> &str {
+    note.split_once(LIKE).map_or(note, |(own, _)| own)
+}
+
 /// What an escalation's work note says of cases like it that were solved before.
 #[must_use]
 pub fn show(rules: &Rules, like: &[LikeCase]) -> Option<String> {
     if !rules.settings().learning.show_like_cases || like.is_empty() {
         return None;
     }
-    let mut lines = vec!["Solved before, and like it:".to_owned()];
+    let mut lines = vec![LIKE.to_owned()];
     lines.extend(like.iter().take(SHOWN).map(|case| {
         let solved = if case.solved.is_empty() { "how is not said" } else { &case.solved };
         format!(

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use firn_model::rule::{Answer, Question};
 use firn_model::{
     Audit, Clock, Conflict, Ended, FieldState, Finding, FindingKind, Link, Millis, Notice,
-    Observation, Outcome, Phase, Plan, Shape, Side, TableName, Tombstone, Uncertainty, Value, Verb,
-    Why,
+    Observation, Outcome, Phase, Plan, Shape, Side, SysId, TableName, Tombstone, Uncertainty,
+    Value, Verb, Why,
 };
 
 use serde::{Deserialize, Serialize};
@@ -100,8 +100,7 @@ pub fn advance(rules: &Rules, mut link: Link, inputs: &[Input], now: Millis) -> 
         look_before_sending(&mut link);
     }
     journal::forget_neighbours(&mut link, &neighbours);
-    link.twins.retain(|twin| !neighbours.held.contains(&twin.sys_id));
-    let twins = link.twins.len();
+    let twins: Vec<SysId> = link.twins.iter().map(|twin| twin.sys_id.clone()).collect();
     let (was, table) = (link.tombstone.clone(), link.table.clone());
     for input in inputs {
         match input {
@@ -131,6 +130,8 @@ pub fn advance(rules: &Rules, mut link: Link, inputs: &[Input], now: Millis) -> 
             land::land(rules, &mut link, &neighbours, exchange, reading, now, &mut effects);
         }
     }
+    link.twins.retain(|twin| !neighbours.held.contains(&twin.sys_id));
+    let has_new_twins = link.twins.iter().any(|twin| !twins.contains(&twin.sys_id));
     let (wants, held, rivals) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     let failures = Vec::new();
     let mut planner =
@@ -145,7 +146,7 @@ pub fn advance(rules: &Rules, mut link: Link, inputs: &[Input], now: Millis) -> 
     // Whoever keeps the links has to say first whether others share the ticket, or hold a twin.
     let mut inquiry = None;
     let mut steps = Vec::new();
-    if planner.effects.notice.is_none() && planner.link.twins.len() <= twins {
+    if planner.effects.notice.is_none() && !has_new_twins {
         planner.settle();
         planner.forget_needless();
         inquiry = planner.questions();

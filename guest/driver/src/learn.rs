@@ -27,23 +27,36 @@ const TRIES: u32 = 4;
 /// So long a knowledge store is told of a summary: a week. In milliseconds.
 const PATIENCE: u64 = 7 * 24 * 3_600_000;
 
-/// A link was looked at; `was_over` says how its ticket was before. Only a ticket that is over, or was, has to do
-/// with it.
+/// How a link's ticket stood before something was put into the link.
+#[derive(Clone, Copy)]
+pub(crate) struct Before {
+    is_over: bool,
+    is_seen: bool,
+}
+
+impl Before {
+    pub(crate) fn of(rules: &Rules, link: &Link) -> Before {
+        Before { is_over: learning::is_over(rules, link), is_seen: learning::is_seen(rules, link) }
+    }
+}
+
+/// A link was looked at. Only a ticket that is over, or was, has to do with it; or one that the link is on anew.
 pub(crate) fn tell<D: Doors>(
     session: &mut Session<'_, D>,
     tenant: &TenantId,
     rules: &Rules,
     link: &Link,
-    was_over: bool,
+    before: Before,
 ) -> Result<(), CommitError> {
-    let is_over = learning::is_over(rules, link);
-    if !is_over && !was_over {
+    let (is_over, was_over) = (learning::is_over(rules, link), before.is_over);
+    let wanted = rules.settings().learning.enabled;
+    let is_new_here = wanted && !before.is_seen && learning::is_seen(rules, link);
+    if !is_over && !was_over && !is_new_here {
         return Ok(());
     }
     let key = rows::learnt(tenant, rules.id(), &link.id);
     let known = session.get::<Learning>(&key)?;
     let due = session.now.plus(rules.settings().learning.delay);
-    let wanted = rules.settings().learning.enabled;
     let held = |known: &Learning| {
         known.summary.as_ref().is_some_and(|summary| summary.standing == Standing::Current)
     };
@@ -60,14 +73,20 @@ pub(crate) fn tell<D: Doors>(
         None if is_over && wanted && (!was_over || in_place(session)?) => {
             (Learning::new(rules.id().clone(), link.id.clone()), Some(due))
         }
-        Some(mut known) if is_over && wanted && known.state == LearningState::Reopened => {
+        Some(mut known)
+            if is_over
+                && wanted
+                && (known.state == LearningState::Reopened || is_of_another(&known, link)) =>
+        {
             (known.times, known.state, known.failures) =
                 (known.times + 1, LearningState::Wanted, 0);
             known.telling = None;
             (known, Some(due))
         }
         Some(mut known)
-            if learning::is_open(rules, link) && known.state != LearningState::Reopened =>
+            if learning::is_open(rules, link)
+                && known.state != LearningState::Reopened
+                && !is_of_another(&known, link) =>
         {
             known.state = LearningState::Reopened;
             if let Some(summary) = &mut known.summary {
@@ -80,6 +99,13 @@ pub(crate) fn tell<D: Doors>(
     let holds_no_more = learning.state == LearningState::Reopened && was_told;
     let due = if holds_no_more { to_be_told(session, rules, &mut learning) } else { due };
     session.put(&key, &learning, due)
+}
+
+/// Whether what was learnt is of a ticket that the link was on before.
+fn is_of_another(learning: &Learning, link: &Link) -> bool {
+    let now = link.external.as_ref().map(|external| &external.sys_id);
+    learning.state == LearningState::Learnt
+        && learning.summary.as_ref().is_some_and(|then| Some(&then.ticket.sys_id) != now)
 }
 
 /// A knowledge store of the platform's is to be told of the summary as it is. Gives when.

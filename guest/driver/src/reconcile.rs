@@ -49,14 +49,15 @@ pub(crate) fn begin<D: Doors>(
     let integration = rules.id();
     let now = session.now;
     let links = session.all(tenant, &format!("link/{integration}/"))?;
-    let (links, superseded): (Vec<Link>, Vec<Link>) = links
+    // One in whose place another speaks is compared with nothing any more. Whether more than one ticket was made for it
+    // is looked at all the same.
+    let is_looked_at =
+        |link: &Link| link.successor.is_none() || (mode == RunMode::AutoHeal && link.resent);
+    let links: Vec<Link> = links
         .iter()
         .filter_map(|row| serde_json::from_str::<Link>(&row.value).ok())
-        .filter(|link| link.external.is_some() && link.tombstone.is_none())
-        .partition(|link| link.successor.is_none());
-    if mode == RunMode::AutoHeal {
-        twins_of(session, tenant, rules, superseded)?;
-    }
+        .filter(|link| link.external.is_some() && link.tombstone.is_none() && is_looked_at(link))
+        .collect();
     let id =
         format!("run-{:015}-{}", now.0, &identity::short(&["run", integration.as_str(), by])[..6]);
     let run = Run {
@@ -100,21 +101,6 @@ pub(crate) fn begin<D: Doors>(
         )?;
     }
     Ok(run)
-}
-
-/// Links in whose place others speak are compared with nothing any more. Whether more than one ticket was made for
-/// one of them is looked at all the same.
-fn twins_of<D: Doors>(
-    session: &mut Session<'_, D>,
-    tenant: &TenantId,
-    rules: &Rules,
-    superseded: Vec<Link>,
-) -> Result<(), CommitError> {
-    for mut link in superseded.into_iter().filter(|link| link.resent) {
-        link.external_side.look_twins = true;
-        session.advance(tenant, rules, link, &[])?;
-    }
-    Ok(())
 }
 
 /// A check goes on with a read of its own. What others have read for it is kept.
@@ -472,9 +458,12 @@ fn finish<D: Doors>(
     for observation in &seen {
         observe::observe(rules, &mut looked, &Neighbours::default(), observation, session.now);
     }
-    check.entries = (looked.entries.len() - link.entries.len().min(looked.entries.len())) as u64;
+    let is_compared = link.successor.is_none();
+    if is_compared {
+        check.entries = looked.entries.len().saturating_sub(link.entries.len()) as u64;
+    }
     let busy = Side::BOTH.iter().any(|side| link.side(*side).flight.is_some());
-    if !busy && link.role != Role::Secondary {
+    if is_compared && !busy && link.role != Role::Secondary {
         check.fields = rules
             .fields(&looked.table)
             .iter()

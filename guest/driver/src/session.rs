@@ -7,7 +7,7 @@ use std::rc::Rc;
 use firn_core::journal::Neighbours;
 use firn_core::plan::{Input, advance};
 use firn_core::settings::{self, Rules};
-use firn_core::{identity, learning, wire};
+use firn_core::{identity, wire};
 use firn_model::rule::Answer;
 use firn_model::{
     Audit, Change, CommitError, Conflict, Entry, EntryOrigin, Expect, Finding, FindingKind,
@@ -474,10 +474,10 @@ impl<'a, D: Doors> Session<'a, D> {
         link: Link,
         inputs: &[Input],
     ) -> Result<(), CommitError> {
-        let twins = link.twins.len();
+        let twins: Vec<SysId> = link.twins.iter().map(|twin| twin.sys_id.clone()).collect();
         let stayed = link.tombstone.is_none() || link.external_side.flight.is_some();
         let taking = attach::taking(&link);
-        let was_over = learning::is_over(rules, &link);
+        let before = learn::Before::of(rules, &link);
         let mut inputs = inputs.to_vec();
         inputs.extend(self.neighbours(tenant, &link)?.map(Input::Shared));
         let mut plan = advance(rules, link, &inputs, self.now);
@@ -486,7 +486,8 @@ impl<'a, D: Doors> Session<'a, D> {
             self.join(tenant, &mut plan.link)?;
         }
         // It has its ticket now, or a twin of it. Who else has it decides what it may do there.
-        if plan.notice.is_some() || plan.link.twins.len() > twins {
+        let has_new_twins = plan.link.twins.iter().any(|twin| !twins.contains(&twin.sys_id));
+        if plan.notice.is_some() || has_new_twins {
             let shared: Vec<Input> =
                 self.neighbours(tenant, &plan.link)?.map(Input::Shared).into_iter().collect();
             let next = advance(rules, plan.link.clone(), &shared, self.now);
@@ -498,7 +499,7 @@ impl<'a, D: Doors> Session<'a, D> {
             self.leave(tenant, &plan.link)?;
         }
         attach::wake(self, tenant, rules, &plan.link, taking)?;
-        learn::tell(self, tenant, rules, &plan.link, was_over)?;
+        learn::tell(self, tenant, rules, &plan.link, before)?;
         self.carry_out(tenant, rules, plan)
     }
 

@@ -91,9 +91,9 @@ fn a_duplicate_that_we_made_is_closed_with_a_note() {
     assert_eq!(world.writes(), writes);
 }
 
-/// The same of a conversation in which another ticket has taken the place of the first one by then.
-#[test]
-fn a_duplicate_is_closed_though_another_ticket_speaks_for_the_conversation() {
+/// A conversation in which another ticket has taken the place of the first one, which an agent has brought to `state`;
+/// and then a run. Gives the states of the duplicate, the first one and the one that goes on, and what was told.
+fn superseded(state: &str) -> ([String; 3], String) {
     let mut world = Scenario::new(
         json!({ "preset": "genesys", "correlation": { "closed": "new", "duplicates": "close" } }),
     );
@@ -107,14 +107,30 @@ fn a_duplicate_is_closed_though_another_ticket_speaks_for_the_conversation() {
     let second = world.newest_ticket();
     assert_ne!(first, second);
     world.admin_shows_all();
-    world.agent_edits(&second, "state", "7");
+    world.agent_edits(&second, "state", state);
     world.escalate(call("two"));
     let third = world.newest_ticket();
     assert_eq!(world.column(&third, "correlation_id"), "c1~2");
     world.reconcile(RunMode::AutoHeal);
+    let told = world.findings(FindingKind::DuplicateTicket);
+    assert_eq!(told.len(), 1, "{told:?}");
     let states = [&first, &second, &third].map(|ticket| world.column(ticket, "state"));
-    assert_eq!(states, ["7", "7", "1"]);
-    assert_eq!(world.findings(FindingKind::DuplicateTicket).len(), 1);
+    (states, told[0].text.clone())
+}
+
+#[test]
+fn a_duplicate_is_closed_though_another_ticket_speaks_for_the_conversation() {
+    let (states, told) = superseded("6");
+    assert_eq!(states, ["7", "6", "1"]);
+    assert!(told.contains("closed with a work note"), "{told}");
+}
+
+/// Somebody may have closed the first one in favour of it.
+#[test]
+fn a_duplicate_of_a_ticket_that_is_closed_is_told_and_left_alone() {
+    let (states, told) = superseded("7");
+    assert_eq!(states, ["1", "7", "1"]);
+    assert!(told.contains("by a person") && !told.contains("work note"), "{told}");
 }
 
 /// The same, and somebody has worked in it: it is left to people.

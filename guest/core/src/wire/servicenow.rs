@@ -19,8 +19,7 @@ pub(super) fn pair(name: &str, value: impl Into<String>) -> (String, String) {
 }
 
 /// What tells a ticket that is looked for from others. All of it is on `task`.
-const FOUND: &str =
-    "sys_id,sys_class_name,number,active,sys_created_by,sys_updated_by,sys_mod_count";
+const FOUND: &str = "sys_id,sys_class_name,number,active,sys_created_by,sys_updated_by,sys_mod_count,sys_created_on";
 
 /// What is read of a ticket's history.
 const PAST: &str = "documentkey,fieldname,newvalue,user,record_checkpoint";
@@ -358,6 +357,7 @@ fn found(rules: &Rules, link: &Link, row: &Json) -> Option<Found> {
         ours: [text("sys_created_by"), text("sys_updated_by")]
             .into_iter()
             .all(|by| by == Some(rules.settings().external_user.as_str())),
+        made: text("sys_created_on").and_then(|made| parse_servicenow(made).ok()),
     })
 }
 

@@ -68,8 +68,8 @@ impl Default for CorrelationPolicy {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum DuplicatePolicy {
-    /// It is closed with a work note that names the other, if our user made it and nobody has changed
-    /// it since; told in any case.
+    /// It is closed with a work note that names the other, if our user made it, nobody has changed it
+    /// since, no record is or was paired with it, and the other is open; told in any case.
     #[default]
     Close,
     /// It is told, and left to people.

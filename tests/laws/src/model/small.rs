@@ -398,6 +398,7 @@ impl Small {
                         },
                         active: true,
                         ours: true,
+                        made: None,
                     })
                 });
                 Reading::Found(found.into_iter().collect())

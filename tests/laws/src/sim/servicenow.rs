@@ -559,7 +559,7 @@ impl ServiceNow {
                         let c = |name: &str| t.columns.get(name).cloned().unwrap_or_default();
                         json!({ "sys_id": id, "sys_class_name": t.class, "number": c("number"),
                             "correlation_id": c("correlation_id"), "sys_created_by": t.created_by, "sys_updated_by": t.updated_by,
-                            "sys_mod_count": t.mod_count.to_string(),
+                            "sys_mod_count": t.mod_count.to_string(), "sys_created_on": servicenow_text(t.created),
                             "active": (!matches!(c("state").as_str(), "7" | "8")).to_string() })
                     })
                     .collect();

@@ -151,6 +151,8 @@ pub(crate) struct World {
     operators: Option<Operators>,
     /// A bot that hands conversations over, in some seeds.
     escalations: Option<Escalations>,
+    /// A ticket that is or was a pair's is about to be closed as a duplicate.
+    closes_a_pair: Option<String>,
 }
 
 const TIMEOUT: u64 = 1_000;
@@ -245,6 +247,7 @@ impl World {
             harder,
             operators: Operators::of(seed),
             escalations,
+            closes_a_pair: None,
         }
     }
 
@@ -354,6 +357,7 @@ impl World {
             self.at = self.rng.usize(0..self.with_records());
             self.step();
             self.one_ticket_per_key()?;
+            self.only_duplicates_are_closed()?;
         }
         self.seldom_is_over();
         self.operators_are_done();
@@ -390,6 +394,7 @@ impl World {
         if self.writes() != writes {
             return Err(self.violation("quiet: it wrote again in an hour without edits".to_owned()));
         }
+        self.only_duplicates_are_closed()?;
         super::check::check(&mut self)?;
         Ok(self.coverage)
     }
@@ -725,6 +730,14 @@ impl World {
             self.say(|| format!("{link:#?}"));
         }
         Err(self.violation("quiet: it never comes to rest".to_owned()))
+    }
+
+    fn only_duplicates_are_closed(&self) -> Result<(), Violation> {
+        self.closes_a_pair.as_ref().map_or(Ok(()), |ticket| {
+            Err(self.violation(format!(
+                "duplicates: {ticket} is or was a pair's, and is closed as one"
+            )))
+        })
     }
 
     fn one_ticket_per_key(&self) -> Result<(), Violation> {

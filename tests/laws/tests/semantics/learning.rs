@@ -54,6 +54,38 @@ fn a_resolved_ticket_is_learnt_from_after_a_while_and_written_back_once() {
     assert!(world.told().is_empty(), "there is no knowledge store");
 }
 
+/// What had been learnt of the ticket before stood in the way of learning from the one that came after it.
+#[test]
+fn a_record_that_is_paired_anew_is_learnt_from_in_its_other_ticket() {
+    let mut world = incidents(json!({
+        "fields": { "status": { "owner": "external" } },
+        "learning": { "enabled": true, "delay": 5_000, "write_back": true } }));
+    world.platform_edits("A", &[("title", "Checkout is slow")]);
+    let first = world.ticket_of("A");
+    world.agent_edits(&first, "state", "6");
+    world.pass(30_000);
+    assert_eq!(learnt(&world)["summary"]["ticket"]["sys_id"], first.as_str());
+    let number = world.agent_opens("incident", &[("short_description", "Another one")]);
+    world.unlink("A");
+    world.attach("A", &number);
+    let second = world.ticket_of("A");
+    assert_ne!(first, second);
+    // The first one is as it was: what was learnt of it holds.
+    assert_eq!(learnt(&world)["summary"]["standing"], "current");
+    world.agent_edits(&second, "state", "6");
+    world.pass(30_000);
+    let row = learnt(&world);
+    assert_eq!(row["summary"]["ticket"]["sys_id"], second.as_str(), "{row}");
+    assert_eq!((last_notes(&world, &first), last_notes(&world, &second)), (1, 1));
+    // Opened again while nobody was paired with it, and paired with it once more: what was learnt of it holds no more.
+    let number = world.column(&second, "number");
+    world.unlink("A");
+    world.agent_edits(&second, "state", "2");
+    assert_eq!(learnt(&world)["summary"]["standing"], "current");
+    world.attach("A", &number);
+    assert_eq!(learnt(&world)["summary"]["standing"], "superseded");
+}
+
 #[test]
 fn opened_again_a_summary_holds_no_more_and_the_next_takes_its_place() {
     let mut world = learning_after(LATE, "https://kb.example/firn".into());

@@ -4,7 +4,7 @@
 
 use serde_json::{Value as Json, json};
 
-use firn_model::InboundKind;
+use firn_model::{InboundKind, Link, Operation, TicketName};
 
 use super::{Site, World, drawn};
 use crate::sim::servicenow::Changed;
@@ -70,6 +70,8 @@ impl World {
             35 => self.delete_ticket(),
             36 => self.reclass(),
             37..=38 => self.reconcile(),
+            39 => self.unlink(),
+            40 => self.attach_conversation(),
             _ => {}
         }
         self.at = here;
@@ -100,6 +102,27 @@ impl World {
         let wish = Wish { record, body: body.clone(), question, mark, taken: false };
         self.site_mut().wishes.push(wish);
         self.send_told(InboundKind::Escalation, body, 0);
+    }
+
+    /// An operator pairs a conversation with a ticket that is there.
+    fn attach_conversation(&mut self) {
+        let ids: Vec<String> = self.site().servicenow.tickets.keys().cloned().collect();
+        let links: Vec<Link> = self.rows("link");
+        if ids.is_empty() || links.is_empty() {
+            return;
+        }
+        let (Some(which), Some(whose)) =
+            (self.draw_bot(ids.len() as u32), self.draw_bot(links.len() as u32))
+        else {
+            return;
+        };
+        self.met("upheaval: record attached");
+        let number = self.site().servicenow.tickets[&ids[which as usize]].columns["number"].clone();
+        let record = links[whose as usize].platform_id.clone();
+        self.site_mut().torn.insert(record.to_string());
+        let integration = self.site().integration.id.clone();
+        let ticket = TicketName::Number(number);
+        self.operate(Operation::Attach { integration, record, ticket, table: None });
     }
 
     /// The same request: perhaps the bot has not understood the answer.

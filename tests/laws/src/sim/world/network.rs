@@ -8,6 +8,16 @@ use crate::sim::servicenow::{Changed, ServiceNow};
 impl World {
     pub(super) fn send_request(&mut self, request: HttpRequest) {
         let ticket = request.ticket.clone();
+        if request.method == Method::Patch
+            && request.json().is_some_and(|body| body.contains("\"Duplicate of "))
+            && let Some(closed) = request.path.rsplit('/').next()
+        {
+            let id = self.site().integration.id.clone();
+            let paired = |index| !self.stored(&[index, id.as_str(), closed]).is_null();
+            if paired("external") || paired("formerly") {
+                self.closes_a_pair = Some(closed.to_owned());
+            }
+        }
         self.pending.insert(ticket.clone());
         self.post(TIMEOUT, Message::Timeout { ticket: ticket.clone() });
         let refuse = |status, headers: &[(&str, &str)]| {

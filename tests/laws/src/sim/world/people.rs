@@ -236,7 +236,7 @@ impl World {
         self.operate(Operation::Attach { integration, record, ticket: name, table: None });
     }
 
-    fn unlink(&mut self) {
+    pub(super) fn unlink(&mut self) {
         let links: Vec<Link> = self.rows("link");
         if links.is_empty() {
             return;
