@@ -1,5 +1,5 @@
-//! `cargo figures [core|rules|gateways|neighbours]`: what docs/performance.md has of the component, of tenants'
-//! own rules, and of gateways. Everything that is compared is from one run, in turns.
+//! `cargo figures [core|rules|gateways|neighbours|start]`: what docs/performance.md has of the component, of tenants'
+//! own rules, of gateways, and of starting. Everything that is compared is from one run, in turns.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod parts {
@@ -7,8 +7,10 @@ mod parts {
     pub(crate) mod gateways;
     pub(crate) mod neighbours;
     pub(crate) mod rules;
+    pub(crate) mod start;
 }
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,12 @@ struct Arguments {
     /// Seconds of each turn of what is under load.
     #[arg(long, default_value_t = 4)]
     seconds: u64,
+    /// So many events are in the store that is opened again, of `start`.
+    #[arg(long, default_value_t = 0)]
+    events: u64,
+    /// Fills a store, and dies.
+    #[arg(long, hide = true)]
+    fill: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -31,6 +39,7 @@ enum Part {
     Rules,
     Gateways,
     Neighbours,
+    Start,
 }
 
 fn main() -> ExitCode {
@@ -44,6 +53,9 @@ fn main() -> ExitCode {
 }
 
 fn run(given: &Arguments) -> Result<()> {
+    if let Some(data) = &given.fill {
+        return parts::start::fill(data, given.events);
+    }
     let wants = |part| given.parts.is_empty() || given.parts.contains(&part);
     let turn = Duration::from_secs(given.seconds);
     let runtime = tokio::runtime::Runtime::new()?;
@@ -58,6 +70,9 @@ fn run(given: &Arguments) -> Result<()> {
     }
     if wants(Part::Neighbours) {
         runtime.block_on(parts::neighbours::print(turn))?;
+    }
+    if wants(Part::Start) {
+        runtime.block_on(parts::start::print(given.events))?;
     }
     Ok(())
 }
