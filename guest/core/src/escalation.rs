@@ -181,11 +181,20 @@ fn put(rules: &Rules, set: &mut BTreeMap<Attribute, Value>, column: &str, value:
     }
 }
 
+/// How the id of an entry begins that is an escalation's evidence.
+const EVIDENCE: &str = "evidence-";
+
+/// Whether an entry of Firn's own is what an escalation brought.
+#[must_use]
+pub fn is_evidence(id: &str) -> bool {
+    id.starts_with(EVIDENCE)
+}
+
 fn evidence(id: &str, lines: &[String], now: Millis) -> Option<Entry> {
     (!lines.is_empty()).then(|| Entry {
         // The same evidence again is the same entry; other evidence for the same ticket is not.
         origin: EntryOrigin::Firn(format!(
-            "evidence-{}",
+            "{EVIDENCE}{}",
             identity::short(&[id, &lines.join("\n")])
         )),
         text: JournalText::WorkNote(WorkNote(lines.join("\n"))),

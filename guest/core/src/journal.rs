@@ -116,7 +116,7 @@ pub fn travelled(
     text: &JournalText,
     rows: &[EntrySeen],
 ) -> Option<Travelled> {
-    if let Some(row) = written_with_the_ticket(rules, link, neighbours, entry, text, rows) {
+    if let Some(row) = said_before(rules, link, neighbours, entry, text, rows) {
         return Some(Travelled::There(row));
     }
     let restored = rules.integration().restored?;
@@ -136,9 +136,10 @@ pub fn travelled(
     oldest(link, &neighbours.claimed, ours).map(Travelled::There)
 }
 
-/// The evidence that a link was made with, where its ticket was there before: whoever made that may have written it,
-/// or not have come to it (a create of ours, perhaps, that took effect when we had given it up). Gives its row.
-fn written_with_the_ticket(
+/// What Firn itself says may stand there already: the evidence that a link was made with, where its ticket was there
+/// before (whoever made that may have written it, or not have come to it: a create of ours, perhaps, that took effect
+/// when we had given it up); and whatever was written in a time that is lost. Gives its row.
+fn said_before(
     rules: &Rules,
     link: &Link,
     neighbours: &Neighbours,
@@ -146,16 +147,21 @@ fn written_with_the_ticket(
     text: &JournalText,
     rows: &[EntrySeen],
 ) -> Option<String> {
-    let was_there = link.external.as_ref().is_some_and(|external| external.adopted);
-    // What was asked for later nobody else can have written.
-    let is_first = |known: &Entry| known.origin == *entry && known.at <= link.created;
-    if !was_there || !matches!(entry, EntryOrigin::Firn(_)) || !link.entries.iter().any(is_first) {
+    let (EntryOrigin::Firn(_), Some(known)) =
+        (entry, link.entries.iter().find(|known| known.origin == *entry))
+    else {
         return None;
-    }
+    };
+    // What was asked for later nobody else can have written.
+    let was_there =
+        link.external.as_ref().is_some_and(|external| external.adopted) && known.at <= link.created;
     // Which cases are like it was another matter then.
     let own = |text: &JournalText| text.with_text(learning::without_cases(text.text()).to_owned());
     let wanted = own(text);
-    let same = rows.iter().filter(|row| by_us(rules, row) && own(&row.text).says_the_same(&wanted));
+    let same = rows.iter().filter(|row| {
+        (was_there && by_us(rules, row) || may_be_of_lost_time(rules, row))
+            && own(&row.text).says_the_same(&wanted)
+    });
     oldest(link, &neighbours.claimed, same.map(|row| (row.at, row.origin.id())))
 }
 

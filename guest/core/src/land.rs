@@ -13,6 +13,7 @@ use firn_model::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::escalation::{self, Standing};
 use crate::journal::{Neighbours, Travelled};
 use crate::mapping::LookUp;
 use crate::plan::Effects;
@@ -449,10 +450,14 @@ impl Landing<'_> {
         let Some(own) = self.link.external.as_ref().map(|e| e.sys_id.clone()) else { return };
         let open: Vec<&Found> =
             found.iter().filter(|f| f.active && f.ticket.sys_id != own).collect();
-        // Somebody may have closed it in favour of the other one.
-        let own_is_open = found.iter().any(|f| f.active && f.ticket.sys_id == own);
+        // A person may have resolved it in favour of the other one.
+        let goes_on = found.iter().filter(|f| f.ticket.sys_id == own).any(|f| {
+            let is_open = f.active && escalation::standing(self.rules, self.link) == Standing::Open;
+            is_open || f.ours
+        });
+        let policy = self.rules.settings().correlation.duplicates;
         let close =
-            self.rules.settings().correlation.duplicates == DuplicatePolicy::Close && own_is_open;
+            policy == DuplicatePolicy::Close && goes_on && self.rules.may_write(Side::External);
         // What was paired in a time of which we know nothing shows nowhere.
         let restored = self.rules.integration().restored;
         let is_known =
@@ -472,16 +477,19 @@ impl Landing<'_> {
                 |f: &&Found| f.ticket.number.clone().unwrap_or_else(|| f.ticket.sys_id.to_string());
             tickets.iter().map(name).collect::<Vec<_>>().join(", ")
         };
-        let mut text = format!("more than one ticket carries the key {}", self.link.key);
-        let fates = [
-            (
-                closed,
-                "closed with a work note that names it, unless a record is or was paired with it",
-            ),
-            (left, "to be looked at by a person, who closes or merges what is too much"),
-        ];
-        for (tickets, fate) in fates.iter().filter(|(tickets, _)| !tickets.is_empty()) {
-            text.push_str(&format!("; open besides the link's own: {}, {fate}", names(tickets)));
+        let own = self.link.external.as_ref().and_then(|own| own.number.clone());
+        let mut text = more_than_one(self.link);
+        if !closed.is_empty() {
+            let (own, closed) = (own.unwrap_or_default(), names(&closed));
+            text.push_str(&format!(
+                "; {closed}: closed as a duplicate of {own}, with a work note that says so"
+            ));
+        }
+        if !left.is_empty() {
+            let left = names(&left);
+            text.push_str(&format!(
+                "; {left}: left to people, who close or merge what is too much"
+            ));
         }
         self.finding(FindingKind::DuplicateTicket, None, text);
     }
@@ -702,6 +710,11 @@ impl Landing<'_> {
         }
         journal::observe(self.rules, self.link, self.neighbours, rows);
     }
+}
+
+/// How a finding about duplicates begins.
+pub(crate) fn more_than_one(link: &Link) -> String {
+    format!("more than one ticket was made for the key {}", link.key)
 }
 
 /// The pause after the `failures`-th failure in a row: 0.25 s, doubled each time up to a minute,

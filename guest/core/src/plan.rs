@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use firn_model::rule::{Answer, Question};
 use firn_model::{
     Audit, Clock, Conflict, Ended, FieldState, Finding, FindingKind, Link, Millis, Notice,
-    Observation, Outcome, Phase, Plan, Shape, Side, SysId, TableName, Tombstone, Uncertainty,
+    Observation, Outcome, Phase, Plan, Shape, Side, SysId, TableName, Tombstone, Twin, Uncertainty,
     Value, Verb, Why,
 };
 
@@ -87,6 +87,32 @@ fn look_before_sending(link: &mut Link) {
     }
 }
 
+/// A further ticket with the link's key that is or was a pair's is no duplicate to be closed.
+fn leave_to_people(link: &mut Link, neighbours: &Neighbours, now: Millis, effects: &mut Effects) {
+    let (paired, twins): (Vec<Twin>, Vec<Twin>) = std::mem::take(&mut link.twins)
+        .into_iter()
+        .partition(|twin| neighbours.held.contains(&twin.sys_id));
+    link.twins = twins;
+    if paired.is_empty() {
+        return;
+    }
+    let name = |twin: Twin| twin.number.unwrap_or_else(|| twin.sys_id.to_string());
+    let names: Vec<String> = paired.into_iter().map(name).collect();
+    let text = format!(
+        "{}; {}: left to people, since a record is or was paired with it",
+        land::more_than_one(link),
+        names.join(", ")
+    );
+    effects.findings.push(Finding {
+        kind: FindingKind::DuplicateTicket,
+        integration: link.integration.clone(),
+        link: Some(link.id.clone()),
+        field: None,
+        text,
+        at: now,
+    });
+}
+
 /// Puts inputs into a link and says what comes next.
 #[must_use]
 pub fn advance(rules: &Rules, mut link: Link, inputs: &[Input], now: Millis) -> Plan {
@@ -130,7 +156,7 @@ pub fn advance(rules: &Rules, mut link: Link, inputs: &[Input], now: Millis) -> 
             land::land(rules, &mut link, &neighbours, exchange, reading, now, &mut effects);
         }
     }
-    link.twins.retain(|twin| !neighbours.held.contains(&twin.sys_id));
+    leave_to_people(&mut link, &neighbours, now, &mut effects);
     let has_new_twins = link.twins.iter().any(|twin| !twins.contains(&twin.sys_id));
     let (wants, held, rivals) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     let failures = Vec::new();

@@ -335,6 +335,8 @@ pub(crate) fn new_link<D: Doors>(
     table: TableName,
 ) -> Result<Link, CommitError> {
     let id = identity::link_id(rules.id(), record, generation);
+    // Read, so that one that somebody else makes at the same time is not written over.
+    session.exists(&rows::link(tenant, rules.id(), &id))?;
     let key = identity::correlation_key(record, generation);
     let mut link = Link::new(id, rules.id().clone(), record.clone(), key, table, session.now);
     link.generation = generation;

@@ -73,11 +73,7 @@ pub(crate) fn tell<D: Doors>(
         None if is_over && wanted && (!was_over || in_place(session)?) => {
             (Learning::new(rules.id().clone(), link.id.clone()), Some(due))
         }
-        Some(mut known)
-            if is_over
-                && wanted
-                && (known.state == LearningState::Reopened || is_of_another(&known, link)) =>
-        {
+        Some(mut known) if is_over && wanted && known.state == LearningState::Reopened => {
             (known.times, known.state, known.failures) =
                 (known.times + 1, LearningState::Wanted, 0);
             known.telling = None;
@@ -101,11 +97,10 @@ pub(crate) fn tell<D: Doors>(
     session.put(&key, &learning, due)
 }
 
-/// Whether what was learnt is of a ticket that the link was on before.
+/// Whether what was learnt is of a ticket that the link was on before: that one is as it was.
 fn is_of_another(learning: &Learning, link: &Link) -> bool {
     let now = link.external.as_ref().map(|external| &external.sys_id);
-    learning.state == LearningState::Learnt
-        && learning.summary.as_ref().is_some_and(|then| Some(&then.ticket.sys_id) != now)
+    learning.summary.as_ref().is_some_and(|then| Some(&then.ticket.sys_id) != now)
 }
 
 /// A knowledge store of the platform's is to be told of the summary as it is. Gives when.

@@ -125,6 +125,13 @@ impl<'a, D: Doors> Session<'a, D> {
         Ok(self.slot(key)?.now.is_some())
     }
 
+    /// Whether a row is there and due by now, as this batch would leave it.
+    pub(crate) fn is_due(&mut self, key: &Key) -> Result<bool, CommitError> {
+        let now = self.now;
+        let put = &self.slot(key)?.now;
+        Ok(put.as_ref().and_then(|put| put.due).is_some_and(|due| due <= now))
+    }
+
     /// Writes a row. Whoever read it before expects it to be unchanged; a row never read is
     /// written whatever is there.
     pub(crate) fn put<T: Serialize>(
@@ -320,6 +327,46 @@ impl<'a, D: Doors> Session<'a, D> {
         Ok(links)
     }
 
+    /// Whether a ticket is or was a pair's, of this integration or another one of the tenant's that works on the same
+    /// instance.
+    fn is_or_was_paired(
+        &mut self,
+        tenant: &TenantId,
+        id: &IntegrationId,
+        sys_id: &SysId,
+    ) -> Result<bool, CommitError> {
+        let rows = self.all(tenant, "integration/")?;
+        let all: Vec<Integration> =
+            rows.iter().filter_map(|row| serde_json::from_str(&row.value).ok()).collect();
+        let instance = all.iter().find(|known| known.id == *id).map(|own| own.base_url.clone());
+        let others = all
+            .iter()
+            .filter(|other| other.id != *id && Some(&other.base_url) == instance.as_ref());
+        for id in std::iter::once(id).chain(others.map(|other| &other.id)) {
+            if !self.on_ticket(tenant, id, sys_id.as_str())?.is_empty()
+                || !self.formerly(tenant, id, sys_id)?.is_empty()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether these are links, and nothing is known of any of them any more.
+    pub(crate) fn all_forgotten(
+        &mut self,
+        tenant: &TenantId,
+        id: &IntegrationId,
+        links: &[LinkId],
+    ) -> Result<bool, CommitError> {
+        for link in links {
+            if !self.link(tenant, id, link)?.is_some_and(|link| link.is_forgotten()) {
+                return Ok(false);
+            }
+        }
+        Ok(!links.is_empty())
+    }
+
     /// What the other links on a link's ticket have there, and which of its twins are or were a pair's: whatever we
     /// wrote there as such hides, in `sys_updated_by`, that a person had touched it.
     fn neighbours(
@@ -330,9 +377,7 @@ impl<'a, D: Doors> Session<'a, D> {
         let id = &link.integration;
         let mut found = Neighbours::default();
         for twin in &link.twins {
-            let paired = !self.on_ticket(tenant, id, twin.sys_id.as_str())?.is_empty()
-                || !self.formerly(tenant, id, &twin.sys_id)?.is_empty();
-            if paired {
+            if self.is_or_was_paired(tenant, id, &twin.sys_id)? {
                 found.held.push(twin.sys_id.clone());
             }
         }
@@ -478,7 +523,8 @@ impl<'a, D: Doors> Session<'a, D> {
         let stayed = link.tombstone.is_none() || link.external_side.flight.is_some();
         let taking = attach::taking(&link);
         let before = learn::Before::of(rules, &link);
-        let mut inputs = inputs.to_vec();
+        // Nothing is put into a link whose content was erased for good.
+        let mut inputs = if link.is_forgotten() { Vec::new() } else { inputs.to_vec() };
         inputs.extend(self.neighbours(tenant, &link)?.map(Input::Shared));
         let mut plan = advance(rules, link, &inputs, self.now);
         plan = self.asked(tenant, rules, plan)?;
@@ -545,14 +591,6 @@ impl<'a, D: Doors> Session<'a, D> {
         let wake = plan.wake();
         let Plan { link, steps, findings, audit, conflicts, dead, notice, inquiry: _ } = plan;
         let id = rules.id();
-        for (side, step) in steps {
-            let Step::Exchange(exchange) = step else { continue };
-            let ticket = ticket(&rows::link(tenant, id, &link.id), side, exchange.number);
-            self.requests.extend(wire::request(rules, tenant, &link, side, &exchange, ticket));
-        }
-        if let Some(notice) = notice {
-            self.reports.push(Report::Notice(notice));
-        }
         for conflict in conflicts {
             self.store_conflict(tenant, conflict)?;
         }
@@ -564,6 +602,15 @@ impl<'a, D: Doors> Session<'a, D> {
         }
         for line in audit {
             self.audit(tenant, &line)?;
+        }
+        // Last: a request whose link is not stored would be made twice.
+        for (side, step) in steps {
+            let Step::Exchange(exchange) = step else { continue };
+            let ticket = ticket(&rows::link(tenant, id, &link.id), side, exchange.number);
+            self.requests.extend(wire::request(rules, tenant, &link, side, &exchange, ticket));
+        }
+        if let Some(notice) = notice {
+            self.reports.push(Report::Notice(notice));
         }
         self.put_link(tenant, link, wake)
     }

@@ -275,7 +275,9 @@ fn take<D: Doors>(
             let foreign = EntryOrigin::External(id.into());
             links.retain(|link| !link.entries.iter().any(|entry| entry.origin == foreign));
             count(walk, !links.is_empty());
-            for mut link in links {
+            for link in links {
+                // One of them may change the others.
+                let Some(mut link) = session.link(tenant, rules.id(), &link.id)? else { continue };
                 link.external_side.look_journal = true;
                 session.advance(tenant, rules, link, &[])?;
             }

@@ -28,6 +28,10 @@ const UNKNOWN_TICKET_PATIENCE: i64 = 15_000;
 
 /// A row is due.
 pub(crate) fn due<D: Doors>(session: &mut Session<'_, D>, key: &Key) -> Result<(), CommitError> {
+    // Told of twice, or by another process too: it was done meanwhile, and is due at another time or never.
+    if !session.is_due(key)? {
+        return Ok(());
+    }
     let segments: Vec<String> = key.segments().map(str::to_owned).collect();
     let Some(integration) = segments.get(1).and_then(|s| IntegrationId::new(s.clone()).ok()) else {
         return Ok(());
@@ -75,6 +79,11 @@ fn delivery<D: Doors>(
         InboundKind::Escalation => led_to("escalations are links from the start"),
     };
     match done {
+        // Somebody was forgotten: what comes in about them later is not kept either.
+        Some((_, links)) if session.all_forgotten(&key.tenant, rules.id(), &links)? => {
+            session.delete(key);
+            Ok(())
+        }
         Some((what, links)) => {
             delivery.state = DeliveryState::Done(what);
             delivery.links = links;
@@ -107,7 +116,15 @@ fn webhook<D: Doors>(
         Ok(observation) => observation,
         Err(why) => return Ok(led_to(format!("unreadable: {why}"))),
     };
-    let links = session.on_ticket(&key.tenant, rules.id(), &observation.record.id)?;
+    let mut links = session.on_ticket(&key.tenant, rules.id(), &observation.record.id)?;
+    if links.is_empty()
+        && let Some(link) = by_shown_key(session, rules, &key.tenant, &observation.record)?
+        && link.tombstone.is_none()
+        && link.external.as_ref().is_some_and(|e| e.sys_id.as_str() == observation.record.id)
+    {
+        // It has got it since the index was read.
+        links.push(link.id);
+    }
     if links.is_empty() {
         // Our own insert may be heard before its answer. A ticket that shows another key than ours,
         // or none, is not ours; one whose key is not shown may turn out to be.
@@ -264,9 +281,9 @@ fn event<D: Doors>(
             ));
         }
     };
-    let id = link.id.clone();
+    let (id, is_forgotten) = (link.id.clone(), link.is_forgotten());
     session.advance(&key.tenant, rules, link, &[Input::Seen(event.observation)])?;
-    if !event.attachments.is_empty() {
+    if !event.attachments.is_empty() && !is_forgotten {
         let files = attachment::Input::Seen(Side::Platform, event.attachments);
         attach::tell(session, &key.tenant, rules, &id, files)?;
     }

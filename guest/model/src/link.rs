@@ -76,6 +76,9 @@ pub struct Link {
     pub updated: Millis,
 }
 
+/// How the name begins that stands for what was erased.
+const FORGOTTEN: &str = "forgotten-";
+
 impl Link {
     /// A link between nothing and nothing.
     #[must_use]
@@ -115,6 +118,18 @@ impl Link {
             created: now,
             updated: now,
         }
+    }
+
+    /// What stands for a link's record and key once everything about them was erased.
+    #[must_use]
+    pub fn forgotten_name(id: &LinkId) -> String {
+        format!("{FORGOTTEN}{id}")
+    }
+
+    /// Whether everything about its record was erased: a person asked for it.
+    #[must_use]
+    pub fn is_forgotten(&self) -> bool {
+        self.platform_id.as_str().strip_prefix(FORGOTTEN) == Some(self.id.as_str())
     }
 
     /// Whether its ticket is being made, so that it will be known soon.

@@ -91,9 +91,10 @@ fn a_duplicate_that_we_made_is_closed_with_a_note() {
     assert_eq!(world.writes(), writes);
 }
 
-/// A conversation in which another ticket has taken the place of the first one, which an agent has brought to `state`;
-/// and then a run. Gives the states of the duplicate, the first one and the one that goes on, and what was told.
-fn superseded(state: &str) -> ([String; 3], String) {
+/// A conversation in which another ticket has taken the place of the first one, which agents have brought to these
+/// states before and after that; and then a run. Gives the states of the duplicate, the first one and the one that goes
+/// on, and what was told.
+fn superseded(before: &str, after: Option<&str>) -> ([String; 3], String) {
     let mut world = Scenario::new(
         json!({ "preset": "genesys", "correlation": { "closed": "new", "duplicates": "close" } }),
     );
@@ -107,10 +108,13 @@ fn superseded(state: &str) -> ([String; 3], String) {
     let second = world.newest_ticket();
     assert_ne!(first, second);
     world.admin_shows_all();
-    world.agent_edits(&second, "state", state);
+    world.agent_edits(&second, "state", before);
     world.escalate(call("two"));
     let third = world.newest_ticket();
     assert_eq!(world.column(&third, "correlation_id"), "c1~2");
+    if let Some(state) = after {
+        world.agent_edits(&second, "state", state);
+    }
     world.reconcile(RunMode::AutoHeal);
     let told = world.findings(FindingKind::DuplicateTicket);
     assert_eq!(told.len(), 1, "{told:?}");
@@ -120,17 +124,19 @@ fn superseded(state: &str) -> ([String; 3], String) {
 
 #[test]
 fn a_duplicate_is_closed_though_another_ticket_speaks_for_the_conversation() {
-    let (states, told) = superseded("6");
-    assert_eq!(states, ["7", "6", "1"]);
-    assert!(told.contains("closed with a work note"), "{told}");
+    let (states, told) = superseded("7", Some("2"));
+    assert_eq!(states, ["7", "2", "1"]);
+    assert!(told.contains("closed as a duplicate of INC"), "{told}");
 }
 
-/// Somebody may have closed the first one in favour of it.
+/// Somebody may have resolved the first one in favour of it.
 #[test]
-fn a_duplicate_of_a_ticket_that_is_closed_is_told_and_left_alone() {
-    let (states, told) = superseded("7");
-    assert_eq!(states, ["1", "7", "1"]);
-    assert!(told.contains("by a person") && !told.contains("work note"), "{told}");
+fn a_duplicate_of_a_ticket_that_an_agent_has_resolved_is_told_and_left_alone() {
+    for state in ["6", "7"] {
+        let (states, told) = superseded(state, None);
+        assert_eq!(states, ["1", state, "1"]);
+        assert!(told.contains("left to people") && !told.contains("work note"), "{told}");
+    }
 }
 
 /// The same, and somebody has worked in it: it is left to people.
@@ -167,7 +173,8 @@ fn a_duplicate_that_another_record_is_on_is_told_and_left_alone() {
     assert_eq!(world.ticket_of("B"), first);
     world.reconcile(RunMode::AutoHeal);
     assert_ne!(world.column(&first, "state"), "7");
-    assert_eq!(world.findings(FindingKind::DuplicateTicket).len(), 1);
+    let told = world.findings(FindingKind::DuplicateTicket);
+    assert!(told.len() == 1 && told[0].text.contains("is or was paired with it"), "{told:?}");
 }
 
 /// The same, and that pair was taken apart again. Its last write had made the ticket look as if nobody had touched it.
@@ -191,6 +198,27 @@ fn a_duplicate_that_another_record_was_on_is_told_and_left_alone() {
     world.reconcile(RunMode::AutoHeal);
     assert_eq!(world.column(&first, "state"), "2");
     assert_eq!(world.findings(FindingKind::DuplicateTicket).len(), 1);
+}
+
+/// The same of another integration, which works on the same instance as the same user.
+#[test]
+fn a_duplicate_that_another_integration_is_on_is_told_and_left_alone() {
+    let mut world = incidents();
+    world.lose_next_answer();
+    world.platform_edits_unsettled("A", &[("title", "t")]);
+    world.pass(600);
+    let first = world.newest_ticket();
+    world.hide(&first);
+    world.pass(20_000);
+    world.admin_shows_all();
+    let mut other = world.stored(&["integration", "int-1"]);
+    (other["id"], other["slug"]) = (json!("int-2"), json!("another"));
+    world.left(&["integration", "int-2"], &other);
+    world.left(&["external", "int-2", &first], &json!(["l-of-another"]));
+    world.reconcile(RunMode::AutoHeal);
+    assert_eq!(world.column(&first, "state"), "1");
+    let told = world.findings(FindingKind::DuplicateTicket);
+    assert!(told.len() == 1 && told[0].text.contains("is or was paired with it"), "{told:?}");
 }
 
 /// A ticket was deleted while nobody knew whether a write had reached it: what the write may have

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use firn_core::attachment;
 use firn_core::explain as core;
 use firn_core::settings::Rules;
+use firn_core::{attachment, escalation};
 use firn_model::{
-    Audit, CommitError, Ended, ExternalRecord, IntegrationId, Link, LinkId, PlatformId, Problem,
-    Side, SysId, TableName, TenantId, TicketName, Tombstone,
+    Audit, CommitError, Ended, EntryOrigin, ExternalRecord, IntegrationId, Link, LinkId, Mirror,
+    PlatformId, Problem, Side, SysId, TableName, TenantId, TicketName, Tombstone,
 };
 use serde_json::json;
 
@@ -98,8 +98,16 @@ fn external(table: TableName, sys_id: &SysId) -> ExternalRecord {
 }
 
 /// A pair that was taken apart, to be paired again: what was once agreed on may concern another
-/// ticket. Entries stay known, so that none is written twice.
+/// ticket. Entries stay known, so that none is written twice; what an escalation brought and no ticket got is to be
+/// written yet.
 fn relinked(mut link: Link, table: TableName) -> Link {
+    for entry in &mut link.entries {
+        let is_evidence =
+            matches!(&entry.origin, EntryOrigin::Firn(id) if escalation::is_evidence(id));
+        if is_evidence && matches!(entry.mirror, Mirror::Withheld(_)) {
+            entry.mirror = Mirror::Pending;
+        }
+    }
     link.tombstone = None;
     link.external = None;
     link.draft = None;

@@ -69,7 +69,7 @@ impl Default for CorrelationPolicy {
 #[serde(rename_all = "kebab-case")]
 pub enum DuplicatePolicy {
     /// It is closed with a work note that names the other, if our user made it, nobody has changed it
-    /// since, no record is or was paired with it, and the other is open; told in any case.
+    /// since, no record is or was paired with it, and no person has resolved the other; told in any case.
     #[default]
     Close,
     /// It is told, and left to people.

@@ -100,8 +100,7 @@ impl Host {
             }
             // As they are now. What is on its way to a side comes to its end first.
             let links = self.links_of(tenant, &integration, key).await?;
-            let sides = |link: &Link| [link.platform_side.clone(), link.external_side.clone()];
-            if links.iter().flat_map(sides).any(|s| s.flight.is_some() || s.exchange.is_some()) {
+            if links.iter().any(is_under_way) {
                 return Err(NotForgotten::Busy("a write is under way"));
             }
             let (host, tenant, names) = (Arc::clone(self), tenant.clone(), names.clone());
@@ -300,7 +299,16 @@ impl Host {
             }
             let key = Key::new(tenant, &["link", integration.as_str(), link.id.as_str()]);
             if let Some(row) = self.present(key)? {
-                found.rewritten("links", row, &blank(link)?)?;
+                // As it stands in the very row that is written over: it may have changed since it was looked for.
+                let now: Link = serde_json::from_str(&row.value).map_err(anyhow::Error::from)?;
+                let is_known = |next: &LinkId| links.iter().any(|link| link.id == *next);
+                if now.tombstone.is_none()
+                    || is_under_way(&now)
+                    || !now.successor.as_ref().is_none_or(is_known)
+                {
+                    return Err(NotForgotten::Busy("it is being changed"));
+                }
+                found.rewritten("links", row, &blank(&now)?)?;
             }
             let path = format!("audit/{integration}/{}/", link.id);
             let lines = self.stored::<Json>(tenant, &path)?;
@@ -375,12 +383,19 @@ fn names_of(link: &Link) -> Vec<String> {
     own.into_iter().chain([number, sys_id]).flatten().collect()
 }
 
+/// Whether something is on its way to a side, or asked there.
+fn is_under_way(link: &Link) -> bool {
+    [&link.platform_side, &link.external_side]
+        .into_iter()
+        .any(|side| side.flight.is_some() || side.exchange.is_some())
+}
+
 /// A link without anything that was said, or who said it.
 fn blank(link: &Link) -> Result<Link> {
     if link.tombstone.is_none() {
         bail!("the pair is not taken apart");
     }
-    let name = format!("forgotten-{}", link.id);
+    let name = Link::forgotten_name(&link.id);
     let mut blank = Link::new(
         link.id.clone(),
         link.integration.clone(),

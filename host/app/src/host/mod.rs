@@ -433,8 +433,11 @@ impl Host {
         match &event {
             Event::Inbound(inbound) => inbound.request.hash(&mut hasher),
             Event::Operate { request, .. } => request.hash(&mut hasher),
-            Event::Due(key) => key.path.hash(&mut hasher),
-            Event::Answer(answer) => answer.ticket.split('#').next().hash(&mut hasher),
+            Event::Due(key) => key.path.as_str().hash(&mut hasher),
+            // To the worker that its row's time goes to.
+            Event::Answer(answer) => {
+                answer.ticket.split('#').next().unwrap_or_default().hash(&mut hasher);
+            }
         }
         tracing::trace!(target: "firn::sync", "{}", work::traced(&event));
         let queue = &self.queues[hasher.finish() as usize % self.queues.len()];

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use firn_core::settings::{Rules, compile_with};
 use firn_core::{learning, mapping, plan};
 use firn_model::{
-    ArticleDraft, ArticleState, Attribute, Audit, CaseSummary, DeadLetter, DeadState, Ended, Entry,
-    EntryOrigin, ExternalRecord, Finding, FindingKind, Hook, JournalText, Learning, LearningState,
-    Link, LinkId, Mirror, Polling, Revision, Role, Shape, Side, Standing, Tombstone, Value, Why,
+    ArticleDraft, ArticleState, Attribute, Audit, DeadLetter, DeadState, Ended, Entry, EntryOrigin,
+    ExternalRecord, Finding, FindingKind, Hook, JournalText, Learning, LearningState, Link, LinkId,
+    Mirror, Polling, Revision, Role, Shape, Side, Standing, Tombstone, Value, Why,
 };
 
 use super::servicenow::{JournalRow, US};
@@ -103,7 +103,9 @@ fn check_site(world: &mut World) -> Result<(), Violation> {
 /// Without a unique key: at most one *open* ticket once all is quiet. One that a person has worked
 /// in is not closed; somebody is told.
 fn one_open_ticket_per_key(world: &World, findings: &[Finding]) -> Result<(), Violation> {
-    let told = findings.iter().any(|f| f.kind == FindingKind::DuplicateTicket);
+    let told = |key: &str| {
+        findings.iter().any(|f| f.kind == FindingKind::DuplicateTicket && f.text.contains(key))
+    };
     let mut keys: BTreeMap<&String, Vec<&super::servicenow::Ticket>> = BTreeMap::new();
     let links: Vec<Link> = world.rows("link");
     for (id, ticket) in &world.site().servicenow.tickets {
@@ -112,7 +114,7 @@ fn one_open_ticket_per_key(world: &World, findings: &[Finding]) -> Result<(), Vi
             link.external.as_ref().is_some_and(|e| e.sys_id.as_str() == id)
                 && link.key.as_str() != ticket.columns["correlation_id"]
         });
-        if held && told {
+        if held && told(&ticket.columns["correlation_id"]) {
             continue;
         }
         keys.entry(&ticket.columns["correlation_id"]).or_default().push(ticket);
@@ -131,7 +133,7 @@ fn one_open_ticket_per_key(world: &World, findings: &[Finding]) -> Result<(), Vi
         let open = tickets.iter().filter(|t| !matches!(t.columns["state"].as_str(), "7" | "8"));
         // After a restore none is closed that was made before: what was paired meanwhile shows nowhere.
         let touched = tickets.iter().any(|t| t.touched) || world.site().restored.is_some();
-        if open.count() > 1 && !(touched && told) {
+        if open.count() > 1 && !(touched && told(key)) {
             return Err(world.violation(format!("two open tickets for {key}")));
         }
     }
@@ -383,17 +385,17 @@ fn learns(world: &mut World, rules: &Rules) -> Result<(), Violation> {
         let known = learnt.iter().find(|learning| learning.link == link.id);
         let over = learning::is_over(rules, link);
         let holds = known.is_some_and(|known| {
-            // Of a ticket that it was paired with before, it may hold still.
-            let of_it = |s: &CaseSummary| {
-                link.external.as_ref().is_some_and(|external| external.sys_id == s.ticket.sys_id)
-            };
-            let current =
-                known.summary.as_ref().is_some_and(|s| s.standing == Standing::Current && of_it(s));
+            let current = known.summary.as_ref().is_some_and(|s| s.standing == Standing::Current);
             known.state == LearningState::Learnt && current
         });
         // Of a kind that is not kept in step nobody knows how it stands.
+        // What was learnt of a ticket that it was paired with before holds as long as that one is over.
+        let of_another = known.and_then(|known| known.summary.as_ref()).is_some_and(|s| {
+            link.external.as_ref().is_some_and(|external| external.sys_id != s.ticket.sys_id)
+        });
         let is_asked = link.tombstone.is_none()
             && link.role != Role::Secondary
+            && !of_another
             && (over || learning::is_seen(rules, link));
         if is_asked && over != holds {
             return Err(world.violation(format!(

@@ -357,6 +357,17 @@ impl Scenario {
         self.world.left(path, value);
     }
 
+    /// A row is told of as due, whatever became of it.
+    pub fn due(&mut self, path: &[&str]) {
+        self.world.due_again(path);
+        self.settle();
+    }
+
+    /// A row goes.
+    pub fn lose(&mut self, path: &[&str]) {
+        self.world.lose(path);
+    }
+
     /// A copy of the store as it is now, and when that was.
     #[must_use]
     pub fn back_up(&self) -> (Memory, Millis) {

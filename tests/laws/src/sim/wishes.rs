@@ -12,11 +12,12 @@ use super::check::nobody_knows_when;
 use super::servicenow::{JournalRow, US};
 use super::world::{Site, Violation, Wish, World};
 
-/// The keys that tickets of a conversation may have.
+/// The keys that tickets of a conversation have, and some that none may have.
 fn keys(site: &Site, record: &str) -> Vec<CorrelationKey> {
     let Ok(record) = PlatformId::new(record) else { return Vec::new() };
     let wishes = site.wishes.iter().filter(|wish| wish.record == record.as_str()).count();
-    (1..=wishes as u32).map(|generation| identity::correlation_key(&record, generation)).collect()
+    let generations = 1..=wishes as u32 + 3;
+    generations.map(|generation| identity::correlation_key(&record, generation)).collect()
 }
 
 /// Whether a key is one of a ticket that was asked for, of a conversation that no operator has paired or taken apart.
@@ -107,7 +108,7 @@ fn evidence(world: &World, wish: &Wish, of: &[&Link]) -> Result<(), Violation> {
     let Some(first) = of.first() else { return wrong("was taken and is lost") };
     let Some(link) = known else {
         // In a conversation whose ticket is deleted or was taken from it there is nothing to be said.
-        let is_over = of.iter().any(|link| link.tombstone.is_some())
+        let is_over = of.iter().any(|link| link.tombstone.is_some() && link.successor.is_none())
             || site.torn.contains(first.platform_id.as_str());
         return if is_over { Ok(()) } else { wrong("was taken and left no evidence") };
     };

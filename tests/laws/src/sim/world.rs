@@ -86,6 +86,8 @@ pub(crate) struct Site {
     pub(crate) unheard: BTreeSet<String>,
     /// What was asked for by escalations.
     pub(crate) wishes: Vec<Wish>,
+    /// Tickets that were a pair's when a store was put back that knows nothing of it.
+    pub(crate) paired: BTreeSet<String>,
 }
 
 impl Site {
@@ -106,6 +108,7 @@ impl Site {
             unexplained: BTreeSet::new(),
             unheard: BTreeSet::new(),
             wishes: Vec::new(),
+            paired: BTreeSet::new(),
         }
     }
 }
@@ -284,11 +287,24 @@ impl World {
     /// A row as another Firn has left it, due now.
     pub(crate) fn left(&mut self, path: &[&str], value: &serde_json::Value) {
         let key = Key::new(&self.site().integration.tenant, path);
-        // Settings are never due.
-        let due = (path[0] != "integration").then_some(self.now);
+        // Settings and indexes are never due.
+        let due = (!matches!(path[0], "integration" | "external")).then_some(self.now);
         let put = Some(Put { value: value.to_string(), due });
         let kept = self.shared.store.commit(&[Change { key, expect: Expect::Any, put }]);
         assert!(kept.is_ok(), "{kept:?}");
+    }
+
+    /// A row is told of as due, whatever became of it.
+    pub(crate) fn due_again(&mut self, path: &[&str]) {
+        let key = Key::new(&self.site().integration.tenant, path);
+        self.shared.now.set(self.now);
+        self.handle(vec![Event::Due(key)]);
+    }
+
+    pub(crate) fn lose(&mut self, path: &[&str]) {
+        let key = Key::new(&self.site().integration.tenant, path);
+        let gone = self.shared.store.commit(&[Change { key, expect: Expect::Any, put: None }]);
+        assert!(gone.is_ok(), "{gone:?}");
     }
 
     pub(crate) fn stored(&self, path: &[&str]) -> serde_json::Value {
@@ -406,7 +422,7 @@ impl World {
             create: true,
             slug: None,
             name: None,
-            base_url: None,
+            base_url: Some(integration.base_url.clone()),
             platform: Some(integration.platform.clone()),
             enabled: None,
             preset: Some(integration.settings.preset),

@@ -14,6 +14,7 @@ mod repair;
 mod restored;
 mod rules;
 mod told;
+mod twice;
 mod unreadable;
 
 use firn_laws::sim::Scenario;

@@ -93,7 +93,8 @@ fn integration(rng: &mut fastrand::Rng, n: usize, tenant: &str) -> Integration {
         tenant: TenantId::new(tenant).unwrap_or_else(|_| unreachable!()),
         slug: format!("snow-{n}"),
         name: "Production ServiceNow".to_owned(),
-        base_url: "https://example.service-now.com".to_owned(),
+        // Each has an instance of its own.
+        base_url: format!("https://example-{n}.service-now.com"),
         platform: PlatformContract {
             callback_url: Some("https://platform.example/callback".to_owned()),
             read_url: Some("https://platform.example/records/{id}".to_owned()),

@@ -14,7 +14,8 @@ impl World {
         {
             let id = self.site().integration.id.clone();
             let paired = |index| !self.stored(&[index, id.as_str(), closed]).is_null();
-            if paired("external") || paired("formerly") {
+            let was_paired = self.site().paired.contains(closed);
+            if was_paired || paired("external") || paired("formerly") {
                 self.closes_a_pair = Some(closed.to_owned());
             }
         }

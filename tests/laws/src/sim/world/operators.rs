@@ -80,6 +80,10 @@ impl World {
         };
         self.met("operator: restores");
         let before: Vec<Vec<Link>> = self.links_of_sites();
+        for (site, links) in self.sites.iter_mut().zip(&before) {
+            let tickets = links.iter().filter_map(|link| link.external.as_ref());
+            site.paired.extend(tickets.map(|ticket| ticket.sys_id.to_string()));
+        }
         self.put_back(&backup.store, backup.taken);
         let after: Vec<Vec<Link>> = self.links_of_sites();
         for at in 0..self.sites.len() {
