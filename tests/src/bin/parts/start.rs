@@ -1,7 +1,7 @@
 //! How long it takes to start, and how much memory it takes to do nothing: with nothing compiled yet, warm, and on a
 //! store with so many events that was left by a `kill -9`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -89,7 +89,7 @@ async fn start(data: &Path) -> Result<(f64, f64)> {
 }
 
 /// Stores events that were worked on, as they are kept for a week, and ends without a goodbye.
-pub(crate) fn fill(data: &PathBuf, events: u64) -> Result<()> {
+pub(crate) fn fill(data: &Path, events: u64) -> Result<()> {
     let key = std::fs::read_to_string(data.join("master.key"))?;
     let key = base64::engine::general_purpose::STANDARD.decode(key.trim())?;
     let key = <[u8; 32]>::try_from(key).ok().context("no master key")?;
