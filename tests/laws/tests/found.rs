@@ -63,20 +63,26 @@ fn a_write_whose_answer_was_lost_is_looked_up_in_the_new_class_too() {
     assert_eq!(link.fields.values().filter(|f| f.parked.is_some()).count(), 0);
 }
 
-/// Two tickets with one key (an instance that commits after its limit makes one): the next reconcile
-/// closes the one that is not the link's, says so in it, and tells.
-#[test]
-fn a_duplicate_that_we_made_is_closed_with_a_note() {
+/// Two tickets with A's key: the first one shows too late, and the second one is the link's.
+fn made_twice() -> (Scenario, String, String) {
     let mut world = incidents();
     world.lose_next_answer();
     world.platform_edits_unsettled("A", &[("title", "t")]);
     world.pass(600);
     let first = world.newest_ticket();
-    world.hide(&first); // It shows too late.
+    world.hide(&first);
     world.pass(20_000);
     let second = world.newest_ticket();
     assert_ne!(first, second);
     world.admin_shows_all();
+    (world, first, second)
+}
+
+/// Two tickets with one key (an instance that commits after its limit makes one): the next reconcile
+/// closes the one that is not the link's, says so in it, and tells.
+#[test]
+fn a_duplicate_that_we_made_is_closed_with_a_note() {
+    let (mut world, first, second) = made_twice();
     world.reconcile(RunMode::AutoHeal);
     assert_eq!(
         (world.column(&first, "state"), world.column(&second, "state")),
@@ -142,14 +148,7 @@ fn a_duplicate_of_a_ticket_that_an_agent_has_resolved_is_told_and_left_alone() {
 /// The same, and somebody has worked in it: it is left to people.
 #[test]
 fn a_duplicate_that_somebody_works_in_is_told_and_left_alone() {
-    let mut world = incidents();
-    world.lose_next_answer();
-    world.platform_edits_unsettled("A", &[("title", "t")]);
-    world.pass(600);
-    let first = world.newest_ticket();
-    world.hide(&first);
-    world.pass(20_000);
-    world.admin_shows_all();
+    let (mut world, first, _) = made_twice();
     world.agent_edits(&first, "state", "2");
     world.reconcile(RunMode::AutoHeal);
     assert_eq!(world.column(&first, "state"), "2");
@@ -159,14 +158,7 @@ fn a_duplicate_that_somebody_works_in_is_told_and_left_alone() {
 /// A duplicate was closed although an operator had paired another record with it meanwhile.
 #[test]
 fn a_duplicate_that_another_record_is_on_is_told_and_left_alone() {
-    let mut world = incidents();
-    world.lose_next_answer();
-    world.platform_edits_unsettled("A", &[("title", "t")]);
-    world.pass(600);
-    let first = world.newest_ticket();
-    world.hide(&first);
-    world.pass(20_000);
-    world.admin_shows_all();
+    let (mut world, first, _) = made_twice();
     world.platform_edits_silently("B", &[("title", "t")]);
     let number = world.column(&first, "number");
     world.attach("B", &number);
@@ -180,14 +172,7 @@ fn a_duplicate_that_another_record_is_on_is_told_and_left_alone() {
 /// The same, and that pair was taken apart again. Its last write had made the ticket look as if nobody had touched it.
 #[test]
 fn a_duplicate_that_another_record_was_on_is_told_and_left_alone() {
-    let mut world = incidents();
-    world.lose_next_answer();
-    world.platform_edits_unsettled("A", &[("title", "t")]);
-    world.pass(600);
-    let first = world.newest_ticket();
-    world.hide(&first);
-    world.pass(20_000);
-    world.admin_shows_all();
+    let (mut world, first, _) = made_twice();
     world.platform_edits_silently("B", &[("title", "t")]);
     let number = world.column(&first, "number");
     world.attach("B", &number);
@@ -200,17 +185,26 @@ fn a_duplicate_that_another_record_was_on_is_told_and_left_alone() {
     assert_eq!(world.findings(FindingKind::DuplicateTicket).len(), 1);
 }
 
+/// The same, in a time of which a store knows nothing that is a backup's.
+#[test]
+fn a_duplicate_that_was_paired_in_a_time_that_is_lost_is_told_and_left_alone() {
+    let (mut world, first, _) = made_twice();
+    let backup = world.back_up();
+    world.platform_edits_silently("B", &[("title", "t")]);
+    let number = world.column(&first, "number");
+    world.attach("B", &number);
+    world.agent_edits(&first, "state", "2");
+    world.platform_edits("B", &[("title", "u")]);
+    world.restore(&backup);
+    world.reconcile(RunMode::AutoHeal);
+    assert_eq!(world.column(&first, "state"), "2");
+    assert_eq!(world.findings(FindingKind::DuplicateTicket).len(), 1);
+}
+
 /// The same of another integration, which works on the same instance as the same user.
 #[test]
 fn a_duplicate_that_another_integration_is_on_is_told_and_left_alone() {
-    let mut world = incidents();
-    world.lose_next_answer();
-    world.platform_edits_unsettled("A", &[("title", "t")]);
-    world.pass(600);
-    let first = world.newest_ticket();
-    world.hide(&first);
-    world.pass(20_000);
-    world.admin_shows_all();
+    let (mut world, first, _) = made_twice();
     let mut other = world.stored(&["integration", "int-1"]);
     (other["id"], other["slug"]) = (json!("int-2"), json!("another"));
     world.left(&["integration", "int-2"], &other);

@@ -163,6 +163,41 @@ fn a_ticket_that_was_there_gets_the_evidence_that_it_does_not_have() {
     assert_eq!(world.mirrored_to_servicenow("c2").len(), 2);
 }
 
+/// A person opened a ticket while ServiceNow could not be reached, and paired the conversation with it.
+#[test]
+fn evidence_that_no_ticket_got_reaches_the_one_that_a_person_pairs() {
+    let mut world = Scenario::new(json!({ "preset": "genesys" }));
+    world.no_room(1_000_000);
+    world.escalate(call("c1", "IVR_TIMEOUT"));
+    let number = world.agent_opens("incident", &[("short_description", "by hand")]);
+    assert_eq!(world.unlink("c1").0, 200);
+    world.no_room(0);
+    assert_eq!(
+        world.attach("c1", &number).0,
+        409,
+        "the create that was under way comes to its end"
+    );
+    assert!(world.attach("c1", &number).0 < 300);
+    assert_eq!(world.column("c1", "number"), number);
+    assert_eq!(world.mirrored_to_servicenow(&number).len(), 1);
+}
+
+/// The store has lost that it was asked for; the ticket's journal has not.
+#[test]
+fn evidence_of_a_time_that_is_lost_is_not_written_once_more() {
+    let mut world = Scenario::new(json!({ "preset": "genesys" }));
+    world.escalate(call("c1", "one"));
+    let backup = world.back_up();
+    world.escalate(call("c1", "two"));
+    assert_eq!(world.mirrored_to_servicenow("c1").len(), 2);
+    world.restore(&backup);
+    world.pass(1_800_000);
+    world.escalate(call("c1", "two"));
+    assert_eq!(world.mirrored_to_servicenow("c1").len(), 2);
+    world.escalate(call("c1", "three"));
+    assert_eq!(world.mirrored_to_servicenow("c1").len(), 3);
+}
+
 #[test]
 fn a_closed_ticket_follows_the_policy_append() {
     let mut world =

@@ -1,6 +1,8 @@
 //! Several workers, and several processes on one store: what is told twice is done once, and what somebody else has
 //! done in between is not undone.
 
+use firn_core::identity;
+
 use super::*;
 
 fn deliveries(world: &Scenario) -> Vec<Json> {
@@ -19,8 +21,11 @@ fn what_is_due_twice_at_once_is_done_once() {
     world.platform_edits("A", &[("title", "t")]);
     world.event(event("e-9", "once"));
     let known = deliveries(&world);
+    assert!(!known.is_empty());
     for delivery in &known {
-        world.due(&["delivery", "int-1", delivery["identity"].as_str().unwrap()]);
+        let name = identity::short(&["delivery", delivery["identity"].as_str().unwrap()]);
+        assert_eq!(&world.stored(&["delivery", "int-1", &name]), delivery, "it is that row");
+        world.due(&["delivery", "int-1", &name]);
     }
     assert_eq!(deliveries(&world), known, "it is known still");
     let writes = world.writes();
