@@ -2,13 +2,17 @@
 //! looked up, never blindly repeated; the base moves only on what was seen.
 
 mod history;
+#[cfg(test)]
+mod tests;
 mod write;
 
+use std::collections::BTreeMap;
+
 use firn_model::{
-    CorrelationMode, DuplicatePolicy, EntrySeen, Exchange, ExchangeKind, ExternalRecord, FieldName,
-    Finding, FindingKind, Flight, Ghost, Link, Millis, Mirror, Notice, ObservationSource,
-    ObservedRecord, Order, Outcome, Past, Phase, Reference, Refusal, Search, Side, SysId,
-    TableName, Translated, Twin, Uncertainty, Verb, Write,
+    Base, CorrelationMode, DuplicatePolicy, EntrySeen, Exchange, ExchangeKind, ExternalRecord,
+    FieldName, Finding, FindingKind, Flight, Ghost, Link, Millis, Mirror, Notice,
+    ObservationSource, ObservedRecord, Order, Outcome, Past, Phase, Reference, Refusal, Search,
+    Side, SysId, TableName, Translated, Twin, Uncertainty, Verb, Write,
 };
 
 use serde::{Deserialize, Serialize};
@@ -152,7 +156,9 @@ impl Landing<'_> {
             _ => backoff(&seed, state.failures),
         };
         state.not_before = Some(outcome.not_before(now).unwrap_or(now.plus(pause)));
-        if state.failures == UNREACHABLE && *outcome != Outcome::SignInFailed {
+        // What it refused it answered, and what it refused was told.
+        let is_reached = matches!(outcome, Outcome::SignInFailed | Outcome::Refused(_));
+        if state.failures == UNREACHABLE && !is_reached {
             // What kept it from leaving is the same for all links; what an answer said may not be.
             let why = match outcome {
                 Outcome::NotSent(why) => format!(" ({why})"),
@@ -261,6 +267,19 @@ impl Landing<'_> {
                 );
                 self.finding(FindingKind::Refused, None, text);
             }
+            _ => {}
+        }
+        match (kind, &outcome) {
+            // The one field that needs it is left alone; everything else goes on.
+            (
+                ExchangeKind::LookUp { table, key, value },
+                Outcome::Refused(_) | Outcome::Gone | Outcome::Deleted,
+            ) => {
+                let (table, key, value) = (table.clone(), key.clone(), value.clone());
+                return self.looked_up(&LookUp { table, key, value }, &[]);
+            }
+            // No more will be seen the next time: the same as a journal that shows nothing.
+            (ExchangeKind::Journal, Outcome::Refused(_)) if !idle => return self.journal(&[]),
             _ => {}
         }
         let state = self.link.side_mut(self.side);
@@ -520,14 +539,29 @@ impl Landing<'_> {
         state.look_journal = true;
     }
 
-    /// The link gets the ticket that it made.
+    /// The link gets the ticket that it made. Fields that stand there as they were written are settled: whichever side
+    /// changed one since, it alone did.
     fn created(&mut self, sys_id: SysId, record: &ObservedRecord) {
+        let made_of = match self.flight().map(|flight| &flight.write.verb) {
+            Some(Verb::Create { of, .. }) => of.clone(),
+            _ => BTreeMap::new(),
+        };
         let class = record.class.as_deref().and_then(|c| TableName::new(c).ok());
         let table = class.unwrap_or_else(|| self.link.table.clone());
         let number = record.number.clone();
         self.link_to(ExternalRecord { table, sys_id, number, adopted: false });
         let source = ObservationSource::WriteAnswer;
         observe::record(self.rules, self.link, Side::External, record, source, self.now);
+        for (name, platform) in made_of {
+            let Some(field) = self.rules.field(&self.link.table, &name) else { continue };
+            let shown = mapping::read(field, Side::External, &record.attributes);
+            if let mapping::Reading::Whole(external) = shown
+                && mapping::agree(field, &platform, &external)
+                && let Some(state) = self.link.fields.get_mut(&name)
+            {
+                state.base = Some(Base { platform, external });
+            }
+        }
     }
 
     fn link_to(&mut self, ticket: ExternalRecord) {
@@ -580,7 +614,7 @@ impl Landing<'_> {
                     let between = changes_between(&write, self.link.side(self.side).revision);
                     if landed {
                         self.overwritten_unseen(&write);
-                        self.settle_fields(&write);
+                        self.settle_fields(&write, None);
                         if open && !self.too_late_to_commit(sent) {
                             self.remember_ghosts(&write, sent);
                         }
@@ -679,8 +713,11 @@ impl Landing<'_> {
                     }
                 }
                 Phase::Verifying { sent, applied, .. } => {
-                    let told = journal::claim_told(self.rules, self.link, text, before);
-                    match journal::claim(self.rules, self.link, text, before, rows) {
+                    // What another link on the ticket wrote is not ours, whatever it says.
+                    let others: Vec<String> =
+                        before.iter().chain(&self.neighbours.claimed).cloned().collect();
+                    let told = journal::claim_told(self.rules, self.link, text, &others);
+                    match journal::claim(self.rules, self.link, text, &others, rows) {
                         Some(row) => {
                             self.drop_flight();
                             journal::settle(self.link, entry, Mirror::Mirrored(Some(row)));

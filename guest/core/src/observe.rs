@@ -107,7 +107,7 @@ pub fn record(
             Revision::Platform { version, at: now }
         }
         (Some(revision), _) => revision,
-        // A side that cannot be read (or a read without a version): what it says now is newest.
+        // A side that cannot be read: what it says now is newest.
         (None, false) => match side {
             Side::Platform => Revision::Platform { version: None, at: now },
             Side::External => Revision::External { updated: now, mod_count: None },
@@ -224,8 +224,8 @@ fn see(
             }
             Doubt::None
         }
-        // The same revision with other content: not a question of who came first.
-        Order::Same | Order::Unordered if message => Doubt::ReadAgain,
+        // The same revision with other content: not a question of who came first, unless nobody can tell.
+        Order::Same | Order::Unordered if message && readable => Doubt::ReadAgain,
         Order::Same | Order::Unordered => {
             renew(field, side, old, shape, revision);
             Doubt::None

@@ -117,7 +117,7 @@ pub fn reading(
     if let Some(outcome) = failure(response, now) {
         // "Not as expected", with the record as it is.
         let moved = match side {
-            Side::Platform => platform::moved(response),
+            Side::Platform => platform::moved(link, exchange, response),
             Side::External => servicenow::moved(rules, response),
         };
         if let Some(moved) = moved {

@@ -45,6 +45,10 @@ pub enum Verb {
         /// the key: the same again is no second ticket.
         #[serde(default)]
         keyed: bool,
+        /// What the platform showed of each field that was carried over as it is: what it shows by the time that the
+        /// ticket is there may be newer.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        of: BTreeMap<FieldName, Shape>,
     },
     /// Changes fields of an existing record.
     Update {
@@ -73,13 +77,17 @@ pub enum Verb {
 
 impl Verb {
     /// Whether it does what another did. Of a comment: the same words of the same entry, whatever stood
-    /// there before.
+    /// there before. Of a new record: the same columns, whatever they were made of.
     #[must_use]
     pub fn is_again(&self, other: &Verb) -> bool {
         match (self, other) {
             (Verb::Append { entry, text, .. }, Verb::Append { entry: other, text: words, .. }) => {
                 entry == other && text == words
             }
+            (
+                Verb::Create { key, set, keyed, .. },
+                Verb::Create { key: same, set: columns, keyed: also, .. },
+            ) => (key, set, keyed) == (same, columns, also),
             _ => self == other,
         }
     }

@@ -543,6 +543,14 @@ pub struct SideState {
     pub retried: Vec<Write>,
 }
 
+impl SideState {
+    /// What that side's clock showed at least when ours showed this.
+    #[must_use]
+    pub fn theirs(&self, ours: Millis) -> Millis {
+        Millis(ours.0.saturating_add(self.clock.map_or(0, |clock| clock.low)))
+    }
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref)] // Serde calls it so.
 fn is_zero(n: &u32) -> bool {
     *n == 0

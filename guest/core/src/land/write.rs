@@ -7,6 +7,7 @@ use firn_model::{
 };
 
 use super::{Came, Landing, changes_between, columns, overwritten, overwritten_text};
+use crate::mapping::Reading;
 use crate::wire::is_shown;
 use crate::{identity, journal, mapping, observe};
 
@@ -202,13 +203,15 @@ impl Landing<'_> {
                 self.retired(twin, now);
             }
             (Verb::Update { set, .. }, record) => {
+                let once = self.flight().is_some_and(|flight| flight.attempts == 1);
+                let sent = once.then(|| self.link.side(self.side).theirs(self.asked));
                 self.drop_flight();
                 if record.is_some() {
                     self.overwritten_unseen(&write);
                 } else {
-                    self.acknowledged(&write, set);
+                    self.acknowledged(&write, set, sent);
                 }
-                self.settle_fields(&write);
+                self.settle_fields(&write, record.as_ref());
             }
             (Verb::Append { entry, .. }, _) => match self.side {
                 Side::External => {
@@ -222,18 +225,29 @@ impl Landing<'_> {
         }
     }
 
-    /// A side that cannot be read acknowledges exactly the fields sent; that counts as seen.
+    /// An answer that shows nothing acknowledges exactly the fields sent; that counts as seen, until the side is read
+    /// where it can be. Where it cannot, what is told of a time before and comes later does not undo it: where no
+    /// versions say so, the time of sending does. (Sent once more, it may have been done the first time.)
     fn acknowledged(
         &mut self,
         write: &Write,
         set: &std::collections::BTreeMap<FieldName, Translated>,
+        sent: Option<Millis>,
     ) {
+        let readable = self.rules.may_read(self.side);
+        self.link.side_mut(self.side).look |= readable;
+        let sent = sent.filter(|_| !readable);
         for (name, translated) in set {
             let state = self.link.fields.entry(name.clone()).or_default();
             let expected = write.expect.fields.get(name).and_then(Option::as_ref);
             let seen = state.seen_mut(self.side);
             if seen.as_ref().map(|s| &s.shape) == expected {
-                let revision = seen.as_ref().and_then(|s| s.revision);
+                let revision = match (seen.as_ref().and_then(|s| s.revision), sent) {
+                    (Some(Revision::Platform { version: None, at }), Some(sent)) => {
+                        Some(Revision::Platform { version: None, at: at.max(sent) })
+                    }
+                    (known, _) => known,
+                };
                 *seen = Some(firn_model::Seen {
                     shape: translated.shape.clone(),
                     revision,
@@ -257,8 +271,9 @@ impl Landing<'_> {
     }
 
     /// After a write that was applied: what stands there now becomes the base, or tells that the
-    /// write was ignored or rewritten.
-    pub(super) fn settle_fields(&mut self, write: &Write) {
+    /// write was ignored or rewritten. What its own answer shows counts before what was seen meanwhile: somebody who
+    /// puts the old value back at once did not keep us from writing.
+    pub(super) fn settle_fields(&mut self, write: &Write, answer: Option<&ObservedRecord>) {
         let Verb::Update { set, .. } = &write.verb else { return };
         for (name, translated) in set {
             let Some(field) = self.rules.field(&self.link.table, name).cloned() else { continue };
@@ -289,8 +304,17 @@ impl Landing<'_> {
                 continue;
             };
             let expected = write.expect.fields.get(name).and_then(Option::as_ref);
+            let shown = answer.map(|record| mapping::read(&field, self.side, &record.attributes));
+            let landed = match shown {
+                Some(Reading::Whole(shown)) => Some(shown),
+                _ => None,
+            };
+            let landed =
+                landed.filter(|shown| mapping::stands(&field, self.side, shown, translated));
             let (stands, ours) = if mapping::stands(&field, self.side, &seen, translated) {
                 (true, seen)
+            } else if let Some(shown) = landed {
+                (true, shown)
             } else if expected.is_some_and(|e| mapping::same(&field, self.side, e, &seen)) {
                 state.parked = Some(Parked {
                     why: ParkedWhy::WriteIgnored,
@@ -315,6 +339,8 @@ impl Landing<'_> {
             };
             if let Some(state) = self.link.fields.get_mut(name) {
                 state.base = Some(base);
+                // The owner's change went over what was kept: from now on the field is like any other.
+                state.parked.take_if(|parked| parked.why == ParkedWhy::Kept);
                 if !stands {
                     state.decision = None;
                 }

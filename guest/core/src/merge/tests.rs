@@ -346,10 +346,11 @@ proptest! {
     #[test]
     fn a_verdict_carried_out_settles_the_field(
         b in "[ab]", p in "[abc]", e in "[abc]", pt in 0i64..20_000, et in 0i64..20_000,
-        owner in 0usize..3, strategy in 0usize..3,
+        owner in 0usize..3, strategy in 0usize..3, priority in 0i32..3,
     ) {
         let strategy = [Strategy::LastWriteWins, Strategy::OwnershipPriority, Strategy::ManualReview][strategy];
-        let field = title_under([Owner::Platform, Owner::External, Owner::Shared][owner], strategy);
+        let mut field = title_under([Owner::Platform, Owner::External, Owner::Shared][owner], strategy);
+        (field.platform_priority, field.external_priority) = (priority, 1);
         let mut s = state(&b, (&p, pt), (&e, et));
         if let Verdict::Carry { to, .. } = verdict(&field, &s, NOW) {
             let from = s.shape(to.other()).unwrap().clone();

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use firn_model::{
     Audit, Ended, Exchange, ExchangeKind, Expectation, FindingKind, Flight, Mirror, ParkedWhy,
-    Phase, Search, Shape, Side, Step, Tombstone, Translated, Value, Verb, Why, Write, Written,
-    servicenow_text,
+    Phase, Reference, Search, Shape, Side, Step, Tombstone, Translated, Value, Verb, Why, Write,
+    Written, servicenow_text,
 };
 
 use super::ask::Course;
@@ -15,8 +15,8 @@ use crate::mapping::{self, Untranslatable};
 use crate::settings::{FieldMapping, Rules};
 use crate::{identity, journal, wire};
 
-/// How often a paused integration is looked at. In milliseconds.
-const PAUSE: u64 = 2_000;
+/// How soon a paused integration is looked at again, at first and at last. In milliseconds.
+const PAUSE: [u64; 2] = [2_000, 60_000];
 
 /// How soon rules are asked that could not be asked now. In milliseconds.
 const SHORTLY: u64 = 500;
@@ -37,7 +37,9 @@ impl Planner<'_> {
         }
         // Paused: what is under way comes to its end, nothing new is begun.
         if !self.rules.integration().enabled && state.flight.is_none() {
-            return Step::Wait(now.plus(PAUSE));
+            // Twice as long as it was left alone last: very many may wait for days.
+            let waited = now.since(self.link.updated).unsigned_abs();
+            return Step::Wait(now.plus((waited * 2).clamp(PAUSE[0], PAUSE[1])));
         }
         // One write at a time to a ticket, whichever link it comes from.
         if side == Side::External && self.neighbours.busy && state.flight.is_none() {
@@ -249,6 +251,7 @@ impl Planner<'_> {
     fn create(&mut self) -> ExchangeKind {
         let rules = self.rules;
         let table = self.link.table.clone();
+        let mut of = BTreeMap::new();
         let mut set = rules.constants(&table);
         set.extend(self.link.draft.clone().unwrap_or_default().set);
         let mut reasons =
@@ -274,6 +277,9 @@ impl Planner<'_> {
             };
             // What cannot be translated now is dealt with once the ticket is there.
             if let Ok(columns) = mapping::to_external(field, &shape, None, &self.link.references) {
+                if version.is_none() {
+                    of.insert(field.name.clone(), shape.clone());
+                }
                 reasons.push(Written {
                     field: Some(field.name.clone()),
                     from: None,
@@ -292,7 +298,8 @@ impl Planner<'_> {
         let column = self.rules.settings().correlation.column.clone();
         set.insert(column, Value::text(key.as_str()));
         let keyed = rules.settings().provision.resource;
-        self.fly(Side::External, Verb::Create { key, set, keyed }, Expectation::default(), reasons)
+        let verb = Verb::Create { key, set, keyed, of };
+        self.fly(Side::External, verb, Expectation::default(), reasons)
     }
 
     fn update(&mut self, side: Side) -> Option<ExchangeKind> {
@@ -377,6 +384,10 @@ impl Planner<'_> {
 
     fn park_untranslatable(&mut self, field: &FieldMapping, why: &Untranslatable) {
         let name = &field.name;
+        if *why == Untranslatable::UnknownReference {
+            // It may be there by the time that somebody is named again.
+            self.link.references.retain(|_, known| matches!(known, Reference::Found(_)));
+        }
         let (why, kind, text) = match why {
             Untranslatable::Unmapped => (
                 ParkedWhy::Unmapped,

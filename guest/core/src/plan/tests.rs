@@ -622,3 +622,21 @@ fn each_conflict_has_an_id_of_its_own_and_shows_no_personal_data() {
     let next = advance(&rules, link, &[], NOW);
     assert_ne!(next.conflicts[0].id, conflict.id);
 }
+
+/// Very many links may wait for days.
+#[test]
+fn a_paused_link_is_looked_at_ever_more_seldom() {
+    let mut integration = rules().integration().clone();
+    integration.enabled = false;
+    let paused = crate::settings::compile(integration).unwrap();
+    let (mut link, mut now) = (pair("title", title("ours", "base")), NOW);
+    let mut waits = Vec::new();
+    link.updated = NOW;
+    for _ in 0..8 {
+        let plan = advance(&paused, link, &[], now);
+        let until = plan.wake().unwrap();
+        waits.push(until.since(now) / 1_000);
+        (link, now) = (plan.link, until);
+    }
+    assert_eq!(waits, [2, 4, 8, 16, 32, 60, 60, 60]);
+}

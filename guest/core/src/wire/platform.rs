@@ -104,7 +104,7 @@ pub(crate) fn kind(preset: Preset, table: &TableName) -> &'static str {
 pub(super) fn reading(link: &Link, exchange: &Exchange, response: &HttpResponse) -> Reading {
     let json: Json = serde_json::from_str(&response.body).unwrap_or(Json::Null);
     let of_answer = json.get("record").and_then(Json::as_object);
-    let seen = of_answer.or(json.as_object()).and_then(|r| record(r, None));
+    let seen = of_answer.or(json.as_object()).and_then(|r| answered(link, exchange, r));
     let seen = seen.filter(|r| r.id == link.platform_id.as_str());
     match exchange.kind {
         ExchangeKind::Send => Reading::Outcome(Outcome::Applied(seen)),
@@ -115,13 +115,24 @@ pub(super) fn reading(link: &Link, exchange: &Exchange, response: &HttpResponse)
     }
 }
 
+/// The record that an answer shows. One without a version and a time is at least as new as the question, not as new as
+/// the answer: what was changed in between is newer.
+fn answered(link: &Link, exchange: &Exchange, shown: &Map<String, Json>) -> Option<ObservedRecord> {
+    let mut seen = record(shown, None)?;
+    if seen.revision.is_none() {
+        let at = link.platform_side.theirs(exchange.since);
+        seen.revision = Some(Revision::Platform { version: None, at });
+    }
+    Some(seen)
+}
+
 /// 409 or 412: the record was not as expected.
-pub(super) fn moved(response: &HttpResponse) -> Option<Outcome> {
+pub(super) fn moved(link: &Link, exchange: &Exchange, response: &HttpResponse) -> Option<Outcome> {
     if !matches!(response.status, 409 | 412) {
         return None;
     }
     let json: Json = serde_json::from_str(&response.body).ok()?;
-    record(json.get("record")?.as_object()?, None).map(Outcome::Moved)
+    answered(link, exchange, json.get("record")?.as_object()?).map(Outcome::Moved)
 }
 
 fn entries(json: &Json) -> Vec<EntrySeen> {
