@@ -144,7 +144,8 @@ fn filtered<D: Doors>(
         link: None,
         at: session.now,
         event: "filtered".to_owned(),
-        key: None,
+        // What tells one payload from another, and tells nothing of it.
+        key: Some(identity::short(&["filtered", &inbound.body])),
         side: None,
         fields: Vec::new(),
         note: Some(why.to_owned()),

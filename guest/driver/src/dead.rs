@@ -138,13 +138,14 @@ pub(crate) fn decide_all<D: Doors>(
     };
     let (mut ids, mut left) = (Vec::new(), 0);
     for row in session.all(tenant, &format!("dead/{integration}/"))? {
-        let letter = session.get::<DeadLetter>(&row.key)?;
         let meant = |letter: &DeadLetter| letter.state == DeadState::Waiting && letter.fits(filter);
-        let Some(letter) = letter.filter(meant) else { continue };
         if ids.len() == AT_ONCE {
-            left += 1;
+            let letter = serde_json::from_str::<DeadLetter>(&row.value);
+            left += u32::from(letter.as_ref().is_ok_and(meant));
             continue;
         }
+        let letter = session.get::<DeadLetter>(&row.key)?;
+        let Some(letter) = letter.filter(meant) else { continue };
         ids.push(letter.id.clone());
         end(session, tenant, &rules, letter, fate, by)?;
     }

@@ -92,9 +92,26 @@ pub(crate) fn tell<D: Doors>(
         }
         _ => return Ok(()),
     };
-    let holds_no_more = learning.state == LearningState::Reopened && was_told;
-    let due = if holds_no_more { to_be_told(session, rules, &mut learning) } else { due };
+    let due = match learning.state {
+        LearningState::Reopened => holds_no_more(session, rules, &mut learning, was_told),
+        _ => due,
+    };
     session.put(&key, &learning, due)
+}
+
+/// A summary holds no more: whoever may have been told that it does is told, also if that was begun and broken off
+/// when the ticket was resolved once more. (To be told twice does no harm.)
+fn holds_no_more<D: Doors>(
+    session: &Session<'_, D>,
+    rules: &Rules,
+    learning: &mut Learning,
+    was_current: bool,
+) -> Option<Millis> {
+    let is_being_told = learning.telling.is_some() && !was_current;
+    if learning.summary.is_none() || is_being_told {
+        return learning.telling.as_ref().map(|_| session.now);
+    }
+    to_be_told(session, rules, learning)
 }
 
 /// Whether what was learnt is of a ticket that the link was on before: that one is as it was.
@@ -135,7 +152,14 @@ pub(crate) fn due<D: Doors>(
         if waits {
             // Resolved once more later, it is learnt from again.
             learning.state = LearningState::Reopened;
-            session.put(key, &learning, None)?;
+            let is_superseded =
+                learning.summary.as_ref().is_some_and(|s| s.standing == Standing::Superseded);
+            let due = if is_superseded {
+                holds_no_more(session, rules, &mut learning, false)
+            } else {
+                None
+            };
+            session.put(key, &learning, due)?;
         }
         return told(session, rules, key, learning);
     };

@@ -15,8 +15,8 @@ use firn_model::{
 };
 use serde_json::json;
 
-use crate::session::{Session, ticket};
-use crate::{Doors, operate, rows, together, work};
+use crate::session::{PAGE, Session, ticket};
+use crate::{Doors, operate, rows, together, unreadable, work};
 
 /// How often a read is tried before the check gives up.
 const ATTEMPTS: u32 = 5;
@@ -38,7 +38,7 @@ pub(crate) fn start<D: Doors>(
     Ok(())
 }
 
-/// Begins a run: a check for each link.
+/// Begins a run: a check for each link. Where there are very many the run counts the others when it is due.
 pub(crate) fn begin<D: Doors>(
     session: &mut Session<'_, D>,
     tenant: &TenantId,
@@ -48,27 +48,18 @@ pub(crate) fn begin<D: Doors>(
 ) -> Result<Run, CommitError> {
     let integration = rules.id();
     let now = session.now;
-    let links = session.all(tenant, &format!("link/{integration}/"))?;
-    // One in whose place another speaks is compared with nothing any more. Whether more than one ticket was made for it
-    // is looked at all the same.
-    let is_looked_at =
-        |link: &Link| link.successor.is_none() || (mode == RunMode::AutoHeal && link.resent);
-    let links: Vec<Link> = links
-        .iter()
-        .filter_map(|row| serde_json::from_str::<Link>(&row.value).ok())
-        .filter(|link| link.external.is_some() && link.tombstone.is_none() && is_looked_at(link))
-        .collect();
     let id =
         format!("run-{:015}-{}", now.0, &identity::short(&["run", integration.as_str(), by])[..6]);
-    let run = Run {
+    let mut run = Run {
         id: id.clone(),
         integration: integration.clone(),
         mode,
         by: by.to_owned(),
         started: now,
-        finished: links.is_empty().then_some(now),
-        state: if links.is_empty() { RunState::Finished } else { RunState::Running },
-        links: links.len() as u64,
+        finished: None,
+        state: RunState::Running,
+        links: 0,
+        counted_to: Some(String::new()),
         checked: 0,
         drifted: 0,
         failed: 0,
@@ -77,12 +68,38 @@ pub(crate) fn begin<D: Doors>(
         left: 0,
         drifts: Vec::new(),
     };
-    session.put(&rows::run(tenant, integration, &id), &run, None)?;
-    let alone = together::gather(session, tenant, rules, &id, &links)?;
+    let due = count(session, tenant, rules, &mut run)?;
+    session.put(&rows::run(tenant, integration, &id), &run, due)?;
+    Ok(run)
+}
+
+/// Counts some more of the links that a run looks at, with a check for each. Gives when the run is due.
+fn count<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    rules: &Rules,
+    run: &mut Run,
+) -> Result<Option<Millis>, CommitError> {
+    let (integration, now) = (rules.id(), session.now);
+    let after = run.counted_to.as_deref().filter(|after| !after.is_empty());
+    let page = session.page(tenant, &format!("link/{integration}/"), after)?;
+    let more = page.len() == PAGE as usize;
+    run.counted_to = page.last().map(|row| row.key.path.clone()).filter(|_| more);
+    // One in whose place another speaks is compared with nothing any more. Whether more than one ticket was made for it
+    // is looked at all the same.
+    let heals = run.mode == RunMode::AutoHeal;
+    let is_looked_at = |link: &Link| link.successor.is_none() || (heals && link.resent);
+    let links: Vec<Link> = page
+        .iter()
+        .filter_map(|row| serde_json::from_str::<Link>(&row.value).ok())
+        .filter(|link| link.external.is_some() && link.tombstone.is_none() && is_looked_at(link))
+        .collect();
+    let alone = together::gather(session, tenant, rules, run, &links)?;
+    run.links += links.len() as u64;
     for link in links {
         let alone = alone.contains(&link.id);
         let check = Check {
-            run: id.clone(),
+            run: run.id.clone(),
             link: link.id.clone(),
             number: link.external.and_then(|e| e.number),
             state: if alone { CheckState::ReadingExternal } else { CheckState::Together },
@@ -94,13 +111,13 @@ pub(crate) fn begin<D: Doors>(
             asked: now,
             clocks: Vec::new(),
         };
-        session.put(
-            &rows::check(tenant, integration, &id, &link.id),
-            &check,
-            alone.then_some(now),
-        )?;
+        let key = rows::check(tenant, integration, &run.id, &link.id);
+        session.put(&key, &check, alone.then_some(now))?;
     }
-    Ok(run)
+    if more {
+        return Ok(Some(now));
+    }
+    if run.checked < run.links { Ok(None) } else { all_looked_at(session, rules, tenant, run) }
 }
 
 /// A check goes on with a read of its own. What others have read for it is kept.
@@ -119,39 +136,52 @@ pub(crate) fn read<D: Doors>(
     session.put(key, &check, Some(now))
 }
 
-/// What becomes of a run's drift: it is mended, or a person is asked, or left for a later run.
+/// What becomes of a run: the rest of its links is counted; its drift is mended, or a person is asked, or it is left for
+/// a later run.
 pub(crate) fn run_due<D: Doors>(
     session: &mut Session<'_, D>,
     rules: &Rules,
     key: &Key,
 ) -> Result<(), CommitError> {
     let Some(mut run) = session.get::<Run>(key)? else { return Ok(()) };
-    let checks = session.all(&key.tenant, &format!("check/{}/{}/", rules.id(), run.id))?;
-    let mut due = None;
-    match run.state {
+    let tenant = &key.tenant;
+    let checks = format!("check/{}/{}/", rules.id(), run.id);
+    let due = match run.state {
+        RunState::Running if run.counted_to.is_some() => count(session, tenant, rules, &mut run)?,
+        // Somebody was forgotten, and so was the last check.
+        RunState::Running if run.checked >= run.links => {
+            all_looked_at(session, rules, tenant, &mut run)?
+        }
         RunState::Healing => {
             let most = rules.settings().reconcile.most;
             let room = usize::try_from(most.saturating_sub(run.healed)).unwrap_or(SLICE);
-            let (now, later) = checks.split_at(checks.len().min(room).min(SLICE));
+            let page = session.page(tenant, &checks, None)?;
+            let (now, later) = page.split_at(page.len().min(room).min(SLICE));
             for row in now {
                 if let Some(check) = session.get::<Check>(&row.key)? {
-                    heal(session, rules, &key.tenant, &check.link)?;
+                    heal(session, rules, tenant, &check.link)?;
                     run.healed += 1;
                 }
                 session.delete(&row.key);
             }
             if later.is_empty() || run.healed >= most {
-                run.left = later.len() as u64;
-                later.iter().for_each(|row| session.delete(&row.key));
+                session.each_page(tenant, &checks, |_, page| {
+                    run.left += page.len() as u64;
+                    Ok(true)
+                })?;
+                run.left = run.left.saturating_sub(now.len() as u64);
                 run.state = RunState::Finished;
                 run.finished = Some(session.now);
-            } else {
-                due = Some(session.now);
             }
+            (run.state == RunState::Healing || run.left > 0).then_some(session.now)
         }
-        RunState::Stopped => checks.iter().for_each(|row| session.delete(&row.key)),
-        RunState::Running | RunState::Asks | RunState::Finished => {}
-    }
+        RunState::Stopped | RunState::Finished => {
+            let page = session.page(tenant, &checks, None)?;
+            page.iter().for_each(|row| session.delete(&row.key));
+            (page.len() == PAGE as usize).then_some(session.now)
+        }
+        RunState::Running | RunState::Asks => None,
+    };
     session.put(key, &run, due)
 }
 
@@ -344,15 +374,15 @@ pub(crate) fn check_due<D: Doors>(
     key: &Key,
 ) -> Result<(), CommitError> {
     let Some(mut check) = session.get::<Check>(key)? else { return Ok(()) };
-    let Some(link) = session.link(&key.tenant, rules.id(), &check.link)? else {
-        session.delete(key);
-        return Ok(());
-    };
     let run = session.get::<Run>(&rows::run(&key.tenant, rules.id(), &check.run))?;
     if run.is_none_or(|run| run.state.is_over()) {
         session.delete(key); // It was stopped.
         return Ok(());
     }
+    let link = session.link(&key.tenant, rules.id(), &check.link);
+    let Some(link) = unreadable::pass_over(session, link)?.flatten() else {
+        return give_up(session, rules, key);
+    };
     if check.state == CheckState::ReadingPlatform && !rules.may_read(Side::Platform) {
         check.platform_not_verifiable = true;
         check.state = CheckState::Done;
@@ -377,7 +407,7 @@ fn ask<D: Doors>(
     let Some((side, kind)) = asks(&check.state) else { return Ok(()) };
     check.attempts += 1;
     check.asked = session.now;
-    let exchange = exchange(kind, check, session);
+    let exchange = exchange(kind, check);
     let ticket = ticket(key, side, exchange.number);
     if let Some(request) = wire::request(rules, &key.tenant, link, side, &exchange, ticket) {
         session.submit(request);
@@ -385,9 +415,9 @@ fn ask<D: Doors>(
     Ok(())
 }
 
-fn exchange<D: Doors>(kind: ExchangeKind, check: &Check, session: &Session<'_, D>) -> Exchange {
+fn exchange(kind: ExchangeKind, check: &Check) -> Exchange {
     let number = check.seen.len() as u64;
-    Exchange { kind, number, since: session.now, deadline: session.now, elsewhere: false }
+    Exchange { kind, number, since: check.asked, deadline: check.asked, elsewhere: false }
 }
 
 /// A check's read is over.
@@ -405,7 +435,7 @@ pub(crate) fn check_answered<D: Doors>(
     if (asked, check.seen.len() as u64) != (side, number) {
         return Ok(());
     }
-    let exchange = exchange(kind, &check, session);
+    let exchange = exchange(kind, &check);
     let reading = wire::reading(rules, &link, side, &exchange, answer, session.now);
     check.clocks.extend(wire::clock(check.asked, answer, session.now).map(|told| (side, told)));
     if let Reading::Outcome(outcome @ (Outcome::Busy(_) | Outcome::Silent(_))) = &reading {
@@ -470,6 +500,28 @@ fn finish<D: Doors>(
             .filter_map(|field| drift(rules, field, &looked, session.now))
             .collect();
     }
+    close(session, rules, key, check, (seen, clocks))
+}
+
+/// A check of a link that is not there, or cannot be read, has failed.
+pub(crate) fn give_up<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+) -> Result<(), CommitError> {
+    let Some(mut check) = session.get::<Check>(key)? else { return Ok(()) };
+    check.state = CheckState::Failed("the link cannot be read".to_owned());
+    close(session, rules, key, check, (Vec::new(), Vec::new()))
+}
+
+/// A check is over: its run counts it.
+fn close<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    mut check: Check,
+    (seen, clocks): (Vec<Observation>, Vec<(Side, Option<Clock>)>),
+) -> Result<(), CommitError> {
     let run_key = rows::run(&key.tenant, rules.id(), &check.run);
     if let Some(mut run) = session.get::<Run>(&run_key)? {
         run.checked += 1;
@@ -488,8 +540,9 @@ fn finish<D: Doors>(
             run.drifts.push(check.clone());
         }
         let over = run.state.is_over();
-        let mut due = over.then_some(session.now);
-        if run.checked >= run.links && run.state == RunState::Running {
+        let counts = run.counted_to.is_some();
+        let mut due = (over || counts).then_some(session.now);
+        if run.checked >= run.links && !counts && run.state == RunState::Running {
             due = all_looked_at(session, rules, &key.tenant, &mut run)?;
         }
         if run.mode == RunMode::AutoHeal && failed {
@@ -524,7 +577,8 @@ fn heal<D: Doors>(
     tenant: &TenantId,
     id: &LinkId,
 ) -> Result<(), CommitError> {
-    let Some(mut link) = session.link(tenant, rules.id(), id)? else { return Ok(()) };
+    let link = session.link(tenant, rules.id(), id);
+    let Some(mut link) = unreadable::pass_over(session, link)?.flatten() else { return Ok(()) };
     link.external_side.look_twins |= link.resent;
     for side in Side::BOTH.into_iter().filter(|side| rules.may_read(*side)) {
         let state = link.side_mut(side);

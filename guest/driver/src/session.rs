@@ -12,7 +12,7 @@ use firn_model::rule::Answer;
 use firn_model::{
     Audit, Change, CommitError, Conflict, Entry, EntryOrigin, Expect, Finding, FindingKind,
     HttpRequest, Integration, IntegrationId, KeptFinding, Key, Link, LinkId, Millis, Mirror, Plan,
-    PlatformId, Problem, Put, Reply, Report, Role, Row, Side, Step, SysId, TenantId,
+    PlatformId, Problem, Put, Reply, Report, Role, Row, Side, Step, SysId, TenantId, Verb,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +24,9 @@ use crate::{Doors, alert, attach, dead, learn, rows};
 const SAID_A_MOMENT_AGO: i64 = 10_000;
 /// The same finding again after this time is told again where findings are told. In milliseconds.
 const NEWS_AGAIN: i64 = 3_600_000;
+
+/// So many rows are looked at at once.
+pub(crate) const PAGE: u32 = 500;
 
 struct Slot {
     /// The version that was read; 0 if there was no row; `None` if it was never read.
@@ -176,6 +179,31 @@ impl<'a, D: Doors> Session<'a, D> {
         Ok(())
     }
 
+    /// What was read of a row is relied on: nothing is committed if somebody else changes it, or relies on it, meanwhile.
+    fn rely_on(&mut self, key: &Key) -> Result<(), CommitError> {
+        self.slot(key)?.changed = true;
+        Ok(())
+    }
+
+    /// Whoever was read before is as it was. (What was read first may have changed before the rest was read.)
+    fn still_holds(&mut self, keys: Vec<Key>) -> Result<(), CommitError> {
+        let slots = &self.slots;
+        let known = |key: &Key| slots.get(key).filter(|slot| !slot.changed).and_then(|s| s.read);
+        let known: Vec<(Key, u64)> =
+            keys.into_iter().filter_map(|key| known(&key).map(|read| (key, read))).collect();
+        let keys: Vec<Key> = known.iter().map(|(key, _)| key.clone()).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let rows = self.doors.get(&keys)?;
+        for ((key, read), row) in known.into_iter().zip(rows) {
+            if row.map_or(0, |row| row.version) != read {
+                return Err(CommitError::Stale(key));
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn delete(&mut self, key: &Key) {
         let slot =
             self.slots.entry(key.clone()).or_insert(Slot { read: None, now: None, changed: true });
@@ -183,17 +211,40 @@ impl<'a, D: Doors> Session<'a, D> {
         slot.changed = true;
     }
 
-    /// Committed rows below a prefix, page by page.
+    /// Committed rows below a prefix, page by page. Not for what may be very many: links, checks.
     pub(crate) fn all(&self, tenant: &TenantId, prefix: &str) -> Result<Vec<Row>, CommitError> {
-        const PAGE: u32 = 500;
         let mut rows: Vec<Row> = Vec::new();
-        loop {
-            let after = rows.last().map(|row| row.key.path.clone());
-            let page = self.doors.scan(tenant, prefix, after.as_deref(), PAGE)?;
-            let full = page.len() == PAGE as usize;
+        self.each_page(tenant, prefix, |_, page| {
             rows.extend(page);
-            if !full {
-                return Ok(rows);
+            Ok(true)
+        })?;
+        Ok(rows)
+    }
+
+    /// A page of committed rows below a prefix; the last one if there are fewer than [`PAGE`].
+    pub(crate) fn page(
+        &self,
+        tenant: &TenantId,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<Vec<Row>, CommitError> {
+        self.doors.scan(tenant, prefix, after, PAGE)
+    }
+
+    /// Looks at committed rows below a prefix page by page, as long as it is told to go on.
+    pub(crate) fn each_page(
+        &self,
+        tenant: &TenantId,
+        prefix: &str,
+        mut look: impl FnMut(&Self, Vec<Row>) -> Result<bool, CommitError>,
+    ) -> Result<(), CommitError> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.page(tenant, prefix, after.as_deref())?;
+            after = page.last().map(|row| row.key.path.clone());
+            let full = page.len() == PAGE as usize;
+            if !look(self, page)? || !full {
+                return Ok(());
             }
         }
     }
@@ -383,6 +434,12 @@ impl<'a, D: Doors> Session<'a, D> {
         }
         let shared = match (link.role, &link.external) {
             (Role::Primary | Role::Secondary, Some(external)) => {
+                let index = rows::by_external(tenant, id, external.sys_id.as_str());
+                if !self.slots.contains_key(&index) {
+                    let others = self.on_ticket(tenant, id, external.sys_id.as_str())?;
+                    let others = others.iter().filter(|other| **other != link.id);
+                    self.still_holds(others.map(|other| rows::link(tenant, id, other)).collect())?;
+                }
                 self.linked(tenant, id, external.sys_id.as_str())?
             }
             _ if found.held.is_empty() => return Ok(None),
@@ -522,6 +579,7 @@ impl<'a, D: Doors> Session<'a, D> {
         let twins: Vec<SysId> = link.twins.iter().map(|twin| twin.sys_id.clone()).collect();
         let stayed = link.tombstone.is_none() || link.external_side.flight.is_some();
         let taking = attach::taking(&link);
+        let wrote = link.external_side.flight.is_some();
         let before = learn::Before::of(rules, &link);
         // Nothing is put into a link whose content was erased for good.
         let mut inputs = if link.is_forgotten() { Vec::new() } else { inputs.to_vec() };
@@ -539,6 +597,9 @@ impl<'a, D: Doors> Session<'a, D> {
             let next = advance(rules, plan.link.clone(), &shared, self.now);
             plan = self.asked(tenant, rules, plan.then(next))?;
         }
+        if !wrote {
+            self.begins_to_write(tenant, &plan.link)?;
+        }
         // Whoever is at rest speaks for no ticket.
         let rests = plan.link.tombstone.is_some() && plan.link.external_side.flight.is_none();
         if stayed && rests {
@@ -547,6 +608,23 @@ impl<'a, D: Doors> Session<'a, D> {
         attach::wake(self, tenant, rules, &plan.link, taking)?;
         learn::tell(self, tenant, rules, &plan.link, before)?;
         self.carry_out(tenant, rules, plan)
+    }
+
+    /// A write to a ticket that others are on, or may come to be on, begins: it relies on what was seen of them. Of two
+    /// that begin at the same moment one looks again, and sees the other.
+    fn begins_to_write(&mut self, tenant: &TenantId, link: &Link) -> Result<(), CommitError> {
+        let (Some(flight), Some(external)) = (&link.external_side.flight, &link.external) else {
+            return Ok(());
+        };
+        if link.role != Role::Sole {
+            let index = rows::by_external(tenant, &link.integration, external.sys_id.as_str());
+            self.rely_on(&index)?;
+        }
+        if let Verb::Retire { twin, .. } = &flight.write.verb {
+            let index = rows::by_external(tenant, &link.integration, twin.sys_id.as_str());
+            self.rely_on(&index)?;
+        }
+        Ok(())
     }
 
     /// Asks the tenant's rules what a plan has to know, until it has no question left.

@@ -23,7 +23,7 @@ pub(crate) fn gather<D: Doors>(
     session: &mut Session<'_, D>,
     tenant: &TenantId,
     rules: &Rules,
-    run: &str,
+    run: &Run,
     links: &[Link],
 ) -> Result<BTreeSet<firn_model::LinkId>, CommitError> {
     let mut alone = BTreeSet::new();
@@ -33,7 +33,8 @@ pub(crate) fn gather<D: Doors>(
             tables.entry(external.table.clone()).or_default().push(link);
         }
     }
-    let mut n = 0;
+    // No more groups than links: whatever is counted next has numbers of its own.
+    let mut n = u32::try_from(run.links).unwrap_or(u32::MAX);
     for (table, links) in tables {
         for some in links.chunks(poll::merged(rules, &table)) {
             if let [one] = some {
@@ -41,7 +42,7 @@ pub(crate) fn gather<D: Doors>(
                 continue;
             }
             let group = Group {
-                run: run.to_owned(),
+                run: run.id.clone(),
                 table: table.clone(),
                 links: some.iter().map(|link| link.id.clone()).collect(),
                 state: GroupState::ReadingTickets,
@@ -52,7 +53,7 @@ pub(crate) fn gather<D: Doors>(
                 clock: None,
             };
             let now = session.now;
-            session.put(&rows::group(tenant, rules.id(), run, n), &group, Some(now))?;
+            session.put(&rows::group(tenant, rules.id(), &run.id, n), &group, Some(now))?;
             n += 1;
         }
     }
@@ -88,6 +89,9 @@ fn ask<D: Doors>(
         let link = session.link(&key.tenant, rules.id(), id);
         let link = unreadable::pass_over(session, link)?.flatten();
         ids.extend(link.and_then(|link| link.external).map(|external| external.sys_id));
+    }
+    if ids.is_empty() {
+        return each_by_itself(session, rules, key, group);
     }
     group.attempts += 1;
     group.number += 1;
@@ -185,7 +189,7 @@ fn hand_over<D: Doors>(
         let key = rows::check(tenant, id, &group.run, link);
         let link = session.link(tenant, id, link);
         let Some(link) = unreadable::pass_over(session, link)?.flatten() else {
-            session.delete(&key);
+            reconcile::give_up(session, rules, &key)?;
             continue;
         };
         // Several links may share it.

@@ -70,8 +70,10 @@ fn delivery<D: Doors>(
         return Ok(());
     }
     if !rules.integration().enabled {
-        let later = session.now.plus(2_000);
-        return session.put(key, &delivery, Some(later));
+        // The longer, the more seldom: very many may wait for days.
+        let waited = session.now.since(delivery.received).unsigned_abs();
+        let later = session.now.plus((waited / 4).clamp(2_000, 60_000));
+        return session.put_off(key, later);
     }
     let done = match delivery.kind {
         InboundKind::Webhook => webhook(session, rules, key, &delivery)?,

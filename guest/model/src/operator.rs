@@ -342,8 +342,11 @@ pub struct Run {
     pub finished: Option<Millis>,
     /// Where it stands.
     pub state: RunState,
-    /// Links to look at in all.
+    /// Links to look at in all, as far as they are counted.
     pub links: u64,
+    /// While links are still being counted, some hundred at a time: the last one so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_to: Option<String>,
     /// Links looked at.
     pub checked: u64,
     /// Links that drifted.

@@ -44,6 +44,13 @@ fn suite(store: &dyn Store) {
         assert_eq!(store.get(&[key("link/2")]).unwrap(), [None]);
     }
 
+    // A row that is not there can be relied on not to be there.
+    let none = |path: &str| Change { key: key(path), expect: Expect::Absent, put: None };
+    store.commit(&[none("link/none"), put("link/1", Expect::Version(2), "b", Some(50))]).unwrap();
+    let stale = store.commit(&[none("link/1"), put("link/2", Expect::Any, "x", None)]);
+    assert_eq!(stale, Err(CommitError::Stale(key("link/1"))));
+    assert_eq!(store.get(&[key("link/none"), key("link/2")]).unwrap(), [None, None]);
+
     // Due times move with the row, and go with it.
     store
         .commit(&[

@@ -18,7 +18,7 @@ mod world;
 
 use std::collections::BTreeMap;
 
-pub use platform::ModelSays;
+pub use platform::{Dates, ModelSays};
 pub use scenario::Scenario;
 pub(crate) use servicenow::{Quirks, ServiceNow};
 pub use world::Violation;
@@ -131,6 +131,12 @@ pub fn operated(from: u64, n: u64) -> u64 {
 #[must_use]
 pub fn escalated(from: u64, n: u64) -> u64 {
     world::escalated(from, n)
+}
+
+/// The seed after so many others, from one on, of those in which platforms say less than they could.
+#[must_use]
+pub fn terse(from: u64, n: u64) -> u64 {
+    world::terse(from, n)
 }
 
 /// Runs one seed: at least 100 steps.

@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use firn_core::explain as core;
 use firn_core::settings::Rules;
-use firn_core::{attachment, escalation};
+use firn_core::{attachment, escalation, identity};
 use firn_model::{
-    Audit, CommitError, Ended, EntryOrigin, ExternalRecord, IntegrationId, Link, LinkId, Mirror,
-    PlatformId, Problem, Side, SysId, TableName, TenantId, TicketName, Tombstone,
+    Audit, CommitError, Ended, EntryOrigin, ExternalRecord, IntegrationId, Link, LinkId, Millis,
+    Mirror, PlatformId, Problem, Row, Side, SysId, TableName, TenantId, TicketName, Tombstone,
 };
 use serde_json::json;
 
@@ -62,6 +62,13 @@ pub(super) fn attach<D: Doors>(
         return Ok(());
     }
     let mut link = match known {
+        Some(link) if link.is_forgotten() => {
+            // Of the one that was forgotten nothing is left but its id; this is a pair anew.
+            let mut link = relinked(link, table.clone());
+            link.platform_id = pair.record.clone();
+            link.key = identity::correlation_key(pair.record, link.generation);
+            link
+        }
         Some(link) => relinked(link, table.clone()),
         None => admit::new_link(session, tenant, &rules, pair.record, 1, table.clone())?,
     };
@@ -191,6 +198,11 @@ pub(super) fn resync<D: Doors>(
 /// The most links that are woken at once; the others go on within a minute by themselves.
 const WOKEN: usize = 1_000;
 
+/// Whether a link leaves ServiceNow alone for a while.
+fn waits(link: &Link, now: Millis) -> bool {
+    link.external_side.not_before.is_some_and(|at| at > now)
+}
+
 /// Lets what waits because nobody was signed in go on at once. What told of it is over.
 pub(super) fn signed_in<D: Doors>(
     session: &mut Session<'_, D>,
@@ -206,14 +218,24 @@ pub(super) fn signed_in<D: Doors>(
             session.delete(&row.key);
         }
     }
+    let mut waiting: Vec<Link> = Vec::new();
+    let now = session.now;
+    session.each_page(tenant, &format!("link/{integration}/"), |_, page| {
+        // Reading each link whole would take longer than all else.
+        let may_wait = |row: &&Row| {
+            row.value.split(r#""not_before":"#).skip(1).any(|rest| !rest.starts_with("null"))
+        };
+        let links = page.iter().filter(may_wait);
+        let links = links.filter_map(|row| serde_json::from_str::<Link>(&row.value).ok());
+        waiting.extend(links.filter(|link| waits(link, now)));
+        waiting.truncate(WOKEN);
+        Ok(waiting.len() < WOKEN)
+    })?;
     let mut woken = 0;
-    for row in session.all(tenant, &format!("link/{integration}/"))? {
-        let Some(mut link) = session.link_at(&row.key)? else { continue };
-        let now = session.now;
+    for link in waiting {
+        let link = session.link(tenant, integration, &link.id)?;
+        let Some(mut link) = link.filter(|link| waits(link, now)) else { continue };
         let state = &mut link.external_side;
-        if woken == WOKEN || state.not_before.is_none_or(|at| at <= now) {
-            continue;
-        }
         (state.not_before, state.failures) = (None, 0);
         session.advance(tenant, &rules, link, &[])?;
         woken += 1;

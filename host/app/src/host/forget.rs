@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use firn_model::{
-    ArticleDraft, Change, CommitError, Conflict, CorrelationKey, DeadLetter, Delivery,
-    DeliveryState, Expect, Finding, IntegrationId, Key, Link, LinkId, Operation, PlatformId, Put,
-    Quarantined, Role, Row, Run, TenantId,
+    ArticleDraft, Change, Check, CheckState, CommitError, Conflict, CorrelationKey, DeadLetter,
+    Delivery, DeliveryState, Expect, Finding, Group, GroupState, IntegrationId, Key, Link, LinkId,
+    Operation, PlatformId, Put, Quarantined, Role, Row, Run, TenantId,
 };
 use firn_storage::Erased;
 use serde::Serialize;
@@ -254,18 +254,41 @@ impl Host {
             }
         }
         // What is to be told of it, and what runs have read.
-        for (kind, what) in [("alert", "alerts"), ("check", "checks"), ("group", "checks")] {
-            for (row, value) in self.stored::<Json>(tenant, &prefix(kind))? {
-                if says(&value, &ids) {
-                    found.gone(what, row);
-                }
+        for (row, value) in self.stored::<Json>(tenant, &prefix("alert"))? {
+            if says(&value, &ids) {
+                found.gone("alerts", row);
+            }
+        }
+        let mut unchecked: BTreeMap<String, u64> = BTreeMap::new();
+        for (row, check) in self.stored::<Check>(tenant, &prefix("check"))? {
+            if of(Some(&check.link)) {
+                // One that waits to be mended was counted.
+                let is_counted = check.state == CheckState::Drifted;
+                *unchecked.entry(check.run).or_default() += u64::from(!is_counted);
+                found.gone("checks", row);
+            }
+        }
+        for (row, mut group) in self.stored::<Group>(tenant, &prefix("group"))? {
+            let before = group.links.len();
+            group.links.retain(|link| !of(Some(link)));
+            if group.links.len() < before {
+                // What was read may be of any of them: it is read again for the others.
+                group.tickets.clear();
+                (group.state, group.attempts) = (GroupState::ReadingTickets, 0);
+                group.number += 1;
+                let row = Row { due: Some(now()), ..row };
+                found.rewritten("checks", row, &group)?;
             }
         }
         for (row, mut run) in self.stored::<Run>(tenant, &prefix("run"))? {
             let before = run.drifts.len();
             run.drifts.retain(|check| !of(Some(&check.link)));
-            if run.drifts.len() < before {
-                found.rewritten("drifts", row, &run)?;
+            let fewer = unchecked.get(&run.id).copied().unwrap_or_default();
+            run.links = run.links.saturating_sub(fewer);
+            if run.drifts.len() < before || fewer > 0 {
+                // Whether that was the last one, it finds out itself.
+                let due = if fewer > 0 { Some(now()) } else { row.due };
+                found.rewritten("drifts", Row { due, ..row }, &run)?;
             }
         }
         for (row, draft) in self.stored::<ArticleDraft>(tenant, &prefix("article"))? {

@@ -34,13 +34,17 @@ struct Arguments {
     /// Only the seeds, from the first on, in which a bot hands conversations over: one in seventeen.
     #[arg(long, conflicts_with_all = ["harder", "operated"])]
     escalated: bool,
+    /// Only the seeds, from the first on, whose platforms say less than they could: one in twenty-three.
+    #[arg(long, conflicts_with_all = ["harder", "operated", "escalated"])]
+    terse: bool,
     /// Print every step (of one seed).
     #[arg(long)]
     trace: bool,
 }
 
 fn main() -> ExitCode {
-    let Arguments { seeds, from, all, harder, operated, escalated, trace } = Arguments::parse();
+    let Arguments { seeds, from, all, harder, operated, escalated, terse, trace } =
+        Arguments::parse();
     if trace {
         return match sim::trace(from) {
             Ok(_) => ExitCode::SUCCESS,
@@ -52,10 +56,11 @@ fn main() -> ExitCode {
     }
     let started = std::time::Instant::now();
     let next = AtomicU64::new(0);
-    let seed = |n: u64| match (harder, operated, escalated) {
+    let seed = |n: u64| match (harder, operated, escalated, terse) {
         (true, ..) => sim::harder(from, n),
-        (_, true, _) => sim::operated(from, n),
-        (_, _, true) => sim::escalated(from, n),
+        (_, true, ..) => sim::operated(from, n),
+        (_, _, true, _) => sim::escalated(from, n),
+        (.., true) => sim::terse(from, n),
         _ => from + n,
     };
     let stop = AtomicBool::new(false);

@@ -1,4 +1,4 @@
-//! A fake platform that keeps the contract: versions, `expect`, and one effect per key.
+//! A fake platform that keeps the contract: versions (or less, where it says less), `expect`, and one effect per key.
 
 use std::collections::BTreeMap;
 
@@ -50,8 +50,24 @@ fn summary(question: &Json) -> String {
     .to_string()
 }
 
+/// What it says of how new a record is. The contract asks for none of it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub enum Dates {
+    /// A version, and when it was changed.
+    #[default]
+    Versions,
+    /// When it was changed.
+    Times,
+    /// Of an event when it happened, of a record that is read nothing.
+    EventsOnly,
+}
+
 #[derive(Default)]
 pub(crate) struct Platform {
+    /// What it says of how new a record is.
+    pub(crate) dates: Dates,
+    /// It answers a change with no more than that it was made.
+    pub(crate) acknowledges: bool,
     /// Deleted records, and whether it says so (410) or only finds nothing (404).
     pub(crate) deleted: BTreeMap<String, u16>,
     /// What was posted to the callback.
@@ -136,6 +152,7 @@ impl Platform {
         let record = &self.records[id];
         let mut body = json!({ "id": format!("e{}", self.events), "type": "changed", "occurred_at": time(record.updated),
             "record": { "kind": "incident", "id": id, "version": record.version, "partial": partial, "fields": shown } });
+        self.leave_out(&mut body);
         if let Some(said) = said {
             body["comment"] = json!({ "id": said.id, "author": "carol", "text": said.text, "visibility": said.visibility });
         }
@@ -146,12 +163,25 @@ impl Platform {
         self.deleted.get(id).copied().unwrap_or(404)
     }
 
+    /// Leaves out what it does not say.
+    fn leave_out(&self, shown: &mut Json) {
+        let Some(record) = shown["record"].as_object_mut() else { return };
+        if self.dates != Dates::Versions {
+            record.remove("version");
+        }
+        if self.dates == Dates::EventsOnly {
+            record.remove("updated_at");
+        }
+    }
+
     fn show(&self, id: &str) -> Json {
         let record = &self.records[id];
-        json!({ "record": { "kind": "incident", "id": id, "version": record.version,
+        let mut shown = json!({ "record": { "kind": "incident", "id": id, "version": record.version,
             "updated_at": time(record.updated), "fields": record.fields },
             "comments": record.comments.iter().map(|c| json!({ "id": c.id, "author": "carol", "text": c.text,
-                "visibility": c.visibility, "at": time(record.updated) })).collect::<Vec<_>>() })
+                "visibility": c.visibility, "at": time(record.updated) })).collect::<Vec<_>>() });
+        self.leave_out(&mut shown);
+        shown
     }
 
     /// Serves a request; gives events that tell of what it changed.
@@ -247,6 +277,7 @@ impl Platform {
             said = Some(new);
         }
         let event = self.event(&id, &shown, true, said.as_ref());
-        (answer(200, self.show(&id)), vec![event])
+        let shown = if self.acknowledges { json!({}) } else { self.show(&id) };
+        (answer(200, shown), vec![event])
     }
 }

@@ -13,7 +13,7 @@ use firn_model::{
 use firn_storage::Memory;
 use serde_json::{Value as Json, json};
 
-use super::platform::ModelSays;
+use super::platform::{Dates, ModelSays};
 use super::servicenow::{Changed, JournalRow, Rule, US};
 use super::world::{Says, World};
 
@@ -67,6 +67,12 @@ impl Scenario {
     /// Lets time pass.
     pub fn pass(&mut self, ms: u64) {
         self.world.let_pass(ms);
+    }
+
+    /// The platform says no more of how new something is, and answers a change with what it is then or with nothing.
+    pub fn platform_says_less(&mut self, dates: Dates, acknowledges: bool) {
+        let platform = &mut self.world.site_mut().platform;
+        (platform.dates, platform.acknowledges) = (dates, acknowledges);
     }
 
     /// Nothing is ever as the platform expects it, and it never says what is.
@@ -361,6 +367,11 @@ impl Scenario {
     pub fn due(&mut self, path: &[&str]) {
         self.world.due_again(path);
         self.settle();
+    }
+
+    /// Two rows are due, and two replicas work on one each at the same moment.
+    pub fn due_in_two(&mut self, mine: &[&str], theirs: &[&str]) {
+        self.world.due_in_two(mine, theirs);
     }
 
     /// A row goes.

@@ -9,6 +9,7 @@ mod harder;
 mod network;
 mod operators;
 mod people;
+mod terse;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ use self::harder::Harder;
 pub(super) use self::harder::harder;
 use self::operators::Operators;
 pub(super) use self::operators::operated;
+pub(super) use self::terse::terse;
 use super::Coverage;
 use super::platform::{ModelSays, Platform};
 use super::servicenow::{Changed, Quirks, ServiceNow};
@@ -172,6 +174,7 @@ impl World {
             dies: Cell::new(None),
             died: Cell::new(false),
             batch: RefCell::new(Vec::new()),
+            beside: RefCell::new(None),
             others: RefCell::new(Vec::new()),
             asked: Cell::new((0, 0)),
             rules_fail: Cell::new(true),
@@ -221,6 +224,7 @@ impl World {
             });
         }
         let harder = Harder::of(seed, &mut sites);
+        terse::of(seed, &mut sites);
         let webhooks_lost = [0, 15, 15, 15, 50, 100][rng.usize(0..6)];
         World {
             seed,
@@ -299,6 +303,16 @@ impl World {
         let key = Key::new(&self.site().integration.tenant, path);
         self.shared.now.set(self.now);
         self.handle(vec![Event::Due(key)]);
+    }
+
+    /// Two rows are due, and two replicas work on one each at the same moment.
+    pub(crate) fn due_in_two(&mut self, mine: &[&str], theirs: &[&str]) {
+        let tenant = self.site().integration.tenant.clone();
+        let due = |path| vec![Event::Due(Key::new(&tenant, path))];
+        self.shared.now.set(self.now);
+        self.shared.beside.replace(Some(due(theirs)));
+        self.shared.dies.set(Some(Dies::Overtaken));
+        self.handle(due(mine));
     }
 
     pub(crate) fn lose(&mut self, path: &[&str]) {
@@ -508,7 +522,8 @@ impl World {
     /// Lets time pass, and happen what happens meanwhile.
     fn pass(&mut self, ms: u64) {
         let (until, here) = (self.now.plus(ms), self.at);
-        while self.next().is_some_and(|next| next <= until) {
+        while let Some(next) = self.next().filter(|next| *next <= until) {
+            self.now = self.now.max(next); // However long nothing happened.
             self.advance();
         }
         self.now = self.now.max(until);

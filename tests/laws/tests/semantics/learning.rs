@@ -264,3 +264,31 @@ fn nothing_is_learnt_unless_it_is_wanted() {
     world.pass(120_000);
     assert!(world.rows("learnt").is_empty());
 }
+
+/// That a summary holds no more was broken off when its ticket was resolved once more, and never begun again when that
+/// came to nothing.
+#[test]
+fn whoever_was_told_of_a_summary_hears_that_it_holds_no_more() {
+    let mut world = learning_after(2 * LATE, json!("https://knowledge.example/told"));
+    world.platform_edits("A", &[("title", "Checkout is slow")]);
+    let ticket = world.ticket_of("A");
+    world.agent_says(&ticket, "work_notes", "Root cause: a full cache. Restarted the gateway.");
+    world.platform_edits("A", &[("status", "resolved")]);
+    world.pass(3 * LATE);
+    let told = |world: &Scenario| -> Vec<String> {
+        events(world).into_iter().map(|(kind, _)| kind).collect()
+    };
+    assert_eq!(told(&world), ["case_summary.made"]);
+    // It cannot be reached while the ticket is opened, resolved, and opened again.
+    world.findings_are_taken(false);
+    for status in ["open", "resolved", "open"] {
+        world.platform_edits("A", &[("status", status)]);
+        world.pass(1_000);
+    }
+    let in_vain = told(&world).len();
+    world.findings_are_taken(true);
+    world.pass(LATE);
+    let taken = told(&world).split_off(in_vain);
+    assert_eq!(taken, ["case_summary.superseded"]);
+    assert_eq!(learnt(&world)["telling"], Json::Null, "and it was taken");
+}

@@ -248,3 +248,44 @@ fn what_happened_while_polling_was_off_is_found_when_it_is_on_again() {
     configure(&mut world, json!({ "polling": { "mode": "behind" } }));
     assert_eq!(world.field("A", "title"), "while it was off");
 }
+
+/// All links of an integration were read at once: with very many that was more than there was room for.
+#[test]
+fn a_run_counts_its_links_some_hundred_at_a_time() {
+    let pairs = 510;
+    let mut world = drifted(json!({ "reconcile": { "most": 3 } }), pairs, 5);
+    let run = world.reconcile(RunMode::DryRun);
+    let (links, checked, drifted) = (&run["links"], &run["checked"], &run["drifted"]);
+    assert_eq!((links, checked, drifted), (&json!(pairs), &json!(pairs), &json!(5)), "{run}");
+    let run = world.reconcile(RunMode::AutoHeal);
+    let (healed, state) = (&run["healed"], &run["state"]);
+    assert_eq!((healed, &run["left"], state), (&json!(3), &json!(2), &json!("finished")));
+    assert_eq!(run["checked"], pairs);
+    assert_eq!(left(&world, pairs), 2);
+    assert!(world.rows("check").is_empty() && world.rows("group").is_empty());
+}
+
+/// A check of a link that is not there any more was dropped and never counted: its run went on for ever, and no other
+/// began by itself.
+#[test]
+fn a_run_ends_whatever_became_of_its_links() {
+    let mut world = drifted(json!({}), 2, 0);
+    let mut run = world.reconcile(RunMode::DryRun);
+    (run["id"], run["state"], run["finished"]) = (json!("run-x"), json!("running"), Json::Null);
+    (run["links"], run["checked"], run["drifts"]) = (json!(2), json!(1), json!([]));
+    world.left(&["run", "int-1", "run-x"], &run);
+    let check = json!({ "run": "run-x", "link": "l-gone", "number": null, "state": "reading-external",
+        "platform_not_verifiable": false, "fields": [], "entries": 0, "seen": [], "attempts": 0,
+        "asked": 0, "clocks": [] });
+    world.left(&["check", "int-1", "run-x", "l-gone"], &check);
+    world.settle();
+    let run = world.stored(&["run", "int-1", "run-x"]);
+    assert_eq!((&run["state"], &run["failed"]), (&json!("finished"), &json!(1)), "{run}");
+    // Somebody was forgotten, and with them the last check.
+    let mut left = run.clone();
+    (left["state"], left["finished"]) = (json!("running"), Json::Null);
+    (left["links"], left["checked"]) = (json!(1), json!(1));
+    world.left(&["run", "int-1", "run-x"], &left);
+    world.settle();
+    assert_eq!(world.stored(&["run", "int-1", "run-x"])["state"], "finished");
+}

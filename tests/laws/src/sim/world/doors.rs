@@ -36,6 +36,8 @@ pub(super) struct Shared {
     pub(super) died: Cell<bool>,
     /// The events that are being handled, for the other replica.
     pub(super) batch: RefCell<Vec<Event>>,
+    /// What the other replica handles meanwhile, if it is something else.
+    pub(super) beside: RefCell<Option<Vec<Event>>>,
     /// What the other replica said.
     pub(super) others: RefCell<Vec<Report>>,
     /// How often a customer's own rules were asked, and how often in vain.
@@ -74,7 +76,8 @@ impl Storage for Doors {
                 Err(CommitError::Failed("the connection was lost".to_owned()))
             }
             Some(Dies::Overtaken) => {
-                let batch = self.0.batch.borrow().clone();
+                let beside = self.0.beside.take();
+                let batch = beside.unwrap_or_else(|| self.0.batch.borrow().clone());
                 let reports = Engine::new(self.clone()).handle(&batch);
                 self.0.others.borrow_mut().extend(reports);
                 self.0.store.commit(changes)
