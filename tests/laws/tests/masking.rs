@@ -8,6 +8,8 @@ fn what_is_personal_is_caught_and_the_rest_survives() {
     for (set, least) in [
         (include_str!("../masking/labelled.tsv"), 400),
         (include_str!("../masking/second.tsv"), 300),
+        (include_str!("../masking/third.tsv"), 300),
+        (include_str!("../masking/fourth.tsv"), 1_000),
     ] {
         let set = masking::read(set).unwrap();
         let score = masking::score(&set);
@@ -20,6 +22,15 @@ fn what_is_personal_is_caught_and_the_rest_survives() {
         assert!(share(score.lookalikes) <= 0.01, "{}", told());
         assert_eq!(score.json.1, 0, "{}", told());
     }
+}
+
+/// Texts that were written to break it, by somebody who had read how it works.
+#[test]
+fn what_once_broke_it_does_so_no_more() {
+    let set = masking::read(include_str!("../masking/probes.tsv")).unwrap();
+    let score = masking::score(&set);
+    assert!(score.faults.is_empty(), "{}", score.faults.join("\n"));
+    assert!(set.len() > 500);
 }
 
 /// A part of what `cargo fuzz-masking` does.

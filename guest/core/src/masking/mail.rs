@@ -62,6 +62,19 @@ fn quoted(bytes: &[u8], at: usize, floor: usize) -> Option<usize> {
         .then_some(at - 1 - (inside.len() - quote))
 }
 
+/// In `https://$USER:$PASS@host` no address begins, whether or not what stands there is a password.
+fn is_password(bytes: &[u8], start: usize) -> bool {
+    const REACH: usize = 80;
+    let before = &bytes[start.saturating_sub(REACH)..start];
+    let token = before
+        .rsplit(|b| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b'<' | b'>' | b'('))
+        .next()
+        .unwrap_or_default();
+    let Some(scheme) = memchr::memmem::rfind(token, b"://") else { return false };
+    let user = &token[scheme + 3..];
+    user.contains(&b':') && !user.contains(&b'/')
+}
+
 fn address(scan: &Scan, at: usize, floor: usize) -> Option<Candidate> {
     let bytes = scan.bytes;
     let mut start = at;
@@ -83,7 +96,7 @@ fn address(scan: &Scan, at: usize, floor: usize) -> Option<Candidate> {
     if let Some(quoted) = quoted(bytes, at, floor) {
         start = quoted;
     }
-    if start == at || bytes[at - 1] == b'*' || bytes[at - 1] == b'.' {
+    if start == at || bytes[at - 1] == b'*' || bytes[at - 1] == b'.' || is_password(bytes, start) {
         return None;
     }
     let push = |end| {

@@ -45,6 +45,13 @@ fn birth(scan: &Scan, index: usize, from: usize, found: &mut Vec<Candidate>) {
             && let Some(end) = date(bytes, at)
         {
             found.push(born(at, end));
+            if is_plural(bytes, from) {
+                others(bytes, end, |next| {
+                    let end = date(bytes, next)?;
+                    found.push(born(next, end));
+                    Some(end)
+                });
+            }
             return;
         }
         at += 1;
@@ -68,6 +75,23 @@ fn birth(scan: &Scan, index: usize, from: usize, found: &mut Vec<Candidate>) {
     }
 }
 
+fn is_plural(bytes: &[u8], end: usize) -> bool {
+    bytes.get(end).is_some_and(|b| matches!(b, b's' | b'S'))
+}
+
+/// What else a word in the plural names: `X and Y`, `X, Y`.
+fn others(bytes: &[u8], mut end: usize, mut take: impl FnMut(usize) -> Option<usize>) {
+    const MOST: usize = 8;
+    for _ in 0..MOST {
+        let joined = [&b", and "[..], b" and ", b" & ", b", ", b" / ", b"/"];
+        let Some(join) = joined.iter().find(|join| bytes[end..].starts_with(join)) else { return };
+        match take(end + join.len()) {
+            Some(next) => end = next,
+            None => return,
+        }
+    }
+}
+
 fn born(start: usize, end: usize) -> Candidate {
     Candidate { kind: Kind::DateOfBirth, rule: "birth.word", reason: Reason::Word, start, end }
 }
@@ -86,7 +110,9 @@ fn date(bytes: &[u8], start: usize) -> Option<usize> {
             .fold(0u32, |a, b| a.wrapping_mul(10) + u32::from(b - b'0'));
         (length > 0).then_some((value, length, at + length))
     };
-    let free = |end: usize| (!wordy_at(bytes, end)).then_some(end);
+    // The time of day may follow: `1992-08-19T00:00:00Z`.
+    let has_time = |end: usize| matches!(bytes[end..], [b'T', b'0'..=b'2', b'0'..=b'9', b':', ..]);
+    let free = |end: usize| (!wordy_at(bytes, end) || has_time(end)).then_some(end);
     let blanks = |at: usize| {
         at + bytes[at..]
             .iter()
@@ -142,6 +168,15 @@ fn date(bytes: &[u8], start: usize) -> Option<usize> {
         {
             word += 2;
         }
+        // `1er août`, `1º de maio`
+        for ordinal in ["er", "º", "ª"] {
+            if word == at && bytes[at..].starts_with(ordinal.as_bytes()) {
+                word += ordinal.len();
+            }
+        }
+        // `28FEB1980`
+        let glued =
+            word == at && length == 2 && bytes[at..].first().is_some_and(u8::is_ascii_uppercase);
         word = blanks(word);
         for filler in [&b"of "[..], b"de ", b"di "] {
             if bytes[word..].starts_with(filler) {
@@ -149,7 +184,7 @@ fn date(bytes: &[u8], start: usize) -> Option<usize> {
             }
         }
         if length <= 2
-            && let Some(end) = month(bytes, word)
+            && let Some(end) = if glued { glued_month(bytes, word) } else { month(bytes, word) }
         {
             let mut year = blanks(end);
             for filler in [&b"de "[..], b"del ", b"of "] {
@@ -174,8 +209,11 @@ fn date(bytes: &[u8], start: usize) -> Option<usize> {
         }
         let skip =
             |at: usize| at + 1 + usize::from(sign == b'.' && bytes.get(at + 1) == Some(&b' '));
+        // `06 / 05 / 1971`
+        let wide = bytes[at..].starts_with(b" / ");
+        let skip = |at: usize| if wide { at + 3 } else { skip(at) };
         let (second, two, at) = number(skip(at))?;
-        if bytes.get(at) != Some(&sign) {
+        if bytes.get(at) != Some(&sign) || wide && !bytes[at..].starts_with(b" / ") {
             return None;
         }
         let (third, three, end) = number(skip(at))?;
@@ -207,10 +245,34 @@ fn date(bytes: &[u8], start: usize) -> Option<usize> {
 }
 
 /// Months that begin with letters beyond ASCII.
-const BEYOND: [&str; 17] = [
+#[rustfmt::skip]
+const BEYOND: [&str; 49] = [
     "mär", "fév", "aoû", "déc", "янв", "фев", "мар", "апр", "мая", "май", "июн", "июл", "авг",
-    "сен", "окт", "ноя", "дек",
+    "сен", "окт", "ноя", "дек", "paź", "úno", "bře", "kvě", "čer", "zář", "říj", "şub", "ağu",
+    "يناير", "فبراير", "مارس", "أبريل", "مايو", "يونيو", "يوليو", "أغسطس", "سبتمبر", "أكتوبر", "نوفمبر", "ديسمبر",
+    "जनवरी", "फरवरी", "मार्च", "अप्रैल", "जून", "जुलाई", "अगस्त", "सितंबर", "अक्टूबर", "नवंबर", "दिसंबर",
 ];
+
+/// The end of `FEB` in `28FEB1980`.
+fn glued_month(bytes: &[u8], start: usize) -> Option<usize> {
+    let name = bytes.get(start..start + 3)?;
+    let after = bytes.get(start + 3)?;
+    let known = [
+        &b"JAN"[..],
+        b"FEB",
+        b"MAR",
+        b"APR",
+        b"MAY",
+        b"JUN",
+        b"JUL",
+        b"AUG",
+        b"SEP",
+        b"OCT",
+        b"NOV",
+        b"DEC",
+    ];
+    (known.contains(&name) && after.is_ascii_digit()).then_some(start + 3)
+}
 
 /// The end of a month's name that begins here: its first letters and the rest of the word.
 fn month(bytes: &[u8], start: usize) -> Option<usize> {
@@ -254,6 +316,30 @@ fn month(bytes: &[u8], start: usize) -> Option<usize> {
                     | b"out"
                     | b"mei"
                     | b"mrt"
+                    // Swedish, Danish, Polish, Czech, Turkish.
+                    | b"maa"
+                    | b"maj"
+                    | b"sty"
+                    | b"lut"
+                    | b"kwi"
+                    | b"cze"
+                    | b"lip"
+                    | b"sie"
+                    | b"wrz"
+                    | b"lis"
+                    | b"gru"
+                    | b"led"
+                    | b"dub"
+                    | b"srp"
+                    | b"pro"
+                    | b"oca"
+                    | b"nis"
+                    | b"haz"
+                    | b"tem"
+                    | b"eyl"
+                    | b"eki"
+                    | b"kas"
+                    | b"ara"
             )
         }
         [a, ..] if a.is_ascii_alphabetic() || a >= 0xC0 => BEYOND.iter().any(|name| {
@@ -305,6 +391,11 @@ fn passport(scan: &Scan, from: usize, found: &mut Vec<Candidate>) {
         let dated = matches!(bytes.get(end), Some(b'-' | b'/'))
             && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
         let enough = digits >= 3 || digits >= 2 && upper && size >= 8;
+        let is_other = more.is_empty() && is_no_passport(&bytes[at..end]);
+        if is_other {
+            at += length.max(1);
+            continue;
+        }
         if enough && (upper || lower) && !wordy_at(bytes, end) && !dated {
             found.push(Candidate {
                 kind: Kind::Passport,
@@ -313,10 +404,30 @@ fn passport(scan: &Scan, from: usize, found: &mut Vec<Candidate>) {
                 start: at,
                 end,
             });
-            return;
+            if !is_plural(bytes, from) {
+                return;
+            }
         }
         at += length.max(1);
     }
+}
+
+/// A ticket's number, a day.
+fn is_no_passport(token: &[u8]) -> bool {
+    let ticket = [&b"INC"[..], b"CHG", b"RITM", b"REQ", b"TASK", b"PRB", b"KB", b"CS"];
+    let is_ticket = ticket.iter().any(|prefix| {
+        token
+            .strip_prefix(*prefix)
+            .is_some_and(|rest| rest.len() >= 5 && rest.iter().all(u8::is_ascii_digit))
+    });
+    let number = |range: std::ops::Range<usize>| {
+        token[range].iter().fold(0, |sum, b| sum * 10 + u32::from(b - b'0'))
+    };
+    let is_day = token.len() == 8
+        && token.iter().all(u8::is_ascii_digit)
+        && (1900..2100).contains(&number(0..4))
+        && digits::is_date(number(0..4), number(4..6), number(6..8));
+    is_ticket || is_day
 }
 
 /// Bitcoin's base58check, and Ethereum's with a word for it.

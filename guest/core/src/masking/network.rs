@@ -38,6 +38,11 @@ pub(super) fn find(scan: &Scan, found: &mut Vec<Candidate>) {
         // `a::b` is a name in several languages; an address has a digit and more than two groups,
         // or is meant as one.
         let digits = bytes[start..end].iter().any(u8::is_ascii_digit);
+        // Eight pairs are the name of a device.
+        if end - start == 23 && bytes[start..end].split(|b| *b == b':').all(|pair| pair.len() == 2)
+        {
+            continue;
+        }
         if address.is_loopback() || address.is_unspecified() || !digits || end - start < 6 {
             continue;
         }

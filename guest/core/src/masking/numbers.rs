@@ -2,6 +2,8 @@
 //! addresses. A run is a series of groups with little between them; each beginning is tried with
 //! each end that could matter.
 
+mod address;
+
 use std::cell::OnceCell;
 
 use super::digits::{is_card, is_itin, is_nhs, is_routing, is_ssn, may_be_card, number};
@@ -13,6 +15,7 @@ use super::{Candidate, Kind, Reason};
 const NOT_A_PHONE: Topics = Topics::of(&[
     Topic::Numbered,
     Topic::Version,
+    Topic::Product,
     Topic::Device,
     Topic::Ssn,
     Topic::Itin,
@@ -260,7 +263,15 @@ impl Run<'_, '_> {
             return;
         }
         // Small change between single digits is no card; groups of one are read out loud.
-        if pieces > 1 && (self.is_piece() || self.groups.iter().any(|g| g.len() < 2) && pieces < 12)
+        // `4929 0465 4576 5185/11/27`
+        let dated =
+            self.separator() != Some(b'/')
+                && !self.piece
+                && self.scan.groups.get(self.last + 1).is_some_and(|next| {
+                    next.gap == Gap::Small(b'/') && matches!(next.len(), 2 | 4)
+                });
+        if pieces > 1
+            && (self.is_piece() && !dated || self.groups.iter().any(|g| g.len() < 2) && pieces < 12)
         {
             return;
         }
@@ -277,7 +288,9 @@ impl Run<'_, '_> {
             let (area, group, serial) = (number(0..3), number(3..5), number(5..9));
             let grouped = self.lengths(&[3, 2, 4])
                 && self.separator().is_some_and(|b| b != b'/')
-                && !self.is_piece();
+                && !self.is_piece()
+                && !(self.scan.byte(self.end()) == Some(b'-')
+                    && self.scan.byte(self.end() + 1).is_some_and(|b| b.is_ascii_alphanumeric()));
             let bare = self.groups.len() == 1;
             if is_ssn(area, group, serial) {
                 if grouped {
@@ -351,6 +364,12 @@ impl Run<'_, '_> {
             // What follows is taken in as long as it is written the same way.
             let north_american = self.digits[0] == 1;
             let fits = if north_american { n == 11 } else { (8..=15).contains(&n) };
+            // `09:12:44 +0000 4412`
+            let is_zone = self.groups[0].len() == 4
+                && matches!(bytes[..start], [.., b':', b'0'..=b'5', b'0'..=b'9', b' ']);
+            if is_zone {
+                return;
+            }
             let glued_plus =
                 start > 0 && super::scan::wordy_before(bytes, start) && !self.is_called_at(start);
             if fits && !glued_plus && self.written_evenly() {
@@ -378,8 +397,10 @@ impl Run<'_, '_> {
             && national.len() == 10
             && national[0] >= 2
             && national[3] >= 2
-            && !self
-                .about(Topics::of(&[Topic::Version, Topic::Device]), Topics::of(&[Topic::Phone]))
+            && !self.about(
+                Topics::of(&[Topic::Version, Topic::Product, Topic::Device]),
+                Topics::of(&[Topic::Phone]),
+            )
         {
             push("phone.nanp", Reason::Range);
             return;
@@ -395,7 +416,7 @@ impl Run<'_, '_> {
         if self.scan.byte_before(self.start()) == Some(b'/') {
             return;
         }
-        if self.is_called_phone() {
+        if self.is_called_phone() && (!self.is_quantity() || self.is_named()) {
             push("phone.word", Reason::Word);
         }
     }
@@ -452,6 +473,7 @@ impl Run<'_, '_> {
             && number(4..6) <= 12
             && number(6..8) <= 31)
             || (begins(&[2, 2, 4]) && matches!(number(4..8), 1900..=2100))
+            || self.is_date_and_hour()
             || (self.groups.len() == 1
                 && self.digits.len() == 8
                 && matches!(number(0..4), 1900..=2100)
@@ -463,92 +485,103 @@ impl Run<'_, '_> {
                 && matches!(number(4..6), 1..=12))
     }
 
+    /// `3/2/2026 14`, `02/03/26 14`, of which the minutes follow.
+    fn is_date_and_hour(&self) -> bool {
+        let [day, month, year, ..] = self.groups else { return false };
+        let sign = |group: &Group| match group.gap {
+            Gap::Small(sign) | Gap::Loose(sign) => Some(sign),
+            _ => None,
+        };
+        let signs = (sign(month), sign(year));
+        if signs.0 != signs.1 || !matches!(signs.0, Some(b'/' | b'.' | b'-')) {
+            return false;
+        }
+        let at = day.len() + month.len();
+        if day.len() > 2 || month.len() > 2 || number(self.digits, 0..day.len()) > 31 {
+            return false;
+        }
+        match year.len() {
+            4 => matches!(number(self.digits, at..at + 4), 1900..=2100),
+            2 => {
+                self.groups.len() == 4
+                    && sign(&self.groups[3]) == Some(b' ')
+                    && self.scan.byte(self.end()) == Some(b':')
+            }
+            _ => false,
+        }
+    }
+
+    /// `1234567 rows`, `40.712776, -74.005974`, and seconds since 1970: near a word for a phone, and not named by it.
+    fn is_quantity(&self) -> bool {
+        let bytes = self.scan.bytes;
+        let thousands = self.groups.len() > 1 && self.groups[1..].iter().all(|g| g.len() == 3);
+        let bare = self.groups.len() == 1;
+        if bare || thousands {
+            let rest = bytes[self.end()..].get(..12).unwrap_or(&bytes[self.end()..]);
+            let word = rest.strip_prefix(b" ").unwrap_or_default();
+            let word = word.split(|b| !b.is_ascii_alphabetic()).next().unwrap_or_default();
+            let unit = word.to_ascii_lowercase();
+            if matches!(
+                unit.as_slice(),
+                b"rows"
+                    | b"bytes"
+                    | b"kb"
+                    | b"mb"
+                    | b"gb"
+                    | b"ms"
+                    | b"ns"
+                    | b"us"
+                    | b"times"
+                    | b"calls"
+                    | b"users"
+                    | b"files"
+                    | b"per"
+                    | b"records"
+                    | b"requests"
+                    | b"messages"
+                    | b"seconds"
+                    | b"minutes"
+                    | b"items"
+                    | b"events"
+                    | b"lines"
+                    | b"hits"
+                    | b"packets"
+                    | b"units"
+            ) {
+                return true;
+            }
+        }
+        let is_epoch = bare && self.digits.len() == 10 && matches!(self.digits, [1, 5..=9, ..]);
+        let fraction = self.groups.len() == 2
+            && self.separator() == Some(b'.')
+            && self.groups[0].len() <= 3
+            && self.groups[1].len() >= 4;
+        let follows = bytes[self.end()..].starts_with(b", ")
+            && bytes.get(self.end() + 2).is_some_and(|b| *b == b'-' || b.is_ascii_digit());
+        let behind = self.scan.byte_before(self.start()) == Some(b'-')
+            || matches!(bytes[..self.start()], [.., b'0'..=b'9', b',', b' ']);
+        is_epoch || fraction && (follows || behind)
+    }
+
+    /// Whether a word for a phone stands right in front: `phone: 1234567`.
+    fn is_named(&self) -> bool {
+        let hits = &self.scan.hits[..self.scan.hit_after(self.start())];
+        let Some(hit) = hits.last().filter(|hit| self.scan.is_noun(hit)) else {
+            return hits.is_empty() && self.scan.key == Some(Topic::Phone);
+        };
+        let between = self.scan.bytes.get(hit.end..self.start()).unwrap_or_default();
+        between.len() <= 4 && between.iter().all(|b| matches!(b, b' ' | b':' | b'=' | b'.' | b'('))
+    }
+
     /// `1234567.89`, a price or a measure.
     fn is_decimal(&self) -> bool {
         let before = self.scan.byte_before(self.start());
-        matches!(before, Some(b'$' | b'#')) || self.scan.byte(self.end()) == Some(b'%')
+        before == Some(b'$')
+            || before == Some(b'#') && !self.is_called_at(self.start() - 1)
+            || self.scan.byte(self.end()) == Some(b'%')
             || self.groups.len() == 2 && self.separator() == Some(b'.') && self.groups[1].len() <= 2
             // A fraction of a second, a decimal comma.
             || before == Some(b',') || before == Some(b'.')
-    }
-
-    /// `version 1.2.3.4`, `build is 1.2.3.4`, `from 1.2.3.4 to 1.2.3.5`: a word for it, with no other
-    /// number and no end of a clause between, or with nothing but such a number.
-    fn is_version(&self) -> bool {
-        let bytes = self.scan.bytes;
-        let hits =
-            &self.scan.hits[..self.scan.hits.partition_point(|hit| hit.start < self.start())];
-        let Some(hit) = hits.iter().rev().take(8).find(|hit| {
-            matches!(hit.topic, Topic::Version | Topic::Address) && hit.end <= self.start()
-        }) else {
-            return self.scan.key == Some(Topic::Version);
-        };
-        if hit.topic == Topic::Address || !self.scan.near(hit.end, self.start(), 48) {
-            return false;
-        }
-        let between = &bytes[hit.end..self.start()];
-        let ends = between.iter().any(|b| matches!(b, b';' | b',' | b'\n'));
-        let numbers =
-            between.split(|b| !b.is_ascii_digit()).filter(|group| !group.is_empty()).count();
-        !ends && matches!(numbers, 0 | 3 | 4) && between.len() - numbers <= 30
-    }
-
-    fn is_address(&self) -> bool {
-        self.groups.len() == QUAD
-            && self.groups.windows(2).all(|two| self.scan.bytes[two[0].end..two[1].start] == *b".")
-            && self.groups.iter().all(|g| g.len() <= 3)
-    }
-
-    fn address(&self, found: &mut Vec<Candidate>) {
-        if !self.is_address() {
-            return;
-        }
-        let bytes = self.scan.bytes;
-        let mut octets = [0u32; 4];
-        let mut at = 0;
-        for (octet, group) in octets.iter_mut().zip(self.groups) {
-            *octet = number(self.digits, at..at + group.len());
-            at += group.len();
-            // Versions have leading zeros, addresses do not.
-            if *octet > 255 || (group.len() > 1 && bytes[group.start] == b'0') {
-                return;
-            }
-        }
-        let dotted = |next: Option<u8>, beyond: Option<u8>| {
-            next == Some(b'.') && beyond.is_some_and(|b| b.is_ascii_digit())
-        };
-        if dotted(
-            self.scan.byte_before(self.start()),
-            self.start().checked_sub(2).and_then(|i| self.scan.byte(i)),
-        ) || dotted(self.scan.byte(self.end()), self.scan.byte(self.end() + 1))
-        {
-            return; // An object identifier, a section.
-        }
-        let loopback = octets[0] == 127 || octets == [0; 4] || octets[0] == 255;
-        if loopback {
-            return;
-        }
-        // `Chrome/120.0.0.0`, but not `https://10.0.0.1` and not `/10.0.0.1`.
-        if self.scan.byte_before(self.start()) == Some(b'/')
-            && self.start() >= 2
-            && super::scan::wordy(bytes[self.start() - 2])
-        {
-            return;
-        }
-        if matches!(
-            self.scan.byte_before(self.start()),
-            Some(b'-' | b'=' | b'<' | b'>' | b'~' | b'^')
-        ) && self.start() >= 2
-            && matches!(bytes[self.start() - 2], b'=' | b'<' | b'>' | b'~' | b'-')
-        {
-            return; // `>=1.2.3.4`
-        }
-        let network = self.scan.byte(self.end()) == Some(b'/')
-            && self.scan.byte(self.end() + 1).is_some_and(|b| b.is_ascii_digit());
-        if !network && self.is_version() {
-            return;
-        }
-        self.push(found, Kind::IpAddress, "ip.v4", Reason::Range);
     }
 }
 
@@ -606,7 +639,10 @@ fn nino(scan: &Scan, found: &mut Vec<Candidate>) {
         at += usize::from(matches!(bytes.get(at), Some(b' ' | b'-')));
         let Some(suffix) = bytes.get(at).copied() else { continue };
         let end = at + 1;
-        if super::scan::wordy_at(bytes, end) || !super::digits::is_nino(prefix, suffix) {
+        // `AB123456C-01`, a part's.
+        let goes_on =
+            bytes.get(end) == Some(&b'-') && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
+        if goes_on || super::scan::wordy_at(bytes, end) || !super::digits::is_nino(prefix, suffix) {
             continue;
         }
         let upper = prefix.iter().all(u8::is_ascii_uppercase) && suffix.is_ascii_uppercase();

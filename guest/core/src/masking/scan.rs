@@ -11,6 +11,21 @@ const BEFORE: usize = 40;
 /// Context reaches this many characters on.
 const AFTER: usize = 30;
 
+/// What somebody may be asked for that is no phone number.
+const ASKED_FOR: Topics = Topics::of(&[
+    Topic::Numbered,
+    Topic::Routing,
+    Topic::Ssn,
+    Topic::Itin,
+    Topic::Nhs,
+    Topic::Passport,
+    Topic::Birth,
+    Topic::Iban,
+    Topic::Device,
+]);
+/// So far a question may be from its answer, if somebody else gives it.
+const ANSWER: usize = 64;
+
 /// Who speaks in a chat or a call.
 const SPEAKERS: [&str; 12] = [
     "user",
@@ -55,6 +70,7 @@ impl Gap {
             [b @ (b' ' | b'-' | b'.' | b'/')] => Gap::Small(*b),
             [b'\n'] | [b'\r', b'\n'] | [b'-' | b' ', b'\n'] => Gap::Line,
             // A form writes a blank as `+`; behind an area code a line may end.
+            [b' ', b'/', b' '] => Gap::Loose(b'/'),
             [b')' | b'('] | [b')', b'+' | b'\n'] | [b')', b'\r', b'\n'] => Gap::Small(b' '),
             _ if between.len() <= 3
                 && between.iter().all(|b| matches!(b, b' ' | b'-' | b'(' | b')' | b'.')) =>
@@ -382,21 +398,112 @@ impl<'t> Scan<'t> {
         wanted: Topics,
         against: Topics,
     ) -> Option<bool> {
-        let before =
-            self.hits[..next].iter().rev().take(16).filter(|hit| hit.end <= start).find_map(
-                |hit| {
-                    let wanted = wanted.has(hit.topic);
-                    (wanted || against.has(hit.topic)).then_some((hit, wanted))
-                },
-            );
+        let tells = |hit: &'t Hit| {
+            if hit.topic == Topic::Phone && self.is_speaker(hit) {
+                return None;
+            }
+            let wanted = wanted.has(hit.topic);
+            (wanted || against.has(hit.topic)).then_some((hit, wanted))
+        };
+        let mut hits = self.hits[..next]
+            .iter()
+            .rev()
+            .take(16)
+            .filter(|hit| hit.end <= start)
+            .filter_map(tells);
+        let mut before = hits.next();
+        // `Phone on file for the account: 7325550114`: what it is a phone for.
+        if let Some((hit, false)) = before
+            && hit.topic == Topic::Numbered
+            && self.is_label_for(hit, start)
+            && let Some((of, true)) = hits.next()
+            && self.near(of.end, hit.start, BEFORE)
+            && self.is_noun(of)
+        {
+            return Some(true);
+        }
+        before = before.filter(|(hit, _)| hit.end <= start);
+        let is_answer = |end: usize| {
+            self.near(end, start, ANSWER)
+                && memchr::memmem::find(&self.bytes[end..start], b"aller:").is_some()
+        };
         if let Some((hit, wanted)) = before
-            && self.near(hit.end, start, BEFORE)
+            && (self.near(hit.end, start, BEFORE) || is_answer(hit.end))
             && (self.same_line(hit.end, start) || !self.has_label(start))
         {
             return Some(wanted);
         }
         let key = self.key?;
         (wanted.has(key) || against.has(key)).then_some(wanted.has(key))
+    }
+
+    /// `Caller:` after a question for something else says who speaks, not whose number it is.
+    fn is_speaker(&self, hit: &Hit) -> bool {
+        const REACH: usize = 64;
+        let speaks = |hit: &Hit| {
+            self.byte(hit.end) == Some(b':')
+                && self.bytes[hit.start..hit.end].eq_ignore_ascii_case(b"caller")
+        };
+        if !speaks(hit) {
+            return false;
+        }
+        let asked =
+            self.hits[..self.hit_after(hit.start)].iter().rev().take(8).take_while(|before| {
+                hit.start - before.end.min(hit.start) <= REACH && !speaks(before)
+            });
+        let mut of_something = false;
+        for before in asked {
+            if before.topic == Topic::Phone {
+                return false;
+            }
+            // `in case we get cut off`
+            let by_the_way = self.bytes[..before.start].ends_with(b"in ");
+            of_something |= ASKED_FOR.has(before.topic) && !by_the_way;
+        }
+        of_something
+    }
+
+    /// Whether a word for something else stands at the end of a label as what that is for: `of the account:`.
+    fn is_label_for(&self, hit: &Hit, start: usize) -> bool {
+        let between = self.bytes[hit.end..start].trim_ascii();
+        let is_label = matches!(between, b":" | b"is" | b"is:" | b"):" | b"=");
+        let words = self.bytes[hit.start.saturating_sub(12)..hit.start].trim_ascii_end();
+        let word = words.rsplit(|b| !b.is_ascii_alphabetic()).next().unwrap_or_default();
+        is_label
+            && [
+                &b"on"[..],
+                b"for",
+                b"of",
+                b"the",
+                b"this",
+                b"his",
+                b"her",
+                b"their",
+                b"my",
+                b"your",
+                b"number",
+            ]
+            .iter()
+            .any(|known| word.eq_ignore_ascii_case(known))
+    }
+
+    /// `phone`, `SSN`: a thing, not something that is done.
+    pub(super) fn is_noun(&self, hit: &Hit) -> bool {
+        let word = &self.bytes[hit.start..hit.end];
+        [
+            &b"phone"[..],
+            b"telephone",
+            b"cellphone",
+            b"mobile",
+            b"cell",
+            b"tel",
+            b"fax",
+            b"callback",
+            b"ssn",
+            b"itin",
+        ]
+        .iter()
+        .any(|noun| word.eq_ignore_ascii_case(noun))
     }
 
     /// What the words from `next` on say of what ends at `end`, where nothing before it does.

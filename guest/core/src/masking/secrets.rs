@@ -210,7 +210,11 @@ fn prefixed(scan: &Scan, number: usize, start: usize, end: usize, found: &mut Ve
     }
     let rest = &bytes[end..end + length];
     let digits = rest.iter().any(u8::is_ascii_digit) || prefix.kind == Kind::AwsKey;
-    if length < prefix.rest.0 || length > prefix.rest.1 || !digits {
+    // By chance one in fifty has none.
+    let mixed = length >= 20
+        && rest.iter().any(u8::is_ascii_uppercase)
+        && rest.iter().any(u8::is_ascii_lowercase);
+    if length < prefix.rest.0 || length > prefix.rest.1 || !digits && !mixed {
         return;
     }
     found.push(Candidate {
@@ -241,6 +245,10 @@ fn url(scan: &Scan, colon: usize, from: usize, found: &mut Vec<Candidate>) {
     let Some(at) = authority.iter().rposition(|b| *b == b'@') else { return };
     let Some(sign) = authority[..at].iter().position(|b| *b == b':') else { return };
     let (start, end) = (from + sign + 1, from + at);
+    // `docker://nginx:1.25@sha256:...`
+    if bytes[end + 1..].starts_with(b"sha256:") {
+        return;
+    }
     if start < end && !said::is_placeholder(&bytes[start..end]) {
         found.push(Candidate {
             kind: Kind::UrlCredentials,

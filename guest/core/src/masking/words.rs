@@ -20,6 +20,8 @@ pub(super) enum Topic {
     Address,
     /// Versions, sections, object identifiers: not addresses.
     Version,
+    /// What has versions: an upgrade, a driver, an app. Also what addresses are the addresses of.
+    Product,
     /// What else is numbered: orders, serials, tickets. Not personal.
     Numbered,
     /// Device numbers, which have a payment card's check digit.
@@ -96,7 +98,7 @@ const WORDS: &[(Topic, &[&str])] = &[
             "contact number*", "contact no*", "contactnumber*", "best number*", "my number*",
             "number to call", "his number", "her number", "msisdn*", "ani", "dnis", "hotline",
             "landline*", "switchboard", "voicemail*", "phn", "ph", "hp", "home number",
-            "work number",
+            "work number", "caller id*", "caller_id*", "callerid*", "caller-id*",
             // German, Dutch, French, Spanish, Portuguese, Italian.
             "telefon*", "rufnummer*", "handy", "handynummer*", "mobil", "mobilnummer*",
             "mobilfunk*", "anrufen", "erreichbar*", "rückruf*", "zurückrufen", "durchwahl",
@@ -116,6 +118,9 @@ const WORDS: &[(Topic, &[&str])] = &[
             "फ़ोन*", "फोन*", "मोबाइल*", "नंबर*", "โทร*", "มือถือ*", "điện thoại*",
             "số điện thoại*", "电话*", "電話*", "手机*", "手機*", "携帯*", "联系方式*", "致电*", "전화*", "휴대폰*",
             "핸드폰*", "연락처*", "tlf*", "nås på", "mobilnr*", "puh", "telefón*", "mobitel*", "telepon*",
+            "rufen sie mich*", "ruf mich*", "rufen sie uns*", "erreichen sie mich*", "mich erreichen", "erreichen mich*",
+            "meine nummer*", "bel mij*", "mijn nummer*", "mon numéro*", "mi número*",
+            "il mio numero*", "meu número*", "dzwonić*", "mitt nummer*",
             "hubungi*", "nomor hp*", "sunați*", "apelați*", "дзвон*", "nomor telepon*",
         ],
     ),
@@ -151,7 +156,7 @@ const WORDS: &[(Topic, &[&str])] = &[
         &[
             "dob", "d.o.b", "date of birth", "date-of-birth", "date_of_birth", "dateofbirth",
             "birth date*", "birth_date", "birthdate*", "birth-date", "birthday*", "bday", "born",
-            "birth", "geburtsdatum*", "geburtstag*", "geboren", "geb", "ur", "date de naissance",
+            "birth", "geburtsdatum*", "geburtstag*", "geboren", "geb", "ur.", "b'day", "né(e) le", "nato a", "nata a", "date de naissance",
             "né le", "née le", "naissance", "fecha de nacimiento", "nacimiento", "nacido*",
             "nacida*", "nascita", "nato il", "nata il", "data de nascimento", "nascimento",
             "nascido*", "nascida*", "geboortedatum*", "data urodzenia", "urodzon*",
@@ -180,10 +185,16 @@ const WORDS: &[(Topic, &[&str])] = &[
     (
         Topic::Version,
         &[
-            "version*", "versión", "versão", "versie", "wersj*", "версия*", "sürüm*", "verze", "バージョン*", "版本*", "固件*", "ファームウェア*", "버전*", "펌웨어*", "إصدار*", "संस्करण*", "bundle", "app", "ios", "android", "ver", "build*", "firmware*", "release*", "rev", "revision", "oid", "oids",
-            "section*", "chapter", "clause", "sdk", "driver*", "upgrade*", "upgraded",
-            "assembly*", "patch*", "snmp", "paragraph", "asn.1", "fw", "bios", "fileversion",
-            "productversion", "appendix", "see also", "siehe auch", "voir aussi", "software", "agent version", "hotfix",
+            "version*", "versión", "versão", "versie", "wersj*", "версия*", "sürüm*", "verze", "バージョン*", "版本*", "固件*", "ファームウェア*", "버전*", "펌웨어*", "إصدار*", "संस्करण*", "ver", "build*", "firmware*", "bootloader*", "release*", "rev", "revision", "oid", "oids",
+            "section*", "chapter", "clause", "paragraph", "asn.1", "fw", "fileversion",
+            "productversion", "appendix", "see also", "siehe auch", "voir aussi", "agent version",
+        ],
+    ),
+    (
+        Topic::Product,
+        &[
+            "bundle", "app", "ios", "android", "sdk", "driver*", "upgrade*", "upgraded",
+            "assembly*", "patch*", "snmp", "bios", "software", "hotfix",
         ],
     ),
     (
@@ -203,6 +214,14 @@ const WORDS: &[(Topic, &[&str])] = &[
             "hash", "checksum", "inventory*", "bestellnummer*", "rechnung*", "auftrag*",
             "kundennummer*", "seriennummer*", "commande*", "facture*", "pedido*", "factura*",
             "fattura*", "ordine*", "заказ*", "счет*", "счёт*", "订单*", "訂單*", "注文*", "주문*",
+            "numéro de série*", "numéro de suivi*", "inventaire*", "número de serie*",
+            "numero de serie*", "nº de seguimiento*", "número de seguimiento*", "número de série*",
+            "encomenda*", "numero di serie*", "spedizione*", "serienummer*", "bestelnummer*",
+            "vertragsnummer*", "inventarnummer*", "artikelnummer*", "sendungsnummer*",
+            "numer seryjny*", "seri no*", "sipariş*", "シリアル番号*", "追跡番号*", "序列号*", "快递单号*",
+            "시리얼*", "송장*", "ऑर्डर*", "ऑर्डर नंबर*", "رقم الطلب*", "الرقم التسلسلي*", "رقم التتبع*",
+            "faktur*", "fatura*", "artikelnr*", "bestelling*", "protocolo*", "ärendenr*", "sagsnr*",
+            "numer sprawy*", "talep no*",
             "sequence*", "duration*", "latency", "ns", "ms", "dns serial", "soa", "user id",
             "userid",
         ],
@@ -222,7 +241,7 @@ const WORDS: &[(Topic, &[&str])] = &[
             "sshpass", "psk", "pre-shared key", "license key*", "credential*", "passwort*",
             "kennwort*", "mot de passe*", "contraseña*", "contrasena*", "senha*", "wachtwoord*",
             "hasło*", "haslo", "пароль*", "парола*", "lösenord*", "heslo*", "jelszó*", "jelszav*", "parolă*", "adgangskode*",
-            "kodeord*", "passord*", "lozink*", "kata sandi*", "סיסמה*", "סיסמא*", "συνθηματικό*", "口令*",
+            "pgpassword*", "mysql_pwd*", "kodeord*", "passord*", "lozink*", "kata sandi*", "סיסמה*", "סיסמא*", "συνθηματικό*", "口令*",
             "رمز عبور*", "كلمة السر*", "parool*", "slaptažod*", "salasana*", "parola*", "şifre*", "密码*",
             "密碼*", "パスワード*", "비밀번호*", "كلمة المرور*", "κωδικός*", "पासवर्ड*", "mật khẩu*",
             "รหัสผ่าน*",
@@ -512,6 +531,10 @@ fn is_there(index: usize, bytes: &[u8], start: usize) -> Option<Hit> {
     let text = bytes.get(start..end)?;
     // From its end: that it begins so is known.
     if !text.iter().zip(pattern.text).rev().all(|(b, p)| b.to_ascii_lowercase() == *p) {
+        return None;
+    }
+    // `eth0` is a network's.
+    if pattern.topic == Topic::Wallet && bytes.get(end).is_some_and(u8::is_ascii_digit) {
         return None;
     }
     let free = match pattern.topic {

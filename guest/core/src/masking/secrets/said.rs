@@ -14,7 +14,7 @@ pub(super) fn named(scan: &Scan, start: usize, from: usize, found: &mut Vec<Cand
     // follows.
     let mut at = from;
     let rest = bytes[at..].iter().take(40).take_while(|b| is_dashed(**b)).count();
-    if is_other(&bytes[at..at + rest])
+    if is_other(&bytes[at..at + rest], is_other_name)
         || bytes[at..at + rest] == *b"s" && bytes[start..from].eq_ignore_ascii_case(b"token")
     {
         return;
@@ -23,7 +23,10 @@ pub(super) fn named(scan: &Scan, start: usize, from: usize, found: &mut Vec<Cand
         bytes[start..from].ends_with(b"-p") || bytes[start..from].eq_ignore_ascii_case(b"sshpass");
     at += rest;
     // The end of a quoted or bracketed name.
-    while at - from < 48 && matches!(bytes.get(at), Some(b'"' | b'\'' | b']' | b')' | b'`')) {
+    while at - from < 48
+        && matches!(bytes.get(at), Some(b'"' | b'\'' | b']' | b')' | b'`'))
+        && !bytes[at..].starts_with(b"'s ")
+    {
         at += 1;
     }
     let blanks = |at: usize| {
@@ -33,14 +36,49 @@ pub(super) fn named(scan: &Scan, start: usize, from: usize, found: &mut Vec<Cand
             .take_while(|b| matches!(b, b' ' | b'\t'))
             .count()
     };
+    // `secretsmanager:eu-west-1:123456789012:secret:name`
+    if scan.byte_before(start) == Some(b':') && is_in_arn(bytes, start) {
+        return;
+    }
+    let unmarked = at;
+    at = past_markup(bytes, at);
+    // `<td>API key</td><td>`, `name="api_key" value="..."`
+    let cell = bytes[unmarked..at].windows(5).any(|w| w == b"><td>" || w == b"</td>");
     let gap = at;
     at = blanks(at);
+    let beside = beside(bytes, at);
+    // `API key (prod): x`
+    let mut within = false;
+    if bytes.get(at) == Some(&b'(') {
+        let close = bytes[at..].iter().take(24).position(|b| *b == b')');
+        match close.map(|close| blanks(at + close + 1)) {
+            Some(after) if matches!(bytes.get(after), Some(b':' | b'=')) => at = after,
+            _ => {
+                at += 1;
+                within = true;
+            }
+        }
+    }
+    let mut compares = false;
     let said = match bytes.get(at) {
+        Some(_) if within => Said::Bare,
+        _ if beside.is_some() => {
+            at = beside.unwrap_or(at);
+            Said::Sign
+        }
+        Some(_) if cell => Said::Sign,
+        // `new password's X`
+        Some(b'\'') if bytes[at..].starts_with(b"'s ") => {
+            at += 3;
+            Said::Word
+        }
         Some(b':' | b'=' | b'>') => {
+            let sign = at;
             at += 1;
             while matches!(bytes.get(at), Some(b'=' | b'>' | b':')) {
                 at += 1;
             }
+            compares = bytes[sign..at].starts_with(b"==");
             Said::Sign
         }
         // `define('DB_PASSWORD', 'x')`
@@ -54,10 +92,12 @@ pub(super) fn named(scan: &Scan, start: usize, from: usize, found: &mut Vec<Cand
         }
         Some(_) if flag && (at > gap || bytes[start..from].ends_with(b"-p")) => Said::Sign,
         Some(b)
-            if at > gap && (b.is_ascii_alphabetic() || *b >= 0x80 || *b == b'"' || *b == b'\'') =>
+            if at > gap
+                && (b.is_ascii_alphabetic() || *b >= 0x80 || matches!(b, b'"' | b'\'' | b'`')) =>
         {
             // `password is X`, `password for the portal is X`, `password X1!`
-            match verb(bytes, at) {
+            let polish = bytes[start..from].to_ascii_lowercase().starts_with(b"has");
+            match verb(bytes, at, polish || is_set(bytes, start)) {
                 Some(next) => {
                     at = next;
                     Said::Word
@@ -77,6 +117,10 @@ pub(super) fn named(scan: &Scan, start: usize, from: usize, found: &mut Vec<Cand
         _ => return,
     };
     at = blanks(at);
+    if said == Said::Sign {
+        at = blanks(past_markup(bytes, at));
+        at = block(bytes, at).unwrap_or(at);
+    }
     if said == Said::Sign && scan.byte(at) == Some(b'\n') {
         return;
     }
@@ -95,6 +139,21 @@ pub(super) fn named(scan: &Scan, start: usize, from: usize, found: &mut Vec<Cand
         }
     }
     let token = bytes[start..from].eq_ignore_ascii_case(b"token");
+    // `pass this to tier2`
+    if said == Said::Bare && bytes[start..from].eq_ignore_ascii_case(b"pass")
+        || (compares || is_reference(&text)) && !quoted
+        || is_no_value(&text, said)
+    {
+        return;
+    }
+    let phrase =
+        quoted && said == Said::Sign && bytes[start..from].eq_ignore_ascii_case(b"passphrase");
+    let season = said == Said::Bare && is_season(&bytes[start..from], &text);
+    if (phrase || season) && !is_placeholder(&text) {
+        let (kind, rule, reason) = (Kind::ApiKeyGeneric, "secret.word", Reason::Word);
+        found.push(Candidate { kind, rule, reason, start: start_of_value, end });
+        return;
+    }
     if !is_secret(&text, said, quoted, token, ends_field(bytes, end)) {
         return;
     }
@@ -113,6 +172,175 @@ pub(super) fn named(scan: &Scan, start: usize, from: usize, found: &mut Vec<Cand
     });
 }
 
+/// Past what makes a word bold or a value code: `**`, `</strong>`, `<code>`.
+fn past_markup(bytes: &[u8], mut at: usize) -> usize {
+    const TAGS: [&[u8]; 14] = [
+        b"b", b"i", b"u", b"p", b"em", b"td", b"tt", b"br", b"pre", b"kbd", b"div", b"code",
+        b"span", b"strong",
+    ];
+    for _ in 0..4 {
+        match bytes.get(at) {
+            Some(b'*') if bytes.get(at + 1) == Some(&b'*') && bytes.get(at + 2) != Some(&b'*') => {
+                at += 2
+            }
+            Some(b'<') => {
+                let Some(close) = bytes[at..].iter().take(24).position(|b| *b == b'>') else {
+                    break;
+                };
+                let tag = &bytes[at + 1..at + close];
+                let tag = tag.strip_prefix(b"/").unwrap_or(tag);
+                let name = tag.split(|b| !b.is_ascii_alphabetic()).next().unwrap_or_default();
+                if !TAGS.iter().any(|known| name.eq_ignore_ascii_case(known)) {
+                    break;
+                }
+                at += close + 1;
+            }
+            Some(b' ') if matches!(bytes.get(at + 1), Some(b'<' | b'*')) => at += 1,
+            _ => break,
+        }
+    }
+    at
+}
+
+/// `set the password to X`: there `to` is what `is` is elsewhere.
+fn is_set(bytes: &[u8], start: usize) -> bool {
+    let before = bytes[start.saturating_sub(24)..start].to_ascii_lowercase();
+    let mut words =
+        before.split(|b| !b.is_ascii_alphabetic()).filter(|word| !word.is_empty()).rev();
+    words.by_ref().take(3).any(|word| matches!(word, b"set" | b"change" | b"reset" | b"update"))
+}
+
+fn is_in_arn(bytes: &[u8], start: usize) -> bool {
+    let before = &bytes[start.saturating_sub(96)..start];
+    let token = before.rsplit(|b| matches!(b, b' ' | b'"' | b'\'' | b'\n' | b'=')).next();
+    token.is_some_and(|token| token.starts_with(b"arn:"))
+}
+
+/// Where the value stands that a neighbour names: in another attribute of a tag, in the next line of a mapping.
+fn beside(bytes: &[u8], from: usize) -> Option<usize> {
+    const REACH: usize = 64;
+    let rest = &bytes[from..bytes.len().min(from + REACH)];
+    let begins =
+        rest.first().is_none_or(|b| !b.is_ascii_alphanumeric()) || rest.starts_with(b"value");
+    let lines = |upto: &[u8]| upto.iter().filter(|b| **b == b'\n').count();
+    let names = [&b"value="[..], b"content=", b"value: ", b"default = ", b"value = "];
+    let found = names.iter().find_map(|name| {
+        let at = memchr::memmem::find(rest, name)?;
+        let between = &rest[..at];
+        let in_tag = name.ends_with(b"=")
+            && lines(between) == 0
+            && !between.contains(&b'>')
+            && (between.is_empty() || between.ends_with(b" "))
+            && between.iter().all(|b| {
+                b.is_ascii_alphanumeric() || matches!(b, b' ' | b'=' | b'"' | b'\'' | b'-')
+            });
+        let in_block = !name.ends_with(b"=")
+            && lines(between) == 1
+            && between.iter().all(|b| b.is_ascii_whitespace() || *b == b'{');
+        (in_tag || in_block).then_some(from + at + name.len())
+    });
+    found.filter(|_| begins)
+}
+
+/// The first word of what YAML writes below: `>-` and an end of a line, `|` and one.
+fn block(bytes: &[u8], at: usize) -> Option<usize> {
+    let rest = bytes.get(at..)?;
+    // The sign in front may have taken the `>`.
+    let rest = rest.strip_prefix(b">").or(rest.strip_prefix(b"|")).unwrap_or(rest);
+    let rest = rest.strip_prefix(b"-").or(rest.strip_prefix(b"+")).unwrap_or(rest);
+    let mark = bytes.len() - rest.len();
+    let marked = mark > at || bytes[at - 1] == b'>';
+    let rest = rest.strip_prefix(b"\n")?;
+    let indent = rest.iter().take(16).take_while(|b| **b == b' ').count();
+    (marked && indent > 0).then_some(mark + 1 + indent)
+}
+
+/// `var.db_password`, `request.form["x"]`: where a program has it from.
+fn is_reference(text: &[u8]) -> bool {
+    const FROM: [&[u8]; 24] = [
+        b"var",
+        b"local",
+        b"module",
+        b"data",
+        b"settings",
+        b"self",
+        b"this",
+        b"args",
+        b"import",
+        b"request",
+        b"req",
+        b"config",
+        b"cfg",
+        b"conf",
+        b"env",
+        b"options",
+        b"opts",
+        b"params",
+        b"props",
+        b"resp",
+        b"response",
+        b"ctx",
+        b"credentials",
+        b"each",
+    ];
+    let mut parts = text.split(|b| *b == b'.');
+    let first = parts.next().unwrap_or_default();
+    let known = FROM.contains(&first)
+        || [&b"aws_"[..], b"random_", b"azurerm_", b"google_"].iter().any(|p| first.starts_with(p));
+    let is_name = |part: &[u8]| {
+        part.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_')
+            && part.iter().all(|b| b.is_ascii_alphanumeric() || b"_[]()".contains(b))
+    };
+    let mut count = 0;
+    known && parts.inspect(|_| count += 1).all(is_name) && count > 0
+}
+
+/// What stands where a value could, and is none: a day, a ticket's number, a path, a call in a program.
+fn is_no_value(text: &[u8], said: Said) -> bool {
+    const TICKETS: [&[u8]; 9] =
+        [b"INC", b"CHG", b"RITM", b"REQ", b"TASK", b"SCTASK", b"PRB", b"KB", b"CS"];
+    let is_ticket = TICKETS.iter().any(|prefix| {
+        text.strip_prefix(*prefix)
+            .is_some_and(|rest| rest.len() >= 5 && rest.iter().all(u8::is_ascii_digit))
+    });
+    let is_day = matches!(text, [a, b, c, d, b'-', e, f, b'-', g, h, ..]
+        if [a, b, c, d, e, f, g, h].iter().all(|b| b.is_ascii_digit()));
+    let slashes = text.iter().filter(|b| **b == b'/').count();
+    let call = text.iter().position(|b| *b == b'(').is_some_and(|open| {
+        open > 2
+            && text[..open]
+                .iter()
+                .all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'.' | b':'))
+            && text[open..].iter().all(|b| b.is_ascii_alphabetic() || b"_.,()".contains(b))
+    });
+    let kind = [&b"VARCHAR("[..], b"CHAR(", b"NVARCHAR(", b"VARBINARY("];
+    let is_type = kind
+        .iter()
+        .any(|kind| text.get(..kind.len()).is_some_and(|t| t.eq_ignore_ascii_case(kind)));
+    let keys = [&b"Ctrl+"[..], b"Strg+", b"Alt+", b"@"];
+    let is_keys = keys.iter().any(|key| text.starts_with(key));
+    is_ticket
+        || call
+        || is_type
+        || is_keys
+        || text.ends_with(b"-based")
+        || said != Said::Sign && is_day
+        || said == Said::Bare && slashes >= 2
+}
+
+/// `password Summer2026 does not work`
+fn is_season(word: &[u8], text: &[u8]) -> bool {
+    let named = [&b"password"[..], b"passwd", b"pwd", b"passwort"];
+    let letters = text.iter().take_while(|b| b.is_ascii_alphabetic()).count();
+    let digits = text[letters..].iter().take_while(|b| b.is_ascii_digit()).count();
+    named.iter().any(|name| word.eq_ignore_ascii_case(name))
+        && letters >= 4
+        && text[0].is_ascii_uppercase()
+        && text[1..letters].iter().all(u8::is_ascii_lowercase)
+        && (2..=4).contains(&digits)
+        && text.len() <= letters + digits + 1
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Said {
     /// `:` or `=`
@@ -123,8 +351,9 @@ enum Said {
     Bare,
 }
 
-/// Past `is`, `was`, `set to`, which may be some words away (`for the portal is`).
-fn verb(bytes: &[u8], from: usize) -> Option<usize> {
+/// Past `is`, `was`, `set to`, which may be some words away (`for the portal is`), or in the next sentence (`. It was`).
+/// In Polish `to` is one, and where something is set to it.
+fn verb(bytes: &[u8], from: usize, to: bool) -> Option<usize> {
     let mut at = from;
     for _ in 0..6 {
         let length = bytes[at..]
@@ -135,19 +364,55 @@ fn verb(bytes: &[u8], from: usize) -> Option<usize> {
             })
             .count();
         let word = &bytes[at..at + length];
+        if length > 0 && bytes[at + length..].starts_with(b". It ") {
+            at += length + 5;
+            continue;
+        }
         if length == 0 || bytes.get(at + length) != Some(&b' ') && !word.ends_with(b":") {
             return None;
         }
-        if is_other(word) || word.eq_ignore_ascii_case(b"and") || word.eq_ignore_ascii_case(b"or") {
+        let next = at + length + usize::from(bytes.get(at + length) == Some(&b' '));
+        // `changed to X`
+        let turns = [&b"set"[..], b"reset", b"changed", b"updated"];
+        if turns.iter().any(|turn| word.eq_ignore_ascii_case(turn))
+            && bytes[next..].starts_with(b"to ")
+        {
+            return Some(next + 3);
+        }
+        if is_other(word, is_other_word)
+            || word.eq_ignore_ascii_case(b"and")
+            || word.eq_ignore_ascii_case(b"or")
+            || word.strip_suffix(b":").is_some_and(|word| is_other(word, is_other_name))
+        {
             return None;
         }
-        let next = at + length + usize::from(bytes.get(at + length) == Some(&b' '));
-        if is_verb(word) || word.ends_with(b":") {
-            return Some(next);
+        if is_verb(word) || word.ends_with(b":") || to && word.eq_ignore_ascii_case(b"to") {
+            return Some(past_adverbs(bytes, next));
         }
         at = next;
     }
     None
+}
+
+/// `now X`, `changed to X`
+fn past_adverbs(bytes: &[u8], mut at: usize) -> usize {
+    const ADVERBS: [&[u8]; 8] = [
+        b"now ",
+        b"still ",
+        b"currently ",
+        b"been ",
+        b"set to ",
+        b"changed to ",
+        b"reset to ",
+        b"updated to ",
+    ];
+    for _ in 0..3 {
+        match ADVERBS.iter().find(|adverb| bytes[at..].starts_with(adverb)) {
+            Some(adverb) => at += adverb.len(),
+            None => break,
+        }
+    }
+    at
 }
 
 fn is_verb(word: &[u8]) -> bool {
@@ -168,7 +433,7 @@ fn is_verb(word: &[u8]) -> bool {
             | "es"
             | "é"
             | "è"
-            | "to"
+            | "be"
             | "are"
             | "lautet"
             | "jest"
@@ -189,7 +454,7 @@ fn is_verb(word: &[u8]) -> bool {
 }
 
 /// Whether a name's rest makes it another thing's: one of its words does, also within `tokenId`.
-fn is_other(rest: &[u8]) -> bool {
+fn is_other(rest: &[u8], is_other_word: fn(&[u8]) -> bool) -> bool {
     let mut start = 0;
     let mut last_lower = false;
     for (at, byte) in rest.iter().enumerate() {
@@ -232,6 +497,24 @@ fn is_other_word(word: &[u8]) -> bool {
             | b"label" | b"description" | b"source" | b"mode" | b"enabled" | b"validation"
             | b"complexity" | b"history"
     )
+}
+
+/// What in a name makes it the name of something else, and in a sentence says nothing.
+fn is_other_name(word: &[u8]) -> bool {
+    is_other_word(word)
+        || [
+            &b"last"[..],
+            b"set",
+            b"used",
+            b"never",
+            b"user",
+            b"region",
+            b"expiring",
+            b"arn",
+            "ändern".as_bytes(),
+        ]
+        .iter()
+        .any(|other| word.eq_ignore_ascii_case(other))
 }
 
 /// The range of a value: within quotes, or up to what ends a word. Blanks end it but where `is_inner`.
@@ -282,7 +565,7 @@ fn looks_secret(text: &[u8], said: Said, quoted: bool, token: bool, ends: bool) 
     let inner_upper = text[1..].iter().any(u8::is_ascii_uppercase);
     let lower = text.iter().any(u8::is_ascii_lowercase);
     let blanks = text.contains(&b' ');
-    if blanks && !(quoted && said == Said::Sign) {
+    if blanks && !(quoted && (said == Said::Sign || said == Said::Word && digits > 0)) {
         return false;
     }
     // `token: 12`, a count; a version; a date is nobody's token.
@@ -349,6 +632,7 @@ pub(super) fn is_placeholder(text: &[u8]) -> bool {
         "text", "number", "object", "boolean", "integer", "username", "prompt", "encrypted",
         "not_set", "notset", "n/a", "tbd", "confidential", "private", "removed", "omitted",
         "filtered", "[filtered]", "user", "admin's", "ok", "successful", "successfully",
+        "unchanged", "synced", "zurückgesetzt", "réinitialisé", "abgelaufen", "expiré",
     ];
     let lower = text.to_ascii_lowercase();
     let starts = |prefix: &str| lower.starts_with(prefix.as_bytes());
@@ -371,6 +655,7 @@ pub(super) fn is_placeholder(text: &[u8]) -> bool {
             "os.environ",
             "secrets.",
             "changeme",
+            "replace",
             "change-me",
             "change_me",
             "dummy",
@@ -409,7 +694,14 @@ pub(super) fn scheme(scan: &Scan, from: usize, found: &mut Vec<Candidate>) {
     let digits = text.iter().any(u8::is_ascii_digit);
     let mixed =
         text[1..].iter().any(u8::is_ascii_uppercase) && text.iter().any(u8::is_ascii_lowercase);
+    // `bearer bonds2030`
+    let word = text.iter().take_while(|b| b.is_ascii_lowercase()).count();
+    let prose = word >= 4
+        && text.len() - word <= 4
+        && text[word..].iter().all(u8::is_ascii_digit)
+        && bytes[from - 1].is_ascii_lowercase();
     if text.len() >= 8
+        && !prose
         && shape
         && (digits || mixed && text.len() >= 12)
         && !is_placeholder(text)
@@ -454,7 +746,10 @@ pub(super) fn whole(scan: &Scan, found: &mut Vec<Candidate>) {
 
 /// Whether a name names a secret, given where the word for it ends.
 pub(in crate::masking) fn names_secret(name: &[u8], end: usize) -> bool {
-    !is_other(&name[end..])
+    let is_count = matches!(name[end..], [b's' | b'S'])
+        && name[..end].to_ascii_lowercase().ends_with(b"token");
+    !is_count
+        && !is_other(&name[end..], is_other_name)
         && !wordy_before(name, 0)
         && name.iter().all(|b| wordy(*b) || matches!(b, b'-' | b' ' | b'.' | b':') || *b >= 0x80)
 }
