@@ -305,7 +305,8 @@ fn is_no_value(text: &[u8], said: Said) -> bool {
     });
     let is_day = matches!(text, [a, b, c, d, b'-', e, f, b'-', g, h, ..]
         if [a, b, c, d, e, f, g, h].iter().all(|b| b.is_ascii_digit()));
-    let slashes = text.iter().filter(|b| **b == b'/').count();
+    let is_path = text.iter().filter(|b| **b == b'/').count() >= 2
+        && text.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"/-_.".contains(b));
     let call = text.iter().position(|b| *b == b'(').is_some_and(|open| {
         open > 2
             && text[..open]
@@ -325,7 +326,7 @@ fn is_no_value(text: &[u8], said: Said) -> bool {
         || is_keys
         || text.ends_with(b"-based")
         || said != Said::Sign && is_day
-        || said == Said::Bare && slashes >= 2
+        || said == Said::Bare && is_path
 }
 
 /// `password Summer2026 does not work`
