@@ -163,3 +163,13 @@ pub(super) fn is_nino(prefix: [u8; 2], suffix: u8) -> bool {
 pub(super) fn is_date(year: u32, month: u32, day: u32) -> bool {
     (1..=12).contains(&month) && (1..=31).contains(&day) && (1880..=2100).contains(&year)
 }
+
+/// `INC0012345`, `KB0010001`: the number of a record of ServiceNow's.
+pub(super) fn is_ticket(text: &[u8]) -> bool {
+    const KINDS: [&[u8]; 9] =
+        [b"INC", b"CHG", b"RITM", b"REQ", b"TASK", b"SCTASK", b"PRB", b"KB", b"CS"];
+    KINDS.iter().any(|kind| {
+        text.strip_prefix(*kind)
+            .is_some_and(|rest| rest.len() >= 5 && rest.iter().all(u8::is_ascii_digit))
+    })
+}

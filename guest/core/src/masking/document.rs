@@ -292,9 +292,12 @@ fn table(text: &str) -> Option<Vec<Segment>> {
         }
         start = end + 1;
     }
-    // Two lines of prose have a comma each.
-    let is_table = rows > 1 || rows == 1 && ragged == 0 && keys.iter().any(Option::is_some);
-    (is_table && ragged * 2 <= rows).then_some(segments)
+    // Lines of prose have commas too; what is called by a name that says something is no prose.
+    let is_table = match keys.iter().any(Option::is_some) {
+        true => rows > 0 && ragged * 2 <= rows && (rows > 1 || ragged == 0),
+        false => rows > 1 && ragged == 0,
+    };
+    is_table.then_some(segments)
 }
 
 /// The cells of a line, quotes aside.

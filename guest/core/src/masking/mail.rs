@@ -67,7 +67,7 @@ fn is_password(bytes: &[u8], start: usize) -> bool {
     const REACH: usize = 80;
     let before = &bytes[start.saturating_sub(REACH)..start];
     let token = before
-        .rsplit(|b| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b'<' | b'>' | b'('))
+        .rsplit(|b| b.is_ascii_whitespace() || b"\"'<>(,;?#&=|[]{}".contains(b))
         .next()
         .unwrap_or_default();
     let Some(scheme) = memchr::memmem::rfind(token, b"://") else { return false };

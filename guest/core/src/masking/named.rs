@@ -414,12 +414,6 @@ fn passport(scan: &Scan, from: usize, found: &mut Vec<Candidate>) {
 
 /// A ticket's number, a day.
 fn is_no_passport(token: &[u8]) -> bool {
-    let ticket = [&b"INC"[..], b"CHG", b"RITM", b"REQ", b"TASK", b"PRB", b"KB", b"CS"];
-    let is_ticket = ticket.iter().any(|prefix| {
-        token
-            .strip_prefix(*prefix)
-            .is_some_and(|rest| rest.len() >= 5 && rest.iter().all(u8::is_ascii_digit))
-    });
     let number = |range: std::ops::Range<usize>| {
         token[range].iter().fold(0, |sum, b| sum * 10 + u32::from(b - b'0'))
     };
@@ -427,7 +421,7 @@ fn is_no_passport(token: &[u8]) -> bool {
         && token.iter().all(u8::is_ascii_digit)
         && (1900..2100).contains(&number(0..4))
         && digits::is_date(number(0..4), number(4..6), number(6..8));
-    is_ticket || is_day
+    digits::is_ticket(token) || is_day
 }
 
 /// Bitcoin's base58check, and Ethereum's with a word for it.

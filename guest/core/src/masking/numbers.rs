@@ -521,33 +521,35 @@ impl Run<'_, '_> {
             let word = rest.strip_prefix(b" ").unwrap_or_default();
             let word = word.split(|b| !b.is_ascii_alphabetic()).next().unwrap_or_default();
             let unit = word.to_ascii_lowercase();
-            if matches!(
-                unit.as_slice(),
-                b"rows"
-                    | b"bytes"
-                    | b"kb"
-                    | b"mb"
-                    | b"gb"
-                    | b"ms"
-                    | b"ns"
-                    | b"us"
-                    | b"times"
-                    | b"calls"
-                    | b"users"
-                    | b"files"
-                    | b"per"
-                    | b"records"
-                    | b"requests"
-                    | b"messages"
-                    | b"seconds"
-                    | b"minutes"
-                    | b"items"
-                    | b"events"
-                    | b"lines"
-                    | b"hits"
-                    | b"packets"
-                    | b"units"
-            ) {
+            let is_rate = thousands && unit == b"per";
+            if is_rate
+                || matches!(
+                    unit.as_slice(),
+                    b"rows"
+                        | b"bytes"
+                        | b"kb"
+                        | b"mb"
+                        | b"gb"
+                        | b"ms"
+                        | b"ns"
+                        | b"us"
+                        | b"times"
+                        | b"calls"
+                        | b"users"
+                        | b"files"
+                        | b"records"
+                        | b"requests"
+                        | b"messages"
+                        | b"seconds"
+                        | b"minutes"
+                        | b"items"
+                        | b"events"
+                        | b"lines"
+                        | b"hits"
+                        | b"packets"
+                        | b"units"
+                )
+            {
                 return true;
             }
         }

@@ -411,7 +411,7 @@ impl<'t> Scan<'t> {
             .take(16)
             .filter(|hit| hit.end <= start)
             .filter_map(tells);
-        let mut before = hits.next();
+        let before = hits.next();
         // `Phone on file for the account: 7325550114`: what it is a phone for.
         if let Some((hit, false)) = before
             && hit.topic == Topic::Numbered
@@ -422,7 +422,6 @@ impl<'t> Scan<'t> {
         {
             return Some(true);
         }
-        before = before.filter(|(hit, _)| hit.end <= start);
         let is_answer = |end: usize| {
             self.near(end, start, ANSWER)
                 && memchr::memmem::find(&self.bytes[end..start], b"aller:").is_some()

@@ -15,6 +15,19 @@ fn event(id: &str, title: &str) -> Json {
         "record": { "kind": "incident", "id": "A", "version": 9, "partial": true, "fields": { "title": title } } })
 }
 
+/// What is left of a link when its record was forgotten.
+fn forgotten(world: &mut Scenario, record: &str) -> firn_model::Link {
+    let link = world.link(record);
+    world.unlink(record);
+    let mut blank = world.stored(&["link", "int-1", link.id.as_str()]);
+    let name = firn_model::Link::forgotten_name(&link.id);
+    (blank["platform_id"], blank["key"]) = (json!(name), json!(name));
+    (blank["fields"], blank["entries"]) = (json!({}), json!([]));
+    world.left(&["link", "int-1", link.id.as_str()], &blank);
+    world.settle();
+    link
+}
+
 /// Whoever was second took what was done by then for what had lain there for a week, and forgot that it had come.
 #[test]
 fn what_is_due_twice_at_once_is_done_once() {
@@ -50,14 +63,7 @@ fn a_webhook_that_comes_while_its_ticket_is_entered_is_heard() {
 fn what_comes_in_about_a_record_that_was_forgotten_is_not_kept() {
     let mut world = plain();
     world.platform_edits("A", &[("title", "t")]);
-    let link = world.link("A");
-    world.unlink("A");
-    let mut blank = world.stored(&["link", "int-1", link.id.as_str()]);
-    let name = firn_model::Link::forgotten_name(&link.id);
-    (blank["platform_id"], blank["key"]) = (json!(name), json!(name));
-    (blank["fields"], blank["entries"]) = (json!({}), json!([]));
-    world.left(&["link", "int-1", link.id.as_str()], &blank);
-    world.settle();
+    let link = forgotten(&mut world, "A");
     let before = deliveries(&world).len();
     let mut late = event("late", "said by somebody");
     late["comment"] = json!({ "id": "c-late", "author": "carol", "text": "said by somebody", "visibility": "public" });
@@ -106,14 +112,7 @@ fn of_two_links_on_one_ticket_that_begin_to_write_at_once_one_waits() {
 fn a_record_that_was_forgotten_can_be_paired_anew() {
     let mut world = plain();
     world.platform_edits("A", &[("title", "t")]);
-    let link = world.link("A");
-    world.unlink("A");
-    let mut blank = world.stored(&["link", "int-1", link.id.as_str()]);
-    let name = firn_model::Link::forgotten_name(&link.id);
-    (blank["platform_id"], blank["key"]) = (json!(name), json!(name));
-    (blank["fields"], blank["entries"]) = (json!({}), json!([]));
-    world.left(&["link", "int-1", link.id.as_str()], &blank);
-    world.settle();
+    forgotten(&mut world, "A");
     let ticket = world.agent_opens("incident", &[("short_description", "called again")]);
     assert_eq!(world.attach("A", &world.column(&ticket, "number")).0, 202);
     world.platform_edits("A", &[("title", "now")]);

@@ -13,7 +13,8 @@ impl Run<'_, '_> {
     /// number and no end of a clause between, or with nothing but such a number; or the next one after such a number.
     fn is_version(&self) -> bool {
         const VERSION: Topics = Topics::of(&[Topic::Version, Topic::Product]);
-        if self.scan.key == Some(Topic::Version) || self.is_marked() {
+        let by_name = self.scan.key == Some(Topic::Version);
+        if self.is_marked() {
             return true;
         }
         if !self.scan.speaks_of(VERSION) {
@@ -25,13 +26,13 @@ impl Run<'_, '_> {
             if let Some(is_one) = self.is_called_version(start) {
                 return is_one;
             }
-            let Some(before) = first.checked_sub(QUAD) else { return false };
+            let Some(before) = first.checked_sub(QUAD) else { return by_name };
             if !self.goes_on(before, first) {
-                return false;
+                return by_name;
             }
             first = before;
         }
-        false
+        by_name
     }
 
     /// `V 1.2.3.4`, `name-1.2.3.4.tar.gz`

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::super::digits::is_ticket;
 use super::super::scan::{Scan, wordy, wordy_before};
 use super::super::{Candidate, Kind, Reason};
 use super::is_dashed;
@@ -139,11 +140,9 @@ pub(super) fn named(scan: &Scan, start: usize, from: usize, found: &mut Vec<Cand
         }
     }
     let token = bytes[start..from].eq_ignore_ascii_case(b"token");
-    // `pass this to tier2`
-    if said == Said::Bare && bytes[start..from].eq_ignore_ascii_case(b"pass")
-        || (compares || is_reference(&text)) && !quoted
-        || is_no_value(&text, said)
-    {
+    // `https://<token>@host`
+    let is_host = bytes[start_of_value] == b'@' && bytes[at - 1] == b'>';
+    if is_host || (compares || is_reference(&text)) && !quoted || is_no_value(&text, said) {
         return;
     }
     let phrase =
@@ -297,12 +296,6 @@ fn is_reference(text: &[u8]) -> bool {
 
 /// What stands where a value could, and is none: a day, a ticket's number, a path, a call in a program.
 fn is_no_value(text: &[u8], said: Said) -> bool {
-    const TICKETS: [&[u8]; 9] =
-        [b"INC", b"CHG", b"RITM", b"REQ", b"TASK", b"SCTASK", b"PRB", b"KB", b"CS"];
-    let is_ticket = TICKETS.iter().any(|prefix| {
-        text.strip_prefix(*prefix)
-            .is_some_and(|rest| rest.len() >= 5 && rest.iter().all(u8::is_ascii_digit))
-    });
     let is_day = matches!(text, [a, b, c, d, b'-', e, f, b'-', g, h, ..]
         if [a, b, c, d, e, f, g, h].iter().all(|b| b.is_ascii_digit()));
     let is_path = text.iter().filter(|b| **b == b'/').count() >= 2
@@ -318,9 +311,9 @@ fn is_no_value(text: &[u8], said: Said) -> bool {
     let is_type = kind
         .iter()
         .any(|kind| text.get(..kind.len()).is_some_and(|t| t.eq_ignore_ascii_case(kind)));
-    let keys = [&b"Ctrl+"[..], b"Strg+", b"Alt+", b"@"];
+    let keys = [&b"Ctrl+"[..], b"Strg+", b"Alt+"];
     let is_keys = keys.iter().any(|key| text.starts_with(key));
-    is_ticket
+    is_ticket(text)
         || call
         || is_type
         || is_keys
@@ -356,6 +349,7 @@ enum Said {
 /// In Polish `to` is one, and where something is set to it.
 fn verb(bytes: &[u8], from: usize, to: bool) -> Option<usize> {
     let mut at = from;
+    let mut whose = false;
     for _ in 0..6 {
         let length = bytes[at..]
             .iter()
@@ -383,10 +377,12 @@ fn verb(bytes: &[u8], from: usize, to: bool) -> Option<usize> {
         if is_other(word, is_other_word)
             || word.eq_ignore_ascii_case(b"and")
             || word.eq_ignore_ascii_case(b"or")
-            || word.strip_suffix(b":").is_some_and(|word| is_other(word, is_other_name))
+            || !whose && word.strip_suffix(b":").is_some_and(|word| is_other(word, is_other_name))
         {
             return None;
         }
+        // `for the new user: X`
+        whose |= word.eq_ignore_ascii_case(b"for") || word.eq_ignore_ascii_case(b"of");
         if is_verb(word) || word.ends_with(b":") || to && word.eq_ignore_ascii_case(b"to") {
             return Some(past_adverbs(bytes, next));
         }
@@ -633,7 +629,7 @@ pub(super) fn is_placeholder(text: &[u8]) -> bool {
         "text", "number", "object", "boolean", "integer", "username", "prompt", "encrypted",
         "not_set", "notset", "n/a", "tbd", "confidential", "private", "removed", "omitted",
         "filtered", "[filtered]", "user", "admin's", "ok", "successful", "successfully",
-        "unchanged", "synced", "zurückgesetzt", "réinitialisé", "abgelaufen", "expiré",
+        "unchanged", "synced", "replaceme", "zurückgesetzt", "réinitialisé", "abgelaufen", "expiré",
     ];
     let lower = text.to_ascii_lowercase();
     let starts = |prefix: &str| lower.starts_with(prefix.as_bytes());
@@ -656,7 +652,8 @@ pub(super) fn is_placeholder(text: &[u8]) -> bool {
             "os.environ",
             "secrets.",
             "changeme",
-            "replace",
+            "replace_",
+            "replace-",
             "change-me",
             "change_me",
             "dummy",
