@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::mapping::{self, attribute};
 use crate::settings::{Gate, Rules};
-use crate::{identity, intake, json};
+use crate::{identity, intake, json, learning};
 
 /// What an escalation asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,10 +45,50 @@ impl Ticket {
                 let text = format!("{}\n{more}", entry.text.text());
                 entry.text = entry.text.with_text(text);
             }
-            None => self.evidence = evidence(self.record.as_str(), &[more], now),
+            None => {
+                self.evidence = evidence(self.record.as_str(), &[more], &self.draft.set, now);
+            }
         }
         self
     }
+}
+
+impl Ticket {
+    /// What is said of a ticket that is there already: the evidence, and what the ticket would have said.
+    #[must_use]
+    pub fn said_again(self) -> Option<Entry> {
+        let mut entry = self.evidence?;
+        let said = |column| self.draft.set.get(&attribute(column)).map(Value::to_text);
+        let said: Vec<String> =
+            ["short_description", "description"].into_iter().filter_map(said).collect();
+        let note = entry.text.text();
+        let own = learning::without_cases(note);
+        let cases = &note[own.len()..];
+        let text = format!("{}\n{AGAIN}{}\n{cases}", own.trim_end(), said.join("\n"));
+        entry.text = entry.text.with_text(text.trim_end().to_owned());
+        Some(entry)
+    }
+}
+
+/// How it begins what the ticket would have said.
+const AGAIN: &str = "Asked once more: ";
+
+/// Whether two evidences are the same one. Of one that another ticket began with, or that was asked for when there was a
+/// ticket already, the one says more than the other.
+pub(crate) fn is_same_evidence(one: &JournalText, other: &JournalText) -> bool {
+    let parts = |text: &str| match learning::without_cases(text).split_once(AGAIN) {
+        Some((note, said)) => (note.trim_end().to_owned(), Some(said.trim_end().to_owned())),
+        None => (learning::without_cases(text).trim_end().to_owned(), None),
+    };
+    let ((note, said), (other_note, other_said)) = (parts(one.text()), parts(other.text()));
+    let note = one.with_text(note);
+    note.says_the_same(&other.with_text(other_note))
+        && match (said, other_said) {
+            (Some(said), Some(other_said)) => {
+                one.with_text(said).says_the_same(&one.with_text(other_said))
+            }
+            _ => true,
+        }
 }
 
 /// Where a link's ticket stands.
@@ -60,6 +100,8 @@ pub enum Standing {
     Resolved,
     /// Closed, for good.
     Closed,
+    /// Canceled: closed, and nothing was solved by it.
+    Canceled,
     /// Deleted, or taken apart by a person.
     Ended,
 }
@@ -78,6 +120,8 @@ pub fn standing(rules: &Rules, link: &Link) -> Standing {
     let is = |values: &[String]| word.as_ref().is_some_and(|w| values.contains(w));
     if is(&lifecycle.closed) {
         Standing::Closed
+    } else if is(&lifecycle.canceled) {
+        Standing::Canceled
     } else if is(&lifecycle.resolved) {
         Standing::Resolved
     } else {
@@ -128,15 +172,26 @@ pub fn read(rules: &Rules, body: &str, now: Millis) -> Result<Escalation, String
     }
 }
 
-/// `${call.id}` that nobody replaced means that the flow had no such value.
+/// What people say. It may well talk about ${variables}.
+const FREE_TEXT: [&str; 4] = ["question", "summary", "why_refused", "conversationText"];
+
+/// `${call.id}` that nobody replaced means that the flow had no such value. The value is not named: a person
+/// may have said the rest of it.
 fn unsubstituted(value: &Json, at: &str) -> Result<(), String> {
     match value {
-        Json::String(text) => match text.find("${") {
-            Some(i) if text[i..].contains('}') => Err(format!(
-                "{at} holds an unsubstituted variable {text:?}; the flow had no value for it"
-            )),
-            _ => Ok(()),
-        },
+        Json::String(text) => {
+            let is_free = FREE_TEXT.contains(&at);
+            let text = text.trim();
+            let begins =
+                if is_free { text.starts_with("${").then_some(0) } else { text.find("${") };
+            let ends = begins.and_then(|i| Some(i + text.get(i..)?.find('}')? + 1));
+            match ends {
+                Some(end) if !is_free || end == text.len() => Err(format!(
+                    "{at} holds an unsubstituted variable (${{...}}); the flow had no value for it"
+                )),
+                _ => Ok(()),
+            }
+        }
         Json::Object(map) => map.iter().try_for_each(|(name, value)| {
             let at = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
             unsubstituted(value, &at)
@@ -159,7 +214,8 @@ fn needed<'a>(payload: &'a Map<String, Json>, name: &str) -> Result<&'a str, Str
 }
 
 fn record_id(payload: &Map<String, Json>, name: &str) -> Result<PlatformId, String> {
-    PlatformId::new(needed(payload, name)?).map_err(|e| format!("{name}: {e}"))
+    PlatformId::new(needed(payload, name)?)
+        .map_err(|_| format!("{name} must be 1 to 256 bytes without control characters"))
 }
 
 /// Impact and urgency from a word for priority, as a record's severity is written.
@@ -168,7 +224,7 @@ fn priority(word: Option<&str>, set: &mut BTreeMap<Attribute, Value>) -> Result<
     let pairs = mapping::severities();
     let Some(pair) = pairs.into_iter().find(|pair| word.eq_ignore_ascii_case(&pair.platform))
     else {
-        return Err(format!("priority {word:?} is none of Critical, High, Medium, Low"));
+        return Err("priority is none of Critical, High, Medium, Low".to_owned());
     };
     set.extend(pair.writes.into_iter().map(|(column, level)| (column, Value::text(level))));
     Ok(())
@@ -190,12 +246,18 @@ pub fn is_evidence(id: &str) -> bool {
     id.starts_with(EVIDENCE)
 }
 
-fn evidence(id: &str, lines: &[String], now: Millis) -> Option<Entry> {
+fn evidence(
+    id: &str,
+    lines: &[String],
+    set: &BTreeMap<Attribute, Value>,
+    now: Millis,
+) -> Option<Entry> {
+    let set: Vec<String> = set.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
     (!lines.is_empty()).then(|| Entry {
-        // The same evidence again is the same entry; other evidence for the same ticket is not.
+        // The same evidence for the same is the same entry; other evidence for the same ticket is not.
         origin: EntryOrigin::Firn(format!(
             "{EVIDENCE}{}",
-            identity::short(&[id, &lines.join("\n")])
+            identity::short(&[id, &lines.join("\n"), &set.join("\n")])
         )),
         text: JournalText::WorkNote(WorkNote(lines.join("\n"))),
         author: "firn".to_owned(),
@@ -217,7 +279,7 @@ fn genesys(
     for name in ["startTime", "endTime"] {
         let value = text(payload, name);
         if value.is_some() && intake::instant(value).is_none() {
-            return Err(format!("{name} {:?} is not an RFC 3339 time", value.unwrap_or_default()));
+            return Err(format!("{name} is not an RFC 3339 time"));
         }
     }
     let queue = text(payload, "queueName");
@@ -247,7 +309,7 @@ fn genesys(
     if let Some(agent) = text(payload, "agentUserId") {
         notes.push(format!("Agent: {agent}"));
     }
-    let evidence = evidence(record.as_str(), &notes, now);
+    let evidence = evidence(record.as_str(), &notes, &set, now);
     Ok(Escalation::Ticket(Box::new(Ticket {
         record,
         table,
@@ -309,7 +371,7 @@ fn bot(
             .map_or_else(|| format!("{} {}", part("title"), part("url")), str::to_owned);
         notes.push(format!("Evidence: {}", line.trim()));
     }
-    let evidence = evidence(record.as_str(), &notes, now);
+    let evidence = evidence(record.as_str(), &notes, &set, now);
     Ok(Escalation::Ticket(Box::new(Ticket {
         record,
         table,

@@ -8,13 +8,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 use serde::Serialize;
 
 /// How much work one evaluation may do, in instructions of the template engine.
 const FUEL: u64 = 50_000;
 /// The longest result, in bytes.
 const MAX_OUTPUT: usize = 64 * 1024;
+/// The longest text on the way to it, in bytes.
+const MAX_MADE: usize = 4 * 1024 * 1024;
 
 /// The statements that there are. Whatever else the library is built with, nothing reaches another template.
 const STATEMENTS: &[&str] = &[
@@ -22,19 +24,20 @@ const STATEMENTS: &[&str] = &[
     "elif",
     "else",
     "endautoescape",
-    "endfilter",
     "endfor",
     "endif",
     "endraw",
-    "endset",
     "endwith",
-    "filter",
     "for",
     "if",
     "raw",
     "set",
     "with",
 ];
+
+/// How often what is given a name may be put together of texts: each time may double what there is, and the next one
+/// may begin with that.
+const MOST_JOINS: usize = 6;
 
 const NAME: &str = "t";
 const OPEN: &str = "{% if ";
@@ -50,6 +53,7 @@ pub struct SyntaxError {
 #[derive(Clone)]
 pub struct Template {
     source: String,
+    names: Arc<BTreeSet<String>>,
     environment: Arc<Environment<'static>>,
 }
 
@@ -74,7 +78,19 @@ fn environment() -> Environment<'static> {
     environment.set_fuel(Some(FUEL));
     // `text.startswith("x")`, as people know it from Jinja in Python.
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.add_filter("replace", replace);
     environment
+}
+
+/// Jinja's `replace`, that never makes more than a result may have.
+fn replace(text: &str, from: &str, to: &str) -> Result<String, Error> {
+    let longer = to.len().saturating_sub(from.len());
+    let most = text.matches(from).count().saturating_mul(longer).saturating_add(text.len());
+    if most > MAX_MADE {
+        let why = format!("replace would make more than {MAX_MADE} bytes");
+        return Err(Error::new(ErrorKind::InvalidOperation, why));
+    }
+    Ok(text.replace(from, to))
 }
 
 fn syntax(error: &minijinja::Error) -> SyntaxError {
@@ -96,16 +112,50 @@ impl Template {
                 return Err(SyntaxError { text: format!("there is no statement {word}") });
             }
         }
+        let named = source.split("{%").skip(1).filter_map(|rest| {
+            let statement = rest.split("%}").next().unwrap_or(rest);
+            let word = statement.trim_start_matches(['-', '+']).trim_start();
+            (word.starts_with("set") || word.starts_with("with")).then_some(word)
+        });
+        let joins: usize = named.map(|said| said.matches(['~', '+', '*', '|', '.']).count()).sum();
+        if joins > MOST_JOINS {
+            let text = format!(
+                "its set and with statements put values together {joins} times; at most {MOST_JOINS} are allowed"
+            );
+            return Err(SyntaxError { text });
+        }
         let mut environment = environment();
         environment.add_template_owned(NAME, source.to_owned()).map_err(|e| syntax(&e))?;
-        Ok(Template { source: source.to_owned(), environment: Arc::new(environment) })
+        let names = Arc::new(names(source));
+        Ok(Template { source: source.to_owned(), names, environment: Arc::new(environment) })
     }
 
-    /// The names that it uses, with one level below: `record.title`, `table`.
+    /// The names that it uses, with one level below: `record.title`, `table`. What is in quotes between brackets is
+    /// such a level too: `record['a.b']` uses `record.a.b`.
     #[must_use]
-    pub fn names(&self) -> BTreeSet<String> {
-        let template = self.environment.get_template(NAME);
-        template.map(|t| t.undeclared_variables(true).into_iter().collect()).unwrap_or_default()
+    pub fn names(&self) -> &BTreeSet<String> {
+        &self.names
+    }
+
+    /// Names with more than one level below, as they are written: `ticket.caller_id.email`.
+    #[must_use]
+    pub fn paths(&self) -> Vec<&str> {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let mut paths = Vec::new();
+        let mut rest = self.source.as_str();
+        while let Some(begin) = rest.find(is_name) {
+            let path = &rest[begin..];
+            let end = path.find(|c| !is_name(c) && c != '.').unwrap_or(path.len());
+            let after = &path[end..];
+            let path = path[..end].trim_end_matches('.');
+            // The last part of a call is a method.
+            let levels = path.split('.').count() - usize::from(after.starts_with('('));
+            if levels > 2 {
+                paths.push(path);
+            }
+            rest = after;
+        }
+        paths
     }
 
     /// Renders it.
@@ -120,6 +170,59 @@ impl Template {
         }
         Ok(text)
     }
+}
+
+/// The names of a template that was compiled.
+fn names(source: &str) -> BTreeSet<String> {
+    // The library does not look between brackets.
+    let mut environment = environment();
+    let plain = without_brackets(source);
+    let source = if Environment::new().template_from_str(&plain).is_ok() { &plain } else { source };
+    if environment.add_template_owned(NAME, source.to_owned()).is_err() {
+        return BTreeSet::new();
+    }
+    let template = environment.get_template(NAME);
+    let names = template.map(|t| t.undeclared_variables(true)).unwrap_or_default();
+    let two = |name: String| name.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
+    names.into_iter().map(|name| two(name).replace(DOT, ".")).collect()
+}
+
+/// What stands for a dot in a name that is written in quotes.
+const DOT: &str = "__dot__";
+
+/// `a['b.c']` as `a.b__dot__c`.
+fn without_brackets(source: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = source;
+    while let Some(at) = rest.find('[') {
+        let (before, bracket) = rest.split_at(at);
+        plain.push_str(before);
+        let after_name = before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        let key = after_name.then(|| quoted(&bracket[1..])).flatten();
+        match key {
+            Some((key, end)) => {
+                plain.push('.');
+                plain.push_str(&key.replace('.', DOT));
+                rest = &bracket[1 + end..];
+            }
+            None => {
+                plain.push('[');
+                rest = &bracket[1..];
+            }
+        }
+    }
+    plain + rest
+}
+
+/// A name in quotes up to the bracket that ends it, and where it ends.
+fn quoted(text: &str) -> Option<(&str, usize)> {
+    let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+    let end = text.get(1..)?.find(quote)? + 1;
+    let key = text.get(1..end)?;
+    let is_name = !key.is_empty()
+        && !key.starts_with(|c: char| c.is_ascii_digit())
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.".contains(&b));
+    (is_name && text.get(end + 1..)?.starts_with(']')).then_some((key, end + 2))
 }
 
 /// A condition, compiled.
@@ -138,8 +241,14 @@ impl Condition {
 
     /// The names that it uses.
     #[must_use]
-    pub fn names(&self) -> BTreeSet<String> {
+    pub fn names(&self) -> &BTreeSet<String> {
         self.0.names()
+    }
+
+    /// Names with more than one level below.
+    #[must_use]
+    pub fn paths(&self) -> Vec<&str> {
+        self.0.paths()
     }
 
     /// Whether it is true. What cannot be evaluated is an error, never a silent "no".
@@ -164,7 +273,7 @@ mod tests {
         assert_eq!(wanted.holds(&json!({"payload": {"n": 3}})), Ok(false));
         assert_eq!(
             wanted.names(),
-            BTreeSet::from(["payload.n".to_owned(), "payload.reason".to_owned()])
+            &BTreeSet::from(["payload.n".to_owned(), "payload.reason".to_owned()])
         );
     }
 
@@ -197,5 +306,38 @@ mod tests {
             "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}",
         );
         assert!(long.unwrap().render(&json!({})).is_err());
+        // Nor may a text double its way through all memory.
+        let doubled: String =
+            (1..30).map(|n| format!("{{% set a{n} = a{} ~ a{} %}}", n - 1, n - 1)).collect();
+        let why = Template::new(&format!("{doubled}{{{{ a29 }}}}")).unwrap_err();
+        assert!(why.text.contains("at most"), "{}", why.text);
+        let named =
+            Template::new("{% set name = a ~ ' ' ~ b %}{{ name }} {{ name|lower }}").unwrap();
+        assert_eq!(named.render(&json!({ "a": "Ann", "b": "Lee" })), Ok("Ann Lee ann lee".into()));
+        let cubed = Template::new("{{ a|replace('a', a)|replace('a', a) }}").unwrap();
+        assert!(cubed.render(&json!({ "a": "a".repeat(2_000) })).unwrap_err().contains("replace"));
+        assert_eq!(
+            Template::new("{{ a|replace('x', 'yy') }}").unwrap().render(&json!({ "a": "axa" })),
+            Ok("ayya".into())
+        );
+    }
+
+    #[test]
+    fn names_in_brackets_are_names() {
+        let names = |source: &str| Template::new(source).unwrap().names().clone();
+        let set = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<BTreeSet<_>>();
+        assert_eq!(names("{{ ticket['assigned_to.email'] }}"), set(&["ticket.assigned_to.email"]));
+        assert_eq!(names("{{ record.a }}{{ record[\"b\"] }}"), set(&["record.a", "record.b"]));
+        assert_eq!(names("{{ record[key] }}"), set(&["key", "record"]), "nobody knows which");
+        assert_eq!(names("{{ ['a', b][0] }}"), set(&["b"]));
+        let mail = Template::new("{{ ticket['assigned_to.email'] }}").unwrap();
+        let context = json!({ "ticket": { "assigned_to.email": "a@example.com" } });
+        assert_eq!(mail.render(&context), Ok("a@example.com".into()));
+        let paths = |source| {
+            let condition = Condition::new(source).unwrap();
+            condition.paths().into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(paths("ticket.caller_id.email == 'a'"), ["ticket.caller_id.email"]);
+        assert!(paths("record.title.lower() == 'a' and 1.5 < record.n").is_empty());
     }
 }

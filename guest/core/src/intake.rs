@@ -172,7 +172,8 @@ pub fn platform(rules: &Rules, body: &str) -> Result<PlatformEvent, String> {
     well_formed(record)?;
     let mut seen = wire::platform_record(record, at).ok_or("record.id is missing")?;
     let kind = payload.get("type").and_then(Json::as_str).unwrap_or_default();
-    if kind.rsplit('.').next() == Some("deleted") {
+    let about = record.get("kind").and_then(Json::as_str).unwrap_or_default();
+    if is_deletion(kind, about) && payload.get("comment").is_none_or(Json::is_null) {
         seen.presence = Presence::Deleted;
     }
     let about = PlatformId::new(seen.id.clone()).map_err(|e| e.to_string())?;
@@ -211,6 +212,19 @@ pub fn platform(rules: &Rules, body: &str) -> Result<PlatformEvent, String> {
         },
         attachments: attachments(payload.get("attachments"))?,
     })
+}
+
+/// Whether an event's `type` says that its record was deleted: `deleted`, or so of a record by that name.
+/// (`comment.deleted` says so of a comment.)
+fn is_deletion(kind: &str, record: &str) -> bool {
+    match kind.rsplit_once('.') {
+        None => kind == "deleted",
+        Some((what, "deleted")) => {
+            let what = what.rsplit('.').next().unwrap_or_default();
+            what == "record" || (!record.is_empty() && what.eq_ignore_ascii_case(record))
+        }
+        Some(_) => false,
+    }
 }
 
 /// The files of an event: `[{id, name, content_type, size?, sha256?}]`.

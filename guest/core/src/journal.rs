@@ -10,7 +10,7 @@ use firn_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::settings::Rules;
-use crate::{format, learning};
+use crate::{escalation, format};
 
 /// What is known of other links on the same ticket: their rows are no foreign entries.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -155,12 +155,10 @@ fn said_before(
     // What was asked for later nobody else can have written.
     let was_there =
         link.external.as_ref().is_some_and(|external| external.adopted) && known.at <= link.created;
-    // Which cases are like it was another matter then.
-    let own = |text: &JournalText| text.with_text(learning::without_cases(text.text()).to_owned());
-    let wanted = own(text);
+    // Which cases are like it was another matter then, and perhaps whether there was a ticket.
     let same = rows.iter().filter(|row| {
         (was_there && by_us(rules, row) || may_be_of_lost_time(rules, row))
-            && own(&row.text).says_the_same(&wanted)
+            && escalation::is_same_evidence(text, &row.text)
     });
     oldest(link, &neighbours.claimed, same.map(|row| (row.at, row.origin.id())))
 }
@@ -212,6 +210,9 @@ fn withheld(rules: &Rules, link: &Link, entry: &EntrySeen) -> Option<String> {
     }
 }
 
+/// Why an entry does not travel that was said while its pair was apart, or had not travelled by then.
+pub const APART: &str = "the pair is no longer kept in step";
+
 /// Whether an entry was written before the pair was made. Clocks differ: a minute does not count.
 fn before_the_link(link: &Link, at: Millis) -> bool {
     at > Millis(0) && link.created.since(at) > 60_000
@@ -253,8 +254,9 @@ pub fn outgoing(rules: &Rules, link: &Link, entry: &Entry) -> (JournalText, Opti
         }
         None => plain,
     };
-    let text = format::journal_safe(&text);
-    (entry.text.with_text(rules.masks().comment(Side::External, &text)), unrendered)
+    // Made safe last: what is dropped could leave brackets that belong together.
+    let text = rules.masks().comment(Side::External, &text);
+    (entry.text.with_text(format::journal_safe(&text)), unrendered)
 }
 
 /// The next entry to write to a side: the oldest that is pending and not held back because it may

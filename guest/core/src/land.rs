@@ -9,8 +9,8 @@ mod write;
 use std::collections::BTreeMap;
 
 use firn_model::{
-    Base, CorrelationMode, DuplicatePolicy, EntrySeen, Exchange, ExchangeKind, ExternalRecord,
-    FieldName, Finding, FindingKind, Flight, Ghost, Link, Millis, Mirror, Notice,
+    Base, ClosedPolicy, CorrelationMode, DuplicatePolicy, EntrySeen, Exchange, ExchangeKind,
+    ExternalRecord, FieldName, Finding, FindingKind, Flight, Ghost, Link, Millis, Mirror, Notice,
     ObservationSource, ObservedRecord, Order, Outcome, Past, Phase, Reference, Refusal, Search,
     Side, SysId, TableName, Translated, Twin, Uncertainty, Verb, Write,
 };
@@ -22,7 +22,7 @@ use crate::journal::{Neighbours, Travelled};
 use crate::mapping::LookUp;
 use crate::plan::Effects;
 use crate::settings::Rules;
-use crate::{journal, mapping, observe};
+use crate::{identity, journal, mapping, observe};
 
 pub(crate) use history::{Came, changes_between, columns, overwritten, overwritten_text};
 
@@ -399,6 +399,14 @@ impl Landing<'_> {
         let Some(phase) = self.flight().map(|flight| flight.phase.clone()) else { return };
         // Of several the oldest that is still open.
         let ours = found.iter().find(|f| f.active).or(found.first()).map(|f| f.ticket.clone());
+        let is_another = matches!(phase, Phase::Checking | Phase::Refused(_));
+        if is_another && !found.is_empty() && self.is_over_for_good(&found) {
+            // A ticket of an earlier time that nobody has open takes no wish: the next one is made, under the next key.
+            self.drop_flight();
+            self.link.generation += 1;
+            self.link.key = identity::correlation_key(&self.link.platform_id, self.link.generation);
+            return;
+        }
         match (ours, phase) {
             (Some(ticket), phase) => {
                 // Found while checking, it was there before us; found while verifying, it is ours.
@@ -436,6 +444,16 @@ impl Landing<'_> {
                 }
             }
         }
+    }
+
+    /// Whether what was found for an escalation is closed, and the policy wants another ticket then.
+    fn is_over_for_good(&self, found: &[Found]) -> bool {
+        // Perhaps it was this very wish's, in a time that is lost.
+        let is_known = self.rules.integration().restored.is_none();
+        is_known
+            && !self.link.asked.is_empty()
+            && self.rules.settings().correlation.closed != ClosedPolicy::Append
+            && found.iter().all(|found| !found.active)
     }
 
     /// Tickets with our key besides our own. Those that we made and that are open are closed, if the

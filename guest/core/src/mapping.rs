@@ -77,6 +77,16 @@ pub(crate) fn attribute(name: &str) -> Attribute {
     Attribute::new(name).unwrap_or_else(|_| unreachable!("{name} is a valid attribute"))
 }
 
+/// Whether a name may be that of a column: of the table itself, or of a record that one refers to.
+#[must_use]
+pub fn is_column(name: &str) -> bool {
+    let part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_lowercase())
+            && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    name.split('.').all(part)
+}
+
 /// The table of incidents.
 #[must_use]
 pub fn incident() -> TableName {
@@ -370,17 +380,35 @@ pub fn to_external(
 /// A text as it leaves for ServiceNow, in plain text: masked first (so that a cut cannot hide the
 /// end of a number from the masker), trimmed, then cut with a visible ellipsis.
 fn outgoing(field: &FieldMapping, platform: &Shape) -> Result<String, Untranslatable> {
-    let (text, max, mask) = match &field.mapping {
-        Mapping::Text { platform_format, max, mask, .. } => {
-            (plain(*platform_format, only(platform)), *max, mask)
+    let (text, max, mask, format) = match &field.mapping {
+        Mapping::Text { platform_format, external_format, max, mask, .. } => {
+            (plain(*platform_format, only(platform)), *max, mask, *external_format)
         }
         Mapping::ToServicenow { template, max, mask, .. } => {
             let text = render(template, "record", platform)?;
-            (plain(TextFormat::Plain, &Value::text(text)), *max, mask)
+            (plain(TextFormat::Plain, &Value::text(text)), *max, mask, TextFormat::Plain)
         }
         _ => return Err(Untranslatable::OneWay),
     };
-    Ok(cut(masked(mask.as_ref(), Side::External, text), max))
+    Ok(cut_as(format, masked(mask.as_ref(), Side::External, text), max))
+}
+
+/// Cuts a text so that what is written of it is no longer than that.
+fn cut_as(format: TextFormat, text: String, max: usize) -> String {
+    let fits = |text: &str| format::write(format, text).chars().count() <= max;
+    let text = cut(text, max);
+    if format == TextFormat::Plain || fits(&text) {
+        return text;
+    }
+    let (mut fit, mut too_long) = (0, max);
+    while fit + 1 < too_long {
+        let middle = usize::midpoint(fit, too_long);
+        match fits(&cut(text.clone(), middle)) {
+            true => fit = middle,
+            false => too_long = middle,
+        }
+    }
+    cut(text, fit)
 }
 
 /// A text as it leaves for the platform, in plain text or with its markup: masked and trimmed.
@@ -538,9 +566,17 @@ pub fn agree(field: &FieldMapping, platform: &Shape, external: &Shape) -> bool {
         Mapping::Text { platform_format, external_format, .. } => {
             let there = plain(*external_format, only(external));
             let here = plain(*platform_format, value);
+            // Not everything that can be written reads back as it was: blanks, empty lines.
+            let is_read = |format, text: &String, as_: &String| {
+                text == as_
+                    || format != TextFormat::Plain
+                        && plain(format, &Value::text(format::write(format, text))) == *as_
+            };
             here == there
-                || outgoing(field, platform).is_ok_and(|out| out == there)
-                || incoming(field, external).is_ok_and(|into| into == here)
+                || outgoing(field, platform)
+                    .is_ok_and(|out| is_read(*external_format, &out, &there))
+                || incoming(field, external)
+                    .is_ok_and(|into| is_read(*platform_format, &into, &here))
         }
         Mapping::ToServicenow { .. } => {
             let there = plain(TextFormat::Plain, only(external));

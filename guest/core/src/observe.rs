@@ -34,13 +34,21 @@ pub fn end(link: &mut Link, side: Side, now: Millis) {
 
 /// A record's class, where it shows one. A ticket that is of another class now has other columns;
 /// what is known of the old ones is no longer about it.
-fn classify(rules: &Rules, link: &mut Link, side: Side, seen: &ObservedRecord, message: bool) {
+///
+/// Whether it is another one than we believed.
+fn classify(
+    rules: &Rules,
+    link: &mut Link,
+    side: Side,
+    seen: &ObservedRecord,
+    message: bool,
+) -> bool {
     let class = seen.class.as_deref().and_then(|c| TableName::new(c).ok());
     let (Side::External, Some(class), Some(external)) = (side, class, &mut link.external) else {
-        return;
+        return false;
     };
     if external.table == class {
-        return;
+        return false;
     }
     // A message may be about what it was before: a read of it where we believe it to be will tell.
     let newer = match (seen.revision, link.external_side.revision) {
@@ -50,12 +58,13 @@ fn classify(rules: &Rules, link: &mut Link, side: Side, seen: &ObservedRecord, m
     };
     if message && !newer {
         link.external_side.look = true;
-        return;
+        return false;
     }
     external.table = class.clone();
     reclass(rules, link, class);
-    // Only a read shows every column of the new class.
-    link.external_side.look |= message;
+    // Only a read of it as what it is shows every column of the new class.
+    link.external_side.look = true;
+    true
 }
 
 /// The ticket is of another class. Its fields may be mapped otherwise: what the platform has is to
@@ -91,10 +100,14 @@ pub fn record(
     if seen.attributes.is_empty() {
         return; // Journal entries alone; nothing of the record was shown.
     }
-    classify(rules, link, side, seen, message);
+    let is_another = classify(rules, link, side, seen, message);
     let state = link.side_mut(side);
     state.missing = false;
     state.search = None;
+    if is_another && !message && rules.takes(&link.table) {
+        return; // It shows what the class before had.
+    }
+    let state = link.side_mut(side);
     let revision = match (seen.revision, message && rules.may_read(side)) {
         // Neither version nor time, or (from an older rule) no counter: within a second such a
         // message cannot be ordered, and what lies between cannot be counted. Let a read tell.

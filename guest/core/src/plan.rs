@@ -236,9 +236,10 @@ impl Planner<'_> {
                 format!("the {side} record was deleted; the other side is kept, and nothing is created again"),
             );
         }
+        let is_found = self.effects.notice.is_some();
         if self.link.table != *table
             && self.link.external.is_some()
-            && self.effects.notice.is_none()
+            && !(is_found && self.rules.takes(&self.link.table))
         {
             let text = if self.rules.takes(&self.link.table) {
                 format!(
@@ -246,8 +247,9 @@ impl Planner<'_> {
                     self.link.table
                 )
             } else {
+                let was = if is_found { String::new() } else { format!("was a {table} and ") };
                 format!(
-                    "the ticket was a {table} and is a {} now, which the settings do not name; only its journal travels: add it to [[tickets]]",
+                    "the ticket {was}is a {}, which the settings do not name; only its journal travels: add it to [[tickets]]",
                     self.link.table
                 )
             };

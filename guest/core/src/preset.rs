@@ -87,6 +87,15 @@ fn status(owner: Owner) -> FieldSettings {
     choice("state", pairs, owner)
 }
 
+/// The same for a platform that asks for tickets: one that was canceled (8) is not open.
+fn escalated(preset: Preset) -> Settings {
+    let mut field = status(Owner::External);
+    field.pairs.get_or_insert_default().push(pair("canceled", &["8"], &[]));
+    let mut settings = base(preset, vec![("status", field)]);
+    settings.lifecycle.canceled = vec!["canceled".to_owned()];
+    settings
+}
+
 /// Records that are ServiceNow's, told to the platform and never written; nobody says anything in them, and none is
 /// over for good: who is inactive now may be active again. `open` is the status of one that is new.
 fn mirrored(
@@ -159,13 +168,13 @@ pub fn incidents() -> Settings {
 /// Seed 002: calls that need a ticket. The state of the ticket is ServiceNow's.
 #[must_use]
 pub fn genesys() -> Settings {
-    base(Preset::Genesys, vec![("status", status(Owner::External))])
+    escalated(Preset::Genesys)
 }
 
 /// Seed 000: conversations handed to a person.
 #[must_use]
 pub fn bot() -> Settings {
-    let mut settings = base(Preset::Bot, vec![("status", status(Owner::External))]);
+    let mut settings = escalated(Preset::Bot);
     settings.learning.enabled = true;
     let categories = [
         ("vpn", "network", "vpn"),
@@ -270,6 +279,7 @@ pub fn neo() -> Settings {
         open: "open".to_owned(),
         resolved: Vec::new(),
         closed: vec!["closed".to_owned()],
+        canceled: vec!["canceled".to_owned()],
         ..Lifecycle::default()
     };
     settings
@@ -310,6 +320,7 @@ pub fn helpdesk() -> Settings {
         ),
     ];
     let mut settings = base(Preset::Helpdesk, fields);
+    settings.lifecycle.canceled = vec!["canceled".to_owned()];
     settings.journal.source = JournalSource::Activities;
     settings.tickets = vec![TicketType { table: table("sn_customerservice_case"), when: None }];
     settings.filters.mirror = Some("true".to_owned());

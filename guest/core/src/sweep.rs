@@ -32,8 +32,11 @@ pub struct Page<'r> {
     /// How many it has: those that do not show when they changed, too.
     pub count: usize,
     /// How many rows there are from the walk's place on, if the instance tells. Those that the user may
-    /// not see are among them.
+    /// not see may be among them, or not.
     pub total: Option<u64>,
+    /// Whether the instance says that another page follows. It counts rows as they are, before those are left
+    /// out that the user may not see.
+    pub leads_on: bool,
     /// Their clock when they answered, if they tell.
     pub theirs: Option<Millis>,
     /// Ours then.
@@ -49,6 +52,9 @@ impl std::fmt::Display for OutOfOrder {
         f.write_str("the instance does not answer in the order that was asked for")
     }
 }
+
+/// By how many rows one page of hidden rows reaches into the one before.
+const SLIP: u32 = 20;
 
 /// Begins a walk.
 #[must_use]
@@ -83,7 +89,7 @@ fn whole_second(at: Millis) -> Millis {
 /// # Errors
 /// If the page does not lead on.
 pub fn turn(walk: &mut Walk, page: Page<'_>) -> Result<bool, OutOfOrder> {
-    let Page { rows: page, count, total, theirs, ours } = page;
+    let Page { rows: page, count, total, leads_on, theirs, ours } = page;
     if let Place::Ours(at) = walk.place {
         let ahead = theirs.map_or(0, |theirs| theirs.since(ours));
         walk.place = Place::From(whole_second(Millis(at.0.saturating_add(ahead))));
@@ -101,14 +107,15 @@ pub fn turn(walk: &mut Walk, page: Page<'_>) -> Result<bool, OutOfOrder> {
     walk.first = walk.first.or(Some(theirs.unwrap_or(ours)));
     walk.latest = walk.latest.max(page.last().map(|(at, _)| *at));
     let shown = u64::from(walk.skip).saturating_add(u64::from(PAGE));
-    let more = count >= PAGE as usize || total.is_some_and(|total| total > shown);
+    let more = count >= PAGE as usize || leads_on || total.is_some_and(|total| total > shown);
     match (&walk.place, page.last()) {
         (_, Some((at, id))) if more => {
             walk.place = Place::Within(*at, id.clone());
             walk.skip = 0;
         }
         (_, None) if more => {
-            walk.skip = walk.skip.saturating_add(PAGE);
+            // Offsets move while rows change: what goes away from in front lets others slip under the border.
+            walk.skip = walk.skip.saturating_add(PAGE - SLIP);
             walk.hidden = true;
         }
         (Place::Within(at, _), _) => {

@@ -6,8 +6,8 @@ use firn_core::settings::{Gate, Rules};
 use firn_core::{identity, intake, json, learning, signature};
 use firn_model::{
     Audit, ClosedPolicy, CommitError, Delivery, DeliveryState, Ended, Entry, Finding, FindingKind,
-    Hook, Inbound, InboundKind, Link, PlatformId, Problem, Quarantined, Reply, TableName, TenantId,
-    Tombstone,
+    Hook, Inbound, InboundKind, Link, LinkId, PlatformId, Problem, Quarantined, Reply, Role,
+    TableName, TenantId, Tombstone,
 };
 use serde_json::json;
 
@@ -57,7 +57,7 @@ fn webhook<D: Doors>(
     let observation = intake::servicenow(rules, &inbound.body);
     let identity = signed
         .unwrap_or_else(|| intake::webhook_identity(observation.as_ref().ok(), &inbound.body));
-    receive(session, inbound, &identity, observation.err())
+    receive(session, rules, inbound, &identity, observation.err())
 }
 
 /// Checks who sent a webhook. Gives its id, where the scheme has one.
@@ -95,8 +95,8 @@ fn event<D: Doors>(
         return Ok(());
     }
     match intake::platform(rules, &inbound.body) {
-        Ok(event) => receive(session, inbound, &format!("ev-{}", event.id), None),
-        Err(why) => unusable(session, inbound, &why),
+        Ok(event) => receive(session, rules, inbound, &format!("ev-{}", event.id), None),
+        Err(why) => unusable(session, rules, inbound, &why),
     }
 }
 
@@ -171,7 +171,7 @@ fn escalate<D: Doors>(
         return Ok(());
     }
     match escalation::read(rules, &inbound.body, session.now) {
-        Err(why) => unusable(session, inbound, &why),
+        Err(why) => unusable(session, rules, inbound, &why),
         Ok(Escalation::Filtered(why)) => filtered(session, inbound, &why),
         Ok(Escalation::Ticket(ticket)) => {
             let ticket = ticket.beside(learning::show(rules, &inbound.like), session.now);
@@ -196,48 +196,58 @@ fn open<D: Doors>(
     };
     if let Some(Tombstone { why: Ended::Declined { why }, .. }) = &link.tombstone {
         // It was no wish then; perhaps it is one now.
-        if asked_before(session, tenant, &link, &asked)? || !rules.asks(Hook::Admit) {
+        if asked_before(session, tenant, &ticket.record, &link, &asked)? || !rules.asks(Hook::Admit)
+        {
             session.reply(inbound.request, 200, &json!({ "status": "filtered", "reason": why }));
             return Ok(());
         }
         return make(session, rules, inbound, ticket, asked, Some(link));
     }
-    if asked_before(session, tenant, &link, &asked)? {
+    if asked_before(session, tenant, &ticket.record, &link, &asked)? {
         return existing(session, inbound, &link, "existing");
+    }
+    if link.has_nothing_to_come() {
+        return begin_again(session, rules, inbound, ticket, asked, link);
     }
     let policy = rules.settings().correlation.closed;
     let status = match (escalation::standing(rules, &link), policy) {
-        (Standing::Open, _) | (Standing::Resolved | Standing::Closed, ClosedPolicy::Append) => {
+        (Standing::Open, _)
+        | (Standing::Resolved | Standing::Closed | Standing::Canceled, ClosedPolicy::Append) => {
             "existing"
         }
         (Standing::Resolved, ClosedPolicy::Reopen) => {
-            escalation::reopen(rules, &mut link);
+            reopen(session, tenant, rules, &mut link)?;
             "reopened"
         }
-        (Standing::Ended, ClosedPolicy::Append | ClosedPolicy::Reopen) => "gone",
+        (Standing::Ended, ClosedPolicy::Append | ClosedPolicy::Reopen) => {
+            return gone(session, inbound, &link);
+        }
         // ServiceNow does not let a closed ticket be opened again: another one takes its place.
-        (Standing::Closed, ClosedPolicy::Reopen) | (_, ClosedPolicy::New) => {
+        (Standing::Closed | Standing::Canceled, ClosedPolicy::Reopen) | (_, ClosedPolicy::New) => {
             return make(session, rules, inbound, ticket, asked, Some(link));
         }
     };
+    keep(session, inbound, &asked, &link.id, "added to")?;
     link.asked.push(asked);
     let known = |link: &Link, entry: &Entry| link.entries.iter().any(|e| e.origin == entry.origin);
-    let evidence = ticket.evidence.filter(|e| link.tombstone.is_none() && !known(&link, e));
+    let evidence = ticket.said_again().filter(|e| !known(&link, e));
     link.entries.extend(evidence);
     let at_rest = link.clone();
     session.advance(tenant, rules, link, &[])?;
     existing(session, inbound, &at_rest, status)
 }
 
-/// Whether this very request asked for the ticket of this generation or an earlier one.
+/// Whether this very request asked for the record's ticket of this generation or an earlier one. (The link of one that
+/// was forgotten does not say its record's name any more.)
 fn asked_before<D: Doors>(
     session: &mut Session<'_, D>,
     tenant: &TenantId,
+    record: &PlatformId,
     link: &Link,
     asked: &String,
 ) -> Result<bool, CommitError> {
     for generation in 1..=link.generation {
-        let id = identity::link_id(&link.integration, &link.platform_id, generation);
+        let id = identity::link_id(&link.integration, record, generation);
         let known = session.link(tenant, &link.integration, &id)?;
         if known.is_some_and(|l| l.asked.contains(asked)) {
             return Ok(true);
@@ -252,6 +262,9 @@ fn existing<D: Doors>(
     link: &Link,
     status: &str,
 ) -> Result<(), CommitError> {
+    if link.external.is_none() && link.tombstone.is_some() {
+        return gone(session, inbound, link);
+    }
     let reply = match &link.external {
         Some(external) => Reply {
             status: 200,
@@ -267,6 +280,71 @@ fn existing<D: Doors>(
         },
     };
     session.answer(inbound.request, reply);
+    Ok(())
+}
+
+/// Lets a link's ticket be opened again by the link that speaks for it.
+fn reopen<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    rules: &Rules,
+    link: &mut Link,
+) -> Result<(), CommitError> {
+    let speaks = match (&link.external, link.role) {
+        (Some(external), Role::Secondary) => {
+            let sys_id = external.sys_id.as_str().to_owned();
+            session.linked(tenant, rules.id(), &sys_id)?.into_iter().next()
+        }
+        _ => None,
+    };
+    match speaks.filter(|speaks| speaks.id != link.id) {
+        Some(mut speaks) => {
+            escalation::reopen(rules, &mut speaks);
+            session.advance(tenant, rules, speaks, &[])
+        }
+        None => {
+            escalation::reopen(rules, link);
+            Ok(())
+        }
+    }
+}
+
+/// The ticket was deleted, or a person took the pair apart, and the policy wants no other one: nothing is written, and whoever
+/// asked is told so in a way that nobody takes for a success.
+fn gone<D: Doors>(
+    session: &mut Session<'_, D>,
+    inbound: &Inbound,
+    link: &Link,
+) -> Result<(), CommitError> {
+    let name = match &link.external {
+        Some(external) => match &external.number {
+            Some(number) => number.clone(),
+            None => external.sys_id.to_string(),
+        },
+        None => "it never had a ticket".to_owned(),
+    };
+    let text = format!(
+        "an escalation came in whose pair is at rest ({name}): its ticket was deleted, or somebody took the pair apart. Nothing was written; with correlation.closed = \"new\" another ticket would be made"
+    );
+    if !link.is_forgotten() {
+        let finding = Finding {
+            kind: FindingKind::RecordGone,
+            integration: inbound.integration.clone(),
+            link: Some(link.id.clone()),
+            field: None,
+            text: text.clone(),
+            at: session.now,
+        };
+        session.find(&inbound.tenant, &finding)?;
+    }
+    let problem = Problem::new(410, "ticket-gone", "The ticket is gone", text);
+    let mut body = serde_json::to_value(problem).unwrap_or_default();
+    body["link"] = json!(link.id);
+    if let Some(external) = &link.external {
+        body["sys_id"] = json!(external.sys_id);
+        body["number"] = json!(external.number);
+    }
+    session.reply(inbound.request, 410, &body);
     Ok(())
 }
 
@@ -286,17 +364,7 @@ fn make<D: Doors>(
     link.beginning = rules.beginning();
     link.entries.extend(ticket.evidence);
     link.asked.push(asked.clone());
-    // Kept like what else comes in: for trying other settings and rules on it.
-    let delivery = Delivery {
-        identity: format!("es-{asked}"),
-        kind: inbound.kind,
-        body: inbound.body.clone(),
-        received: session.now,
-        state: DeliveryState::Done(format!("opened {}", link.id)),
-        links: vec![link.id.clone()],
-    };
-    let end = session.now.plus(crate::work::RETENTION);
-    session.put(&rows::delivery(tenant, id, &delivery.identity), &delivery, Some(end))?;
+    keep(session, inbound, &asked, &link.id, "opened")?;
     let key = rows::link(tenant, id, &link.id);
     if rules.asks(Hook::Admit) {
         let name = link.id.clone();
@@ -314,16 +382,65 @@ fn make<D: Doors>(
         earlier.successor = Some(link.id.clone());
         session.advance(tenant, rules, earlier, &[])?;
     }
-    session.answer(
-        inbound.request,
-        Reply {
-            status: 202,
-            body: json!({ "status": "accepted", "link": link.id }).to_string(),
-            waits_for: Some(link.id),
-            first: true,
-        },
-    );
+    accepted(session, inbound, link.id);
     Ok(())
+}
+
+/// A pair that nothing comes of any more by itself (its ticket was refused and that was discarded, or the one that it was to be
+/// attached to is not there) makes its ticket for whoever asks for it now.
+fn begin_again<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    inbound: &Inbound,
+    ticket: Ticket,
+    asked: String,
+    mut link: Link,
+) -> Result<(), CommitError> {
+    let id = link.id.clone();
+    link.draft = Some(ticket.draft);
+    link.beginning = rules.beginning();
+    link.table = ticket.table;
+    link.external_side.halted = false;
+    let known = |e: &Entry| link.entries.iter().any(|known| known.origin == e.origin);
+    let evidence = ticket.evidence.filter(|e| !known(e));
+    link.entries.extend(evidence);
+    link.asked.retain(|known| *known != asked);
+    link.asked.push(asked.clone());
+    keep(session, inbound, &asked, &id, "opened")?;
+    session.advance(&inbound.tenant, rules, link, &[])?;
+    accepted(session, inbound, id);
+    Ok(())
+}
+
+/// Keeps an escalation like what else comes in: for trying other settings and rules on it.
+fn keep<D: Doors>(
+    session: &mut Session<'_, D>,
+    inbound: &Inbound,
+    asked: &str,
+    link: &LinkId,
+    what: &str,
+) -> Result<(), CommitError> {
+    let delivery = Delivery {
+        identity: format!("es-{asked}"),
+        kind: inbound.kind,
+        body: inbound.body.clone(),
+        received: session.now,
+        state: DeliveryState::Done(format!("{what} {link}")),
+        links: vec![link.clone()],
+    };
+    let end = session.now.plus(crate::work::RETENTION);
+    let key = rows::delivery(&inbound.tenant, &inbound.integration, &delivery.identity);
+    session.put(&key, &delivery, Some(end))
+}
+
+fn accepted<D: Doors>(session: &mut Session<'_, D>, inbound: &Inbound, link: LinkId) {
+    let reply = Reply {
+        status: 202,
+        body: json!({ "status": "accepted", "link": link }).to_string(),
+        waits_for: Some(link),
+        first: true,
+    };
+    session.answer(inbound.request, reply);
 }
 
 /// A new link, findable by its key from now on.
@@ -351,6 +468,7 @@ pub(crate) fn new_link<D: Doors>(
 /// not send it again.
 fn receive<D: Doors>(
     session: &mut Session<'_, D>,
+    rules: &Rules,
     inbound: &Inbound,
     identity: &str,
     fault: Option<String>,
@@ -386,7 +504,7 @@ fn receive<D: Doors>(
             &json!({ "status": "accepted", "delivery": identity }),
         ),
         Some(why) => {
-            let why = firn_core::masking::mask(&why).text;
+            let why = rules.masks().shown(&why);
             let id = quarantine(session, &inbound.tenant, inbound, &why)?;
             session.reply(
                 inbound.request,
@@ -401,10 +519,11 @@ fn receive<D: Doors>(
 /// A request whose sender can mend it is told so, and kept all the same.
 fn unusable<D: Doors>(
     session: &mut Session<'_, D>,
+    rules: &Rules,
     inbound: &Inbound,
     why: &str,
 ) -> Result<(), CommitError> {
-    let why = &firn_core::masking::mask(why).text;
+    let why = &rules.masks().shown(why);
     let id = quarantine(session, &inbound.tenant, inbound, why)?;
     let mut body = serde_json::to_value(Problem::new(
         422,
@@ -433,7 +552,9 @@ fn quarantine<D: Doors>(
         body: inbound.body.clone(),
         at: session.now,
     };
-    session.put(&rows::quarantine(tenant, &inbound.integration, &id), &row, None)?;
+    // Kept as long as what could be read.
+    let end = session.now.plus(crate::work::RETENTION);
+    session.put(&rows::quarantine(tenant, &inbound.integration, &id), &row, Some(end))?;
     let finding = Finding {
         kind: FindingKind::Quarantined,
         integration: inbound.integration.clone(),

@@ -174,10 +174,14 @@ fn end<D: Doors>(
     letter.happened(session.now, happened);
     session.put(&key, &letter, Some(session.now.plus(KEPT)))?;
     note(session, tenant, rules.id(), Some(&link), event, by)?;
-    let Fate::Retried = fate else { return Ok(()) };
     // A link is never deleted.
     let Some(mut link) = session.link(tenant, rules.id(), &link)? else { return Ok(()) };
-    revive(&mut link, &letter);
+    match (fate, &letter.write.verb) {
+        (Fate::Retried, _) => revive(&mut link, &letter),
+        // There will be no such ticket, unless somebody asks for it anew.
+        (Fate::Discarded, Verb::Create { .. }) if link.external.is_none() => link.draft = None,
+        (Fate::Discarded, _) => return Ok(()),
+    }
     session.advance(tenant, rules, link, &[])
 }
 

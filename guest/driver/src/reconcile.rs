@@ -415,8 +415,13 @@ fn ask<D: Doors>(
     Ok(())
 }
 
+/// Tells the answer to a check's last request from those to the ones before.
+fn number(check: &Check) -> u64 {
+    ((check.seen.len() as u64) << 32) | u64::from(check.attempts)
+}
+
 fn exchange(kind: ExchangeKind, check: &Check) -> Exchange {
-    let number = check.seen.len() as u64;
+    let number = number(check);
     Exchange { kind, number, since: check.asked, deadline: check.asked, elsewhere: false }
 }
 
@@ -432,7 +437,7 @@ pub(crate) fn check_answered<D: Doors>(
     let Some(mut check) = session.get::<Check>(key)? else { return Ok(()) };
     let Some(link) = session.link(&key.tenant, rules.id(), &check.link)? else { return Ok(()) };
     let Some((asked, kind)) = asks(&check.state) else { return Ok(()) };
-    if (asked, check.seen.len() as u64) != (side, number) {
+    if (asked, self::number(&check)) != (side, number) {
         return Ok(());
     }
     let exchange = exchange(kind, &check);

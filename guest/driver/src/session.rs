@@ -10,7 +10,7 @@ use firn_core::settings::{self, Rules};
 use firn_core::{identity, wire};
 use firn_model::rule::Answer;
 use firn_model::{
-    Audit, Change, CommitError, Conflict, Entry, EntryOrigin, Expect, Finding, FindingKind,
+    Audit, Change, CommitError, Conflict, Ended, Entry, EntryOrigin, Expect, Finding, FindingKind,
     HttpRequest, Integration, IntegrationId, KeptFinding, Key, Link, LinkId, Millis, Mirror, Plan,
     PlatformId, Problem, Put, Reply, Report, Role, Row, Side, Step, SysId, TenantId, Verb,
 };
@@ -580,12 +580,18 @@ impl<'a, D: Doors> Session<'a, D> {
         let stayed = link.tombstone.is_none() || link.external_side.flight.is_some();
         let taking = attach::taking(&link);
         let wrote = link.external_side.flight.is_some();
+        let declined = is_declined(&link);
         let before = learn::Before::of(rules, &link);
         // Nothing is put into a link whose content was erased for good.
         let mut inputs = if link.is_forgotten() { Vec::new() } else { inputs.to_vec() };
         inputs.extend(self.neighbours(tenant, &link)?.map(Input::Shared));
+        let key = link.key.clone();
         let mut plan = advance(rules, link, &inputs, self.now);
         plan = self.asked(tenant, rules, plan)?;
+        if plan.link.key != key {
+            let index = rows::by_key(tenant, rules.id(), plan.link.key.as_str());
+            self.put(&index, &plan.link.id, None)?;
+        }
         if plan.notice.is_some() {
             self.join(tenant, &mut plan.link)?;
         }
@@ -605,9 +611,31 @@ impl<'a, D: Doors> Session<'a, D> {
         if stayed && rests {
             self.leave(tenant, &plan.link)?;
         }
+        if !declined && is_declined(&plan.link) {
+            self.give_back(tenant, rules, &plan.link)?;
+        }
         attach::wake(self, tenant, rules, &plan.link, taking)?;
         learn::tell(self, tenant, rules, &plan.link, before)?;
         self.carry_out(tenant, rules, plan)
+    }
+
+    /// One that is not wanted after all takes over from nobody: the one before stands for the record again.
+    fn give_back(
+        &mut self,
+        tenant: &TenantId,
+        rules: &Rules,
+        link: &Link,
+    ) -> Result<(), CommitError> {
+        let Some(before) = link.generation.checked_sub(1).filter(|n| *n > 0) else { return Ok(()) };
+        let before = identity::link_id(rules.id(), &link.platform_id, before);
+        if let Some(mut before) = self.link(tenant, rules.id(), &before)?
+            && before.successor.as_ref() == Some(&link.id)
+        {
+            before.successor = None;
+            let now = self.now;
+            self.put_link(tenant, before, Some(now))?;
+        }
+        Ok(())
     }
 
     /// A write to a ticket that others are on, or may come to be on, begins: it relies on what was seen of them. Of two
@@ -720,11 +748,15 @@ impl<'a, D: Doors> Session<'a, D> {
             None => identity::short(&["finding", &finding.text]),
         };
         let name = format!("{}.{about}", kind.trim_matches('"'));
-        // What rules say in their own words may be what people said, as is what was overwritten.
+        // What rules, a model or the other side say in their own words may be what people said, as is what was
+        // overwritten, and what came in that nobody can read.
         match finding.kind {
             FindingKind::RulesFailed
             | FindingKind::RulesWithheld
-            | FindingKind::OverwrittenUnseen => {
+            | FindingKind::OverwrittenUnseen
+            | FindingKind::Quarantined
+            | FindingKind::LearningFailed
+            | FindingKind::Refused => {
                 self.doors.line(&format!("finding {name}"));
             }
             _ => self.doors.line(&format!("finding {name}: {}", finding.text)),
@@ -840,4 +872,9 @@ pub(crate) fn read_ticket(tenant: &TenantId, ticket: &str) -> Option<(Key, Side,
         _ => return None,
     };
     Some((Key { tenant: tenant.clone(), path: parts.next()?.to_owned() }, side, number))
+}
+
+/// Whether the tenant's rules did not want a link.
+fn is_declined(link: &Link) -> bool {
+    link.tombstone.as_ref().is_some_and(|end| matches!(end.why, Ended::Declined { .. }))
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use firn_core::plan::Input;
-use firn_core::settings::Rules;
+use firn_core::settings::{Gate, Rules};
 use firn_core::sweep::{self as cursor, GRACE, Page};
 use firn_core::wire::poll::{self, News, Polled};
 use firn_core::{attachment, land, observe, wire};
@@ -45,6 +45,9 @@ pub(crate) fn watch<D: Doors>(
         let fresh = sweep.mark.is_none() && sweep.caught_up.is_none();
         if fresh && (sweep.since == Millis(0)) != all {
             (sweep.since, sweep.walk) = (since, None);
+            // An answer that is under way is about another walk.
+            sweep.number += 1;
+            sweep.asked = None;
         }
         // A request under way comes back, or is overdue soon.
         let patience = wire::QUEUE + rules.settings().request_timeout + 1_000;
@@ -168,11 +171,12 @@ pub(crate) fn answered<D: Doors>(
             }
             walk.over
         }
-        Polled::Page { rows, count, total, theirs } => {
+        Polled::Page { rows, count, total, leads_on, theirs } => {
             // The first answer only tells their clock.
             let looked = matches!(walk.place, Place::Ours(_));
             let places: Vec<cursor::At> = rows.iter().map(|(at, _)| at.clone()).collect();
-            let page = Page { rows: &places, count, total, theirs, ours: session.now };
+            let ours = session.now;
+            let page = Page { rows: &places, count, total, leads_on, theirs, ours };
             let over = match cursor::turn(&mut walk, page) {
                 Ok(over) => over,
                 Err(why) => return astray(session, rules, key, sweep, &why.to_string()),
@@ -226,17 +230,17 @@ fn take<D: Doors>(
     };
     match news {
         News::Ticket(record) => {
+            // A row of a table that extends this one: its own stream shows all of it, and this one does not.
+            let class = record.class.clone().and_then(|class| TableName::new(class).ok());
+            let elsewhere = |class: TableName| {
+                let own = Stream::Records(class);
+                own != sweep.stream && rules.integration().streams().contains(&own)
+            };
+            if class.is_some_and(elsewhere) {
+                return Ok(());
+            }
             let links = session.on_ticket(tenant, rules.id(), &record.id)?;
             if links.is_empty() {
-                // A row of a table that extends this one: its own stream shows all of it.
-                let class = record.class.clone().and_then(|class| TableName::new(class).ok());
-                let elsewhere = |class: TableName| {
-                    let own = Stream::Records(class);
-                    own != sweep.stream && rules.integration().streams().contains(&own)
-                };
-                if class.is_some_and(elsewhere) {
-                    return Ok(());
-                }
                 // Our own insert may be seen before its answer, and not show its key.
                 let shown = record.attributes.contains_key(&rules.settings().correlation.column);
                 let never_ours = !rules.may_write(Side::External);
@@ -339,6 +343,11 @@ fn unknown<D: Doors>(
         || !poll::shows_all(rules)
     {
         return Ok(());
+    }
+    if rules.asks_for_more(Gate::Mirror, &record.attributes) {
+        // A guess would tell the platform of what it is not to see, or never of what it is to.
+        let why = "filters.mirror asks for a column that a row does not show (the integration user may not read it, or the filter uses the ticket as a whole): such tickets are not mirrored".to_owned();
+        return session.filter_failed(tenant, rules.id(), why);
     }
     work::mirror(session, rules, tenant, observation(record)).map(|_| ())
 }
@@ -454,6 +463,7 @@ fn astray<D: Doors>(
     why: &str,
 ) -> Result<(), CommitError> {
     sweep.walk = None;
+    sweep.failures = sweep.failures.saturating_add(1);
     sweep.trouble = Some(why.to_owned());
     refused(session, rules, key, &sweep, why)?;
     let due = session.now.plus(REFUSED);

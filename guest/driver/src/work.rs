@@ -26,6 +26,9 @@ pub(crate) const RETENTION: u64 = 7 * 24 * 3_600_000;
 /// its answer. In milliseconds.
 const UNKNOWN_TICKET_PATIENCE: i64 = 15_000;
 
+/// How long what is said in a conversation waits for its escalation. In milliseconds.
+const ESCALATION_PATIENCE: i64 = 15_000;
+
 /// A row is due.
 pub(crate) fn due<D: Doors>(session: &mut Session<'_, D>, key: &Key) -> Result<(), CommitError> {
     // Told of twice, or by another process too: it was done meanwhile, and is due at another time or never.
@@ -55,6 +58,10 @@ pub(crate) fn due<D: Doors>(session: &mut Session<'_, D>, key: &Key) -> Result<(
         "attachments" => attach::due(session, &rules, key),
         "learnt" => learn::due(session, &rules, key),
         "article" => article::due(session, &rules, key),
+        "quarantine" => {
+            session.delete(key); // Its time is over.
+            Ok(())
+        }
         _ => Ok(()),
     }
 }
@@ -132,7 +139,14 @@ fn webhook<D: Doors>(
         // or none, is not ours; one whose key is not shown may turn out to be.
         let column = &rules.settings().correlation.column;
         let age = session.now.since(delivery.received);
-        if let Some(link) = by_shown_key(session, rules, &key.tenant, &observation.record)? {
+        if let Some(mut link) = by_shown_key(session, rules, &key.tenant, &observation.record)? {
+            if link.external.is_some() && link.tombstone.is_none() {
+                // A copy of its ticket, or a duplicate.
+                let id = link.id.clone();
+                link.external_side.look_twins = true;
+                session.advance(&key.tenant, rules, link, &[])?;
+                return Ok(Some(("its link looks for what else has its key".to_owned(), vec![id])));
+            }
             return Ok(
                 (!link.is_making_its_ticket()).then(|| (LOOKS_ITSELF.to_owned(), vec![link.id]))
             );
@@ -262,7 +276,17 @@ fn event<D: Doors>(
     };
     let known = session.current(&key.tenant, rules.id(), &event.record)?;
     let deleted = event.observation.record.presence == Presence::Deleted;
+    let age = session.now.since(delivery.received);
     let link = match (known, rules.settings().preset) {
+        // It was to be attached to a ticket that is not there: what is told of it makes its own.
+        (Some(mut link), Preset::Incidents)
+            if link.has_nothing_to_come() && !link.external_side.halted && !deleted =>
+        {
+            link.draft = Some(Draft::default());
+            link.beginning = rules.beginning();
+            link.platform_side.look = rules.may_read(Side::Platform);
+            link
+        }
         (Some(link), _) => link,
         (None, _) if deleted => return Ok(led_to("deleted before it had a ticket")),
         (None, Preset::Incidents) => {
@@ -273,6 +297,12 @@ fn event<D: Doors>(
             // A part of a record is no ticket: read the rest first, where it can be read.
             link.platform_side.look = !event.whole && rules.may_read(Side::Platform);
             link
+        }
+        // It may have overtaken the escalation.
+        (None, Preset::Genesys | Preset::Bot)
+            if !event.observation.entries.is_empty() && age <= ESCALATION_PATIENCE =>
+        {
+            return Ok(None);
         }
         (None, Preset::Genesys | Preset::Bot) => {
             return Ok(led_to("its conversation was never escalated"));

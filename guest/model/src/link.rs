@@ -139,6 +139,17 @@ impl Link {
         self.external.is_none() && (wanted || self.external_side.flight.is_some())
     }
 
+    /// Whether it has no ticket, and none is on its way: its create was refused and that was discarded, or the one
+    /// that it was to be attached to is not there.
+    #[must_use]
+    pub fn has_nothing_to_come(&self) -> bool {
+        self.external.is_none()
+            && self.tombstone.is_none()
+            && self.attach.is_none()
+            && self.draft.is_none()
+            && self.external_side.flight.is_none()
+    }
+
     /// Whether something of it waits because the tenant's rules failed, or are not there yet.
     #[must_use]
     pub fn waits_for_rules(&self) -> bool {

@@ -1,11 +1,13 @@
 //! What is done with what is found: strategies by type, field, direction and sink, and what a
 //! tenant adds of its own.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use firn_model::{Fault, Level, MaskRule, MaskStrategy, MaskingPolicy, Side, Sink};
 use regex_lite::{Regex, RegexBuilder};
 
+use super::fold::{Folded, Written};
 use super::{Candidate, Kind, Masked, Reason, mask_with};
 
 /// The most patterns and word lists of a tenant's own.
@@ -70,6 +72,61 @@ impl Eq for Policy {}
 struct Own {
     name: String,
     regex: Regex,
+    /// Of a list of words, the words as a text has them once it is folded, the longest first.
+    words: Vec<String>,
+}
+
+impl Own {
+    /// Where it is found in a folded text.
+    fn find(&self, text: &str) -> Vec<Range<usize>> {
+        if self.words.is_empty() {
+            return self.regex.find_iter(text).map(|found| found.range()).collect();
+        }
+        let mut found = Vec::new();
+        let mut at = 0;
+        while let Some(next) = self.regex.find_at(text, at) {
+            // One of the words begins here; another one may be the one that ends with a word.
+            let here = &text[next.start()..];
+            let begins = text[..next.start()].chars().next_back();
+            let whole = self.words.iter().find(|word| {
+                let end = word.len();
+                here.get(..end).is_some_and(|said| said.eq_ignore_ascii_case(word))
+                    && !(joins(begins) && joins(word.chars().next()))
+                    && !(joins(word.chars().next_back()) && joins(here[end..].chars().next()))
+            });
+            at = match whole {
+                Some(word) => {
+                    found.push(next.start()..next.start() + word.len());
+                    next.start() + word.len()
+                }
+                None => next.start() + here.chars().next().map_or(1, char::len_utf8),
+            };
+        }
+        found
+    }
+}
+
+/// Whether a character beside another such one makes one word with it. Scripts that are written without blanks have
+/// no such borders.
+fn joins(c: Option<char>) -> bool {
+    let unbroken = |c: char| {
+        matches!(c, '\u{0E00}'..='\u{0EFF}' | '\u{1000}'..='\u{109F}' | '\u{1780}'..='\u{17FF}'
+            | '\u{2E80}'..='\u{A4CF}' | '\u{AC00}'..='\u{D7FF}' | '\u{F900}'..='\u{FAFF}'
+            | '\u{20000}'..='\u{3FFFF}')
+    };
+    c.is_some_and(|c| (c.is_alphanumeric() || c == '_') && !unbroken(c))
+}
+
+/// A pattern, as texts are when it is asked: letters outside ASCII are small ones there.
+fn as_folded(pattern: &str) -> String {
+    let small = |c: char| {
+        let mut lower = c.to_lowercase();
+        match (lower.next(), lower.next()) {
+            (Some(one), None) if !c.is_ascii() && !one.is_ascii() => one,
+            _ => c,
+        }
+    };
+    pattern.chars().map(small).collect()
 }
 
 impl Policy {
@@ -84,20 +141,28 @@ impl Policy {
         };
         let mut own: Vec<Own> = Vec::new();
         let patterns = settings.patterns.iter().enumerate().map(|(i, one)| {
-            (format!("{at}patterns[{i}]"), &one.name, "pattern", one.pattern.clone())
+            let pattern = as_folded(&one.pattern);
+            (format!("{at}patterns[{i}]"), &one.name, "pattern", pattern, Vec::new())
         });
         let words = settings.words.iter().enumerate().map(|(i, one)| {
-            let any: Vec<String> = one.words.iter().map(|word| regex_lite::escape(word)).collect();
-            let empty = one.words.iter().any(|word| word.trim().is_empty()) || any.is_empty();
-            let pattern = format!(r"(?i)\b(?:{})\b", any.join("|"));
+            let folded = |word: &String| {
+                String::from_utf8_lossy(&Folded::new(word.trim(), Written::Plain).bytes)
+                    .into_owned()
+            };
+            let mut words: Vec<String> = one.words.iter().map(folded).collect();
+            words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+            let any: Vec<String> = words.iter().map(|word| regex_lite::escape(word)).collect();
+            let empty = words.iter().any(|word| word.trim().is_empty()) || any.is_empty();
+            let pattern = format!(r"(?i)(?:{})", any.join("|"));
             (
                 format!("{at}words[{i}]"),
                 &one.name,
                 "words",
                 if empty { String::new() } else { pattern },
+                words,
             )
         });
-        for (at, name, key, pattern) in patterns.chain(words) {
+        for (at, name, key, pattern, words) in patterns.chain(words) {
             if name.len() < 2
                 || name.len() > 40
                 || !name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
@@ -131,12 +196,18 @@ impl Policy {
                 Ok(regex) if regex.is_match("") => {
                     fault(at, "it matches nothing at all".to_owned(), "use + where there is *");
                 }
-                Ok(regex) if regex.is_match(&format!("[{name}]")) => fault(
-                    at,
-                    format!("it matches [{name}], which stands for what it found"),
-                    "make it narrower",
-                ),
-                Ok(regex) => own.push(Own { name: name.clone(), regex }),
+                Ok(regex) => {
+                    let one = Own { name: name.clone(), regex, words };
+                    if one.find(&format!("[{name}]")).is_empty() {
+                        own.push(one);
+                    } else {
+                        fault(
+                            at,
+                            format!("it matches [{name}], which stands for what it found"),
+                            "make it narrower",
+                        );
+                    }
+                }
             }
         }
         for (i, rule) in settings.rules.iter().enumerate() {
@@ -262,12 +333,12 @@ impl Masker {
             return;
         };
         for (own, index) in self.policy.own.iter().zip(0..) {
-            found.extend(own.regex.find_iter(text).filter(|m| !m.is_empty()).map(|m| Candidate {
+            found.extend(own.find(text).into_iter().filter(|m| !m.is_empty()).map(|m| Candidate {
                 kind: Kind::Own(index),
                 rule: "own",
                 reason: Reason::Shape,
-                start: m.start(),
-                end: m.end(),
+                start: m.start,
+                end: m.end,
             }));
         }
     }

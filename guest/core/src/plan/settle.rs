@@ -1,9 +1,11 @@
 //! What should be: each field is looked at by itself. Agreement becomes the base, a difference
 //! becomes a want, waits for a person, or is left alone; and somebody is told.
 
+use std::collections::BTreeSet;
+
 use firn_model::{
-    Base, Cause, Conflict, ConflictState, Ended, FieldState, FindingKind, GonePolicy, Owner,
-    Parked, ParkedWhy, Revision, Role, Seen, Shape, Side, Tombstone, Value, Verb, Why,
+    Attribute, Base, Cause, Conflict, ConflictState, Ended, FieldState, FindingKind, GonePolicy,
+    Owner, Parked, ParkedWhy, Revision, Role, Seen, Shape, Side, Tombstone, Value, Verb, Why,
 };
 
 use super::ask::Arbiter;
@@ -89,7 +91,11 @@ impl Planner<'_> {
         if self.land_early(field, state) == InFlight::Yes {
             return;
         }
-        if self.link.external.is_none() || self.stays_parked(field, state) {
+        if self.link.external.is_none() {
+            return;
+        }
+        self.forget_former_columns(field, state);
+        if self.stays_parked(field, state) {
             return;
         }
         if let Some(verdict) = self.decided(field, state) {
@@ -136,6 +142,38 @@ impl Planner<'_> {
                 self.finding(FindingKind::Kept, field, text);
             }
             Verdict::Conflict => self.open_conflict(field, state),
+        }
+    }
+
+    /// The field was mapped to other columns when the sides agreed, or were seen: that says nothing of those that it has
+    /// now. What they have is read, and the sides meet as if for the first time.
+    fn forget_former_columns(&mut self, field: &FieldMapping, state: &mut FieldState) {
+        for side in Side::BOTH {
+            let mut known: BTreeSet<Attribute> =
+                mapping::attributes(field, side).into_iter().collect();
+            if side == Side::External {
+                known.extend(mapping::written(field));
+            }
+            if known.is_empty() {
+                continue;
+            }
+            let is_former = |shape: &Shape| {
+                !shape.0.is_empty() && !shape.0.keys().any(|attribute| known.contains(attribute))
+            };
+            let base = state.base.as_ref().map(|base| match side {
+                Side::Platform => &base.platform,
+                Side::External => &base.external,
+            });
+            if base.is_some_and(is_former) {
+                state.base = None;
+            }
+            let seen = state.seen_mut(side);
+            if seen.as_ref().is_some_and(|seen| is_former(&seen.shape)) {
+                *seen = None;
+                state.base = None;
+                let known = self.link.side_mut(side);
+                known.look |= known.exchange.is_none() && !known.missing;
+            }
         }
     }
 
@@ -301,7 +339,7 @@ impl Planner<'_> {
     }
 
     /// A person's decision, as long as both sides are as the person saw them (or as decided).
-    fn decided(&self, field: &FieldMapping, state: &mut FieldState) -> Option<Shape> {
+    fn decided(&mut self, field: &FieldMapping, state: &mut FieldState) -> Option<Shape> {
         let decision = state.decision.as_ref()?;
         let target = &decision.platform;
         let platform_fits = match state.shape(Side::Platform) {
@@ -317,6 +355,10 @@ impl Planner<'_> {
         if platform_fits && external_fits {
             Some(target.clone())
         } else {
+            if decision.cause == Cause::Reopen {
+                let text = "the ticket was to be opened again for an escalation, and was changed before that was done; look whether somebody sees to it";
+                self.finding(FindingKind::Guarded, field, text.to_owned());
+            }
             state.decision = None;
             None
         }

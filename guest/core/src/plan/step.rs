@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use firn_model::{
-    Audit, Ended, Exchange, ExchangeKind, Expectation, FindingKind, Flight, Mirror, ParkedWhy,
-    Phase, Reference, Search, Shape, Side, Step, Tombstone, Translated, Value, Verb, Why, Write,
-    Written, servicenow_text,
+    Attribute, Audit, Ended, Exchange, ExchangeKind, Expectation, FindingKind, Flight, Mirror,
+    ParkedWhy, Phase, Reference, Search, Shape, Side, Step, Tombstone, Translated, Value, Verb,
+    Why, Write, Written, servicenow_text,
 };
 
 use super::ask::Course;
@@ -70,6 +70,10 @@ impl Planner<'_> {
             Some(Search::Class) => return Some(ExchangeKind::Class),
             Some(Search::Deletion) => return Some(ExchangeKind::Deletion),
             None => {}
+        }
+        if self.link.tombstone.is_some() {
+            // What has not left yet is nothing that is under way.
+            self.link.side_mut(side).flight.take_if(|flight| is_needless_at_rest(flight));
         }
         if let Some(flight) = &self.link.side(side).flight {
             return Some(asks(flight));
@@ -144,7 +148,7 @@ impl Planner<'_> {
             let waits = self.link.entries.get(i).is_some_and(|e| e.mirror == Mirror::Pending);
             if waits && let Some(entry) = self.link.entries.get_mut(i) {
                 let from = entry.origin.side();
-                entry.mirror = Mirror::Withheld("the pair is no longer kept in step".to_owned());
+                entry.mirror = Mirror::Withheld(journal::APART.to_owned());
                 if end.why == Ended::Gone(from.other()) {
                     let text = format!(
                         "an entry of the {from} side has nowhere to go: the other record is gone"
@@ -253,6 +257,7 @@ impl Planner<'_> {
         let table = self.link.table.clone();
         let mut of = BTreeMap::new();
         let mut set = rules.constants(&table);
+        let mut with = BTreeMap::new();
         set.extend(self.link.draft.clone().unwrap_or_default().set);
         let mut reasons =
             vec![Written { field: None, from: None, to: None, why: Why::Created, rules: None }];
@@ -287,9 +292,13 @@ impl Planner<'_> {
                     why: Why::Created,
                     rules: version,
                 });
-                set.extend(columns.with);
+                with.extend(columns.with);
                 set.extend(columns.shape.0);
             }
+        }
+        // What goes with a value is for columns of which nobody says anything.
+        for (column, value) in with {
+            set.entry(column).or_insert(value);
         }
         for column in self.link.draft.iter().flat_map(|draft| &draft.without) {
             set.remove(column);
@@ -344,13 +353,25 @@ impl Planner<'_> {
                 rules: version,
             });
             expect.fields.insert(name.clone(), present);
-            with.extend(columns.with);
+            with.extend(self.unsaid(columns.with));
             set.insert(name, Translated { shape: columns.shape, of: want.of, ruled: made });
             if self.link.side(side).one_by_one {
                 break;
             }
         }
         (!set.is_empty()).then(|| self.fly(side, Verb::Update { set, with }, expect, reasons))
+    }
+
+    /// What goes with a value, but for columns in which another field has something already.
+    fn unsaid(&self, mut with: BTreeMap<Attribute, Value>) -> BTreeMap<Attribute, Value> {
+        for field in self.rules.fields(&self.link.table) {
+            let seen = self.link.fields.get(&field.name).and_then(|s| s.shape(Side::External));
+            if seen.is_some_and(|shape| !shape.is_empty()) {
+                let written = mapping::written(field);
+                with.retain(|column, _| !written.contains(column));
+            }
+        }
+        with
     }
 
     fn translate(
@@ -472,6 +493,14 @@ impl Planner<'_> {
         let verb = Verb::Append { entry: entry.origin, text, before: Vec::new() };
         Some(self.fly(side, verb, Expectation::default(), reasons))
     }
+}
+
+/// Whether a write that is certainly not done is not to be begun any more once its pair is at rest. The side that is
+/// left may have to be closed, and a duplicate of ours is one all the same.
+fn is_needless_at_rest(flight: &Flight) -> bool {
+    let closes = flight.write.reasons.iter().any(|written| written.why == Why::OtherGone);
+    let is_to_leave = matches!(flight.phase, Phase::Checking | Phase::Sending);
+    is_to_leave && !closes && !matches!(flight.write.verb, Verb::Retire { .. })
 }
 
 /// What has to be asked for a write to get on.

@@ -13,6 +13,7 @@ use firn_model::{
 };
 use serde_json::Value as Json;
 
+pub(crate) use self::fields::other_kind;
 use self::fields::{constant, mapped, of_type};
 use self::laws::{conditions, lifecycle, overlaps, reach};
 use super::{BothWays, Gate, Masks, Rules, TicketRules};
@@ -56,7 +57,8 @@ impl Checker {
     fn condition(&mut self, at: &str, source: &str, names: &[&str]) -> Option<Condition> {
         match Condition::new(source) {
             Ok(condition) => {
-                self.names(at, &condition.names(), names);
+                self.names(at, condition.names(), names);
+                self.paths(at, &condition.paths(), names);
                 let held = condition.holds(&Json::Null);
                 if condition.names().is_empty()
                     && held == Ok(false)
@@ -82,7 +84,8 @@ impl Checker {
     fn template(&mut self, at: &str, source: &str, names: &[&str]) -> Option<Template> {
         match Template::new(source) {
             Ok(template) => {
-                self.names(at, &template.names(), names);
+                self.names(at, template.names(), names);
+                self.paths(at, &template.paths(), names);
                 self.helpers(at, template.render(&Json::Null).err());
                 Some(template)
             }
@@ -112,6 +115,23 @@ impl Checker {
     fn mask(&self, name: &FieldName, field: &FieldSettings) -> Option<BothWays> {
         let both = || BothWays::new(&self.policy, Some(name.as_str()), Sink::Field);
         field.mask.unwrap_or(true).then(both)
+    }
+
+    /// Names below a value that has nothing below it: a record and a ticket are flat.
+    fn paths(&mut self, at: &str, paths: &[&str], known: &[&str]) {
+        for path in paths {
+            let Some((top, below)) = path.split_once('.') else { continue };
+            if ["record", "ticket"].contains(&top) && known.contains(&top) {
+                self.error(
+                    at,
+                    format!(
+                        "{path} would always be empty: nothing is below {top}.{}",
+                        below.split('.').next().unwrap_or_default()
+                    ),
+                    format!("if it is the name of a column, write {top}['{below}']"),
+                );
+            }
+        }
     }
 
     /// Names that can never be there.
@@ -213,7 +233,8 @@ fn masking(checker: &mut Checker, settings: &Settings) {
     for (i, rule) in settings.masking.rules.iter().enumerate() {
         for (k, path) in rule.fields.iter().enumerate() {
             let fits = |name: &FieldName| is_path(path, name.as_str());
-            let draft = ["short_description", "description", "category", "subcategory"];
+            let draft =
+                ["short_description", "description", "category", "subcategory", "attachment.name"];
             if !settings.fields.keys().any(fits) && !draft.contains(&path.as_str()) {
                 checker.warn(
                     format!("masking.rules[{i}].fields[{k}]"),

@@ -147,15 +147,25 @@ fn lay_over(settings: &Settings, patch: &Json) -> Result<Settings, Vec<Fault>> {
     };
     let start = serde_json::to_value(settings).unwrap_or_default();
     let mut document = start.clone();
+    let mut found = Vec::new();
     if let Some(Json::Object(fields)) = patch.get_mut("fields")
         && let Some(change) = fields.remove("work_notes")
     {
-        work_notes(&mut document, &change).map_err(|fault| vec![fault])?;
+        found = work_notes(&mut document, &change);
     }
+    let fields = patch.get("fields").cloned().unwrap_or_default();
     merge_patch(&mut document, &Json::Object(patch));
+    for (name, field) in &settings.fields {
+        if let (Some(change), Some(document)) =
+            (fields.get(name.as_str()), document.pointer_mut(&format!("/fields/{name}")))
+        {
+            super::check::other_kind(document, field.kind, change);
+        }
+    }
     match decode::<Settings>(&document, &start, "") {
-        (Some(read), faults) if faults.is_empty() => Ok(read),
+        (Some(read), faults) if faults.is_empty() && found.is_empty() => Ok(read),
         (settings, mut faults) => {
+            faults.append(&mut found);
             // The rest is checked too.
             if let Some(settings) = settings {
                 faults.extend(super::check(probe(settings)).1);
@@ -419,22 +429,24 @@ fn put_back(document: &mut Json, before: &Json, path: &[StepInto]) -> bool {
     }
 }
 
-fn work_notes(document: &mut Json, change: &Json) -> Result<(), Fault> {
+fn work_notes(document: &mut Json, change: &Json) -> Vec<Fault> {
+    const ONLY: &str = "work notes are the journal's: only their owner can be set here";
+    const REMEDY: &str = "use owner = \"platform\", \"external\" or \"shared\"";
+    let others = change.as_object().into_iter().flatten().filter(|(key, _)| *key != "owner");
+    let mut faults: Vec<Fault> =
+        others.map(|(key, _)| error(&format!("fields.work_notes.{key}"), ONLY, REMEDY)).collect();
     let (to_servicenow, to_platform) = match change.get("owner").and_then(Json::as_str) {
         Some("platform") => (true, false),
         Some("external") => (false, true),
         Some("shared") => (true, true),
         _ => {
-            return Err(error(
-                "fields.work_notes.owner",
-                "work notes are the journal's: only their owner can be set here",
-                "use owner = \"platform\", \"external\" or \"shared\"",
-            ));
+            faults.push(error("fields.work_notes.owner", ONLY, REMEDY));
+            return faults;
         }
     };
     document["journal"]["work_notes_to_servicenow"] = to_servicenow.into();
     document["journal"]["work_notes_to_platform"] = to_platform.into();
-    Ok(())
+    faults
 }
 
 /// JSON merge patch, RFC 7396.

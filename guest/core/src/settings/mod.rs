@@ -387,14 +387,26 @@ impl Rules {
         conditions.flat_map(|(_, condition)| condition.names()).any(|name| {
             let mut path = name.split('.');
             match (path.next(), path.next()) {
-                (Some("ticket"), Some(column)) => {
-                    !shown.keys().any(|attribute| attribute.as_str() == column)
+                (Some("ticket"), Some(_)) => {
+                    let column = name.strip_prefix("ticket.");
+                    !shown.keys().any(|attribute| Some(attribute.as_str()) == column)
                 }
                 // As a whole, or by a name that is made up.
                 (Some("ticket"), None) => true,
                 _ => false,
             }
         })
+    }
+
+    /// The columns that a filter asks for of a ticket, whether they are mapped or not.
+    #[must_use]
+    pub fn asked_of_tickets(&self, gate: Gate) -> BTreeSet<Attribute> {
+        let conditions = self.gates.iter().filter(|(known, _)| *known == gate);
+        let names = conditions.flat_map(|(_, condition)| condition.names());
+        names
+            .filter_map(|name| Attribute::new(name.strip_prefix("ticket.")?.to_owned()).ok())
+            .filter(|name| mapping::is_column(name.as_str()))
+            .collect()
     }
 
     /// The template of what ServiceNow's journal is given.

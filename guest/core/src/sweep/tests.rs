@@ -27,12 +27,24 @@ impl Row {
     }
 }
 
+/// What an instance tells of how much there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Tells {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// How many rows there are.
+    AllRows,
+    /// How many of them the user may see; and whether another page follows, by rows as they are.
+    SeenRows,
+}
+
 /// An instance whose clock is ahead of ours.
 #[derive(Debug, Default)]
 struct Instance {
     rows: BTreeMap<SysId, Row>,
     ahead: i64,
-    tells_total: bool,
+    tells: Tells,
 }
 
 fn id(n: u32) -> SysId {
@@ -52,8 +64,8 @@ impl Instance {
         self.rows.insert(id(n), Row { at, committed, before, hidden });
     }
 
-    /// A page as the walk asks for it: its rows, how many it has, how many there are in all.
-    fn answer(&self, walk: &Walk, now: Millis) -> (Vec<At>, Option<u64>) {
+    /// A page as the walk asks for it: its rows, how many there are in all, whether another one follows.
+    fn answer(&self, walk: &Walk, now: Millis) -> (Vec<At>, Option<u64>, bool) {
         let theirs = self.theirs(now);
         let mut all: Vec<(Millis, SysId, bool)> = self
             .rows
@@ -67,10 +79,15 @@ impl Instance {
             })
             .collect();
         all.sort();
-        let total = all.len() as u64;
+        let rows = all.len();
+        let seen = all.iter().filter(|(_, _, hidden)| !hidden).count();
         let page = all.into_iter().skip(walk.skip as usize).take(PAGE as usize);
-        let rows = page.filter(|(_, _, hidden)| !hidden).map(|(at, id, _)| (at, id)).collect();
-        (rows, self.tells_total.then_some(total))
+        let page = page.filter(|(_, _, hidden)| !hidden).map(|(at, id, _)| (at, id)).collect();
+        match self.tells {
+            Tells::Nothing => (page, None, false),
+            Tells::AllRows => (page, Some(rows as u64), false),
+            Tells::SeenRows => (page, Some(seen as u64), rows > (walk.skip + PAGE) as usize),
+        }
     }
 }
 
@@ -113,10 +130,10 @@ impl Poller {
     fn ask(&mut self, instance: &Instance, now: Millis) {
         let mut walk = self.sweep.walk.take().unwrap_or_else(|| begin(&self.sweep, LATE, now));
         let looked = matches!(walk.place, Place::Ours(_));
-        let (rows, total) = instance.answer(&walk, now);
+        let (rows, total, leads_on) = instance.answer(&walk, now);
         let count = rows.len();
         let theirs = Some(instance.theirs(now));
-        let page = Page { rows: &rows, count, total, theirs, ours: now };
+        let page = Page { rows: &rows, count, total, leads_on, theirs, ours: now };
         let over = turn(&mut walk, page).unwrap();
         if !looked {
             for (at, id) in rows {
@@ -149,9 +166,10 @@ proptest! {
     fn no_row_is_left_out(
         acts in prop::collection::vec(act(), 1..60),
         ahead in -600_000..600_000_i64,
-        tells_total in any::<bool>(),
+        tells in prop::sample::select(vec![Tells::Nothing, Tells::AllRows, Tells::SeenRows]),
+        run in 0..300_u32,
     ) {
-        let mut instance = Instance { ahead, tells_total, ..Instance::default() };
+        let mut instance = Instance { ahead, tells, ..Instance::default() };
         let mut poller = Poller { sweep: start(), seen: BTreeMap::new(), walks: 0 };
         let mut now = START;
         for act in acts {
@@ -159,8 +177,10 @@ proptest! {
                 Act::Pass(ms) => now = now.plus(ms),
                 Act::Change { first, count, late } => {
                     for n in first..first + count {
-                        // The user may not see some rows; without a total nobody could tell.
-                        instance.change(n, now, late, tells_total && n % 7 == 3);
+                        // The user may not see some rows, more than a page of them at once; where nothing is told of
+                        // them nobody could know.
+                        let hidden = n % 7 == 3 || (100..100 + run).contains(&n);
+                        instance.change(n, now, late, tells != Tells::Nothing && hidden);
                     }
                 }
                 Act::Ask => poller.ask(&instance, now),
@@ -178,9 +198,37 @@ proptest! {
     }
 }
 
+/// Nothing of the first page may be seen, and the instance counts what may: the walk goes on all the same.
+#[test]
+fn a_page_of_hidden_rows_ends_no_walk_where_only_seen_ones_are_counted() {
+    let mut instance = Instance { tells: Tells::SeenRows, ..Instance::default() };
+    for n in 0..500 {
+        instance.change(n, START, 0, n < 450);
+    }
+    let mut poller = Poller { sweep: start(), seen: BTreeMap::new(), walks: 0 };
+    poller.walk_to_the_end(&instance, START);
+    assert_eq!(poller.seen.len(), 50);
+}
+
+/// What goes away from in front of a page lets others slip under its border.
+#[test]
+fn a_hidden_row_that_moves_between_two_pages_hides_no_other() {
+    let mut instance = Instance { tells: Tells::AllRows, ..Instance::default() };
+    for n in 0..401 {
+        instance.change(n, START, 0, n != 200);
+    }
+    let integration = IntegrationId::new("int-1").unwrap();
+    let sweep = Sweep::new(integration, Stream::Journal, Millis(0));
+    let mut poller = Poller { sweep, seen: BTreeMap::new(), walks: 0 };
+    poller.ask(&instance, START.plus(400_000));
+    instance.change(0, START.plus(400_000), 0, true);
+    poller.walk_to_the_end(&instance, START.plus(400_000));
+    assert!(poller.seen.contains_key(&id(200)));
+}
+
 #[test]
 fn a_walk_ends_when_all_that_is_left_may_not_be_seen() {
-    let mut instance = Instance { tells_total: true, ..Instance::default() };
+    let mut instance = Instance { tells: Tells::AllRows, ..Instance::default() };
     for n in 0..1_000 {
         instance.change(n, START, 0, n != 999);
     }
@@ -192,7 +240,7 @@ fn a_walk_ends_when_all_that_is_left_may_not_be_seen() {
 /// The journal of a user who may not read it: an empty list, and a total that grows.
 #[test]
 fn pages_that_may_not_be_seen_are_walked_over_once() {
-    let mut instance = Instance { tells_total: true, ..Instance::default() };
+    let mut instance = Instance { tells: Tells::AllRows, ..Instance::default() };
     for n in 0..1_000 {
         instance.change(n, START, 0, true);
     }
@@ -222,12 +270,14 @@ fn itsm_2_12_1_a_row_from_the_future_does_not_take_the_mark_along() {
 #[test]
 fn an_instance_that_answers_in_another_order_is_not_walked_over() {
     let rows = [(START.plus(1_000), id(1)), (START, id(2))];
-    let page = Page { rows: &rows, count: 2, total: None, theirs: None, ours: START };
+    let page =
+        Page { rows: &rows, count: 2, total: None, leads_on: false, theirs: None, ours: START };
     let mut walk = begin(&Sweep { mark: Some(START), ..start() }, 0, START);
     assert_eq!(turn(&mut walk, page), Err(OutOfOrder));
     // Or with rows that were not asked for.
     let rows = [(Millis(0), id(1))];
-    let page = Page { rows: &rows, count: 1, total: None, theirs: None, ours: START };
+    let page =
+        Page { rows: &rows, count: 1, total: None, leads_on: false, theirs: None, ours: START };
     assert_eq!(turn(&mut walk, page), Err(OutOfOrder));
 }
 

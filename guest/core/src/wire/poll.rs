@@ -49,6 +49,8 @@ pub enum Polled {
         count: usize,
         /// How many rows there are from the walk's place on, if they tell.
         total: Option<u64>,
+        /// Whether they say that another page follows.
+        leads_on: bool,
         /// Their clock, if they tell.
         theirs: Option<Millis>,
     },
@@ -265,7 +267,13 @@ fn page(rules: &Rules, stream: &Stream, walk: &Walk) -> Vec<(String, String)> {
     let (only, columns) = match stream {
         Stream::Records(table) => {
             let columns = if shows_all(rules) {
-                rules.columns(table).join(",")
+                // A filter is judged by what a row shows.
+                let mut columns = rules.columns(table);
+                let asked = rules.asked_of_tickets(Gate::Mirror);
+                columns.extend(asked.into_iter().map(String::from));
+                columns.sort();
+                columns.dedup();
+                columns.join(",")
             } else {
                 let key = &rules.settings().correlation.column;
                 format!("sys_id,sys_class_name,number,{key},sys_mod_count,sys_updated_on")
@@ -325,6 +333,7 @@ pub fn reading(rules: &Rules, sweep: &Sweep, walk: &Walk, answer: &Answer, now: 
     };
     Polled::Page {
         count: rows.len(),
+        leads_on: response.header("link").is_some_and(|links| links.contains("rel=\"next\"")),
         rows: rows.iter().filter_map(|row| news(rules, &sweep.stream, row)).collect(),
         total: response.header("x-total-count").and_then(|n| n.trim().parse().ok()),
         theirs: response.header("date").and_then(|text| parse_http_date(text).ok()),

@@ -138,8 +138,9 @@ pub(super) fn request(rules: &Rules, link: &Link, exchange: &Exchange) -> Option
         }
         ExchangeKind::Journal => {
             let id = &link.external.as_ref()?.sys_id;
+            // The newest first: of very many they are those that are not known yet.
             let query = format!(
-                "element_id={id}^elementINcomments,work_notes^ORDERBYsys_created_on^ORDERBYsys_id"
+                "element_id={id}^elementINcomments,work_notes^ORDERBYDESCsys_created_on^ORDERBYDESCsys_id"
             );
             let mut parts = list("sys_journal_field", query, "1000");
             parts.query.push(pair(
@@ -296,7 +297,11 @@ pub(super) fn reading(
             let (Some(rows), Some(external)) = (result.as_array(), &link.external) else {
                 return malformed("not a list");
             };
-            Reading::Entries(rows.iter().filter_map(|row| entry(row, &external.sys_id)).collect())
+            let mut entries: Vec<EntrySeen> =
+                rows.iter().filter_map(|row| entry(row, &external.sys_id)).collect();
+            let order = |entry: &EntrySeen| (entry.at, entry.origin.id().to_owned());
+            entries.sort_by_cached_key(order);
+            Reading::Entries(entries)
         }
         ExchangeKind::LookUp { key, value, .. } => {
             let Some(rows) = result.as_array() else { return malformed("not a list") };

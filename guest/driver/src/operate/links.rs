@@ -5,10 +5,11 @@ use std::rc::Rc;
 
 use firn_core::explain as core;
 use firn_core::settings::Rules;
-use firn_core::{attachment, escalation, identity};
+use firn_core::{attachment, escalation, identity, journal};
 use firn_model::{
-    Audit, CommitError, Ended, EntryOrigin, ExternalRecord, IntegrationId, Link, LinkId, Millis,
-    Mirror, PlatformId, Problem, Row, Side, SysId, TableName, TenantId, TicketName, Tombstone,
+    Audit, CommitError, Ended, EntryOrigin, ExternalRecord, FieldState, IntegrationId, Link,
+    LinkId, Millis, Mirror, PlatformId, Problem, Row, Side, SideState, SysId, TableName, TenantId,
+    TicketName, Tombstone,
 };
 use serde_json::json;
 
@@ -64,12 +65,12 @@ pub(super) fn attach<D: Doors>(
     let mut link = match known {
         Some(link) if link.is_forgotten() => {
             // Of the one that was forgotten nothing is left but its id; this is a pair anew.
-            let mut link = relinked(link, table.clone());
+            let mut link = relinked(link, table.clone(), &rules, pair.ticket, session.now);
             link.platform_id = pair.record.clone();
             link.key = identity::correlation_key(pair.record, link.generation);
             link
         }
-        Some(link) => relinked(link, table.clone()),
+        Some(link) => relinked(link, table.clone(), &rules, pair.ticket, session.now),
         None => admit::new_link(session, tenant, &rules, pair.record, 1, table.clone())?,
     };
     match pair.ticket {
@@ -106,23 +107,49 @@ fn external(table: TableName, sys_id: &SysId) -> ExternalRecord {
 
 /// A pair that was taken apart, to be paired again: what was once agreed on may concern another
 /// ticket. Entries stay known, so that none is written twice; what an escalation brought and no ticket got is to be
-/// written yet.
-fn relinked(mut link: Link, table: TableName) -> Link {
+/// written yet, as is what was said while the pair was apart (of a ticket's, if it is the same one again).
+fn relinked(
+    mut link: Link,
+    table: TableName,
+    rules: &Rules,
+    ticket: &TicketName,
+    now: Millis,
+) -> Link {
+    let same = link.external.as_ref().is_some_and(|before| match ticket {
+        TicketName::SysId(sys_id) => before.sys_id == *sys_id,
+        TicketName::Number(number) => before.number.as_ref() == Some(number),
+    });
     for entry in &mut link.entries {
+        let Mirror::Withheld(why) = &entry.mirror else { continue };
         let is_evidence =
             matches!(&entry.origin, EntryOrigin::Firn(id) if escalation::is_evidence(id));
-        if is_evidence && matches!(entry.mirror, Mirror::Withheld(_)) {
+        let was_apart = *why == journal::APART && (same || entry.origin.side() == Side::Platform);
+        if is_evidence || was_apart {
             entry.mirror = Mirror::Pending;
         }
     }
+    // What a platform told that cannot be asked is all that is known of it.
+    if rules.may_read(Side::Platform) {
+        link.fields = BTreeMap::new();
+        link.platform_side = SideState::default();
+    } else {
+        for state in link.fields.values_mut() {
+            let platform = state.platform.take();
+            *state = FieldState { platform, ..FieldState::default() };
+        }
+        let SideState { revision, clock, .. } = link.platform_side;
+        link.platform_side = SideState { revision, clock, ..SideState::default() };
+    }
+    link.external_side = SideState::default();
     link.tombstone = None;
     link.external = None;
     link.draft = None;
     link.table = table;
-    link.fields = BTreeMap::new();
     link.unseen = Vec::new();
-    link.platform_side = firn_model::SideState::default();
-    link.external_side = firn_model::SideState::default();
+    // They were the other ticket's.
+    link.twins = Vec::new();
+    // What was said there before is from before the pair.
+    link.created = now;
     link
 }
 

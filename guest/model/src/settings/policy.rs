@@ -517,6 +517,8 @@ pub struct Lifecycle {
     pub resolved: Vec<String>,
     /// The values of one that is closed: ServiceNow does not let it be opened again.
     pub closed: Vec<String>,
+    /// The values of one that was canceled: closed as well, and nothing was solved by it.
+    pub canceled: Vec<String>,
     /// What becomes of the other side when one is gone for good.
     pub gone: GonePolicy,
 }
@@ -528,6 +530,7 @@ impl Default for Lifecycle {
             open: "open".to_owned(),
             resolved: vec!["resolved".to_owned()],
             closed: vec!["closed".to_owned()],
+            canceled: Vec::new(),
             gone: GonePolicy::Keep,
         }
     }

@@ -8,7 +8,7 @@ use firn_core::{learning, mapping, plan};
 use firn_model::{
     ArticleDraft, ArticleState, Attribute, Audit, DeadLetter, DeadState, Ended, Entry, EntryOrigin,
     ExternalRecord, Finding, FindingKind, Hook, JournalText, Learning, LearningState, Link, LinkId,
-    Mirror, Polling, Revision, Role, Shape, Side, Standing, Tombstone, Value, Why,
+    Mirror, Polling, Revision, Role, Shape, Side, Standing, TableName, Tombstone, Value, Why,
 };
 
 use super::servicenow::{JournalRow, US};
@@ -92,7 +92,7 @@ fn check_site(world: &mut World) -> Result<(), Violation> {
     for record in world.site().platform.records.keys().cloned().collect::<Vec<_>>() {
         pair(world, &rules, &findings, &record)?;
     }
-    one_open_ticket_per_key(world, &findings)?;
+    one_open_ticket_per_key(world, &rules, &findings)?;
     tickets(world, &rules)?;
     learns(world, &rules)?;
     super::wishes::come_true(world, &rules)?;
@@ -102,7 +102,11 @@ fn check_site(world: &mut World) -> Result<(), Violation> {
 
 /// Without a unique key: at most one *open* ticket once all is quiet. One that a person has worked
 /// in is not closed; somebody is told.
-fn one_open_ticket_per_key(world: &World, findings: &[Finding]) -> Result<(), Violation> {
+fn one_open_ticket_per_key(
+    world: &World,
+    rules: &Rules,
+    findings: &[Finding],
+) -> Result<(), Violation> {
     let told = |key: &str| {
         findings.iter().any(|f| f.kind == FindingKind::DuplicateTicket && f.text.contains(key))
     };
@@ -119,6 +123,9 @@ fn one_open_ticket_per_key(world: &World, findings: &[Finding]) -> Result<(), Vi
         }
         keys.entry(&ticket.columns["correlation_id"]).or_default().push(ticket);
     }
+    // A ticket that somebody made one of a class that the settings do not name cannot be closed by us.
+    let is_beyond =
+        |class: &str| TableName::new(class).is_ok_and(|class| rules.closing(&class).is_none());
     for (key, tickets) in keys {
         // A pair at rest is looked at no more.
         // Its ticket was forgotten, and could not be read: another one was made.
@@ -132,7 +139,8 @@ fn one_open_ticket_per_key(world: &World, findings: &[Finding]) -> Result<(), Vi
         }
         let open = tickets.iter().filter(|t| !matches!(t.columns["state"].as_str(), "7" | "8"));
         // After a restore none is closed that was made before: what was paired meanwhile shows nowhere.
-        let touched = tickets.iter().any(|t| t.touched) || world.site().restored.is_some();
+        let touched = tickets.iter().any(|t| t.touched || is_beyond(&t.class))
+            || world.site().restored.is_some();
         if open.count() > 1 && !(touched && told(key)) {
             return Err(world.violation(format!("two open tickets for {key}")));
         }

@@ -145,6 +145,11 @@ impl Scenario {
         self.settle();
     }
 
+    /// The same, and what follows has yet to happen.
+    pub fn event_unsettled(&mut self, body: Json) {
+        self.world.deliver_event(body.to_string());
+    }
+
     /// Several events at once.
     pub fn events(&mut self, bodies: &[Json]) {
         for body in bodies {

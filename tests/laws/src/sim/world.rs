@@ -601,7 +601,10 @@ impl World {
             let Report::Reply { request, reply } = report else { continue };
             self.replies.insert(request, (reply.status, reply.body.clone()));
             let Some((at, kind, body)) = self.unacknowledged.remove(&request) else { continue };
-            if reply.status >= 400 {
+            if reply.status == 410 && kind == InboundKind::Escalation {
+                // Nothing will come of it, and the bot is told so.
+                self.met("escalation: gone");
+            } else if reply.status >= 400 {
                 self.at = at;
                 self.send_told(kind, body, 1_000);
             } else if kind == InboundKind::Escalation {

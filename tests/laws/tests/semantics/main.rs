@@ -2,6 +2,8 @@
 //! which nothing happens by chance. Complaints of other tools' users are in `complaints.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may.
 
+mod apart;
+mod asked;
 mod creation;
 mod dead;
 mod journal;

@@ -6,6 +6,7 @@ use firn_model::{
     Attribute, ChoicePair, Direction, FieldName, FieldSettings, Kind, OffOwner, Owner, Precision,
     Settings, TableName, TextFormat, Value,
 };
+use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::laws::{choice_laws, columns_laws, guards};
@@ -37,10 +38,20 @@ pub(super) fn of_type(
         return Some((field.clone(), at.to_owned()));
     };
     let at = format!("{at}.types.{table}");
+    for key in ["only", "types"] {
+        if change.get(key).is_some() {
+            checker.error(
+                format!("{at}.{key}"),
+                format!("{key} cannot differ for one kind of ticket"),
+                "set it for the field itself",
+            );
+        }
+    }
     let mut document =
         serde_json::to_value(FieldSettings { types: BTreeMap::new(), ..field.clone() })
             .unwrap_or(Json::Null);
     merge_patch(&mut document, change);
+    other_kind(&mut document, field.kind, change);
     match decode_field(&document, &at) {
         Ok(field) => Some((field, at)),
         Err(faults) => {
@@ -49,6 +60,19 @@ pub(super) fn of_type(
             }
             None
         }
+    }
+}
+
+/// A field that is of another kind than it was: what was said of it by whoever made it another one stays, what only the
+/// kind before has goes.
+pub(crate) fn other_kind(document: &mut Json, before: Option<Kind>, change: &Json) {
+    let before = before.unwrap_or(Kind::Text);
+    let kind = change.get("kind").and_then(|kind| Kind::deserialize(kind).ok());
+    let Some(kind) = kind.filter(|kind| *kind != before) else { return };
+    let Some(field) = document.as_object_mut() else { return };
+    let former = allowed(before).iter().filter(|key| !allowed(kind).contains(key));
+    for key in former.filter(|key| change.get(key).is_none()) {
+        field.remove(*key);
     }
 }
 
@@ -115,8 +139,19 @@ pub(super) fn constant(
     keys(checker, at, field, Kind::Constant);
     let column = column(checker, at, field);
     match (&field.value, column) {
+        (Some(Value::Empty), Some(_)) => checker.error(
+            format!("{at}.value"),
+            "an empty constant writes nothing",
+            "take the field out, or give it a value",
+        ),
         (Some(value), Some(column)) => {
-            constants.insert(column, value.clone());
+            if constants.insert(column.clone(), value.clone()).is_some() {
+                checker.error(
+                    format!("{at}.column"),
+                    format!("{column} is another constant's already"),
+                    "give each column one value",
+                );
+            }
         }
         (None, _) => checker.error(at, "it has no value", "give one: value = \"phone\""),
         (Some(_), None) => {}
@@ -290,7 +325,7 @@ pub(super) fn template(
         .names()
         .iter()
         .filter_map(|n| n.strip_prefix(name)?.strip_prefix('.'))
-        .filter_map(|n| Attribute::new(n.split('.').next().unwrap_or_default()).ok())
+        .filter_map(|n| Attribute::new(n).ok())
         .collect();
     if inputs.is_empty() {
         checker.error(

@@ -8,9 +8,9 @@ use firn_model::{
     TableName,
 };
 
-use super::Checker;
+use super::{Checker, RESERVED};
 use crate::mapping;
-use crate::settings::{Mapping, TicketRules};
+use crate::settings::{FieldMapping, Mapping, TicketRules};
 
 /// The round-trip laws of a value map of one column, with the values that break them.
 pub(super) fn choice_laws(checker: &mut Checker, at: &str, pairs: &[ChoicePair]) {
@@ -92,6 +92,16 @@ pub(super) fn columns_laws(checker: &mut Checker, at: &str, pairs: &[ChoicePair]
             }
         }
         for earlier in &pairs[..i] {
+            if earlier.writes == pair.writes {
+                checker.error(
+                    format!("{here}.writes"),
+                    format!(
+                        "{:?} and {:?} write the same, so that one of them never reads back",
+                        earlier.platform, pair.platform
+                    ),
+                    "write something else for one of them",
+                );
+            }
             let both = pair.reads.iter().all(|(column, values)| {
                 earlier
                     .reads
@@ -172,6 +182,15 @@ pub(super) fn list(pairs: &[ChoicePair]) -> String {
     pairs.iter().map(|p| format!("{:?}", p.platform)).collect::<Vec<_>>().join(", ")
 }
 
+/// The columns that a value map writes besides the one that it is named for.
+fn beside(field: &FieldMapping) -> BTreeSet<Attribute> {
+    let (Mapping::Choice { pairs, .. } | Mapping::Columns { pairs, .. }) = &field.mapping else {
+        return BTreeSet::new();
+    };
+    let columns = pairs.iter().flat_map(|pair| pair.with.keys().chain(pair.writes.keys()));
+    columns.cloned().collect()
+}
+
 /// Two fields on one column, or on one attribute with nobody to decide.
 pub(super) fn overlaps(
     checker: &mut Checker,
@@ -200,6 +219,18 @@ pub(super) fn overlaps(
                     format!("{other} is mapped to {column} as well: the two would overwrite each other"),
                     "map each column once; several attributes make one column with kind = \"template\"",
                 );
+            }
+        }
+        for column in beside(field) {
+            let reserved = RESERVED.iter().find(|(name, _)| *name == column.as_str());
+            if let Some((name, why)) = reserved.filter(|(name, _)| *name != "priority") {
+                checker.error(
+                    &at,
+                    format!("{name} cannot be written along with it: {why}"),
+                    "take it out",
+                );
+            } else if column == settings.correlation.column {
+                checker.error(&at, format!("{column} holds the ticket's key"), "take it out");
             }
         }
         // A field that only ServiceNow's side is written from needs no place on the platform.
@@ -310,6 +341,22 @@ pub(super) fn lifecycle(
     types: &BTreeMap<TableName, TicketRules>,
 ) {
     let wanted = &settings.lifecycle;
+    // Not every kind of ticket can be canceled; and what a preset says of it, other pairs may leave out.
+    let pairs = types.values().flat_map(|rules| &rules.fields).filter(|f| f.name == wanted.field);
+    let pairs = pairs.filter_map(|field| match &field.mapping {
+        Mapping::Choice { pairs, .. } | Mapping::Columns { pairs, .. } => Some(pairs),
+        _ => None,
+    });
+    let values: BTreeSet<&str> = pairs.flatten().map(|pair| pair.platform.as_str()).collect();
+    for (i, value) in wanted.canceled.iter().enumerate() {
+        if value != "canceled" && !values.contains(value.as_str()) {
+            checker.error(
+                format!("lifecycle.canceled[{i}]"),
+                format!("{value:?} is not in the value map of {}", wanted.field),
+                "use one of its values",
+            );
+        }
+    }
     let known = types.values().any(|t| t.fields.iter().any(|f| f.name == wanted.field));
     if !known && !types.is_empty() {
         checker.warn(

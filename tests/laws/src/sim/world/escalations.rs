@@ -145,7 +145,6 @@ impl World {
             Some("pending") => "escalation: pending",
             Some("existing") => "escalation: existing",
             Some("reopened") => "escalation: reopened",
-            Some("gone") => "escalation: gone",
             _ => "escalation: answered otherwise",
         });
         let wish = self.site_mut().wishes.iter_mut().find(|wish| wish.body == body);
