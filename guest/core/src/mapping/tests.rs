@@ -394,3 +394,22 @@ proptest! {
         prop_assert_eq!(&masked(mask.as_ref(), Side::Platform, text.clone()), &text);
     }
 }
+
+/// A text with blanks or empty lines that HTML and Markdown do not keep.
+#[test]
+fn what_a_format_does_not_keep_still_agrees_with_what_was_written() {
+    let field = &mapped(&json!({ "kind": "text", "column": "u_text", "owner": "platform",
+        "external_format": "html", "max": 200 }));
+    for text in ["a  b", "a\n  b", "a\n\n\nb", "a\tb"] {
+        let ours = platform(field, text);
+        let there = put(field, text).unwrap();
+        assert!(agree(field, &ours, &there), "{text:?} {there:?}");
+    }
+    // What is written fits into the column, however it is written.
+    let long = platform(field, &"<&>\n".repeat(100));
+    let there = put(field, &"<&>\n".repeat(100)).unwrap();
+    let written = there.get(&attribute("u_text")).unwrap().to_text();
+    assert!(written.chars().count() <= 200, "{}", written.chars().count());
+    assert!(written.contains('\u{2026}'));
+    assert!(agree(field, &long, &there));
+}

@@ -346,6 +346,44 @@ fn one_value_has_one_token_however_it_is_written() {
 }
 
 #[test]
+fn words_of_a_tenants_own_are_found_in_any_script() {
+    let words = [
+        "C++",
+        "#tag",
+        "\u{dc}ber",
+        "Zo\u{eb}",
+        "B\u{c4}RLAUCH PROJEKT",
+        "\u{436}\u{443}\u{43a}",
+        "\u{6771}\u{4eac}",
+        "ab",
+        "ab-c",
+    ];
+    let settings = MaskingPolicy {
+        patterns: vec![MaskPattern { name: "UML".to_owned(), pattern: "\u{c4}hre".to_owned() }],
+        words: vec![MaskWords {
+            name: "WORD".to_owned(),
+            words: words.map(str::to_owned).to_vec(),
+        }],
+        ..MaskingPolicy::default()
+    };
+    let policy = Arc::new(Policy::new(&settings, "").unwrap());
+    let mask = |text: &str| policy.at(Place::default()).mask(text).text;
+    for word in words {
+        assert_eq!(mask(&format!("it is {word}, no?")), "it is [WORD], no?", "{word}");
+        assert_eq!(mask(word), "[WORD]");
+        assert_eq!(mask(&format!("it is {}.", word.to_lowercase())), "it is [WORD].", "{word}");
+    }
+    // Within a word it is another one; not so where words have no borders.
+    for other in ["\u{dc}berall", "xZo\u{eb}", "abc", "\u{436}\u{443}\u{43a}\u{438}", "dab", "ab_c"]
+    {
+        assert_eq!(mask(other), other);
+    }
+    assert_eq!(mask("\u{6771}\u{4eac}\u{90fd}"), "[WORD]\u{90fd}");
+    assert_eq!(mask("ab-cd"), "[WORD]-cd", "another one of them begins there");
+    assert_eq!(mask("eine \u{c4}hre"), "eine [UML]");
+}
+
+#[test]
 fn the_first_rule_that_fits_decides() {
     let settings = MaskingPolicy {
         strategy: MaskStrategy::Redact,

@@ -432,7 +432,10 @@ fn put_back(document: &mut Json, before: &Json, path: &[StepInto]) -> bool {
 fn work_notes(document: &mut Json, change: &Json) -> Vec<Fault> {
     const ONLY: &str = "work notes are the journal's: only their owner can be set here";
     const REMEDY: &str = "use owner = \"platform\", \"external\" or \"shared\"";
-    let others = change.as_object().into_iter().flatten().filter(|(key, _)| *key != "owner");
+    // The priority is said along with the owner of any field (seed 004), and is nothing to a journal.
+    let known = ["owner", "platform_priority", "external_priority"];
+    let others =
+        change.as_object().into_iter().flatten().filter(|(key, _)| !known.contains(&key.as_str()));
     let mut faults: Vec<Fault> =
         others.map(|(key, _)| error(&format!("fields.work_notes.{key}"), ONLY, REMEDY)).collect();
     let (to_servicenow, to_platform) = match change.get("owner").and_then(Json::as_str) {
@@ -569,6 +572,33 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_of_the_work_notes_hides_no_other() {
+        let faults = applied(&json!({ "stratgy": 1,
+            "fields": { "work_notes": { "owner": "plattform", "column": "u_x" } } }))
+        .faults;
+        let at: Vec<&str> = faults.iter().map(|f| f.at.as_str()).collect();
+        for wanted in ["stratgy", "fields.work_notes.owner", "fields.work_notes.column"] {
+            assert!(at.contains(&wanted), "{wanted} in {at:#?}");
+        }
+    }
+
+    #[test]
+    fn a_field_of_a_preset_can_become_another_kind() {
+        for document in [
+            json!({ "fields": { "assigned_to": { "kind": "text", "column": "u_name" } } }),
+            json!({ "fields": { "status": { "kind": "text" } }, "lifecycle": { "field": "severity",
+                "open": "low", "resolved": [], "closed": [] } }),
+        ] {
+            let faults = applied(&document).faults;
+            let errors: Vec<_> = faults.iter().filter(|f| f.level == Level::Error).collect();
+            assert!(errors.is_empty(), "{errors:?}");
+        }
+        let faults =
+            applied(&json!({ "fields": { "assigned_to": { "kind": "text", "key": "email" } } }));
+        assert!(faults.faults.iter().any(|f| f.at == "fields.assigned_to.key"), "said by the file");
+    }
+
+    #[test]
     fn a_map_that_breaks_the_round_trip_is_refused_with_the_value() {
         let faults = applied(&json!({ "fields": { "status": { "pairs": [
             { "platform": "open", "external": ["1", "2"] },
@@ -609,6 +639,46 @@ mod tests {
                 Level::Error,
             ),
             (json!({ "filters": { "events": "record.x" } }), "filters.events", Level::Error),
+            (
+                json!({ "filters": { "mirror": "ticket.caller_id.email == 'a'" } }),
+                "filters.mirror",
+                Level::Error,
+            ),
+            (
+                json!({ "fields": { "a": { "kind": "constant", "column": "u_a", "value": "" } } }),
+                "fields.a.value",
+                Level::Error,
+            ),
+            (
+                json!({ "fields": { "a": { "kind": "constant", "column": "u_a", "value": "x" },
+                    "b": { "kind": "constant", "column": "u_a", "value": "y" } } }),
+                "fields.b.column",
+                Level::Error,
+            ),
+            (
+                json!({ "fields": { "status": { "pairs": [
+                    { "platform": "open", "external": ["1"], "with": { "comments": "Hello" } },
+                    { "platform": "resolved", "external": ["6"] }, { "platform": "closed", "external": ["7"] } ] } } }),
+                "fields.status",
+                Level::Error,
+            ),
+            (
+                json!({ "fields": { "title": { "types": { "incident": { "only": ["problem"] } } } } }),
+                "fields.title.types.incident.only",
+                Level::Error,
+            ),
+            (
+                json!({ "fields": { "level": { "kind": "columns", "owner": "platform", "pairs": [
+                    { "platform": "a", "reads": { "u_a": ["1"] }, "writes": { "u_b": "1" } },
+                    { "platform": "b", "reads": { "u_a": ["2"] }, "writes": { "u_b": "1" } } ] } } }),
+                "fields.level.pairs[1].writes",
+                Level::Error,
+            ),
+            (
+                json!({ "lifecycle": { "canceled": ["called-off"] } }),
+                "lifecycle.canceled[0]",
+                Level::Error,
+            ),
             (
                 json!({ "fields": { "title": { "when": "1 > 2" } } }),
                 "fields.title.when",

@@ -215,9 +215,7 @@ pub(super) fn apply(client: &Client, given: &Apply) -> Result<ExitCode> {
         cell(&done["after"]["version"])
     );
     eprintln!("  firn integration provision {slug} --check    what the instance needs for it");
-    eprintln!(
-        "  firn integration reconcile {slug} --dry-run  what is there already, brought into line"
-    );
+    eprintln!("  firn integration reconcile {slug} --dry-run  what would change of what is there");
     Ok(ExitCode::SUCCESS)
 }
 

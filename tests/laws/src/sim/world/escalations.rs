@@ -166,7 +166,7 @@ impl World {
         let (id, n, now) = (&ids[which as usize], self.edits, self.now);
         let text = format!("token{}xagent{n}x", self.at);
         let (column, value) = match what {
-            0..=4 => ("state", ["6", "6", "7", "2", "1"][what as usize]),
+            0..=4 => ("state", ["6", "8", "7", "2", "1"][what as usize]),
             5 => ("short_description", text.as_str()),
             6 => ("comments", text.as_str()),
             _ => ("work_notes", text.as_str()),
