@@ -5,6 +5,7 @@
 //! A missing name is empty and false, never an error: payloads leave optional parts out. Names that
 //! can never be there are found when the settings are checked.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -24,10 +25,13 @@ const STATEMENTS: &[&str] = &[
     "elif",
     "else",
     "endautoescape",
+    "endfilter",
     "endfor",
     "endif",
     "endraw",
+    "endset",
     "endwith",
+    "filter",
     "for",
     "if",
     "raw",
@@ -83,14 +87,14 @@ fn environment() -> Environment<'static> {
 }
 
 /// Jinja's `replace`, that never makes more than a result may have.
-fn replace(text: &str, from: &str, to: &str) -> Result<String, Error> {
+fn replace(text: Cow<'_, str>, from: Cow<'_, str>, to: Cow<'_, str>) -> Result<String, Error> {
     let longer = to.len().saturating_sub(from.len());
-    let most = text.matches(from).count().saturating_mul(longer).saturating_add(text.len());
+    let most = text.matches(&*from).count().saturating_mul(longer).saturating_add(text.len());
     if most > MAX_MADE {
         let why = format!("replace would make more than {MAX_MADE} bytes");
         return Err(Error::new(ErrorKind::InvalidOperation, why));
     }
-    Ok(text.replace(from, to))
+    Ok(text.replace(&*from, &to))
 }
 
 fn syntax(error: &minijinja::Error) -> SyntaxError {
@@ -117,7 +121,8 @@ impl Template {
             let word = statement.trim_start_matches(['-', '+']).trim_start();
             (word.starts_with("set") || word.starts_with("with")).then_some(word)
         });
-        let joins: usize = named.map(|said| said.matches(['~', '+', '*', '|', '.']).count()).sum();
+        let joins: usize = named.map(|said| said.matches(['~', '+', '*', '|']).count()).sum();
+        let joins = joins + 2 * source.matches("endset").count();
         if joins > MOST_JOINS {
             let text = format!(
                 "its set and with statements put values together {joins} times; at most {MOST_JOINS} are allowed"
@@ -140,22 +145,13 @@ impl Template {
     /// Names with more than one level below, as they are written: `ticket.caller_id.email`.
     #[must_use]
     pub fn paths(&self) -> Vec<&str> {
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let mut paths = Vec::new();
-        let mut rest = self.source.as_str();
-        while let Some(begin) = rest.find(is_name) {
-            let path = &rest[begin..];
-            let end = path.find(|c| !is_name(c) && c != '.').unwrap_or(path.len());
-            let after = &path[end..];
-            let path = path[..end].trim_end_matches('.');
-            // The last part of a call is a method.
-            let levels = path.split('.').count() - usize::from(after.starts_with('('));
-            if levels > 2 {
-                paths.push(path);
-            }
-            rest = after;
-        }
-        paths
+        let marks = [("{{", "}}"), ("{%", "%}")];
+        let code = marks.into_iter().flat_map(|(begin, end)| {
+            self.source.split(begin).skip(1).map(move |rest| rest.split(end).next().unwrap_or(rest))
+        });
+        // Of what is in quotes only every second part is code.
+        let plain = code.flat_map(|code| code.split(['\'', '"']).step_by(2));
+        plain.flat_map(paths_in).collect()
     }
 
     /// Renders it.
@@ -170,6 +166,26 @@ impl Template {
         }
         Ok(text)
     }
+}
+
+/// The names with more than one level below in a piece of code.
+fn paths_in(code: &str) -> Vec<&str> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut paths = Vec::new();
+    let mut rest = code;
+    while let Some(begin) = rest.find(is_name) {
+        let path = &rest[begin..];
+        let end = path.find(|c| !is_name(c) && c != '.').unwrap_or(path.len());
+        let after = &path[end..];
+        let path = path[..end].trim_end_matches('.');
+        // The last part of a call is a method.
+        let levels = path.split('.').count() - usize::from(after.starts_with('('));
+        if levels > 2 {
+            paths.push(path);
+        }
+        rest = after;
+    }
+    paths
 }
 
 /// The names of a template that was compiled.
@@ -249,6 +265,17 @@ impl Condition {
     #[must_use]
     pub fn paths(&self) -> Vec<&str> {
         self.0.paths()
+    }
+
+    /// Whether it is true, without a guess: a name that is not there and that it depends on is an error.
+    ///
+    /// # Errors
+    /// When something is missing, or as [`Condition::holds`].
+    pub fn holds_for_sure(&self, context: &impl Serialize) -> Result<bool, String> {
+        let mut strict = environment();
+        strict.set_undefined_behavior(UndefinedBehavior::Strict);
+        let text = strict.render_str(&self.0.source, context).map_err(|e| e.to_string())?;
+        Ok(!text.is_empty())
     }
 
     /// Whether it is true. What cannot be evaluated is an error, never a silent "no".

@@ -172,8 +172,7 @@ pub fn platform(rules: &Rules, body: &str) -> Result<PlatformEvent, String> {
     well_formed(record)?;
     let mut seen = wire::platform_record(record, at).ok_or("record.id is missing")?;
     let kind = payload.get("type").and_then(Json::as_str).unwrap_or_default();
-    let about = record.get("kind").and_then(Json::as_str).unwrap_or_default();
-    if is_deletion(kind, about) && payload.get("comment").is_none_or(Json::is_null) {
+    if is_deletion(kind) && payload.get("comment").is_none_or(Json::is_null) {
         seen.presence = Presence::Deleted;
     }
     let about = PlatformId::new(seen.id.clone()).map_err(|e| e.to_string())?;
@@ -214,14 +213,27 @@ pub fn platform(rules: &Rules, body: &str) -> Result<PlatformEvent, String> {
     })
 }
 
-/// Whether an event's `type` says that its record was deleted: `deleted`, or so of a record by that name.
-/// (`comment.deleted` says so of a comment.)
-fn is_deletion(kind: &str, record: &str) -> bool {
+/// What a record has: an event may tell that it was deleted, and says nothing of the record then.
+const PARTS: [&str; 10] = [
+    "comment",
+    "note",
+    "work_note",
+    "message",
+    "reply",
+    "attachment",
+    "file",
+    "tag",
+    "label",
+    "link",
+];
+
+/// Whether an event's `type` says that its record was deleted: `deleted`, or `incident.deleted`.
+fn is_deletion(kind: &str) -> bool {
     match kind.rsplit_once('.') {
         None => kind == "deleted",
         Some((what, "deleted")) => {
-            let what = what.rsplit('.').next().unwrap_or_default();
-            what == "record" || (!record.is_empty() && what.eq_ignore_ascii_case(record))
+            let what = what.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+            !PARTS.contains(&what.as_str())
         }
         Some(_) => false,
     }

@@ -104,7 +104,8 @@ pub fn record(
     let state = link.side_mut(side);
     state.missing = false;
     state.search = None;
-    if is_another && !message && rules.takes(&link.table) {
+    let is_idle = link.external_side.flight.is_none();
+    if is_another && !message && is_idle && rules.takes(&link.table) {
         return; // It shows what the class before had.
     }
     let state = link.side_mut(side);

@@ -408,6 +408,11 @@ fn begin_again<D: Doors>(
     link.asked.push(asked.clone());
     keep(session, inbound, &asked, &id, "opened")?;
     session.advance(&inbound.tenant, rules, link, &[])?;
+    let declined = session.link(&inbound.tenant, rules.id(), &id)?.and_then(|link| link.tombstone);
+    if let Some(Tombstone { why: Ended::Declined { why }, .. }) = declined {
+        session.reply(inbound.request, 200, &json!({ "status": "filtered", "reason": why }));
+        return Ok(());
+    }
     accepted(session, inbound, id);
     Ok(())
 }

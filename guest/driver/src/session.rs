@@ -626,14 +626,16 @@ impl<'a, D: Doors> Session<'a, D> {
         rules: &Rules,
         link: &Link,
     ) -> Result<(), CommitError> {
-        let Some(before) = link.generation.checked_sub(1).filter(|n| *n > 0) else { return Ok(()) };
-        let before = identity::link_id(rules.id(), &link.platform_id, before);
-        if let Some(mut before) = self.link(tenant, rules.id(), &before)?
-            && before.successor.as_ref() == Some(&link.id)
-        {
-            before.successor = None;
-            let now = self.now;
-            self.put_link(tenant, before, Some(now))?;
+        let first = identity::link_id(rules.id(), &link.platform_id, 1);
+        let mut before = self.link(tenant, rules.id(), &first)?;
+        while let Some(mut known) = before {
+            let Some(next) = known.successor.clone() else { break };
+            if next == link.id {
+                known.successor = None;
+                let now = self.now;
+                return self.put_link(tenant, known, Some(now));
+            }
+            before = self.link(tenant, rules.id(), &next)?;
         }
         Ok(())
     }

@@ -140,7 +140,12 @@ fn webhook<D: Doors>(
         let column = &rules.settings().correlation.column;
         let age = session.now.since(delivery.received);
         if let Some(mut link) = by_shown_key(session, rules, &key.tenant, &observation.record)? {
-            if link.external.is_some() && link.tombstone.is_none() {
+            let sys_id = SysId::new(observation.record.id.clone()).ok();
+            let was_paired = match &sys_id {
+                Some(sys_id) => !session.formerly(&key.tenant, rules.id(), sys_id)?.is_empty(),
+                None => true,
+            };
+            if link.external.is_some() && link.tombstone.is_none() && !was_paired {
                 // A copy of its ticket, or a duplicate.
                 let id = link.id.clone();
                 link.external_side.look_twins = true;

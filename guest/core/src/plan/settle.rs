@@ -172,7 +172,7 @@ impl Planner<'_> {
                 *seen = None;
                 state.base = None;
                 let known = self.link.side_mut(side);
-                known.look |= known.exchange.is_none() && !known.missing;
+                known.look |= !known.missing;
             }
         }
     }

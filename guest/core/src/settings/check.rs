@@ -122,7 +122,7 @@ impl Checker {
         for path in paths {
             let Some((top, below)) = path.split_once('.') else { continue };
             if ["record", "ticket"].contains(&top) && known.contains(&top) {
-                self.error(
+                self.warn(
                     at,
                     format!(
                         "{path} would always be empty: nothing is below {top}.{}",

@@ -642,7 +642,7 @@ mod tests {
             (
                 json!({ "filters": { "mirror": "ticket.caller_id.email == 'a'" } }),
                 "filters.mirror",
-                Level::Error,
+                Level::Warning,
             ),
             (
                 json!({ "fields": { "a": { "kind": "constant", "column": "u_a", "value": "" } } }),
@@ -653,26 +653,26 @@ mod tests {
                 json!({ "fields": { "a": { "kind": "constant", "column": "u_a", "value": "x" },
                     "b": { "kind": "constant", "column": "u_a", "value": "y" } } }),
                 "fields.b.column",
-                Level::Error,
+                Level::Warning,
             ),
             (
                 json!({ "fields": { "status": { "pairs": [
                     { "platform": "open", "external": ["1"], "with": { "comments": "Hello" } },
                     { "platform": "resolved", "external": ["6"] }, { "platform": "closed", "external": ["7"] } ] } } }),
                 "fields.status",
-                Level::Error,
+                Level::Warning,
             ),
             (
                 json!({ "fields": { "title": { "types": { "incident": { "only": ["problem"] } } } } }),
                 "fields.title.types.incident.only",
-                Level::Error,
+                Level::Warning,
             ),
             (
                 json!({ "fields": { "level": { "kind": "columns", "owner": "platform", "pairs": [
                     { "platform": "a", "reads": { "u_a": ["1"] }, "writes": { "u_b": "1" } },
                     { "platform": "b", "reads": { "u_a": ["2"] }, "writes": { "u_b": "1" } } ] } } }),
                 "fields.level.pairs[1].writes",
-                Level::Error,
+                Level::Warning,
             ),
             (
                 json!({ "lifecycle": { "canceled": ["called-off"] } }),

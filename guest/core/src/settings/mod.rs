@@ -23,6 +23,9 @@ use crate::masking::{Masker, NoTokens, Place, Policy, Tokens};
 pub(crate) use document::decode;
 pub use document::{Applied, apply, begin, masking, overlay};
 
+/// What a ticket is asked by a method, and is no column.
+const METHODS: [&str; 4] = ["get", "items", "keys", "values"];
+
 /// One mapped field of one kind of ticket, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldMapping {
@@ -398,6 +401,15 @@ impl Rules {
         })
     }
 
+    /// Whether a filter lets something in as far as it is shown: nothing, if it depends on what is not.
+    #[must_use]
+    pub fn lets_in_for_sure(&self, gate: Gate, context: &impl Serialize) -> Option<bool> {
+        let mut conditions = self.gates.iter().filter(|(known, _)| *known == gate);
+        conditions.try_fold(true, |all, (_, condition)| {
+            condition.holds_for_sure(context).ok().map(|holds| all && holds)
+        })
+    }
+
     /// The columns that a filter asks for of a ticket, whether they are mapped or not.
     #[must_use]
     pub fn asked_of_tickets(&self, gate: Gate) -> BTreeSet<Attribute> {
@@ -405,7 +417,7 @@ impl Rules {
         let names = conditions.flat_map(|(_, condition)| condition.names());
         names
             .filter_map(|name| Attribute::new(name.strip_prefix("ticket.")?.to_owned()).ok())
-            .filter(|name| mapping::is_column(name.as_str()))
+            .filter(|name| mapping::is_column(name.as_str()) && !METHODS.contains(&name.as_str()))
             .collect()
     }
 

@@ -8,9 +8,7 @@ use serde_json::Value as Json;
 use super::at::Page;
 use super::route::Method::{Delete, Get, Patch, Post};
 use super::route::{Route, Who};
-use super::shapes::{
-    Applied, Artifacts, Consent, Escalated, Integration, Outcome, Plan, Ready, Report,
-};
+use super::shapes::{Applied, Artifacts, Consent, Integration, Outcome, Plan, Ready, Report};
 use super::{
     apply, consent, dead, fields, findings, host_audit, inbound, instance, integrations, knowledge,
     metrics, records, rules, runs, status, tenants, tokens,
@@ -166,10 +164,9 @@ fn coming_in() -> Vec<Route> {
         )
         .headers(PREFER)
         .takes::<Json>()
-        .gives::<Escalated>(200)
-        .gives::<Escalated>(201)
-        .gives::<Escalated>(202)
-        .fails(&[410]),
+        .gives::<Outcome>(200)
+        .gives::<Outcome>(201)
+        .gives::<Outcome>(202),
     ]
 }
 

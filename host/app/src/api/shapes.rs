@@ -11,37 +11,6 @@ pub(super) struct Outcome {
     status: String,
 }
 
-/// What became of an escalation. A ticket that is deleted or taken from its conversation is a problem (410), unless
-/// the settings have another one made then.
-#[derive(JsonSchema)]
-pub(super) struct Escalated {
-    status: EscalatedAs,
-    /// The link; not of one that was filtered.
-    link: Option<String>,
-    /// The ticket's, once it is there.
-    sys_id: Option<String>,
-    number: Option<String>,
-    /// Why it was filtered.
-    reason: Option<String>,
-}
-
-#[derive(JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum EscalatedAs {
-    /// Taken; the ticket is being made. The same request again tells when it is there.
-    Accepted,
-    /// Asked for before, and still being made.
-    Pending,
-    /// Made.
-    Created,
-    /// There already: what was said is a work note in it.
-    Existing,
-    /// There already and resolved: it is opened again.
-    Reopened,
-    /// A filter or the tenant's rules exclude it: nothing was done.
-    Filtered,
-}
-
 /// An integration: never a secret.
 #[derive(JsonSchema)]
 pub(super) struct Integration {

@@ -40,7 +40,7 @@ pub(super) fn of_type(
     let at = format!("{at}.types.{table}");
     for key in ["only", "types"] {
         if change.get(key).is_some() {
-            checker.error(
+            checker.warn(
                 format!("{at}.{key}"),
                 format!("{key} cannot differ for one kind of ticket"),
                 "set it for the field itself",
@@ -146,7 +146,7 @@ pub(super) fn constant(
         ),
         (Some(value), Some(column)) => {
             if constants.insert(column.clone(), value.clone()).is_some() {
-                checker.error(
+                checker.warn(
                     format!("{at}.column"),
                     format!("{column} is another constant's already"),
                     "give each column one value",

@@ -93,7 +93,7 @@ pub(super) fn columns_laws(checker: &mut Checker, at: &str, pairs: &[ChoicePair]
         }
         for earlier in &pairs[..i] {
             if earlier.writes == pair.writes {
-                checker.error(
+                checker.warn(
                     format!("{here}.writes"),
                     format!(
                         "{:?} and {:?} write the same, so that one of them never reads back",
@@ -224,13 +224,13 @@ pub(super) fn overlaps(
         for column in beside(field) {
             let reserved = RESERVED.iter().find(|(name, _)| *name == column.as_str());
             if let Some((name, why)) = reserved.filter(|(name, _)| *name != "priority") {
-                checker.error(
+                checker.warn(
                     &at,
                     format!("{name} cannot be written along with it: {why}"),
                     "take it out",
                 );
             } else if column == settings.correlation.column {
-                checker.error(&at, format!("{column} holds the ticket's key"), "take it out");
+                checker.warn(&at, format!("{column} holds the ticket's key"), "take it out");
             }
         }
         // A field that only ServiceNow's side is written from needs no place on the platform.
