@@ -369,9 +369,7 @@ fn make<D: Doors>(
     if rules.asks(Hook::Admit) {
         let name = link.id.clone();
         session.advance(tenant, rules, link.clone(), &[])?;
-        let declined = session.link(tenant, id, &name)?.and_then(|link| link.tombstone);
-        if let Some(Tombstone { why: Ended::Declined { why }, .. }) = declined {
-            session.reply(inbound.request, 200, &json!({ "status": "filtered", "reason": why }));
+        if declined(session, inbound, &name)? {
             return Ok(());
         }
     } else {
@@ -408,13 +406,25 @@ fn begin_again<D: Doors>(
     link.asked.push(asked.clone());
     keep(session, inbound, &asked, &id, "opened")?;
     session.advance(&inbound.tenant, rules, link, &[])?;
-    let declined = session.link(&inbound.tenant, rules.id(), &id)?.and_then(|link| link.tombstone);
-    if let Some(Tombstone { why: Ended::Declined { why }, .. }) = declined {
-        session.reply(inbound.request, 200, &json!({ "status": "filtered", "reason": why }));
-        return Ok(());
+    if !declined(session, inbound, &id)? {
+        accepted(session, inbound, id);
     }
-    accepted(session, inbound, id);
     Ok(())
+}
+
+/// Whether the tenant's rules declined a link at once. If so that is the answer.
+fn declined<D: Doors>(
+    session: &mut Session<'_, D>,
+    inbound: &Inbound,
+    link: &LinkId,
+) -> Result<bool, CommitError> {
+    let link = session.link(&inbound.tenant, &inbound.integration, link)?;
+    let Some(Tombstone { why: Ended::Declined { why }, .. }) = link.and_then(|l| l.tombstone)
+    else {
+        return Ok(false);
+    };
+    session.reply(inbound.request, 200, &json!({ "status": "filtered", "reason": why }));
+    Ok(true)
 }
 
 /// Keeps an escalation like what else comes in: for trying other settings and rules on it.

@@ -580,6 +580,11 @@ mod tests {
         for wanted in ["stratgy", "fields.work_notes.owner", "fields.work_notes.column"] {
             assert!(at.contains(&wanted), "{wanted} in {at:#?}");
         }
+        // As seed 004 says it on the command line.
+        let faults = applied(&json!({ "fields": { "work_notes": {
+            "owner": "external", "external_priority": 5 } } }))
+        .faults;
+        assert!(faults.iter().all(|f| f.level != Level::Error), "{faults:?}");
     }
 
     #[test]
