@@ -145,13 +145,21 @@ impl Template {
     /// Names with more than one level below, as they are written: `ticket.caller_id.email`.
     #[must_use]
     pub fn paths(&self) -> Vec<&str> {
-        let marks = [("{{", "}}"), ("{%", "%}")];
-        let code = marks.into_iter().flat_map(|(begin, end)| {
-            self.source.split(begin).skip(1).map(move |rest| rest.split(end).next().unwrap_or(rest))
-        });
-        // Of what is in quotes only every second part is code.
-        let plain = code.flat_map(|code| code.split(['\'', '"']).step_by(2));
-        plain.flat_map(paths_in).collect()
+        self.code().flat_map(paths_in).collect()
+    }
+
+    /// Filters, tests, functions and methods that it uses and that there are none of, wherever they stand: `filter
+    /// lowercase`.
+    #[must_use]
+    pub fn strangers(&self) -> Vec<String> {
+        let helpers: BTreeSet<Helper<'_>> = self.code().flat_map(helpers_in).collect();
+        let strangers = helpers.into_iter().filter(|helper| !helper.is_known(&self.environment));
+        strangers.map(|helper| helper.to_string()).collect()
+    }
+
+    /// What is neither text nor in quotes.
+    fn code(&self) -> impl Iterator<Item = &str> {
+        code(&self.source).flat_map(unquoted)
     }
 
     /// Renders it.
@@ -166,6 +174,141 @@ impl Template {
         }
         Ok(text)
     }
+}
+
+/// What stands between braces; not in comments, nor in `raw`.
+fn code(source: &str) -> impl Iterator<Item = &str> {
+    let mut rest = source;
+    let mut is_raw = false;
+    std::iter::from_fn(move || {
+        loop {
+            let begin = rest.find(['{'])?;
+            let (mark, after) = (rest.get(begin..begin + 2), rest.get(begin + 2..).unwrap_or(""));
+            let end = match mark {
+                Some("{{") => "}}",
+                Some("{%") => "%}",
+                Some("{#") => "#}",
+                _ => {
+                    rest = &rest[begin + 1..];
+                    continue;
+                }
+            };
+            let code = outside_quotes(after, end);
+            rest = after.get(code.len() + 2..).unwrap_or("");
+            let word = code.trim_matches(|c: char| "-+".contains(c) || c.is_whitespace());
+            match (end, word) {
+                ("%}", "raw" | "endraw") => is_raw = word == "raw",
+                ("}}" | "%}", _) if !is_raw => return Some(code),
+                _ => {}
+            }
+        }
+    })
+}
+
+/// What comes before an end mark that is not in quotes.
+fn outside_quotes<'a>(text: &'a str, end: &str) -> &'a str {
+    let mut quote = None;
+    for (i, c) in text.char_indices() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None if text[i..].starts_with(end) => return &text[..i],
+            None if c == '\'' || c == '"' => quote = (end != "#}").then_some(c),
+            None => {}
+        }
+    }
+    text
+}
+
+/// The parts of a piece of code that are not in quotes.
+fn unquoted(code: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = code;
+    while let Some(begin) = rest.find(['\'', '"']) {
+        parts.push(&rest[..begin]);
+        let quote = &rest[begin..=begin];
+        rest = rest[begin + 1..].split_once(quote).map_or("", |(_, after)| after);
+    }
+    parts.push(rest);
+    parts
+}
+
+/// What a piece of code calls by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Helper<'a> {
+    Filter(&'a str),
+    Test(&'a str),
+    Function(&'a str),
+    Method(&'a str),
+}
+
+impl std::fmt::Display for Helper<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Helper::Filter(name) => write!(f, "filter {name}"),
+            Helper::Test(name) => write!(f, "test {name}"),
+            Helper::Function(name) => write!(f, "function {name}"),
+            Helper::Method(name) => write!(f, "method {name}"),
+        }
+    }
+}
+
+impl Helper<'_> {
+    /// Whether the engine has it: it is asked by using it, on values of every kind.
+    fn is_known(self, environment: &Environment<'_>) -> bool {
+        let unknown = match self {
+            Helper::Filter(_) => ErrorKind::UnknownFilter,
+            Helper::Test(_) => ErrorKind::UnknownTest,
+            Helper::Function(_) => ErrorKind::UnknownFunction,
+            Helper::Method(_) => ErrorKind::UnknownMethod,
+        };
+        ["'a'", "(1)", "['a']", "{'a': 1}"].iter().any(|value| {
+            let source = match self {
+                Helper::Filter(name) => format!("{value}|{name}"),
+                Helper::Test(name) => format!("{value} is {name}"),
+                Helper::Function(name) => format!("{name}({value})"),
+                Helper::Method(name) => format!("{value}.{name}()"),
+            };
+            let tried = environment.compile_expression(&source).and_then(|e| e.eval(()));
+            tried.err().is_none_or(|error| error.kind() != unknown)
+        })
+    }
+}
+
+/// What a piece of code calls: a word behind a bar is a filter, one behind `is` a test, one before a parenthesis a method
+/// or a function.
+fn helpers_in(code: &str) -> Vec<Helper<'_>> {
+    const OPERATORS: &[&str] = &["and", "in", "is", "not", "or", "recursive"];
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut helpers = Vec::new();
+    let mut before = "";
+    let mut rest = code;
+    while let Some(begin) = rest.find(is_name) {
+        let gap = rest[..begin].trim();
+        let word = &rest[begin..];
+        let word = &word[..word.find(|c| !is_name(c)).unwrap_or(word.len())];
+        rest = &rest[begin + word.len()..];
+        let is_called = rest.trim_start().starts_with('(');
+        let helper = if gap.ends_with('|') || (gap.is_empty() && before == "filter") {
+            Some(Helper::Filter(word))
+        } else if gap.is_empty() && (before == "is" || before == "is not") {
+            (word != "not").then_some(Helper::Test(word))
+        } else if gap.ends_with('.') {
+            // A loop is no value.
+            (is_called && before != "loop").then_some(Helper::Method(word))
+        } else if is_called && !OPERATORS.contains(&word) && !STATEMENTS.contains(&word) {
+            Some(Helper::Function(word))
+        } else {
+            None
+        };
+        helpers.extend(helper.filter(|_| !word.starts_with(|c: char| c.is_ascii_digit())));
+        before = match (gap.is_empty() && before == "is", word) {
+            (true, "not") => "is not",
+            _ if gap.ends_with('.') => "",
+            _ => word,
+        };
+    }
+    helpers
 }
 
 /// The names with more than one level below in a piece of code.
@@ -255,6 +398,12 @@ impl Condition {
         Template::new(&format!("{OPEN}{source} %}}1{{% endif %}}")).map(Condition)
     }
 
+    /// What it calls and there is none of, see [`Template::strangers`].
+    #[must_use]
+    pub fn strangers(&self) -> Vec<String> {
+        self.0.strangers()
+    }
+
     /// The names that it uses.
     #[must_use]
     pub fn names(&self) -> &BTreeSet<String> {
@@ -325,6 +474,26 @@ mod tests {
         {
             assert!(Template::new(inside).is_ok(), "{inside}");
         }
+    }
+
+    #[test]
+    fn what_there_is_none_of_is_found_wherever_it_stands() {
+        for (source, strangers) in [
+            ("{{ a|trim|upper }}{{ b | default('x|y is z') }}", &[][..]),
+            ("{% if a %}{{ a|lowercase }}{% endif %}", &["filter lowercase"]),
+            ("{{ a is strin }}{{ a is not defned }}", &["test defned", "test strin"]),
+            ("{% if a is defined and (b is not none) or not (a in (b)) %}{% endif %}", &[]),
+            ("{{ a.lowercase() }}{{ a.lower().nope() }}", &["method lowercase", "method nope"]),
+            ("{{ strip(a) }}", &["function strip"]),
+            ("{% for x in range(3) %}{{ loop.cycle('a', 'b') }}{{ x.items() }}{% endfor %}", &[]),
+            ("{# {{ a|nope }} #}{% raw %}{{ a|nope }}{% endraw %}{{ \"it's|nope\"|upper }}", &[]),
+            ("{% filter shout %}a{% endfilter %}{% set (a, b) = c %}", &["filter shout"]),
+            ("{{ {'a': 1}|items }}{{ 'a'|nope }}", &["filter nope"]),
+            ("a { b {{ a }}} {", &[]),
+        ] {
+            assert_eq!(Template::new(source).unwrap().strangers(), strangers, "{source}");
+        }
+        assert_eq!(Condition::new("a and b|nope").unwrap().strangers(), ["filter nope"]);
     }
 
     #[test]

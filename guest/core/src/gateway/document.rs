@@ -139,12 +139,11 @@ fn check(
             return (None, vec![error("", format!("the document is not JSON: {why}"), remedy)]);
         }
     };
-    let (document, mut faults) = settings::decode::<Document>(&json, &Json::Null, "");
-    for fault in &mut faults {
-        untold(fault);
-    }
-    let Some(document) = document else { return (None, faults) };
-    if document.routes.is_empty() && faults.is_empty() {
+    let mut read = settings::decode::<Document>(&json, &Json::Null, "");
+    read.faults.iter_mut().for_each(untold);
+    let Some(document) = read.value.take() else { return (None, read.faults) };
+    let mut faults = Vec::new();
+    if document.routes.is_empty() {
         faults.push(error(
             "routes",
             "there is no route",
@@ -196,6 +195,8 @@ fn check(
         paths.push(own);
         routes.push(made(route, signed, rules, &by_default));
     }
+    let rest = read.of_the_rest(faults);
+    let mut faults = [read.faults, rest].concat();
     faults.sort();
     let refuses_others = matches!(document.others, Others::Refuse);
     (Some(Gateway { routes, refuses_others, upstream: document.upstream }), faults)

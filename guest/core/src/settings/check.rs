@@ -35,6 +35,8 @@ const RESERVED: &[(&str, &str)] = &[
 struct Checker {
     faults: Vec<Fault>,
     policy: Arc<Policy>,
+    /// Fields that are not understood, their attributes and columns: what names them is no fault of its own.
+    unread: BTreeSet<String>,
 }
 
 impl Checker {
@@ -67,7 +69,7 @@ impl Checker {
                     let remedy = "compare something that can be true, or take it out";
                     self.warn(at, format!("it is never true, so that {so}"), remedy);
                 }
-                self.helpers(at, held.err());
+                self.helpers(at, &condition.strangers());
                 Some(condition)
             }
             Err(why) => {
@@ -86,7 +88,7 @@ impl Checker {
             Ok(template) => {
                 self.names(at, template.names(), names);
                 self.paths(at, &template.paths(), names);
-                self.helpers(at, template.render(&Json::Null).err());
+                self.helpers(at, &template.strangers());
                 Some(template)
             }
             Err(why) => {
@@ -100,14 +102,11 @@ impl Checker {
         }
     }
 
-    /// Filters, tests and functions that do not exist; other errors depend on the values.
-    fn helpers(&mut self, at: &str, error: Option<String>) {
-        let unknown = error.filter(|text| {
-            ["unknown filter", "unknown test", "unknown function"].iter().any(|u| text.contains(u))
-        });
-        if let Some(text) = unknown {
-            let text = text.split(" (in ").next().unwrap_or_default().to_owned();
-            self.error(at, text, "use one of Jinja's own: lower, trim, default, join, ...");
+    /// Filters, tests, functions and methods that do not exist.
+    fn helpers(&mut self, at: &str, strangers: &[String]) {
+        for stranger in strangers {
+            let remedy = "use one of Jinja's own: lower, trim, default, join, ...";
+            self.error(at, format!("there is no {stranger}"), remedy);
         }
     }
 
@@ -158,7 +157,11 @@ pub(super) fn check(
         Ok(policy) => (policy, Vec::new()),
         Err(faults) => (Policy::default(), faults),
     };
-    let mut checker = Checker { faults, policy: Arc::new(policy.with_tokens(tokens)) };
+    let mut checker = Checker {
+        faults,
+        policy: Arc::new(policy.with_tokens(tokens)),
+        unread: BTreeSet::new(),
+    };
     masking(&mut checker, settings);
     numbers(&mut checker, settings);
     addresses(&mut checker, &integration);
@@ -532,7 +535,10 @@ fn ticket(checker: &mut Checker, settings: &Settings, table: &TableName) -> Tick
         if field.only.as_ref().is_some_and(|only| !only.contains(table)) {
             continue;
         }
-        let Some((field, at)) = of_type(checker, &at, field, table) else { continue };
+        let Some((field, at)) = of_type(checker, &at, field, table) else {
+            checker.unread.insert(name.to_string());
+            continue;
+        };
         match field.kind {
             None => checker.error(
                 &at,

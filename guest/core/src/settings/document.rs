@@ -64,7 +64,8 @@ pub fn apply(
     if let Some(preset) = document.get("preset") {
         head.insert("preset".to_owned(), preset.clone());
     }
-    let (head, mut faults) = decode::<Head>(&Json::Object(head), &Json::Null, "");
+    let Read { value: head, mut faults, .. } =
+        decode::<Head>(&Json::Object(head), &Json::Null, "");
     let head = head.unwrap_or_default();
     let preset = head.preset.or(known.map(|k| k.settings.preset)).unwrap_or_default();
     if let Some(known) = known
@@ -77,14 +78,11 @@ pub fn apply(
         ));
     }
     document.remove("preset");
-    let settings = match begin(preset, &Json::Object(document)) {
-        Ok(settings) => settings,
-        Err(more) => {
-            faults.extend(more);
-            faults.sort();
-            // What could be read was checked all the same, so that all faults are told at once.
-            return Applied { integration: None, faults };
-        }
+    let mut read = laid_over_preset(&preset::settings(preset), &Json::Object(document));
+    let Some(settings) = read.value.take() else {
+        faults.append(&mut read.faults);
+        faults.sort();
+        return Applied { integration: None, faults };
     };
     let integration = Integration {
         id: id.clone(),
@@ -104,9 +102,14 @@ pub fn apply(
         restored: known.and_then(|k| k.restored),
         settings,
     };
-    faults.extend(super::check(integration.clone()).1);
+    // What could be read is checked all the same, so that all faults are told at once.
+    let found = super::check(integration.clone()).1;
+    let is_whole = read.faults.is_empty();
+    read.faults.append(&mut faults);
+    let rest = read.of_the_rest(found);
+    let mut faults = [read.faults, rest].concat();
     faults.sort();
-    Applied { integration: Some(integration), faults }
+    Applied { integration: is_whole.then_some(integration), faults }
 }
 
 /// The settings of a preset with a JSON merge patch (RFC 7396) laid over them. With fewer kinds of tickets than the
@@ -116,8 +119,14 @@ pub fn apply(
 /// Every fault, each with its place.
 pub fn begin(preset: Preset, patch: &Json) -> Result<Settings, Vec<Fault>> {
     let start = preset::settings(preset);
-    let settings = overlay(&start, patch)?;
-    Ok(fit(&start, settings))
+    same_preset(&start, patch)?;
+    whole(laid_over_preset(&start, patch))
+}
+
+fn laid_over_preset(start: &Settings, patch: &Json) -> Read<Settings> {
+    let mut read = lay_over(start, patch);
+    read.value = read.value.map(|settings| fit(start, settings));
+    read
 }
 
 /// Applies a JSON merge patch (RFC 7396) to settings, so that one field can be changed alone; a
@@ -127,6 +136,23 @@ pub fn begin(preset: Preset, patch: &Json) -> Result<Settings, Vec<Fault>> {
 /// # Errors
 /// Every fault, each with its place.
 pub fn overlay(settings: &Settings, patch: &Json) -> Result<Settings, Vec<Fault>> {
+    same_preset(settings, patch)?;
+    whole(lay_over(settings, patch))
+}
+
+/// Settings that could be read wholly. If not, the rest is checked too.
+fn whole(read: Read<Settings>) -> Result<Settings, Vec<Fault>> {
+    match read.value {
+        Some(settings) if read.faults.is_empty() => Ok(settings),
+        Some(ref settings) => {
+            let rest = read.of_the_rest(super::check(probe(settings.clone())).1);
+            Err([read.faults, rest].concat())
+        }
+        None => Err(read.faults),
+    }
+}
+
+fn same_preset(settings: &Settings, patch: &Json) -> Result<(), Vec<Fault>> {
     let preset = serde_json::to_value(settings.preset).unwrap_or_default();
     if patch.get("preset").is_some_and(|given| *given != preset) {
         let fault = error(
@@ -136,14 +162,18 @@ pub fn overlay(settings: &Settings, patch: &Json) -> Result<Settings, Vec<Fault>
         );
         return Err(vec![fault]);
     }
-    lay_over(settings, patch)
+    Ok(())
 }
 
-fn lay_over(settings: &Settings, patch: &Json) -> Result<Settings, Vec<Fault>> {
+fn lay_over(settings: &Settings, patch: &Json) -> Read<Settings> {
+    let read = |value, faults| Read { value, faults, taken: Taken::default() };
     let mut patch = match patch {
-        Json::Null => return Ok(settings.clone()),
+        Json::Null => return read(Some(settings.clone()), Vec::new()),
         Json::Object(patch) => patch.clone(),
-        _ => return Err(vec![error("", "settings are not a table", "write keys and values")]),
+        _ => {
+            let fault = error("", "settings are not a table", "write keys and values");
+            return read(None, vec![fault]);
+        }
     };
     let start = serde_json::to_value(settings).unwrap_or_default();
     let mut document = start.clone();
@@ -162,17 +192,9 @@ fn lay_over(settings: &Settings, patch: &Json) -> Result<Settings, Vec<Fault>> {
             super::check::other_kind(document, field.kind, change);
         }
     }
-    match decode::<Settings>(&document, &start, "") {
-        (Some(read), faults) if faults.is_empty() && found.is_empty() => Ok(read),
-        (settings, mut faults) => {
-            faults.append(&mut found);
-            // The rest is checked too.
-            if let Some(settings) = settings {
-                faults.extend(super::check(probe(settings)).1);
-            }
-            Err(faults)
-        }
-    }
+    let mut read = decode::<Settings>(&document, &start, "");
+    read.faults.append(&mut found);
+    read
 }
 
 /// Fewer kinds of tickets than before: what nobody said of fields, and is about the others, goes with them.
@@ -206,12 +228,14 @@ fn fit(before: &Settings, mut settings: Settings) -> Settings {
 /// # Errors
 /// Every fault, each with its place.
 pub fn masking(document: &Json) -> Result<Policy, Vec<Fault>> {
-    match decode::<MaskingPolicy>(document, &Json::Null, "") {
-        (Some(policy), faults) if faults.is_empty() => Policy::new(&policy, ""),
-        (policy, mut faults) => {
+    let read = decode::<MaskingPolicy>(document, &Json::Null, "");
+    let policy = read.value.as_ref().map(|policy| Policy::new(policy, ""));
+    match policy {
+        Some(Ok(policy)) if read.faults.is_empty() => Ok(policy),
+        policy => {
             // The rest is checked too.
-            faults.extend(policy.and_then(|p| Policy::new(&p, "").err()).unwrap_or_default());
-            Err(faults)
+            let rest = read.of_the_rest(policy.and_then(Result::err).unwrap_or_default());
+            Err([read.faults, rest].concat())
         }
     }
 }
@@ -236,40 +260,120 @@ fn probe(settings: Settings) -> Integration {
 
 /// Reads one field's settings.
 pub(super) fn decode_field(document: &Json, at: &str) -> Result<FieldSettings, Vec<Fault>> {
-    match decode::<FieldSettings>(document, &Json::Null, at) {
-        (Some(field), faults) if faults.is_empty() => Ok(field),
-        (_, faults) => Err(faults),
-    }
+    let read = decode::<FieldSettings>(document, &Json::Null, at);
+    read.value.filter(|_| read.faults.is_empty()).ok_or(read.faults)
 }
 
 fn error(at: &str, text: impl Into<String>, remedy: impl Into<String>) -> Fault {
     Fault { level: Level::Error, at: at.to_owned(), text: text.into(), remedy: remedy.into() }
 }
 
+/// What of a document could be read, and what is wrong with it.
+#[derive(Debug)]
+pub(crate) struct Read<T> {
+    /// What was read, without the faulty parts.
+    pub(crate) value: Option<T>,
+    /// What could not be read, each with its place in the document.
+    pub(crate) faults: Vec<Fault>,
+    taken: Taken,
+}
+
+impl<T> Read<T> {
+    /// Faults of what was read, told of the document: in their places there, and without those that come of what
+    /// could not be read.
+    pub(crate) fn of_the_rest(&self, found: Vec<Fault>) -> Vec<Fault> {
+        let mut rest = Vec::new();
+        for mut fault in found {
+            fault.at = self.taken.original(&fault.at);
+            if !self.faults.iter().any(|unread| within(&unread.at, &fault.at)) {
+                rest.push(fault);
+            }
+        }
+        rest
+    }
+}
+
+/// Whether one of two places lies in the other.
+fn within(one: &str, other: &str) -> bool {
+    let in_it = |inner: &str, outer: &str| {
+        let rest = inner.strip_prefix(outer);
+        rest.is_some_and(|rest| outer.is_empty() || rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    // Whoever finds fault with the whole does not speak of a part.
+    (!other.is_empty() && in_it(one, other)) || in_it(other, one)
+}
+
+/// The items that were taken out of lists: what is behind them moved up.
+#[derive(Debug, Default)]
+struct Taken(BTreeSet<(String, usize)>);
+
+impl Taken {
+    /// A place in what is left as a place in the document.
+    fn original(&self, at: &str) -> String {
+        let mut place = String::new();
+        let mut rest = at;
+        while let Some((before, after)) = rest.split_once('[') {
+            place.push_str(before);
+            let (index, behind) = after.split_once(']').unwrap_or((after, ""));
+            match index.parse::<usize>() {
+                Ok(index) => place.push_str(&format!("[{}]", self.item(&place, index))),
+                Err(_) => place.push_str(&format!("[{index}]")),
+            }
+            rest = behind;
+        }
+        place + rest
+    }
+
+    /// Where the item of a list that is the `left`th now was in the document.
+    fn item(&self, list: &str, left: usize) -> usize {
+        let before = self.0.iter().filter(|(of, _)| of == list).map(|(_, index)| *index);
+        before.fold(left, |index, taken| if taken <= index { index + 1 } else { index })
+    }
+}
+
 /// Reads a document; after a fault the faulty part is put back to what it was before (or taken
 /// out), and reading goes on.
-pub(crate) fn decode<T: DeserializeOwned>(
-    document: &Json,
-    before: &Json,
-    root: &str,
-) -> (Option<T>, Vec<Fault>) {
+pub(crate) fn decode<T: DeserializeOwned>(document: &Json, before: &Json, root: &str) -> Read<T> {
     let mut document = document.clone();
-    let mut faults: Vec<Fault> = Vec::new();
-    while faults.len() < MOST {
+    let mut read = Read { value: None, faults: Vec::new(), taken: Taken::default() };
+    // Places that were emptied: that something is missing there is no fault of its own.
+    let mut emptied = BTreeSet::new();
+    let mut turns = 0;
+    while read.faults.len() < MOST && turns < 2 * MOST {
+        turns += 1;
         match serde_path_to_error::deserialize::<_, T>(&document) {
-            Ok(read) => return (Some(read), faults),
+            Ok(value) => {
+                read.value = Some(value);
+                break;
+            }
             Err(why) => {
                 let (path, text) = (steps(why.path()), why.inner().to_string());
-                let (path, fault) = explain(root, path, &text, &document);
-                let again = faults.iter().any(|f| f.at == fault.at && f.text == fault.text);
-                faults.push(fault);
-                if again || path.is_empty() || !put_back(&mut document, before, &path) {
-                    return (None, faults);
+                let missing = text.strip_prefix("missing field ").map(|name| {
+                    let name = name.trim_matches('`').to_owned();
+                    place(root, &[path.as_slice(), &[StepInto::Key(name)]].concat())
+                });
+                let (path, mut fault) = explain(root, path, &text, &document);
+                let at = place(root, &path);
+                fault.at = read.taken.original(&fault.at);
+                let missing = missing.map(|at| read.taken.original(&at));
+                if missing.is_none_or(|at| !emptied.contains(&at)) {
+                    read.faults.push(fault);
+                }
+                emptied.insert(read.taken.original(&at));
+                if let (Some(StepInto::Item(i)), Some(list)) =
+                    (path.last(), path.split_last().map(|(_, list)| place(root, list)))
+                {
+                    let list = read.taken.original(&list);
+                    let index = read.taken.item(&list, *i);
+                    read.taken.0.insert((list, index));
+                }
+                if path.is_empty() || !put_back(&mut document, before, &path) {
+                    break;
                 }
             }
         }
     }
-    (None, faults)
+    read
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -569,6 +673,80 @@ mod tests {
         ] {
             assert!(at.contains(&wanted), "{wanted} in {at:#?}");
         }
+    }
+
+    #[test]
+    fn each_fault_is_told_once_where_it_is_and_nothing_that_comes_of_it() {
+        let errors = |document: Json| -> Vec<String> {
+            let faults = applied(&document).faults;
+            let errors = faults.iter().filter(|f| f.level == Level::Error);
+            errors.map(|f| f.at.clone()).collect()
+        };
+        // Two items that lack the same, and what is behind them.
+        let document = json!({ "fields": {
+            "status": { "guards": [{ "to": ["resolved"] }, { "to": ["closed"] }] },
+            "description": { "max": 2 }, "title": { "max": 3 } } });
+        let wanted = [
+            "fields.description.max",
+            "fields.status.guards[0]",
+            "fields.status.guards[1]",
+            "fields.title.max",
+        ];
+        assert_eq!(errors(document), wanted);
+        let document = json!({ "masking": { "rules": [
+            { "types": ["EMAIL"] },
+            { "types": ["FONE"], "strategy": "keep" } ] } });
+        assert_eq!(errors(document), ["masking.rules[0]", "masking.rules[1].types[0]"]);
+        let document = json!({ "masking": { "rules": [
+            { "types": ["EMAIL"], "strategy": "redakt" },
+            { "types": ["FONE"], "strategy": "keep" } ] } });
+        assert_eq!(errors(document), ["masking.rules[0].strategy", "masking.rules[1].types[0]"]);
+        // What could not be read is not missing, and neither is what it would have brought.
+        let document = json!({ "fields": { "status": { "pairs": [
+            { "platform": "open", "external": [1, 2] }, { "platform": "resolved", "external": ["6"] },
+            { "platform": "closed", "external": ["7"] } ] } } });
+        let wanted = ["fields.status.pairs[0].external[0]", "fields.status.pairs[0].external[1]"];
+        assert_eq!(errors(document), wanted);
+        assert_eq!(errors(json!({ "tickets": [{ "table": "Incident" }] })), ["tickets[0].table"]);
+        let document = json!({ "stratgy": 1, "preset": "neo", "tickets": [{ "table": "problem" }] });
+        assert_eq!(errors(document), ["stratgy"], "the preset's other kinds are not missed");
+        // Addresses are looked at all the same, and an endpoint that is there is seen.
+        let document = json!({ "stratgy": 1, "base_url": "ftp://nowhere",
+            "platform": { "callback_url": "https://p.example/firn", "model_url": "https://m.example/v1" },
+            "learning": { "enabled": true, "summary_model": "m" } });
+        assert_eq!(errors(document), ["base_url", "stratgy"]);
+        // One field's first fault does not hide its others, nor blame those that name it.
+        let document = json!({ "fields": {
+            "title": { "column": "number", "max": 3, "external_format": "markdown", "when": "record.nothing" },
+            "description": { "when": "record.title == 'x'" },
+            "status": { "pairs": [] } } });
+        let wanted = [
+            "fields.status",
+            "fields.title.column",
+            "fields.title.external_format",
+            "fields.title.max",
+            "fields.title.when",
+        ];
+        assert_eq!(errors(document), wanted);
+    }
+
+    #[test]
+    fn what_no_engine_has_is_told_wherever_it_stands() {
+        let document = json!({
+            "filters": { "events": "payload.a == 'x' and payload.b|lowercase == 'y'",
+                "webhooks": "payload.a and payload.b is strin" },
+            "journal": { "template": "{% if author == 'x' %}{{ text|nofilter }}{% else %}{{ text }}{% endif %}" },
+            "fields": { "due": { "kind": "template", "column": "u_due",
+                "template": "{% if record.a %}{{ record.a.lowercase() }}{% endif %}" } } });
+        let faults = applied(&document).faults;
+        let told: Vec<_> = faults.iter().map(|f| (f.at.as_str(), f.text.as_str())).collect();
+        let wanted = [
+            ("fields.due.template", "there is no method lowercase"),
+            ("filters.events", "there is no filter lowercase"),
+            ("filters.webhooks", "there is no test strin"),
+            ("journal.template", "there is no filter nofilter"),
+        ];
+        assert_eq!(told, wanted);
     }
 
     #[test]

@@ -125,7 +125,6 @@ pub(super) fn column(checker: &mut Checker, at: &str, field: &FieldSettings) -> 
             format!("{column} cannot be mapped: {why}"),
             "choose another column",
         );
-        return None;
     }
     Some(column.clone())
 }
@@ -176,6 +175,10 @@ pub(super) fn mapped(
     }
     let attribute = field.attribute.clone().unwrap_or_else(|| attribute(name.as_str()));
     let formats = (field.external_format, field.platform_format);
+    // Each part is looked at before one that is missing ends it, so that all faults are told at once.
+    let when = field.when.as_deref().and_then(|source| {
+        checker.condition(&format!("{at}.when"), source, &["record", "ticket", "table"])
+    });
     let mapping = match kind {
         // What never comes back may keep its markup.
         Kind::Text
@@ -183,47 +186,59 @@ pub(super) fn mapped(
                 && formats == (Some(TextFormat::Html), Some(TextFormat::Markdown)) =>
         {
             length(checker, at, field, 255);
-            Some(Mapping::Markup {
+            let (column, mask) = (column(checker, at, field), checker.mask(name, field));
+            column.map(|column| Mapping::Markup { attribute, column, mask })
+        }
+        Kind::Text => {
+            let max = length(checker, at, field, 255);
+            let external_format = external_format(checker, at, field);
+            let platform_format = field.platform_format.unwrap_or_default();
+            let (column, mask) = (column(checker, at, field), checker.mask(name, field));
+            column.map(|column| Mapping::Text {
                 attribute,
-                column: column(checker, at, field)?,
-                mask: checker.mask(name, field),
+                column,
+                max,
+                mask,
+                platform_format,
+                external_format,
             })
         }
-        Kind::Text => Some(Mapping::Text {
-            attribute,
-            column: column(checker, at, field)?,
-            max: length(checker, at, field, 255),
-            mask: checker.mask(name, field),
-            platform_format: field.platform_format.unwrap_or_default(),
-            external_format: external_format(checker, at, field),
-        }),
         Kind::Choice => {
-            let pairs = pairs(checker, at, field)?;
-            choice_laws(checker, at, &pairs);
-            Some(Mapping::Choice { attribute, column: column(checker, at, field)?, pairs })
+            let (pairs, column) = (pairs(checker, at, field), column(checker, at, field));
+            choice_laws(checker, at, pairs.as_deref().unwrap_or_default());
+            pairs.zip(column).map(|(pairs, column)| Mapping::Choice { attribute, column, pairs })
         }
-        Kind::Columns => {
-            let pairs = pairs(checker, at, field)?;
+        Kind::Columns => pairs(checker, at, field).map(|pairs| {
             columns_laws(checker, at, &pairs);
             let reads = pairs.iter().flat_map(|p| p.reads.keys().cloned()).collect();
-            Some(Mapping::Columns { attribute, reads, pairs })
-        }
+            Mapping::Columns { attribute, reads, pairs }
+        }),
         Kind::Severity => Some(mapping::severity(attribute)),
-        Kind::Reference => Some(Mapping::Reference {
+        Kind::Reference => column(checker, at, field).map(|column| Mapping::Reference {
             attribute,
-            column: column(checker, at, field)?,
+            column,
             table: field.table.clone().unwrap_or_else(mapping::users),
             key: field.key.clone().unwrap_or_else(|| mapping::attribute("email")),
         }),
-        Kind::Date => Some(Mapping::Date {
-            attribute,
-            column: column(checker, at, field)?,
-            precision: field.precision.unwrap_or(Precision::Second),
-            zone: zone(checker, at, field),
-        }),
+        Kind::Date => {
+            let zone = zone(checker, at, field);
+            column(checker, at, field).map(|column| Mapping::Date {
+                attribute,
+                column,
+                precision: field.precision.unwrap_or(Precision::Second),
+                zone,
+            })
+        }
         Kind::Template => template(checker, at, name, field, attribute),
         Kind::Constant => None,
-    }?;
+    };
+    let Some(mapping) = mapping else {
+        let attribute = field.attribute.as_ref().map_or(name.as_str(), Attribute::as_str);
+        checker.unread.insert(name.to_string());
+        checker.unread.insert(attribute.to_owned());
+        checker.unread.extend(field.column.as_ref().map(ToString::to_string));
+        return None;
+    };
     let one_way = match mapping {
         Mapping::ToServicenow { .. } => Some(Owner::Platform),
         Mapping::ToPlatform { .. } => Some(Owner::External),
@@ -253,9 +268,7 @@ pub(super) fn mapped(
         strategy: field.strategy.unwrap_or(settings.strategy),
         window: field.conflict_window.unwrap_or(settings.conflict_window),
         guards: field.guards.clone(),
-        when: field.when.as_deref().and_then(|source| {
-            checker.condition(&format!("{at}.when"), source, &["record", "ticket", "table"])
-        }),
+        when,
     })
 }
 

@@ -269,7 +269,7 @@ pub(super) fn conditions(
                 _ => continue,
             };
             let Some(name_below) = parts.next() else { continue };
-            if !known.contains(name_below) {
+            if !known.contains(name_below) && !checker.unread.contains(name_below) {
                 checker.error(
                     format!("{at}.when"),
                     format!("{name} is not mapped and would always be empty"),
@@ -341,6 +341,9 @@ pub(super) fn lifecycle(
     types: &BTreeMap<TableName, TicketRules>,
 ) {
     let wanted = &settings.lifecycle;
+    if checker.unread.contains(wanted.field.as_str()) {
+        return;
+    }
     // Not every kind of ticket can be canceled; and what a preset says of it, other pairs may leave out.
     let pairs = types.values().flat_map(|rules| &rules.fields).filter(|f| f.name == wanted.field);
     let pairs = pairs.filter_map(|field| match &field.mapping {
