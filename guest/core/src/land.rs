@@ -9,7 +9,7 @@ mod write;
 use std::collections::BTreeMap;
 
 use firn_model::{
-    Base, ClosedPolicy, CorrelationMode, DuplicatePolicy, EntrySeen, Exchange, ExchangeKind,
+    Apart, Base, ClosedPolicy, CorrelationMode, DuplicatePolicy, EntrySeen, Exchange, ExchangeKind,
     ExternalRecord, FieldName, Finding, FindingKind, Flight, Ghost, Link, Millis, Mirror, Notice,
     ObservationSource, ObservedRecord, Order, Outcome, Past, Phase, Reference, Refusal, Search,
     Side, SysId, TableName, Translated, Twin, Uncertainty, Verb, Write,
@@ -379,9 +379,15 @@ impl Landing<'_> {
     fn located(&mut self, number: &str, found: &[Found]) {
         self.healthy();
         self.link.attach = None;
+        let before = self.link.before.take();
         match found {
             [found] => self.adopt(found.ticket.clone(), true),
             others => {
+                // Whoever took the pair apart did not want its ticket back, and would get it by its key.
+                if let Some(Apart { tombstone, external }) = before {
+                    self.link.tombstone = Some(tombstone);
+                    self.link.external = external;
+                }
                 let text = format!(
                     "{} tickets have the number {number}; attach the right one by its sys_id",
                     others.len()

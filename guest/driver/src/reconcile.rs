@@ -232,12 +232,13 @@ pub(crate) fn stop<D: Doors>(
     id: &str,
     by: &str,
 ) -> Result<(), CommitError> {
-    let done = |run: &mut Run, now| {
-        run.finished = Some(now);
-        run.state = RunState::Stopped;
-    };
     let may = |state: RunState| !state.is_over();
-    change(session, request, (tenant, integration, id), "run-stopped", by, may, done)
+    change(session, request, (tenant, integration, id), "run-stopped", by, may, stopped)
+}
+
+fn stopped(run: &mut Run, now: Millis) {
+    run.finished = Some(now);
+    run.state = RunState::Stopped;
 }
 
 /// Lets a run go on that asked.
@@ -264,7 +265,7 @@ fn change<D: Doors>(
     done: impl FnOnce(&mut Run, Millis),
 ) -> Result<(), CommitError> {
     let key = rows::run(tenant, integration, id);
-    let Some(mut run) = session.get::<Run>(&key)? else {
+    let Some(run) = session.get::<Run>(&key)? else {
         return operate::not_found(session, request, "run", id);
     };
     if !may(run.state) {
@@ -274,17 +275,30 @@ fn change<D: Doors>(
         session.problem(request, &problem);
         return Ok(());
     }
+    let run = end(session, tenant, run, event, by, done)?;
+    session.reply(request, 200, &json!(run));
+    Ok(())
+}
+
+/// What was asked of a run is decided.
+fn end<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    mut run: Run,
+    event: &str,
+    by: &str,
+    done: impl FnOnce(&mut Run, Millis),
+) -> Result<Run, CommitError> {
     let now = session.now;
     done(&mut run, now);
-    session.put(&key, &run, Some(now))?;
-    operate::note(session, tenant, integration, None, event, by)?;
-    for row in session.all(tenant, &format!("finding/{integration}/much-drift."))? {
-        if row.value.contains(id) {
+    session.put(&rows::run(tenant, &run.integration, &run.id), &run, Some(now))?;
+    operate::note(session, tenant, &run.integration, None, event, by)?;
+    for row in session.all(tenant, &format!("finding/{}/much-drift.", run.integration))? {
+        if row.value.contains(run.id.as_str()) {
             session.delete(&row.key);
         }
     }
-    session.reply(request, 200, &json!(run));
-    Ok(())
+    Ok(run)
 }
 
 // ---- by themselves -----------------------------------------------------------------------------
@@ -348,7 +362,13 @@ pub(crate) fn schedule_due<D: Doors>(
         Some(id) => session.get::<Run>(&rows::run(&key.tenant, rules.id(), id))?,
         None => None,
     };
-    if rules.integration().enabled && last.is_none_or(|run| run.state.is_over()) {
+    // One that nobody let go on is out of date by now: the next one looks anew, and asks anew.
+    let asks = last.as_ref().is_some_and(|run| run.state == RunState::Asks);
+    if rules.integration().enabled && (asks || last.as_ref().is_none_or(|run| run.state.is_over()))
+    {
+        if let Some(run) = last.filter(|_| asks) {
+            end(session, &key.tenant, run, "run-stopped", "the schedule", stopped)?;
+        }
         let run = begin(session, &key.tenant, rules, schedule.mode, "the schedule")?;
         schedule.last = Some(run.id);
     }

@@ -48,9 +48,9 @@ pub use learning::{
     LearningState, LearntFrom, LikeCase, Maker, Passage, Source, Spent, Standing, Telling,
 };
 pub use link::{
-    Base, Cause, Clock, Conflict, ConflictState, Decision, Draft, Ended, Exchange, ExchangeKind,
-    ExternalRecord, FieldState, Flight, Ghost, Link, Parked, ParkedWhy, Past, PastChange, Phase,
-    Reference, Role, Search, Seen, SideState, Tombstone, Twin, Unseen,
+    Apart, Base, Cause, Clock, Conflict, ConflictState, Decision, Draft, Ended, Exchange,
+    ExchangeKind, ExternalRecord, FieldState, Flight, Ghost, Link, Parked, ParkedWhy, Past,
+    PastChange, Phase, Reference, Role, Search, Seen, SideState, Tombstone, Twin, Unseen,
 };
 pub use observation::{EntrySeen, Observation, ObservationSource, ObservedRecord, Presence};
 pub use operator::{

@@ -41,6 +41,9 @@ pub struct Link {
     /// The number of a ticket that is to be found and attached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attach: Option<String>,
+    /// What the pair was before that number was asked for: it is that again if there is no such ticket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Apart>,
     /// Its create was sent once more after an answer that never came: there may be two tickets.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resent: bool,
@@ -103,6 +106,7 @@ impl Link {
             table,
             external: None,
             attach: None,
+            before: None,
             resent: false,
             twins: Vec::new(),
             unseen: Vec::new(),
@@ -222,6 +226,15 @@ pub struct Tombstone {
     pub why: Ended,
     /// When.
     pub at: Millis,
+}
+
+/// A pair that is at rest for good, with the ticket that it had.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Apart {
+    /// Why it rests.
+    pub tombstone: Tombstone,
+    /// The ticket.
+    pub external: Option<ExternalRecord>,
 }
 
 /// ServiceNow's record of a link.

@@ -157,11 +157,8 @@ pub(super) fn check(
         Ok(policy) => (policy, Vec::new()),
         Err(faults) => (Policy::default(), faults),
     };
-    let mut checker = Checker {
-        faults,
-        policy: Arc::new(policy.with_tokens(tokens)),
-        unread: BTreeSet::new(),
-    };
+    let mut checker =
+        Checker { faults, policy: Arc::new(policy.with_tokens(tokens)), unread: BTreeSet::new() };
     masking(&mut checker, settings);
     numbers(&mut checker, settings);
     addresses(&mut checker, &integration);

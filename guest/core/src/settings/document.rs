@@ -64,8 +64,7 @@ pub fn apply(
     if let Some(preset) = document.get("preset") {
         head.insert("preset".to_owned(), preset.clone());
     }
-    let Read { value: head, mut faults, .. } =
-        decode::<Head>(&Json::Object(head), &Json::Null, "");
+    let Read { value: head, mut faults, .. } = decode::<Head>(&Json::Object(head), &Json::Null, "");
     let head = head.unwrap_or_default();
     let preset = head.preset.or(known.map(|k| k.settings.preset)).unwrap_or_default();
     if let Some(known) = known
@@ -708,7 +707,8 @@ mod tests {
         let wanted = ["fields.status.pairs[0].external[0]", "fields.status.pairs[0].external[1]"];
         assert_eq!(errors(document), wanted);
         assert_eq!(errors(json!({ "tickets": [{ "table": "Incident" }] })), ["tickets[0].table"]);
-        let document = json!({ "stratgy": 1, "preset": "neo", "tickets": [{ "table": "problem" }] });
+        let document =
+            json!({ "stratgy": 1, "preset": "neo", "tickets": [{ "table": "problem" }] });
         assert_eq!(errors(document), ["stratgy"], "the preset's other kinds are not missed");
         // Addresses are looked at all the same, and an endpoint that is there is seen.
         let document = json!({ "stratgy": 1, "base_url": "ftp://nowhere",

@@ -7,7 +7,7 @@ use firn_core::explain as core;
 use firn_core::settings::Rules;
 use firn_core::{attachment, escalation, identity, journal};
 use firn_model::{
-    Audit, CommitError, Ended, EntryOrigin, ExternalRecord, FieldState, IntegrationId, Link,
+    Apart, Audit, CommitError, Ended, EntryOrigin, ExternalRecord, FieldState, IntegrationId, Link,
     LinkId, Millis, Mirror, PlatformId, Problem, Row, Side, SideState, SysId, TableName, TenantId,
     TicketName, Tombstone,
 };
@@ -62,6 +62,10 @@ pub(super) fn attach<D: Doors>(
         session.problem(request, &not_now());
         return Ok(());
     }
+    let before = known.as_ref().and_then(|link| {
+        let tombstone = link.tombstone.clone()?;
+        Some(Apart { tombstone, external: link.external.clone() })
+    });
     let mut link = match known {
         Some(link) if link.is_forgotten() => {
             // Of the one that was forgotten nothing is left but its id; this is a pair anew.
@@ -80,7 +84,10 @@ pub(super) fn attach<D: Doors>(
             link.external_side.look_journal = true;
             session.join(tenant, &mut link)?;
         }
-        TicketName::Number(number) => link.attach = Some(number.clone()),
+        TicketName::Number(number) => {
+            link.attach = Some(number.clone());
+            link.before = before;
+        }
     }
     link.platform_side.look = rules.may_read(Side::Platform);
     attach::relink(session, tenant, &link)?;
@@ -142,6 +149,7 @@ fn relinked(
     }
     link.external_side = SideState::default();
     link.tombstone = None;
+    link.before = None;
     link.external = None;
     link.draft = None;
     link.table = table;
@@ -209,6 +217,12 @@ pub(super) fn resync<D: Doors>(
     let Some((rules, mut link)) = find(session, request, tenant, integration, id)? else {
         return Ok(());
     };
+    if link.tombstone.is_some() {
+        let detail =
+            "this pair is kept in step no more; attach its record to a ticket to begin anew";
+        session.problem(request, &Problem::new(409, "pair-ended", "The pair has ended", detail));
+        return Ok(());
+    }
     for side in Side::BOTH {
         let state = link.side_mut(side);
         state.missing = false;

@@ -166,7 +166,8 @@ fn coming_in() -> Vec<Route> {
         .takes::<Json>()
         .gives::<Outcome>(200)
         .gives::<Outcome>(201)
-        .gives::<Outcome>(202),
+        .gives::<Outcome>(202)
+        .fails(&[410]),
     ]
 }
 
@@ -430,7 +431,8 @@ fn repair() -> Vec<Route> {
             records::resync,
             (LINKS, "Has both sides read again"),
         )
-        .gives::<Outcome>(202),
+        .gives::<Outcome>(202)
+        .fails(&[409]),
         Route::new(
             Post,
             at!("/links/{link}/unlink"),

@@ -79,6 +79,29 @@ fn entries_from_before_it_was_paired_anew_stay_where_they_are_without_back_fill(
 }
 
 #[test]
+fn a_number_that_is_no_ticket_leaves_a_pair_apart_as_it_was() {
+    let mut world = plain();
+    world.platform_edits("A", &[("title", "t")]);
+    let number = world.column("A", "number");
+    world.unlink("A");
+    world.agent_says(&number, "comments", "while apart");
+    world.attach("A", "INC9999999");
+    assert_eq!(world.findings(FindingKind::RecordMissing).len(), 1);
+    // Its old ticket has its key, and is not what was asked for.
+    world.platform_edits("A", &[("title", "changed")]);
+    assert_eq!(world.column(&number, "short_description"), "t");
+    assert_eq!((world.tickets(), world.rows("link").len()), (1, 1));
+    assert!(world.link("A").tombstone.is_some());
+    let link = world.link("A").id;
+    let resync = Operation::Resync { integration: world.id(), link };
+    assert_eq!(world.operate(resync).0, 409, "nothing is read for it");
+    // What it knows of the ticket is not lost: this is the same one again.
+    world.attach("A", &number);
+    assert_eq!(world.column(&number, "short_description"), "changed");
+    assert_eq!(world.mirrored_to_platform("A").len(), 1);
+}
+
+#[test]
 fn a_record_that_was_paired_with_no_ticket_makes_one_when_it_changes() {
     let mut world = plain();
     world.platform_edits_silently("A", &[("title", "t"), ("description", "")]);

@@ -94,6 +94,26 @@ fn a_run_that_asks_can_be_stopped() {
     assert_eq!(world.operate(stop).0, 409);
 }
 
+/// Whoever did not answer is asked again, about what is there now.
+#[test]
+fn a_run_that_nobody_let_go_on_gives_way_to_the_next_one() {
+    let mut world = drifted(json!({}), 20, 12);
+    world.operate(Operation::Schedule {
+        integration: world.id(),
+        interval: 3_600_000,
+        mode: RunMode::AutoHeal,
+        enabled: true,
+    });
+    an_hour(&mut world);
+    an_hour(&mut world);
+    an_hour(&mut world);
+    let runs = world.rows("run");
+    let states: Vec<_> = runs.iter().map(|run| run["state"].as_str().unwrap_or_default()).collect();
+    assert!(states.len() >= 3 && left(&world, 20) == 12, "{states:?}");
+    assert_eq!(states.iter().filter(|state| **state == "asks").count(), 1, "{states:?}");
+    assert_eq!(world.findings(FindingKind::MuchDrift).len(), 1);
+}
+
 #[test]
 fn a_run_mends_no_more_than_it_may() {
     let mut world = drifted(json!({ "reconcile": { "most": 2 } }), 9, 5);
