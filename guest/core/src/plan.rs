@@ -289,6 +289,14 @@ pub(crate) fn context(link: &Link, state: &FieldState) -> serde_json::Value {
     serde_json::json!({ "record": record, "ticket": ticket, "table": link.table })
 }
 
+/// Whether a field is synchronised at the moment: its condition holds, or it has none.
+///
+/// # Errors
+/// Why its condition cannot be evaluated.
+pub fn applies(field: &FieldMapping, state: &FieldState, link: &Link) -> Result<bool, String> {
+    field.when.as_ref().map_or(Ok(true), |condition| condition.holds(&context(link, state)))
+}
+
 /// What a verdict on a field of a link depends on besides the field.
 #[must_use]
 pub fn circumstances(link: &Link, now: Millis) -> Circumstances {

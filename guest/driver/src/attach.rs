@@ -93,20 +93,15 @@ fn of_others<D: Doors>(
 ) -> Result<BTreeSet<String>, CommitError> {
     let mut theirs = BTreeSet::new();
     let Some(external) = &link.external else { return Ok(theirs) };
-    let others = session.on_ticket(tenant, &link.integration, external.sys_id.as_str())?;
+    // Those that have left it too: what they put there is as little this one's.
+    let sys_id = external.sys_id.clone();
+    let mut others = session.on_ticket(tenant, &link.integration, sys_id.as_str())?;
+    others.extend(session.formerly(tenant, &link.integration, &sys_id)?);
     for other in others.iter().filter(|other| **other != link.id) {
         let key = rows::attachments(tenant, &link.integration, other);
         let Some(known) = session.get::<Attachments>(&key)? else { continue };
-        let put_there = |file: &&AttachmentSeen| {
-            known.files.iter().filter(|f| f.side == Side::Platform).any(|f| match &f.fate {
-                Fate::There(Some(id)) => *id == file.id,
-                Fate::There(None) | Fate::Sent(_) => {
-                    file.hash.is_some() && f.file.hash == file.hash
-                }
-                _ => false,
-            })
-        };
-        theirs.extend(files.iter().filter(put_there).map(|file| file.id.clone()));
+        let put_there = files.iter().filter(|file| known.has_put(file));
+        theirs.extend(put_there.map(|file| file.id.clone()));
     }
     Ok(theirs)
 }
@@ -119,6 +114,7 @@ pub(crate) fn relink<D: Doors>(
 ) -> Result<(), CommitError> {
     let key = rows::attachments(tenant, &link.integration, &link.id);
     let Some(mut set) = session.get::<Attachments>(&key)? else { return Ok(()) };
+    set.part();
     set.files.retain(|known| known.side == Side::Platform);
     for known in &mut set.files {
         (known.fate, known.failures, known.not_before) = (Fate::Pending, 0, None);

@@ -4,14 +4,14 @@
 use firn_core::plan::mask_shape;
 use firn_core::settings::Rules;
 use firn_model::{
-    CommitError, DeadFilter, DeadHappening, DeadLetter, DeadState, IntegrationId, Key, Link,
+    CommitError, DeadFilter, DeadHappening, DeadLetter, DeadState, Ended, IntegrationId, Key, Link,
     Mirror, ParkedWhy, Problem, Shape, TenantId, Verb,
 };
 use serde_json::{Value as Json, json};
 
 use crate::operate::{not_found, note};
 use crate::session::Session;
-use crate::{Doors, rows};
+use crate::{Doors, operate, rows};
 
 /// How long a letter stays that nobody waits for: 30 days. In milliseconds.
 const KEPT: u64 = 30 * 24 * 3_600_000;
@@ -19,7 +19,7 @@ const KEPT: u64 = 30 * 24 * 3_600_000;
 const AT_ONCE: usize = 100;
 
 /// What is to become of letters.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Retried,
     Discarded,
@@ -114,6 +114,10 @@ pub(crate) fn decide<D: Doors>(
         session.problem(request, &problem);
         return Ok(());
     }
+    if fate == Fate::Retried && has_ended(session, tenant, &letter)? {
+        session.problem(request, &operate::ended());
+        return Ok(());
+    }
     end(session, tenant, &rules, letter, fate, by)?;
     let (status, said) = match fate {
         Fate::Retried => (202, "retrying"),
@@ -146,6 +150,9 @@ pub(crate) fn decide_all<D: Doors>(
         }
         let letter = session.get::<DeadLetter>(&row.key)?;
         let Some(letter) = letter.filter(meant) else { continue };
+        if fate == Fate::Retried && has_ended(session, tenant, &letter)? {
+            continue;
+        }
         ids.push(letter.id.clone());
         end(session, tenant, &rules, letter, fate, by)?;
     }
@@ -155,6 +162,19 @@ pub(crate) fn decide_all<D: Doors>(
     };
     session.reply(request, 200, &json!({ "status": status, "ids": ids, "left": left }));
     Ok(())
+}
+
+/// Whether its pair is at rest for good, so that nothing would be written. What is left of one whose record is gone may
+/// be closed all the same.
+fn has_ended<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    letter: &DeadLetter,
+) -> Result<bool, CommitError> {
+    let link = session.link(tenant, &letter.integration, &letter.link)?;
+    let tombstone = link.and_then(|link| link.tombstone);
+    let closes = matches!(letter.write.verb, Verb::Update { .. } | Verb::Retire { .. });
+    Ok(tombstone.is_some_and(|tombstone| !(closes && matches!(tombstone.why, Ended::Gone(_)))))
 }
 
 fn end<D: Doors>(

@@ -155,6 +155,12 @@ pub(crate) fn note_of<D: Doors>(
     session.audit(tenant, &line)
 }
 
+/// Nothing is done for a pair that is at rest for good.
+pub(crate) fn ended() -> Problem {
+    let detail = "this pair is kept in step no more; attach its record to a ticket to begin anew";
+    Problem::new(409, "pair-ended", "The pair has ended", detail)
+}
+
 fn resolve<D: Doors>(
     session: &mut Session<'_, D>,
     request: u64,
@@ -181,13 +187,20 @@ fn resolve<D: Doors>(
     else {
         return not_found(session, request, "link", conflict.link.as_str());
     };
+    if link.tombstone.is_some() {
+        links::close_conflict(session, &key, conflict)?;
+        session.problem(request, &ended());
+        return Ok(());
+    }
     let Some(field) = rules.field(&link.table, &conflict.field) else {
+        links::close_conflict(session, &key, conflict)?;
         return stale(session, "its field is not mapped any more");
     };
     let state = link.fields.entry(conflict.field.clone()).or_default();
     let ours =
         matches!(&state.parked, Some(Parked { why: ParkedWhy::Conflict(open), .. }) if open == id);
     if !ours {
+        links::close_conflict(session, &key, conflict)?;
         return stale(session, "its field is in another state now");
     }
     let chosen = match resolution {
@@ -214,6 +227,19 @@ fn resolve<D: Doors>(
         );
         return Ok(());
     };
+    let there = |side: Side| match (side, state.shape(side)) {
+        (_, None) => false,
+        (Side::Platform, Some(now)) => mapping::same(field, side, now, &chosen),
+        (Side::External, Some(now)) => mapping::agree(field, &chosen, now),
+    };
+    if let Some(side) = Side::BOTH.into_iter().find(|side| !there(*side) && !rules.may_write(*side))
+    {
+        let detail = format!(
+            "that would have to be written to the {side} side, and by these settings nothing is; take its value"
+        );
+        session.problem(request, &Problem::new(422, "one-way", "Nothing is written there", detail));
+        return Ok(());
+    }
     state.parked = None;
     state.decision = Some(Decision {
         platform: chosen.clone(),

@@ -2,16 +2,15 @@
 //! reports. Auto-heal has what drifted read again, for the plan to decide on like any other observation:
 //! once all were looked at, so that it can ask first if much has drifted.
 
-use firn_core::journal::Neighbours;
 use firn_core::land::Reading;
 use firn_core::merge::{self, Moved, Verdict};
 use firn_core::plan::{self, Input};
 use firn_core::settings::{FieldMapping, Rules};
-use firn_core::{explain, identity, observe, wire};
+use firn_core::{explain, identity, mapping, observe, wire};
 use firn_model::{
     Answer, Check, CheckState, Clock, CommitError, Exchange, ExchangeKind, FieldDrift, Finding,
     FindingKind, IntegrationId, Key, Link, LinkId, Millis, Observation, Outcome, Problem, Role,
-    Run, RunMode, RunState, Schedule, Side, TenantId,
+    Run, RunMode, RunState, Schedule, Seen, Shape, Side, TenantId,
 };
 use serde_json::json;
 
@@ -510,8 +509,10 @@ fn finish<D: Doors>(
     let seen = std::mem::take(&mut check.seen);
     let clocks = std::mem::take(&mut check.clocks);
     let mut looked = link.clone();
+    // What other links on the ticket wrote there is no news.
+    let neighbours = session.neighbours(&key.tenant, link)?.unwrap_or_default();
     for observation in &seen {
-        observe::observe(rules, &mut looked, &Neighbours::default(), observation, session.now);
+        observe::observe(rules, &mut looked, &neighbours, observation, session.now);
     }
     let is_compared = link.successor.is_none();
     if is_compared {
@@ -547,6 +548,9 @@ fn close<D: Doors>(
     mut check: Check,
     (seen, clocks): (Vec<Observation>, Vec<(Side, Option<Clock>)>),
 ) -> Result<(), CommitError> {
+    // What was read is as it stands there; a run shows what is masked.
+    check.seen.clear();
+    check.clocks.clear();
     let run_key = rows::run(&key.tenant, rules.id(), &check.run);
     if let Some(mut run) = session.get::<Run>(&run_key)? {
         run.checked += 1;
@@ -570,7 +574,7 @@ fn close<D: Doors>(
         if run.checked >= run.links && !counts && run.state == RunState::Running {
             due = all_looked_at(session, rules, &key.tenant, &mut run)?;
         }
-        if run.mode == RunMode::AutoHeal && failed {
+        if run.mode == RunMode::AutoHeal && failed && !drifted {
             // The ordinary reads tell a person what is the matter, or that it is over (a ticket of another
             // class is found by them), and see what this one did not.
             heal(session, rules, &key.tenant, &check.link)?;
@@ -584,7 +588,7 @@ fn close<D: Doors>(
             }
         }
         session.put(&run_key, &run, due)?;
-        if run.mode == RunMode::AutoHeal && drifted && !failed && !over {
+        if run.mode == RunMode::AutoHeal && drifted && !over {
             // It waits until all were looked at: too many may have drifted.
             check.state = CheckState::Drifted;
             return session.put(key, &check, None);
@@ -617,10 +621,18 @@ fn heal<D: Doors>(
 fn drift(rules: &Rules, field: &FieldMapping, link: &Link, now: Millis) -> Option<FieldDrift> {
     let state = link.fields.get(&field.name)?;
     let (platform, external) = (state.platform.as_ref()?, state.external.as_ref()?);
+    // What is kept in step at the moment; whether a condition can be evaluated is told elsewhere.
+    if plan::applies(field, state, link) != Ok(true) {
+        return None;
+    }
     if let Some(parked) = &state.parked {
-        let unchanged = parked.platform.as_ref() == Some(&platform.shape)
-            && parked.external.as_ref() == Some(&external.shape);
-        if unchanged {
+        // By meaning, as the plan takes it.
+        let stays = |side, then: &Option<Shape>, now: &Seen| {
+            then.as_ref().is_some_and(|then| mapping::same(field, side, &now.shape, then))
+        };
+        if stays(Side::Platform, &parked.platform, platform)
+            && stays(Side::External, &parked.external, external)
+        {
             return None; // Known, and shown elsewhere.
         }
     }
@@ -631,6 +643,7 @@ fn drift(rules: &Rules, field: &FieldMapping, link: &Link, now: Millis) -> Optio
     }
     let verdict = match merge::verdict(field, state, plan::circumstances(link, now)) {
         Verdict::Settled | Verdict::Agreed => return None,
+        Verdict::Carry { to, .. } if !rules.may_write(to) => return None,
         Verdict::Carry { to, why } => {
             format!("{} would be written to the {to} side ({})", field.name, explain::because(&why))
         }

@@ -420,7 +420,7 @@ impl<'a, D: Doors> Session<'a, D> {
 
     /// What the other links on a link's ticket have there, and which of its twins are or were a pair's: whatever we
     /// wrote there as such hides, in `sys_updated_by`, that a person had touched it.
-    fn neighbours(
+    pub(crate) fn neighbours(
         &mut self,
         tenant: &TenantId,
         link: &Link,

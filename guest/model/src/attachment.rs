@@ -2,6 +2,8 @@
 //!
 //! Bytes never enter the guest: it says what is to be carried where, and the host carries it.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{ContentHash, IntegrationId, LinkId, Millis, Refusal, Side};
@@ -125,6 +127,10 @@ pub struct Attachments {
     /// Nothing is asked until then.
     #[serde(default)]
     pub not_before: Option<Millis>,
+    /// What it has put on tickets that it is no more on: ids, or digests where no id was told. To the others there
+    /// that is no news.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub former: BTreeSet<String>,
 }
 
 impl Attachments {
@@ -141,6 +147,7 @@ impl Attachments {
             sequence: 0,
             failures: 0,
             not_before: None,
+            former: BTreeSet::new(),
         }
     }
 
@@ -148,5 +155,48 @@ impl Attachments {
     #[must_use]
     pub fn file(&self, side: Side, id: &str) -> Option<&Attachment> {
         self.files.iter().find(|known| known.side == side && known.file.id == id)
+    }
+
+    /// Whether a file of a ticket is one that this link has put there, or is putting there.
+    #[must_use]
+    pub fn has_put(&self, file: &AttachmentSeen) -> bool {
+        let hash = file.hash.as_ref();
+        let same = |known: &AttachmentSeen| match (hash, &known.hash) {
+            (Some(theirs), Some(ours)) => theirs == ours,
+            _ => hash.is_none() && file.size.is_some() && known.size == file.size,
+        };
+        let under_way = |known: &Attachment| {
+            self.exchange.as_ref().is_some_and(|exchange| {
+                exchange.work == AttachmentWork::Send(Side::Platform, known.file.id.clone())
+            })
+        };
+        let put = |known: &Attachment| match &known.fate {
+            Fate::There(Some(id)) => *id == file.id,
+            Fate::There(None) | Fate::Sent(_) => same(&known.file),
+            Fate::Pending => under_way(known) && same(&known.file),
+            Fate::Left(_) | Fate::Stays => false,
+        };
+        self.former.contains(&file.id)
+            || hash.is_some_and(|hash| self.former.contains(hash.as_str()))
+            || self.files.iter().filter(|known| known.side == Side::Platform).any(put)
+    }
+
+    /// Its link leaves the ticket: what it has put there is remembered.
+    pub fn part(&mut self) {
+        let of_the_platform = self.files.iter().filter(|known| known.side == Side::Platform);
+        let put = of_the_platform.filter_map(|known| match (&known.fate, &known.file.hash) {
+            (Fate::There(Some(id)), _) => Some(id.clone()),
+            (Fate::There(None) | Fate::Sent(_), Some(hash)) => Some(hash.as_str().to_owned()),
+            _ => None,
+        });
+        self.former.extend(put.collect::<Vec<_>>());
+    }
+
+    /// What is left when everything about its record was erased: what was put on tickets, by id or digest.
+    #[must_use]
+    pub fn forgotten(mut self) -> Attachments {
+        self.part();
+        let former = self.former;
+        Attachments { former, ..Attachments::new(self.integration, self.link) }
     }
 }

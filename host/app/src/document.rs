@@ -122,18 +122,21 @@ impl Document {
         let sound = faults.is_empty();
         if sound {
             let given = serde_json::from_value::<Given>(Json::Object(credentials.clone()));
+            let says_user = self.json.get("external_user").is_some();
             let wrong = match given.map(Given::signs_in) {
-                Err(why) => Some(why.to_string()),
-                Ok(Err(why)) => Some(why),
+                Err(why) => Some((Level::Error, "they sign nobody in", why.to_string())),
+                Ok(Err(why)) => Some((Level::Error, "they sign nobody in", why)),
+                Ok(Ok((credentials, _))) if credentials.user().is_none() && !says_user => Some((
+                    Level::Warning,
+                    "they do not say as which user they sign in, and by that Firn tells its own entries from others'",
+                    "name the user of the instance's OAuth registry: external_user = \"...\""
+                        .to_owned(),
+                )),
                 Ok(Ok(_)) => None,
             };
-            if let Some(why) = wrong {
-                faults.push(Fault {
-                    level: Level::Error,
-                    at: "credentials".to_owned(),
-                    text: "they sign nobody in".to_owned(),
-                    remedy: why,
-                });
+            if let Some((level, text, remedy)) = wrong {
+                let (at, text) = ("credentials".to_owned(), text.to_owned());
+                faults.push(Fault { level, at, text, remedy });
             }
         }
         faults

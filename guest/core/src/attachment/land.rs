@@ -12,7 +12,7 @@ use crate::land;
 const REFUSED: u64 = 600_000;
 
 /// After so many failures in a row somebody is told.
-const TELL_AT: u32 = 8;
+pub(super) const TELL_AT: u32 = 8;
 
 impl Work<'_> {
     pub(super) fn answered(&mut self, number: u64, landed: Landed) {
@@ -189,7 +189,8 @@ impl Work<'_> {
         let failures = known.failures;
         let pause = if failures > 20 { REFUSED } else { land::backoff(id, failures) };
         known.not_before = Some(now.plus(pause));
-        if failures == TELL_AT {
+        // Nobody waits for one that is not to be carried.
+        if failures == TELL_AT && known.fate != Fate::Stays {
             let (name, why) = (known.file.name.clone(), why.to_owned());
             let masks = self.rules.masks();
             let text = format!(

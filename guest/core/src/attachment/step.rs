@@ -4,7 +4,7 @@ use firn_model::{
     Attachment, AttachmentExchange, AttachmentWork, ContentHash, Fate, Left, Millis, Side,
 };
 
-use super::{Work, takes};
+use super::{Work, land, takes};
 use crate::wire::attachment as wire;
 
 /// A list of the ticket's files serves for so long before something is sent there. In milliseconds.
@@ -38,7 +38,12 @@ impl Work<'_> {
                 break;
             }
             let Some(work) = self.work(known) else { continue };
-            match known.not_before.filter(|at| *at > self.now) {
+            // Another one may have to be looked at first, and may have to wait.
+            let of = match &work {
+                AttachmentWork::Measure(side, id) => self.set.file(*side, id).unwrap_or(known),
+                AttachmentWork::Send(..) | AttachmentWork::List => known,
+            };
+            match known.not_before.max(of.not_before).filter(|at| *at > self.now) {
                 Some(later) => wake = Some(wake.map_or(later, |at| at.min(later))),
                 None => next = Some(work),
             }
@@ -133,16 +138,21 @@ impl Work<'_> {
                 if self.set.files.iter().any(|f| twin(&f)) {
                     return None; // The other one's fate decides.
                 }
-                // What the other side has is compared first: it may be this.
+                // What the other side has is compared first: it may be this. Not what cannot be had there; nor what is
+                // not carried itself, and could not be had for long.
+                let readable =
+                    to == Side::External || self.rules.platform().attachment_read_url.is_some();
                 let unknown = |f: &&Attachment| {
+                    if !readable || f.fate == Fate::Stays && f.failures >= land::TELL_AT {
+                        return false;
+                    }
                     let sizes = f.file.size.zip(known.file.size);
                     let may_be_this = sizes.is_none_or(|(theirs, ours)| theirs == ours);
                     let there = matches!(f.fate, Fate::Pending | Fate::Stays);
                     f.side == to && f.file.hash.is_none() && there && may_be_this
                 };
                 if let Some(other) = self.set.files.iter().find(unknown) {
-                    let now = other.not_before.is_none_or(|at| at <= self.now);
-                    return now.then(|| AttachmentWork::Measure(to, other.file.id.clone()));
+                    return Some(AttachmentWork::Measure(to, other.file.id.clone()));
                 }
                 let fresh = |at: Millis| self.now.since(at) < FRESH;
                 if to == Side::External && !self.set.listed.is_some_and(fresh) {

@@ -8,7 +8,7 @@ use firn_model::{
     Outcome, Refusal, Side, SysId, Uncertainty,
 };
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::step::IDLE;
 use super::*;
@@ -496,4 +496,85 @@ fn what_another_link_has_put_there_is_never_carried_to_this_one() {
         assert_eq!(turn.files.files[0].fate, Fate::Stays);
         set = turn.files;
     }
+}
+
+#[test]
+fn a_file_that_cannot_be_had_is_compared_with_nothing() {
+    let one_way = sample::rules_of(&json!({ "preset": "incidents",
+        "platform": { "callback_url": "https://p.example/cb",
+            "attachment_write_url": "https://p.example/records/{id}/files" } }));
+    let (link, now, id) = (link(), Millis(1_000_000), "b".repeat(32));
+    let told = [
+        Input::Seen(Side::Platform, vec![file("p1", 1, false)]),
+        Input::Seen(Side::External, vec![file(&id, 2, true)]),
+    ];
+    let turn = advance(&one_way, &link, fresh(), &told, now);
+    let send = AttachmentWork::Send(Side::External, id.clone());
+    assert_eq!(turn.files.exchange.unwrap().work, send, "there is no address to ask");
+    // One that could be had, and fails again and again.
+    let of_the_ticket = |more: Json| {
+        let mut document = json!({ "preset": "incidents", "direction": "to-platform",
+            "platform": { "callback_url": "https://p.example/cb",
+                "attachment_read_url": "https://p.example/files/{id}",
+                "attachment_write_url": "https://p.example/records/{id}/files" } });
+        document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        sample::rules_of(&document)
+    };
+    let (rules, paused) = (of_the_ticket(json!({})), of_the_ticket(json!({ "enabled": false })));
+    let (mut set, mut now, mut asked) = (fresh(), now, 0);
+    let mut inputs = Vec::from(told);
+    loop {
+        let turn = advance(&rules, &link, set, &inputs, now);
+        let exchange = turn.files.exchange.clone();
+        now = turn.wake.expect("it goes on");
+        match exchange.filter(|_| turn.ask) {
+            Some(exchange) if exchange.work == send => break,
+            Some(exchange) => {
+                assert_eq!(exchange.work, AttachmentWork::Measure(Side::Platform, "p1".to_owned()));
+                asked += 1;
+                let silent = Outcome::Unknown(Uncertainty::Ended, "503".to_owned());
+                inputs = vec![Input::Answered(exchange.number, Landed::Failed(silent))];
+                now = exchange.since.plus(1);
+            }
+            None => {
+                let rests = advance(&paused, &link, turn.files.clone(), &[], Millis(now.0 - 1));
+                assert!(rests.wake.is_some(), "a pause in between forgets nothing");
+                inputs = Vec::new();
+            }
+        }
+        set = turn.files;
+        assert!(asked < 50, "it holds the other up for ever");
+    }
+    assert!(asked > 1);
+}
+
+#[test]
+fn what_a_link_has_put_on_a_ticket_is_known_while_it_is_on_its_way_and_when_it_has_left() {
+    let (rules, link, now) = (rules(), link(), Millis(1_000_000));
+    let turn = advance(
+        &rules,
+        &link,
+        fresh(),
+        &[Input::Seen(Side::Platform, vec![file("p1", 1, true)])],
+        now,
+    );
+    let listed = Landed::Listed(Vec::new(), BTreeSet::new());
+    let turn = advance(
+        &rules,
+        &link,
+        turn.files.clone(),
+        &[Input::Answered(turn.files.sequence, listed)],
+        now,
+    );
+    let send = AttachmentWork::Send(Side::Platform, "p1".to_owned());
+    assert_eq!(turn.files.exchange.as_ref().unwrap().work, send);
+    let id = "b".repeat(32);
+    let (seen, other) = (file(&id, 1, true), file(&"c".repeat(32), 2, true));
+    assert!(turn.files.has_put(&seen) && !turn.files.has_put(&other), "before it is answered");
+    let without_digest = AttachmentSeen { size: Some(1), ..file(&id, 1, false) };
+    assert!(turn.files.has_put(&without_digest));
+    let taken = Input::Answered(turn.files.sequence, Landed::Taken(Some(id.clone())));
+    let turn = advance(&rules, &link, turn.files, &[taken], now);
+    let left = turn.files.forgotten();
+    assert!(left.files.is_empty() && left.has_put(&seen) && !left.has_put(&other));
 }

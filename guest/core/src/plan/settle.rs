@@ -9,7 +9,7 @@ use firn_model::{
 };
 
 use super::ask::Arbiter;
-use super::{Planner, Want, circumstances, context, mask_shape};
+use super::{Planner, Want, applies, circumstances, mask_shape};
 use crate::merge::{self, Moved, Verdict};
 use crate::settings::FieldMapping;
 use crate::{identity, land, mapping};
@@ -36,9 +36,7 @@ impl Planner<'_> {
     /// Whether the field is synchronised at the moment. A condition that cannot be evaluated is
     /// told, and does not hold.
     pub(super) fn applies(&mut self, field: &FieldMapping, state: &FieldState) -> bool {
-        let Some(condition) = &field.when else { return true };
-        let context = context(&self.link, state);
-        condition.holds(&context).unwrap_or_else(|why| {
+        applies(field, state, &self.link).unwrap_or_else(|why| {
             self.finding(
                 FindingKind::TemplateFailed,
                 field,

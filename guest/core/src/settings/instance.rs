@@ -48,6 +48,16 @@ fn list(of: impl IntoIterator<Item = impl ToString>) -> String {
     of.into_iter().map(|x| x.to_string()).collect::<Vec<_>>().join(",")
 }
 
+/// A table and those that it extends, as far as they are known: a column is in the dictionary of the one that has it
+/// first.
+fn line(table: &TableName) -> String {
+    let base = match table.as_str() {
+        "customer_account" => "core_company",
+        _ => table.base(),
+    };
+    if base == table.as_str() { base.to_owned() } else { format!("{table},{base}") }
+}
+
 /// A dot-walked column's own part: `assigned_to` of `assigned_to.email`.
 fn own(column: &Attribute) -> &str {
     column.as_str().split('.').next().unwrap_or_default()
@@ -85,27 +95,28 @@ pub fn questions(rules: &Rules) -> Vec<Question> {
             name: format!("rows {table}"),
             table: table.to_string(),
             query: String::new(),
-            fields: rules.columns(table),
+            // What is written only is shown too, if it is there.
+            fields: rules.columns(table).into_iter().chain(columns.iter().cloned()).collect(),
             limit: 1,
         });
         all.push(Question {
             name: format!("dictionary {table}"),
             table: "sys_dictionary".to_owned(),
-            query: format!("nameIN{table},task^elementIN{}^active=true", list(&columns)),
+            query: format!("nameIN{}^elementIN{}^active=true", line(table), list(&columns)),
             fields: fields(&["name", "element", "max_length", "read_only"]),
             limit: MANY,
         });
         all.push(Question {
             name: format!("mandatory {table}"),
             table: "sys_dictionary".to_owned(),
-            query: format!("nameIN{table},task^mandatory=true^active=true"),
+            query: format!("nameIN{}^mandatory=true^active=true", line(table)),
             fields: fields(&["name", "element"]),
             limit: MANY,
         });
         all.push(Question {
             name: format!("choices {table}"),
             table: "sys_choice".to_owned(),
-            query: format!("nameIN{table},task^elementIN{}^inactive=false", list(&columns)),
+            query: format!("nameIN{}^elementIN{}^inactive=false", line(table), list(&columns)),
             fields: fields(&["name", "element", "value"]),
             limit: MANY,
         });
@@ -244,7 +255,7 @@ impl Judge<'_> {
         let text = |row: &Map<String, Json>, name: &str| -> String {
             row.get(name).and_then(Json::as_str).unwrap_or_default().to_owned()
         };
-        // A table's own choices stand in place of those of `task`.
+        // A table's own choices stand in place of those of the one that it extends.
         let own: BTreeSet<String> = rows
             .iter()
             .filter(|row| text(row, "name") == table.as_str())
@@ -261,8 +272,15 @@ impl Judge<'_> {
     }
 
     fn columns(&mut self, table: &TableName, dictionary: &BTreeMap<String, Column>) {
-        let missing =
-            |column: &Attribute| !is_system(own(column)) && !dictionary.contains_key(own(column));
+        // Of a table that extends another one than is known, columns are found in a row of it.
+        let row = self.rows(&format!("rows {table}")).and_then(<[_]>::first).cloned();
+        let shows = |column: &Attribute| {
+            let of = |key: &String| key.split('.').next() == Some(own(column));
+            row.as_ref().is_some_and(|row| row.keys().any(of))
+        };
+        let missing = |column: &Attribute| {
+            !is_system(own(column)) && !dictionary.contains_key(own(column)) && !shows(column)
+        };
         let no_column = |column: &Attribute| format!("{table} has no column {}", own(column));
         let remedy = "correct the name, or add the column to the table (an unknown column is ignored without a word)";
         let correlation = self.rules.settings().correlation.column.clone();
@@ -563,6 +581,38 @@ mod tests {
         assert_eq!(faults.len(), 1);
         assert!(faults[0].1.starts_with("fields.status.pairs["), "{faults:?}");
         assert_eq!(faults[0].2, "\"3\" is no choice of incident.state");
+    }
+
+    #[test]
+    fn columns_that_another_table_brings_are_seen_in_a_row() {
+        let rules = sample::rules(firn_model::Preset::Crm);
+        let judge = |shown: Json| {
+            let replies = questions(&rules).into_iter().map(|question| {
+                let rows = match question.name.as_str() {
+                    "rows customer_contact" => json!([shown]),
+                    "dictionary customer_contact" => {
+                        assert!(question.query.starts_with("nameINcustomer_contact,sys_user^"));
+                        json!([{ "name": "customer_contact", "element": "account" }])
+                    }
+                    "dictionary customer_account" => {
+                        assert!(question.query.starts_with("nameINcustomer_account,core_company^"));
+                        json!([])
+                    }
+                    _ => json!([{ "sys_id": "1" }]),
+                };
+                let rows = rows.as_array().unwrap().iter().map(|r| r.as_object().unwrap().clone());
+                Reply { name: question.name, status: 200, rows: rows.collect() }
+            });
+            let replies: Vec<Reply> = replies.collect();
+            let faults = super::judge(&rules, &replies).into_iter();
+            let of = |f: &Fault| f.text.starts_with("customer_contact has no column");
+            faults.filter(of).map(|f| f.text).collect::<Vec<_>>()
+        };
+        let columns = columns(&rules, &TableName::new("customer_contact").unwrap());
+        let mut row: Map<String, Json> = columns.iter().map(|c| (c.clone(), json!(""))).collect();
+        assert_eq!(judge(json!(row)), [] as [&str; 0]);
+        row.remove("email");
+        assert_eq!(judge(json!(row)), ["customer_contact has no column email"]);
     }
 
     #[test]

@@ -7,15 +7,15 @@ use firn_core::explain as core;
 use firn_core::settings::Rules;
 use firn_core::{attachment, escalation, identity, journal};
 use firn_model::{
-    Apart, Audit, CommitError, Ended, EntryOrigin, ExternalRecord, FieldState, IntegrationId, Link,
-    LinkId, Millis, Mirror, PlatformId, Problem, Row, Side, SideState, SysId, TableName, TenantId,
-    TicketName, Tombstone,
+    Apart, Audit, CommitError, Conflict, ConflictState, Ended, EntryOrigin, ExternalRecord,
+    FieldState, IntegrationId, Key, Link, LinkId, Millis, Mirror, ParkedWhy, PlatformId, Problem,
+    Row, Side, SideState, SysId, TableName, TenantId, TicketName, Tombstone,
 };
 use serde_json::json;
 
 use super::{not_found, note};
 use crate::session::Session;
-use crate::{Doors, admit, attach};
+use crate::{Doors, admit, attach, rows};
 
 /// Two records that are to be kept in step.
 pub(super) struct Pair<'a> {
@@ -62,6 +62,7 @@ pub(super) fn attach<D: Doors>(
         session.problem(request, &not_now());
         return Ok(());
     }
+    let apart = known.clone();
     let before = known.as_ref().and_then(|link| {
         let tombstone = link.tombstone.clone()?;
         Some(Apart { tombstone, external: link.external.clone() })
@@ -91,6 +92,9 @@ pub(super) fn attach<D: Doors>(
     }
     link.platform_side.look = rules.may_read(Side::Platform);
     attach::relink(session, tenant, &link)?;
+    if let Some(before) = &apart {
+        close_conflicts(session, tenant, before)?;
+    }
     let id = link.id.clone();
     note(session, tenant, integration, Some(&id), "attached", by)?;
     session.advance(tenant, &rules, link, &[])?;
@@ -161,6 +165,35 @@ fn relinked(
     link
 }
 
+/// Nobody has to decide any more what a pair that was taken apart is to say.
+fn close_conflicts<D: Doors>(
+    session: &mut Session<'_, D>,
+    tenant: &TenantId,
+    link: &Link,
+) -> Result<(), CommitError> {
+    for parked in link.fields.values().filter_map(|state| state.parked.as_ref()) {
+        let ParkedWhy::Conflict(id) = &parked.why else { continue };
+        let key = rows::conflict(tenant, &link.integration, id);
+        if let Some(conflict) = session.get::<Conflict>(&key)? {
+            close_conflict(session, &key, conflict)?;
+        }
+    }
+    Ok(())
+}
+
+/// A conflict that there is no more.
+pub(super) fn close_conflict<D: Doors>(
+    session: &mut Session<'_, D>,
+    key: &Key,
+    mut conflict: Conflict,
+) -> Result<(), CommitError> {
+    if conflict.state != ConflictState::Open {
+        return Ok(());
+    }
+    (conflict.state, conflict.updated) = (ConflictState::Closed { at: session.now }, session.now);
+    session.put(key, &conflict, None)
+}
+
 /// A link and its rules; if there are none that is answered.
 fn find<D: Doors>(
     session: &mut Session<'_, D>,
@@ -199,6 +232,7 @@ pub(super) fn unlink<D: Doors>(
             session.leave(tenant, &link)?;
         }
         note(session, tenant, integration, Some(id), "unlinked", by)?;
+        close_conflicts(session, tenant, &link)?;
         session.advance(tenant, &rules, link, &[])?;
     }
     session.reply(request, 200, &json!({ "status": "unlinked", "link": id }));
@@ -218,9 +252,7 @@ pub(super) fn resync<D: Doors>(
         return Ok(());
     };
     if link.tombstone.is_some() {
-        let detail =
-            "this pair is kept in step no more; attach its record to a ticket to begin anew";
-        session.problem(request, &Problem::new(409, "pair-ended", "The pair has ended", detail));
+        session.problem(request, &super::ended());
         return Ok(());
     }
     for side in Side::BOTH {

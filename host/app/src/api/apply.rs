@@ -27,6 +27,9 @@ pub(crate) struct Apply {
     /// Only look, or do it.
     #[serde(default = "act")]
     intent: Intent,
+    /// The version of its settings that the document was compared with: if another one holds now, nothing is applied.
+    #[serde(default)]
+    seen: Option<u64>,
 }
 
 fn act() -> Intent {
@@ -49,11 +52,11 @@ pub(crate) async fn apply(
     headers: HeaderMap,
     raw: Body,
 ) -> Response {
-    let Apply { document, intent } = match json(&headers, raw).await {
+    let Apply { document, intent, seen } = match json(&headers, raw).await {
         Ok(given) => given,
         Err(response) => return response,
     };
-    match apply_document(&shared, &caller, document, intent, None).await {
+    match apply_document(&shared, &caller, document, intent, seen).await {
         Ok(asked) => respond(asked),
         Err(response) => response,
     }

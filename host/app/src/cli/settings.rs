@@ -207,7 +207,9 @@ pub(super) fn apply(client: &Client, given: &Apply) -> Result<ExitCode> {
     if !given.yes && std::io::stdin().is_terminal() {
         confirm(&format!("apply this to {}?", cell(&looked["after"]["slug"])))?;
     }
-    let done = client.post("/apply", &body("act"))?;
+    let mut act = body("act");
+    act["seen"] = looked["before"]["version"].clone();
+    let done = client.post("/apply", &act)?;
     let slug = cell(&done["after"]["slug"]);
     eprintln!(
         "{slug} is {} (version {}); next:",

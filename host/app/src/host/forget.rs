@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use firn_model::{
-    ArticleDraft, Change, Check, CheckState, CommitError, Conflict, CorrelationKey, DeadLetter,
-    Delivery, DeliveryState, Expect, Finding, Group, GroupState, IntegrationId, Key, Link, LinkId,
-    Operation, PlatformId, Put, Quarantined, Role, Row, Run, TenantId,
+    ArticleDraft, Attachments, Change, Check, CheckState, CommitError, Conflict, CorrelationKey,
+    DeadLetter, Delivery, DeliveryState, Expect, Finding, Group, GroupState, IntegrationId, Key,
+    Link, LinkId, Operation, PlatformId, Put, Quarantined, Role, Row, Run, TenantId,
 };
 use firn_storage::Erased;
 use serde::Serialize;
@@ -305,7 +305,13 @@ impl Host {
         for link in links {
             let files = Key::new(tenant, &["attachments", integration.as_str(), link.id.as_str()]);
             if let Some(row) = self.present(files)? {
-                found.gone("files", row);
+                // By what is left, others on the ticket know that a file there is none of theirs.
+                match serde_json::from_str::<Attachments>(&row.value).map(Attachments::forgotten) {
+                    Ok(left) if !left.former.is_empty() => {
+                        found.rewritten("files", Row { due: None, ..row }, &left)?;
+                    }
+                    _ => found.gone("files", row),
+                }
             }
             let learnt = Key::new(tenant, &["learnt", integration.as_str(), link.id.as_str()]);
             if let Some(row) = self.present(learnt)? {

@@ -227,6 +227,50 @@ async fn files_of_which_no_webhook_tells_are_found_and_those_that_were_there_bef
     assert_eq!(pair.on_ticket().len(), 2);
 }
 
+/// Two records on one ticket: what the one's user put there is no business of the other's, also once it has left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_one_record_never_reaches_another_on_its_ticket() {
+    let place = Place::new().await;
+    let pair = pair(&place, "shared", json!({})).await;
+    let fields = json!({ "title": "Checkout is slow", "description": "p99 is 9 s",
+        "severity": "high", "status": "open", "assigned_to": null });
+    pair.platform.edit("incident", "i2", fields);
+    pair.until("another ticket is made", || pair.simulator.rows("incident").len() == 2).await;
+    pair.settled().await;
+    let at = |path: &str| format!("/integrations/{}/{path}", pair.slug);
+    let link = |record: &'static str| async move {
+        let links = pair.place.get(&format!("/integrations/{}/links", pair.slug)).await;
+        let of = links["links"].as_array().unwrap().iter().find(|l| l["platform_id"] == record);
+        of.unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    let second = link("i2").await;
+    let (status, answer) = place.post(&at(&format!("links/{second}/unlink")), json!({})).await;
+    assert_eq!(status, 200, "{answer}");
+    let ticket = json!({ "record": "i2", "ticket": pair.column("number") });
+    let (status, answer) = place.post(&at("links"), ticket).await;
+    assert_eq!(status, 202, "{answer}");
+    pair.settled().await;
+    let secret = noise(1_000, 31);
+    pair.user_attaches("passport.png", "image/png", &secret);
+    pair.until("it is on the ticket", || pair.on_ticket().len() == 1).await;
+    pair.settled().await;
+    let first = link("i1").await;
+    place.post(&at(&format!("links/{first}/unlink")), json!({})).await;
+    // The ticket's files are listed anew for the one that is left, and the sweep has seen them.
+    let (status, answer) = place.post(&at(&format!("links/{second}/resync")), json!({})).await;
+    assert_eq!(status, 202, "{answer}");
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    pair.settled().await;
+    pair.agent_attaches("of-the-desk.txt", &noise(10, 32)).await;
+    let names = || -> Vec<String> {
+        let record = pair.platform.record("i2").unwrap();
+        record.files.into_iter().map(|f| f.name).collect()
+    };
+    pair.until("what the desk attaches gets there", || !names().is_empty()).await;
+    pair.settled().await;
+    assert_eq!(names(), ["of-the-desk.txt"]);
+}
+
 /// One that is answered slowly, and one that never ends: neither is waited for longer than its time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_platform_whose_files_never_come_holds_nothing_up() {

@@ -283,7 +283,8 @@ impl<'a> Doctor<'a> {
 
     /// The account itself, where its row may be read.
     async fn account(&self) -> Vec<Check> {
-        let Some(user) = self.user_name else { return Vec::new() };
+        // Credentials that name nobody sign in as whom the settings name, or Firn does not know its own entries.
+        let user = self.user_name.unwrap_or(&self.integration.settings.external_user);
         // It goes into a query.
         if user.contains('^') {
             return Vec::new();
@@ -293,7 +294,18 @@ impl<'a> Doctor<'a> {
         let query = format!("user_name={user}");
         let Ok(said) = visit.rows("sys_user", &query, fields, 1).await else { return Vec::new() };
         let Some(row) = said.rows().iter().find(|row| row["user_name"] == user) else {
-            return Vec::new();
+            let strange = self.user_name.is_none() && said.status == 200;
+            return strange
+                .then(|| {
+                    Check::of(
+                        "integration account",
+                        Verdict::Note,
+                        format!("there is no user {user}, or it may not be read: Firn's own entries could be taken for others'"),
+                        "set external_user to the user of the instance's OAuth registry",
+                    )
+                })
+                .into_iter()
+                .collect();
         };
         let is = |name: &str| row[name] == "true";
         let basic = self.user.who.credentials.grant() == "basic";

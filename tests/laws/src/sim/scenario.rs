@@ -296,6 +296,11 @@ impl Scenario {
         self.world.site_mut().servicenow.quirks.journal_hidden = hidden;
     }
 
+    /// The journal's table is refused, as by an access policy.
+    pub fn journal_refused(&mut self) {
+        self.world.site_mut().servicenow.refuses_journal = true;
+    }
+
     /// The user may not read `sys_audit_delete`.
     pub fn deletions_hidden(&mut self) {
         self.world.site_mut().servicenow.quirks.deletions_hidden = true;

@@ -143,6 +143,8 @@ pub(crate) struct ServiceNow {
     pub(crate) deleted: Vec<Deleted>,
     /// Tickets that the user may not read any more.
     pub(crate) hidden: Vec<String>,
+    /// The journal's table answers with 403.
+    pub(crate) refuses_journal: bool,
     pub(crate) tickets: BTreeMap<String, Ticket>,
     pub(crate) journal: Vec<JournalRow>,
     pub(crate) overwritten: Vec<Overwritten>,
@@ -534,6 +536,9 @@ impl ServiceNow {
         if let ["kb_knowledge", rest @ ..] = parts.as_slice() {
             let (status, body) = self.articles.serve(request, rest);
             return (answer(status, body), Vec::new());
+        }
+        if self.refuses_journal && parts.first() == Some(&"sys_journal_field") {
+            return (refused(403, "User Not Authorized"), Vec::new());
         }
         if query::is_poll(request)
             && let [table] = parts.as_slice()

@@ -102,6 +102,41 @@ fn a_number_that_is_no_ticket_leaves_a_pair_apart_as_it_was() {
 }
 
 #[test]
+fn what_a_pair_that_is_apart_waited_for_is_over() {
+    let mut world = incidents(json!({ "fields": { "title": {
+        "owner": "shared", "strategy": "manual-review" } } }));
+    let conflict = |world: &mut Scenario| {
+        world.platform_edits_unsettled("A", &[("title", "ours")]);
+        world.agent_edits("A", "short_description", "theirs");
+        let open = world.rows("conflict").into_iter().find(|row| row["state"] == "open").unwrap();
+        ConflictId::new(open["id"].as_str().unwrap()).unwrap()
+    };
+    world.platform_edits("A", &[("title", "t")]);
+    let number = world.column("A", "number");
+    let id = conflict(&mut world);
+    world.unlink("A");
+    assert!(world.rows("conflict").iter().all(|row| row["state"] != "open"));
+    let (integration, resolution) = (world.id(), Resolution::UsePlatform);
+    let resolve = Operation::Resolve { integration, conflict: id, resolution };
+    assert_eq!(world.operate(resolve).0, 409);
+    world.attach("A", &number);
+    assert_eq!(world.rows("conflict").iter().filter(|row| row["state"] == "open").count(), 1);
+    // What was refused for it is not written, and does not count as retried.
+    let mut world = plain();
+    world.platform_edits("A", &[("title", "t")]);
+    world.instance_refuses("description");
+    world.platform_edits("A", &[("description", "refused there")]);
+    let letter = world.rows("dead")[0]["id"].as_str().unwrap().to_owned();
+    world.unlink("A");
+    let retry = Operation::RetryDead { integration: world.id(), id: letter };
+    assert_eq!(world.operate(retry).0, 409);
+    let (integration, filter) = (world.id(), firn_model::DeadFilter::default());
+    let all = world.operate(Operation::RetryAllDead { integration, filter });
+    assert_eq!((&all.1["ids"], &all.1["left"]), (&json!([]), &json!(0)));
+    assert_eq!(world.rows("dead")[0]["state"], "waiting");
+}
+
+#[test]
 fn a_record_that_was_paired_with_no_ticket_makes_one_when_it_changes() {
     let mut world = plain();
     world.platform_edits_silently("A", &[("title", "t"), ("description", "")]);

@@ -21,7 +21,8 @@ mod unreadable;
 
 use firn_laws::sim::Scenario;
 use firn_model::{
-    Ended, FindingFilter, FindingKind, IntegrationId, Mirror, Operation, Role, RunMode, Why,
+    ConflictId, Ended, FindingFilter, FindingKind, IntegrationId, Mirror, Operation, Resolution,
+    Role, RunMode, Why,
 };
 use serde_json::{Value as Json, json};
 

@@ -114,6 +114,61 @@ fn a_run_that_nobody_let_go_on_gives_way_to_the_next_one() {
     assert_eq!(world.findings(FindingKind::MuchDrift).len(), 1);
 }
 
+/// What nothing would be done about is no drift: an operator who is told of it each night reads no more.
+#[test]
+fn what_nothing_would_be_written_for_is_no_drift() {
+    let none = |world: &mut Scenario, what: &str| {
+        for mode in [RunMode::DryRun, RunMode::AutoHeal] {
+            let run = world.reconcile(mode);
+            assert_eq!((&run["drifted"], &run["failed"]), (&json!(0), &json!(0)), "{what}: {run}");
+        }
+    };
+    // A field that is not kept in step at the moment.
+    let mut world = incidents(json!({ "fields": { "title": {
+        "owner": "shared", "when": "record.severity == 'critical'" } } }));
+    world.platform_edits("A", &[("title", "t"), ("severity", "low")]);
+    world.agent_edits("A", "short_description", "of the desk");
+    assert_ne!(world.field("A", "title"), "of the desk");
+    none(&mut world, "its condition is not true");
+    // A direction in which nothing is written.
+    let mut world = incidents(json!({ "direction": "to-servicenow", "fields": {
+        "title": { "owner": "shared" } } }));
+    world.platform_edits("A", &[("title", "t")]);
+    world.agent_edits("A", "short_description", "of the desk");
+    none(&mut world, "nothing goes to the platform");
+    // What is kept as it is, and changes to what means the same.
+    let mut world = incidents(json!({ "fields": { "status": {
+        "owner": "external", "off_owner": "kept" } } }));
+    world.platform_edits("A", &[("title", "t"), ("status", "open")]);
+    world.platform_edits("A", &[("status", "resolved")]);
+    assert_eq!(world.column("A", "state"), "1");
+    none(&mut world, "kept");
+    world.agent_edits("A", "state", "2");
+    none(&mut world, "kept, and of the same meaning");
+    // What another record on the ticket said.
+    let mut world = plain();
+    world.platform_edits("A", &[("title", "t")]);
+    let number = world.column("A", "number");
+    world.platform_edits_silently("B", &[("title", "t"), ("description", "")]);
+    world.attach("B", &number);
+    world.platform_says("A", "of the first", "public");
+    world.platform_says("B", "of the second", "public");
+    none(&mut world, "of each other");
+}
+
+/// Also when a check could not see everything: what it saw counts, and is not mended unasked.
+#[test]
+fn a_run_that_asks_has_mended_nothing_of_what_it_saw() {
+    let mut world = drifted(json!({}), 20, 12);
+    world.journal_refused();
+    let writes = world.writes();
+    let run = world.reconcile(RunMode::AutoHeal);
+    assert_eq!((&run["state"], &run["drifted"]), (&json!("asks"), &json!(12)), "{run}");
+    assert_eq!(run["failed"], 20, "no journal was read");
+    assert_eq!((world.writes(), left(&world, 20)), (writes, 12));
+    assert!(!run.to_string().contains("\"seen\":[{"), "nothing is shown as it was read");
+}
+
 #[test]
 fn a_run_mends_no_more_than_it_may() {
     let mut world = drifted(json!({ "reconcile": { "most": 2 } }), 9, 5);
