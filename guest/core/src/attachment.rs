@@ -141,14 +141,21 @@ impl Work<'_> {
     }
 
     fn one(&mut self, side: Side, seen: &AttachmentSeen, theirs: bool) {
+        // A copy of ours, whose id the other side told; or what was sent there, and its answer has not come.
+        let copy = |known: &Attachment| {
+            let sent = matches!(known.fate, Fate::Sent(_)) || self.set.is_leaving(known);
+            let same = seen.hash.is_some() && known.file.hash == seen.hash;
+            known.side != side
+                && match &known.fate {
+                    Fate::There(Some(id)) => *id == seen.id,
+                    _ => sent && same,
+                }
+        };
+        let is_copy = self.set.files.iter().any(copy);
         if let Some(hash) = &seen.hash {
             self.meet(side, hash, &seen.id);
         }
-        // A copy of ours, whose id the other side told.
-        let copy = |known: &Attachment| {
-            known.side != side && matches!(&known.fate, Fate::There(Some(id)) if *id == seen.id)
-        };
-        if self.set.files.iter().any(copy) {
+        if is_copy {
             return;
         }
         let travels = self.rules.integration().attachments_from(side) && !theirs;

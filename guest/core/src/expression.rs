@@ -182,7 +182,7 @@ fn code(source: &str) -> impl Iterator<Item = &str> {
     let mut is_raw = false;
     std::iter::from_fn(move || {
         loop {
-            let begin = rest.find(['{'])?;
+            let begin = if is_raw { rest.find("{%")? } else { rest.find('{')? };
             let (mark, after) = (rest.get(begin..begin + 2), rest.get(begin + 2..).unwrap_or(""));
             let end = match mark {
                 Some("{{") => "}}",
@@ -193,12 +193,19 @@ fn code(source: &str) -> impl Iterator<Item = &str> {
                     continue;
                 }
             };
-            let code = outside_quotes(after, end);
-            rest = after.get(code.len() + 2..).unwrap_or("");
+            let code = match is_raw {
+                true => after.split(end).next().unwrap_or(after),
+                false => outside_quotes(after, end),
+            };
             let word = code.trim_matches(|c: char| "-+".contains(c) || c.is_whitespace());
+            if is_raw && word != "endraw" {
+                rest = after;
+                continue;
+            }
+            rest = after.get(code.len() + 2..).unwrap_or("");
             match (end, word) {
                 ("%}", "raw" | "endraw") => is_raw = word == "raw",
-                ("}}" | "%}", _) if !is_raw => return Some(code),
+                ("}}" | "%}", _) => return Some(code),
                 _ => {}
             }
         }
@@ -208,8 +215,11 @@ fn code(source: &str) -> impl Iterator<Item = &str> {
 /// What comes before an end mark that is not in quotes.
 fn outside_quotes<'a>(text: &'a str, end: &str) -> &'a str {
     let mut quote = None;
-    for (i, c) in text.char_indices() {
+    let mut chars = text.char_indices();
+    while let Some((i, c)) = chars.next() {
         match quote {
+            // What comes next is part of the text, also a quote.
+            Some(_) if c == '\\' => _ = chars.next(),
             Some(open) if c == open => quote = None,
             Some(_) => {}
             None if text[i..].starts_with(end) => return &text[..i],
@@ -226,11 +236,25 @@ fn unquoted(code: &str) -> Vec<&str> {
     let mut rest = code;
     while let Some(begin) = rest.find(['\'', '"']) {
         parts.push(&rest[..begin]);
-        let quote = &rest[begin..=begin];
-        rest = rest[begin + 1..].split_once(quote).map_or("", |(_, after)| after);
+        let (quote, quoted) = rest[begin..].split_at(1);
+        let text = outside_escapes(quoted, quote);
+        rest = quoted.get(text.len() + 1..).unwrap_or("");
     }
     parts.push(rest);
     parts
+}
+
+/// What comes before a quote that no backslash stands before.
+fn outside_escapes<'a>(text: &'a str, quote: &str) -> &'a str {
+    let mut chars = text.char_indices();
+    while let Some((i, c)) = chars.next() {
+        if c == '\\' {
+            chars.next();
+        } else if text[i..].starts_with(quote) {
+            return &text[..i];
+        }
+    }
+    text
 }
 
 /// What a piece of code calls by its name.
@@ -489,6 +513,8 @@ mod tests {
             ("{# {{ a|nope }} #}{% raw %}{{ a|nope }}{% endraw %}{{ \"it's|nope\"|upper }}", &[]),
             ("{% filter shout %}a{% endfilter %}{% set (a, b) = c %}", &["filter shout"]),
             ("{{ {'a': 1}|items }}{{ 'a'|nope }}", &["filter nope"]),
+            (r"{{ 'it\'s a|nope is b' }}{{ 'I can\'t (yet)' }}{{ a|nope }}", &["filter nope"]),
+            ("{% raw %}it's {{ {% endraw %}{{ a|nope }}", &["filter nope"]),
             ("a { b {{ a }}} {", &[]),
         ] {
             assert_eq!(Template::new(source).unwrap().strangers(), strangers, "{source}");

@@ -378,13 +378,19 @@ impl Landing<'_> {
     /// A ticket that is to be attached was looked for by its number.
     fn located(&mut self, number: &str, found: &[Found]) {
         self.healthy();
-        self.link.attach = None;
+        // It was taken apart meanwhile.
+        if self.link.attach.take().is_none() {
+            return;
+        }
         let before = self.link.before.take();
         match found {
             [found] => self.adopt(found.ticket.clone(), true),
             others => {
                 // Whoever took the pair apart did not want its ticket back, and would get it by its key.
                 if let Some(Apart { tombstone, external }) = before {
+                    if let Some(external) = &external {
+                        self.link.table = external.table.clone();
+                    }
                     self.link.tombstone = Some(tombstone);
                     self.link.external = external;
                 }

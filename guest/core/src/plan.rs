@@ -226,8 +226,10 @@ struct Planner<'a> {
 impl Planner<'_> {
     /// What the inputs have led to, for people: a record is gone, or of another class.
     fn tell(&mut self, was: Option<&Tombstone>, table: &TableName) {
-        if let (None, Some(Tombstone { why: Ended::Gone(side), .. })) =
+        // One that is as it was before a number was looked for was told of then.
+        if let (None, Some(Tombstone { why: Ended::Gone(side), at })) =
             (was, self.link.tombstone.clone())
+            && at == self.now
         {
             let side = side.to_string();
             self.find(

@@ -7,8 +7,9 @@ mod links;
 
 use firn_core::{mapping, plan};
 use firn_model::{
-    Audit, Cause, CommitError, Conflict, ConflictId, ConflictState, Decision, IntegrationId,
-    LinkId, Operation, Parked, ParkedWhy, Problem, Resolution, Shape, Side, TenantId,
+    Audit, Cause, CommitError, Conflict, ConflictId, ConflictState, Decision, Ended, GonePolicy,
+    IntegrationId, LinkId, Operation, Parked, ParkedWhy, Problem, Resolution, Shape, Side,
+    TenantId,
 };
 use serde_json::json;
 
@@ -187,13 +188,27 @@ fn resolve<D: Doors>(
     else {
         return not_found(session, request, "link", conflict.link.as_str());
     };
-    if link.tombstone.is_some() {
+    // What is left of a pair whose record is gone may have to be closed.
+    let lifecycle = rules.lifecycle();
+    let closes = lifecycle.gone == GonePolicy::Close && lifecycle.field == conflict.field;
+    let has_ended = link
+        .tombstone
+        .as_ref()
+        .is_some_and(|tombstone| !(closes && matches!(tombstone.why, Ended::Gone(_))));
+    let field = rules.field(&link.table, &conflict.field).filter(|_| !has_ended);
+    let Some(field) = field else {
+        // Nobody has to decide any more; should the field be kept in step again, it is looked at anew.
+        if let Some(state) = link.fields.get_mut(&conflict.field)
+            && matches!(&state.parked, Some(Parked { why: ParkedWhy::Conflict(open), .. }) if open == id)
+        {
+            state.parked = None;
+        }
         links::close_conflict(session, &key, conflict)?;
-        session.problem(request, &ended());
-        return Ok(());
-    }
-    let Some(field) = rules.field(&link.table, &conflict.field) else {
-        links::close_conflict(session, &key, conflict)?;
+        session.advance(tenant, &rules, link, &[])?;
+        if has_ended {
+            session.problem(request, &ended());
+            return Ok(());
+        }
         return stale(session, "its field is not mapped any more");
     };
     let state = link.fields.entry(conflict.field.clone()).or_default();
@@ -232,8 +247,9 @@ fn resolve<D: Doors>(
         (Side::Platform, Some(now)) => mapping::same(field, side, now, &chosen),
         (Side::External, Some(now)) => mapping::agree(field, &chosen, now),
     };
-    if let Some(side) = Side::BOTH.into_iter().find(|side| !there(*side) && !rules.may_write(*side))
-    {
+    let goes_on = link.tombstone.is_none();
+    let unwritten = |side: &Side| goes_on && !there(*side) && !rules.may_write(*side);
+    if let Some(side) = Side::BOTH.into_iter().find(unwritten) {
         let detail = format!(
             "that would have to be written to the {side} side, and by these settings nothing is; take its value"
         );

@@ -510,7 +510,8 @@ fn finish<D: Doors>(
     let clocks = std::mem::take(&mut check.clocks);
     let mut looked = link.clone();
     // What other links on the ticket wrote there is no news.
-    let neighbours = session.neighbours(&key.tenant, link)?.unwrap_or_default();
+    let neighbours = session.neighbours(&key.tenant, link);
+    let neighbours = unreadable::pass_over(session, neighbours)?.flatten().unwrap_or_default();
     for observation in &seen {
         observe::observe(rules, &mut looked, &neighbours, observation, session.now);
     }

@@ -165,15 +165,10 @@ impl Attachments {
             (Some(theirs), Some(ours)) => theirs == ours,
             _ => hash.is_none() && file.size.is_some() && known.size == file.size,
         };
-        let under_way = |known: &Attachment| {
-            self.exchange.as_ref().is_some_and(|exchange| {
-                exchange.work == AttachmentWork::Send(Side::Platform, known.file.id.clone())
-            })
-        };
         let put = |known: &Attachment| match &known.fate {
-            Fate::There(Some(id)) => *id == file.id,
+            Fate::There(Some(id)) => *id == file.id && self.is_copy(id),
             Fate::There(None) | Fate::Sent(_) => same(&known.file),
-            Fate::Pending => under_way(known) && same(&known.file),
+            Fate::Pending => self.is_leaving(known) && same(&known.file),
             Fate::Left(_) | Fate::Stays => false,
         };
         self.former.contains(&file.id)
@@ -181,12 +176,25 @@ impl Attachments {
             || self.files.iter().filter(|known| known.side == Side::Platform).any(put)
     }
 
+    /// Whether a file of the ticket is a copy of one of the platform's, and not one that was there already.
+    fn is_copy(&self, id: &str) -> bool {
+        self.file(Side::External, id).is_none()
+    }
+
+    /// Whether a file is on its way to the other side.
+    #[must_use]
+    pub fn is_leaving(&self, known: &Attachment) -> bool {
+        let sends = AttachmentWork::Send(known.side, known.file.id.clone());
+        self.exchange.as_ref().is_some_and(|exchange| exchange.work == sends)
+    }
+
     /// Its link leaves the ticket: what it has put there is remembered.
     pub fn part(&mut self) {
         let of_the_platform = self.files.iter().filter(|known| known.side == Side::Platform);
         let put = of_the_platform.filter_map(|known| match (&known.fate, &known.file.hash) {
-            (Fate::There(Some(id)), _) => Some(id.clone()),
+            (Fate::There(Some(id)), _) => self.is_copy(id).then(|| id.clone()),
             (Fate::There(None) | Fate::Sent(_), Some(hash)) => Some(hash.as_str().to_owned()),
+            (Fate::Pending, Some(hash)) if self.is_leaving(known) => Some(hash.as_str().to_owned()),
             _ => None,
         });
         self.former.extend(put.collect::<Vec<_>>());

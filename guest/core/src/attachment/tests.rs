@@ -571,10 +571,19 @@ fn what_a_link_has_put_on_a_ticket_is_known_while_it_is_on_its_way_and_when_it_h
     let id = "b".repeat(32);
     let (seen, other) = (file(&id, 1, true), file(&"c".repeat(32), 2, true));
     assert!(turn.files.has_put(&seen) && !turn.files.has_put(&other), "before it is answered");
+    assert!(turn.files.clone().forgotten().has_put(&seen), "and when the answer comes too late");
     let without_digest = AttachmentSeen { size: Some(1), ..file(&id, 1, false) };
     assert!(turn.files.has_put(&without_digest));
     let taken = Input::Answered(turn.files.sequence, Landed::Taken(Some(id.clone())));
     let turn = advance(&rules, &link, turn.files, &[taken], now);
     let left = turn.files.forgotten();
     assert!(left.files.is_empty() && left.has_put(&seen) && !left.has_put(&other));
+    // The same content, which somebody had attached there: that is nobody's copy.
+    let theirs = Input::Seen(Side::External, vec![seen.clone()]);
+    let ours = Input::Seen(Side::Platform, vec![file("p1", 1, true)]);
+    for both in [[theirs.clone(), ours.clone()], [ours, theirs]] {
+        let turn = advance(&rules, &link, fresh(), &both, now);
+        assert!(!turn.ask && turn.files.files.iter().all(|f| matches!(f.fate, Fate::There(_))));
+        assert!(!turn.files.has_put(&seen) && !turn.files.forgotten().has_put(&seen));
+    }
 }

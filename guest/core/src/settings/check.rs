@@ -69,7 +69,7 @@ impl Checker {
                     let remedy = "compare something that can be true, or take it out";
                     self.warn(at, format!("it is never true, so that {so}"), remedy);
                 }
-                self.helpers(at, &condition.strangers());
+                self.helpers(at, held.err(), &condition.strangers());
                 Some(condition)
             }
             Err(why) => {
@@ -88,7 +88,7 @@ impl Checker {
             Ok(template) => {
                 self.names(at, template.names(), names);
                 self.paths(at, &template.paths(), names);
-                self.helpers(at, &template.strangers());
+                self.helpers(at, template.render(&Json::Null).err(), &template.strangers());
                 Some(template)
             }
             Err(why) => {
@@ -102,11 +102,17 @@ impl Checker {
         }
     }
 
-    /// Filters, tests, functions and methods that do not exist.
-    fn helpers(&mut self, at: &str, strangers: &[String]) {
+    /// Filters, tests, functions and methods that do not exist. Where they are reached whatever comes, nothing could
+    /// ever be made of it; else it works until they are.
+    fn helpers(&mut self, at: &str, error: Option<String>, strangers: &[String]) {
+        let unknown = ["unknown filter", "unknown test", "unknown function"];
+        let level = match error {
+            Some(text) if unknown.iter().any(|unknown| text.contains(unknown)) => Level::Error,
+            _ => Level::Warning,
+        };
         for stranger in strangers {
-            let remedy = "use one of Jinja's own: lower, trim, default, join, ...";
-            self.error(at, format!("there is no {stranger}"), remedy);
+            let remedy = "use one of Jinja's own: lower, trim, default, join, ...".to_owned();
+            self.push(level, at.to_owned(), format!("there is no {stranger}"), remedy);
         }
     }
 
@@ -537,11 +543,14 @@ fn ticket(checker: &mut Checker, settings: &Settings, table: &TableName) -> Tick
             continue;
         };
         match field.kind {
-            None => checker.error(
-                &at,
-                "it has no kind",
-                "say how its values translate: kind = \"text\", \"choice\", \"columns\", \"severity\", \"reference\", \"date\", \"template\" or \"constant\"",
-            ),
+            None => {
+                checker.unread.insert(name.to_string());
+                checker.error(
+                    &at,
+                    "it has no kind",
+                    "say how its values translate: kind = \"text\", \"choice\", \"columns\", \"severity\", \"reference\", \"date\", \"template\" or \"constant\"",
+                );
+            }
             Some(Kind::Constant) => constant(checker, &at, &field, &mut rules.constants),
             Some(kind) => {
                 if let Some(mapped) = mapped(checker, settings, &at, name, &field, kind) {

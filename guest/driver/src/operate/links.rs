@@ -226,6 +226,11 @@ pub(super) fn unlink<D: Doors>(
     if link.tombstone.is_none() {
         let why = Ended::Unlinked { by: by.to_owned() };
         link.tombstone = Some(Tombstone { why, at: session.now });
+        // The number that was looked for is wanted no more; it is apart from the ticket that it had.
+        link.attach = None;
+        if let Some(before) = link.before.take() {
+            link.external = before.external;
+        }
         // The others on the ticket must know which rows are this one's: it leaves when its last
         // write has come to its end.
         if link.external_side.flight.is_none() {

@@ -208,7 +208,9 @@ pub(super) fn apply(client: &Client, given: &Apply) -> Result<ExitCode> {
         confirm(&format!("apply this to {}?", cell(&looked["after"]["slug"])))?;
     }
     let mut act = body("act");
-    act["seen"] = looked["before"]["version"].clone();
+    if let Some(version) = looked["before"]["version"].as_u64() {
+        act["seen"] = json!(version);
+    }
     let done = client.post("/apply", &act)?;
     let slug = cell(&done["after"]["slug"]);
     eprintln!(

@@ -237,13 +237,13 @@ async fn a_file_of_one_record_never_reaches_another_on_its_ticket() {
     pair.platform.edit("incident", "i2", fields);
     pair.until("another ticket is made", || pair.simulator.rows("incident").len() == 2).await;
     pair.settled().await;
-    let at = |path: &str| format!("/integrations/{}/{path}", pair.slug);
-    let link = |record: &'static str| async move {
-        let links = pair.place.get(&format!("/integrations/{}/links", pair.slug)).await;
+    let links = place.get("/integrations/shared/links").await;
+    let link = |record: &str| {
         let of = links["links"].as_array().unwrap().iter().find(|l| l["platform_id"] == record);
         of.unwrap()["id"].as_str().unwrap().to_owned()
     };
-    let second = link("i2").await;
+    let at = |path: &str| format!("/integrations/shared/{path}");
+    let (first, second) = (link("i1"), link("i2"));
     let (status, answer) = place.post(&at(&format!("links/{second}/unlink")), json!({})).await;
     assert_eq!(status, 200, "{answer}");
     let ticket = json!({ "record": "i2", "ticket": pair.column("number") });
@@ -254,7 +254,6 @@ async fn a_file_of_one_record_never_reaches_another_on_its_ticket() {
     pair.user_attaches("passport.png", "image/png", &secret);
     pair.until("it is on the ticket", || pair.on_ticket().len() == 1).await;
     pair.settled().await;
-    let first = link("i1").await;
     place.post(&at(&format!("links/{first}/unlink")), json!({})).await;
     // The ticket's files are listed anew for the one that is left, and the sweep has seen them.
     let (status, answer) = place.post(&at(&format!("links/{second}/resync")), json!({})).await;

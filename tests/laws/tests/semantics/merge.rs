@@ -412,3 +412,32 @@ fn a_side_that_contradicts_and_shows_nothing_is_not_written_to_for_ever() {
     let findings = world.findings(FindingKind::WriteIgnored);
     assert!(findings.iter().any(|f| f.text.contains("not as we saw it")), "{findings:?}");
 }
+
+#[test]
+fn a_conflict_cannot_be_resolved_by_what_would_be_written_where_nothing_is() {
+    let mut world = incidents(json!({ "direction": "to-platform", "filters": { "mirror": "true" },
+        "fields": { "title": { "owner": "shared", "strategy": "manual-review" } } }));
+    let number = world.agent_opens("incident", &[("short_description", "t")]);
+    let record = world.rows("link")[0]["platform_id"].as_str().unwrap().to_owned();
+    world.pass(60_000);
+    world.deaf = true;
+    world.agent_edits(&number, "short_description", "Theirs");
+    world.deaf = false;
+    world.platform_edits(&record, &[("title", "Ours")]);
+    world.agent_edits(&number, "description", "heard of again");
+    let conflict = world.rows("conflict").pop().unwrap();
+    assert_eq!(conflict["state"], "open", "{conflict}");
+    let id = ConflictId::new(conflict["id"].as_str().unwrap()).unwrap();
+    let mut resolve = |resolution| {
+        let (integration, conflict) = (world.id(), id.clone());
+        world.operate(Operation::Resolve { integration, conflict, resolution })
+    };
+    let (status, problem) = resolve(Resolution::UsePlatform);
+    assert_eq!(
+        (status, &problem["type"]),
+        (422, &json!("https://firn.dev/problems/one-way")),
+        "{problem}"
+    );
+    assert_eq!(resolve(Resolution::UseExternal).0, 200);
+    assert_eq!(world.field(&record, "title"), "Theirs");
+}
