@@ -1,11 +1,12 @@
 //! Sweeps: how a cursor walks over what is new at an instance, so that no row is left out.
 //!
 //! Rows are asked for in order of (second, `sys_id`), page by page from a key and never by offset:
-//! offsets move while rows change. Each walk begins again some time before the newest row that was
+//! offsets move while rows change. Where more rows than a page may not be seen, a page leads nowhere: so much
+//! less is asked for that one page has it all, and then what comes next. Each walk begins again some time before the newest row that was
 //! seen, because rows are stamped before they are committed. Only what was seen moves the mark (and
 //! whole pages that may not be seen: see [`end`]).
 
-use firn_model::{Millis, Pace, Place, Polling, Sweep, SysId, Walk};
+use firn_model::{Millis, Pace, Place, Polling, Sweep, SysId, Until, Walk};
 
 use crate::settings::Rules;
 
@@ -53,8 +54,8 @@ impl std::fmt::Display for OutOfOrder {
     }
 }
 
-/// By how many rows one page of hidden rows reaches into the one before.
-const SLIP: u32 = 20;
+/// How far beyond their clock rows from the future are looked for: ten years. In milliseconds.
+const FUTURE: i64 = 315_360_000_000;
 
 /// Begins a walk.
 #[must_use]
@@ -70,7 +71,7 @@ pub fn begin(sweep: &Sweep, overlap: u64, now: Millis) -> Walk {
         began: now,
         place,
         hidden: false,
-        skip: 0,
+        until: None,
         first: None,
         latest: None,
         over: false,
@@ -101,30 +102,99 @@ pub fn turn(walk: &mut Walk, page: Page<'_>) -> Result<bool, OutOfOrder> {
         Place::Within(at, id) => row.0 != *at || row.1 <= *id,
         Place::After(at) => row.0 <= *at,
     };
-    if page.iter().any(before) || !page.is_sorted() {
+    let beyond = |row: &At| match &walk.until {
+        None => false,
+        Some(Until::Second(at)) => row.0 > *at,
+        Some(Until::Id(id)) => row.1 > *id,
+    };
+    if page.iter().any(|row| before(row) || beyond(row)) || !page.is_sorted() {
         return Err(OutOfOrder);
     }
     walk.first = walk.first.or(Some(theirs.unwrap_or(ours)));
     walk.latest = walk.latest.max(page.last().map(|(at, _)| *at));
-    let shown = u64::from(walk.skip).saturating_add(u64::from(PAGE));
-    let more = count >= PAGE as usize || leads_on || total.is_some_and(|total| total > shown);
-    match (&walk.place, page.last()) {
-        (_, Some((at, id))) if more => {
+    let more =
+        count >= PAGE as usize || leads_on || total.is_some_and(|total| total > u64::from(PAGE));
+    let now = theirs.unwrap_or(ours);
+    match (page.last(), more) {
+        (Some((at, id)), true) => {
+            let until = walk.until.take();
+            walk.until = until.filter(|until| matches!(until, Until::Second(to) if to >= at));
             walk.place = Place::Within(*at, id.clone());
-            walk.skip = 0;
         }
-        (_, None) if more => {
-            // Offsets move while rows change: what goes away from in front lets others slip under the border.
-            walk.skip = walk.skip.saturating_add(PAGE - SLIP);
+        (None, true) => {
             walk.hidden = true;
+            narrow(walk, now);
         }
-        (Place::Within(at, _), _) => {
-            walk.place = Place::After(*at);
-            walk.skip = 0;
-        }
-        (Place::Ours(_) | Place::From(_) | Place::After(_), _) => return Ok(true),
+        (_, false) => return Ok(!goes_on(walk, now)),
     }
     Ok(false)
+}
+
+/// A page had room for no row that may be seen: half as much is asked for.
+fn narrow(walk: &mut Walk, now: Millis) {
+    let second = |at: i64| Until::Second(whole_second(Millis(at)));
+    // What is asked for next: (from, to], in whole seconds.
+    let from = match &walk.place {
+        Place::Ours(_) => return,
+        Place::From(at) => at.0 - 1_000,
+        Place::After(at) => at.0,
+        Place::Within(at, id) => {
+            let to = match &walk.until {
+                Some(Until::Id(to)) => number(to),
+                _ => u128::MAX,
+            };
+            let from = number(id);
+            let half = from + (to - from).div_ceil(2);
+            // One id is one row.
+            (walk.place, walk.until) = match half < to {
+                true => (walk.place.clone(), Some(Until::Id(numbered(half)))),
+                false => (Place::Within(*at, numbered(to)), None),
+            };
+            return;
+        }
+    };
+    let now = whole_second(now).0;
+    let to = match &walk.until {
+        Some(Until::Second(to)) => to.0,
+        _ if from < now => now,
+        _ => from.saturating_add(FUTURE),
+    };
+    let half = from + (to - from) / 2_000 * 1_000;
+    (walk.place, walk.until) = match half > from {
+        true => (walk.place.clone(), Some(second(half))),
+        // One second that has more rows than a page: by their ids.
+        false => (Place::Within(Millis(to), numbered(0)), Some(Until::Id(numbered(u128::MAX / 2)))),
+    };
+}
+
+/// Everything up to where the walk looked was shown: it goes on behind it, looking twice as far. Says whether there may
+/// be more.
+fn goes_on(walk: &mut Walk, now: Millis) -> bool {
+    (walk.place, walk.until) = match (&walk.place, walk.until.take()) {
+        (Place::Within(at, id), Some(Until::Id(to))) => {
+            let width = number(&to) - number(id);
+            let next = number(&to).checked_add(width.saturating_mul(2));
+            (Place::Within(*at, to), next.map(|next| Until::Id(numbered(next))))
+        }
+        (Place::Within(at, _), until) => {
+            let further = |until: &Until| matches!(until, Until::Second(to) if to > at);
+            (Place::After(*at), until.filter(further))
+        }
+        (Place::From(from) | Place::After(from), Some(Until::Second(to))) => {
+            let next = to.0.saturating_add((to.0 - from.0).max(1_000).saturating_mul(2));
+            (Place::After(to), (next < now.0).then_some(Until::Second(Millis(next))))
+        }
+        _ => return false,
+    };
+    true
+}
+
+fn number(id: &SysId) -> u128 {
+    u128::from_str_radix(id.as_str(), 16).unwrap_or(0)
+}
+
+fn numbered(number: u128) -> SysId {
+    SysId::new(format!("{number:032x}")).unwrap_or_else(|_| unreachable!("32 hexadecimal digits"))
 }
 
 /// A walk is over: what was seen moves the mark. Not beyond the instant at which it began to read: what

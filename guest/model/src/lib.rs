@@ -73,7 +73,7 @@ pub use settings::{
     PullBy, RESOURCE, ReconcilePolicy, Settings, Sink, Strategy, TextFormat, TicketType,
     WebhookPolicy, instance_address,
 };
-pub use sweep::{Pace, Place, Stream, Sweep, Walk};
+pub use sweep::{Pace, Place, Stream, Sweep, Until, Walk};
 pub use time::{
     Millis, TimeError, http_date_text, parse_http_date, parse_rfc3339, parse_servicenow,
     rfc3339_text, servicenow_text,

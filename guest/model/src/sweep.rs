@@ -81,6 +81,16 @@ pub enum Place {
     After(Millis),
 }
 
+/// The last row that is asked for, where a walk looks only so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Until {
+    /// With the rows of this second.
+    Second(Millis),
+    /// With the row of this id, within the second where the walk is.
+    Id(SysId),
+}
+
 /// One walk over what is new.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Walk {
@@ -91,9 +101,9 @@ pub struct Walk {
     /// Whether there were more rows than a page that the user may not see.
     #[serde(default)]
     pub hidden: bool,
-    /// Rows from there that are skipped: they were asked for, and the user may not see them.
-    #[serde(default)]
-    pub skip: u32,
+    /// How far it looks from there, where more rows than a page may not be seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Until>,
     /// When its first page was read, by their clock. What lies before later pages was read then too:
     /// rows committed there since were not seen.
     #[serde(default)]

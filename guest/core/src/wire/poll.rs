@@ -3,7 +3,8 @@
 use firn_model::{
     Answer, AttachmentSeen, CorrelationKey, HttpRequest, HttpResponse, Method, Millis,
     ObservedRecord, Outcome, Place, PlatformId, PullBy, Remote, Stream, Sweep, SysId, TableName,
-    TenantId, Uncertainty, Urgency, Walk, parse_http_date, parse_servicenow, servicenow_text,
+    TenantId, Uncertainty, Until, Urgency, Walk, parse_http_date, parse_servicenow,
+    servicenow_text,
 };
 use serde_json::Value as Json;
 
@@ -301,20 +302,24 @@ fn page(rules: &Rules, stream: &Stream, walk: &Walk) -> Vec<(String, String)> {
     };
     let text = |at: &Millis| servicenow_text(*at);
     let in_order = format!("ORDERBY{time}^ORDERBYsys_id");
+    let until = match &walk.until {
+        Some(Until::Second(at)) => format!("^{time}<={}", text(at)),
+        Some(Until::Id(id)) => format!("^sys_id<={id}"),
+        None => String::new(),
+    };
     let (place, limit) = match &walk.place {
         // Any row will do: their clock is in the answer's head.
         Place::Ours(_) => (format!("ORDERBYDESC{time}"), 1),
-        Place::From(at) => (format!("{time}>={}^{in_order}", text(at)), PAGE),
-        Place::Within(at, id) => (format!("{time}={}^sys_id>{id}^ORDERBYsys_id", text(at)), PAGE),
-        Place::After(at) => (format!("{time}>{}^{in_order}", text(at)), PAGE),
+        Place::From(at) => (format!("{time}>={}{until}^{in_order}", text(at)), PAGE),
+        Place::Within(at, id) => {
+            (format!("{time}={}^sys_id>{id}{until}^ORDERBYsys_id", text(at)), PAGE)
+        }
+        Place::After(at) => (format!("{time}>{}{until}^{in_order}", text(at)), PAGE),
     };
     let query: Vec<String> = only.into_iter().chain([place]).collect();
     let mut parts = servicenow::raw(columns);
     parts.push(pair("sysparm_query", query.join("^")));
     parts.push(pair("sysparm_limit", limit.to_string()));
-    if walk.skip > 0 {
-        parts.push(pair("sysparm_offset", walk.skip.to_string()));
-    }
     parts
 }
 

@@ -38,6 +38,8 @@ pub(crate) fn answer(
         let of = |sign: &str| part.split_once(sign).map(|(c, v)| (text(row, c), v.to_owned()));
         if part.starts_with("ORDERBY") {
             true
+        } else if let Some((is, wanted)) = of("<=") {
+            is <= wanted
         } else if let Some((is, wanted)) = of(">=") {
             is >= wanted
         } else if let Some((is, wanted)) = of(">") {
