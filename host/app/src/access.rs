@@ -321,6 +321,11 @@ impl Access {
         Ok((self.keep(kept)?, text))
     }
 
+    /// Whether there is an administrator's token of all tenants.
+    pub(crate) fn has_everybodys(&self) -> bool {
+        self.list(&Caller::admin("")).iter().any(Token::is_everybodys)
+    }
+
     /// Makes an administrator's token of all tenants, if there is none: `tell` is told it before it opens
     /// anything, so that nobody is locked out by what breaks off in between. Says what was made.
     pub(crate) fn first(

@@ -15,8 +15,8 @@ use crate::vault::system;
 
 /// So often whoever waits looks.
 const LOOKS: Duration = Duration::from_millis(50);
-/// So long somebody waits.
-const WAITS: Duration = Duration::from_secs(40);
+/// So long somebody waits: longer than what the longest of them that ended in the middle keeps others waiting.
+const WAITS: Duration = Duration::from_secs(70);
 
 #[derive(Serialize, Deserialize)]
 struct Row {

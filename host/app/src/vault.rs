@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use anyhow::{Context, Result};
 use firn_model::{Change, CommitError, Expect, Integration, IntegrationId, Key, Put, TenantId};
@@ -28,6 +28,7 @@ pub(crate) struct Known {
 impl Known {
     pub(crate) fn target(&self) -> Target {
         Target {
+            tenant: self.integration.tenant.clone(),
             integration: self.integration.id.clone(),
             base_url: self.integration.base_url.clone(),
             platform: self.integration.platform.clone(),
@@ -45,7 +46,10 @@ impl Known {
 /// All integrations, in memory and in the store.
 pub(crate) struct Vault {
     store: Arc<dyn Store>,
+    /// Everybody looks here all the time: it is held for a moment only, never while the store is asked.
     known: RwLock<BTreeMap<IntegrationId, Arc<Known>>>,
+    /// Who changes anything, one at a time.
+    changer: Mutex<()>,
     /// How often this process has changed anything.
     changes: AtomicU64,
     token_keys: RwLock<BTreeMap<TenantId, Secret>>,
@@ -104,7 +108,8 @@ impl Vault {
     pub(crate) fn load(store: Arc<dyn Store>) -> Result<Vault> {
         let known = RwLock::new(stored(&store)?);
         let changes = AtomicU64::new(0);
-        Ok(Vault { store, known, changes, token_keys: RwLock::default() })
+        let (changer, token_keys) = (Mutex::default(), RwLock::default());
+        Ok(Vault { store, known, changer, changes, token_keys })
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
@@ -114,11 +119,7 @@ impl Vault {
     /// Reads everything anew: another process may have changed it. Gives what was known before.
     pub(crate) fn reload(&self) -> Result<BTreeMap<IntegrationId, Arc<Known>>> {
         loop {
-            let before = {
-                // Nobody is in the middle of a change then.
-                let _known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-                self.changes.load(Ordering::SeqCst)
-            };
+            let before = self.changes.load(Ordering::SeqCst);
             let stored = stored(&self.store)?;
             let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
             // What this process has changed since may not be in what was read.
@@ -128,11 +129,28 @@ impl Vault {
         }
     }
 
-    /// Everything, to change it. What is stored and what is known are changed while it is held.
-    fn changing(&self) -> RwLockWriteGuard<'_, BTreeMap<IntegrationId, Arc<Known>>> {
-        let all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+    /// What is stored and what is known are changed while it is held, in this order.
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was stored is known from now on.
+    fn now(&self, change: impl FnOnce(&mut BTreeMap<IntegrationId, Arc<Known>>)) {
+        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
         self.changes.fetch_add(1, Ordering::SeqCst);
-        all
+        change(&mut all);
+    }
+
+    /// The same of one integration, unless it was forgotten meanwhile. Gives what is known then.
+    fn now_of(&self, id: &IntegrationId, change: impl FnOnce(&mut Known)) -> Option<Arc<Known>> {
+        let mut now = None;
+        self.now(|all| {
+            if let Some(known) = all.get_mut(id) {
+                change(Arc::make_mut(known));
+                now = Some(Arc::clone(known));
+            }
+        });
+        now
     }
 
     pub(crate) fn get(&self, id: &IntegrationId) -> Option<Arc<Known>> {
@@ -182,11 +200,13 @@ impl Vault {
                 put: put(sealed),
             },
         ];
-        let mut all = self.changing();
+        let _changing = self.changing();
         self.store.commit(&changes).context("the secrets could not be stored")?;
-        let granted = all.get(&integration.id).and_then(|known| known.granted.clone());
-        let known = Arc::new(Known { integration, secrets, granted });
-        all.insert(known.integration.id.clone(), known);
+        self.now(|all| {
+            let granted = all.get(&integration.id).and_then(|known| known.granted.clone());
+            let known = Arc::new(Known { integration, secrets, granted });
+            all.insert(known.integration.id.clone(), known);
+        });
         Ok(())
     }
 
@@ -197,8 +217,8 @@ impl Vault {
         id: &IntegrationId,
         change: impl Fn(&mut Secrets) -> Result<()>,
     ) -> Result<Arc<Known>> {
-        let mut all = self.changing();
-        let known = all.get_mut(id).context("the integration is gone")?;
+        let _changing = self.changing();
+        let known = self.get(id).context("the integration is gone")?;
         let key = secret_key(&known.integration.tenant, id);
         let secrets = loop {
             let (row, secrets) = self.row::<Secrets>(&key)?.context("the integration is gone")?;
@@ -212,8 +232,7 @@ impl Vault {
                 Err(why) => return Err(why).context("the secrets could not be stored"),
             }
         };
-        *known = Arc::new(Known { secrets, ..Known::clone(known) });
-        Ok(Arc::clone(known))
+        self.now_of(id, |known| known.secrets = secrets).context("the integration is gone")
     }
 
     /// A row with its version.
@@ -224,11 +243,12 @@ impl Vault {
 
     /// What a person consented to, as it is stored at this moment.
     pub(crate) fn granted(&self, id: &IntegrationId) -> Result<Option<Granted>> {
-        let mut all = self.changing();
-        let Some(known) = all.get_mut(id) else { return Ok(None) };
-        let granted = self.row(&granted_key(&known.integration.tenant, id))?;
+        let _changing = self.changing();
+        let Some(known) = self.get(id) else { return Ok(None) };
+        let granted: Option<(u64, Granted)> =
+            self.row(&granted_key(&known.integration.tenant, id))?;
         let granted = granted.map(|(_, granted)| granted);
-        *known = Arc::new(Known { granted: granted.clone(), ..Known::clone(known) });
+        self.now_of(id, |known| known.granted.clone_from(&granted));
         Ok(granted)
     }
 
@@ -239,8 +259,8 @@ impl Vault {
         before: Option<&Granted>,
         granted: &Granted,
     ) -> Result<()> {
-        let mut all = self.changing();
-        let known = all.get_mut(id).context("the integration is gone")?;
+        let _changing = self.changing();
+        let known = self.get(id).context("the integration is gone")?;
         let key = granted_key(&known.integration.tenant, id);
         let refresh = |g: &Granted| g.refresh.as_ref().map(|token| token.expose().to_owned());
         let granted = loop {
@@ -261,7 +281,7 @@ impl Vault {
                 Err(why) => return Err(why).context("the tokens could not be stored"),
             }
         };
-        *known = Arc::new(Known { granted, ..Known::clone(known) });
+        self.now_of(id, |known| known.granted = granted);
         Ok(())
     }
 
@@ -329,9 +349,9 @@ impl Vault {
                 put: None,
             }));
         }
-        let mut all = self.changing();
+        let _changing = self.changing();
         self.store.commit(&changes)?;
-        all.remove(id);
+        self.now(|all| _ = all.remove(id));
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use firn_model::{
     AnswerBody, Body, HttpRequest, HttpResponse, IntegrationId, Limits, Method, Millis,
-    PlatformContract, RESOURCE, Remote, Want,
+    PlatformContract, RESOURCE, Remote, TenantId, Want,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
@@ -26,6 +26,8 @@ const ANSWER: usize = 8 << 20;
 /// Where an integration's requests go.
 #[derive(Debug, Clone)]
 pub struct Target {
+    /// Whose it is.
+    pub tenant: TenantId,
     /// The integration.
     pub integration: IntegrationId,
     /// The instance.
@@ -65,7 +67,8 @@ pub struct Carrier {
     client: reqwest::Client,
     addresses: Addresses,
     signin: SignIn,
-    budgets: Mutex<BTreeMap<String, Shared>>,
+    /// By tenant and instance: nobody's limits are another's.
+    budgets: Mutex<BTreeMap<(TenantId, String), Shared>>,
     /// Of what instances allow, this carrier has one part of so many: others ask them too.
     parts: AtomicU32,
     pub(crate) places: Places,
@@ -171,10 +174,11 @@ impl Carrier {
         &self.addresses
     }
 
-    /// The budget of an instance: the lowest limits of its integrations hold.
+    /// The budget of an instance: the lowest limits of a tenant's integrations hold. Another tenant signs in as others,
+    /// whose requests the instance counts by themselves; what it says of how much may be asked is no news to this one.
     pub(crate) fn budget(&self, target: &Target) -> Arc<Budget> {
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        let instance = origin(&target.base_url);
+        let instance = (target.tenant.clone(), origin(&target.base_url));
         for (other, shared) in budgets.iter_mut() {
             if *other != instance && shared.limits.remove(&target.integration).is_some() {
                 shared.agree(self.parts()); // It has moved.

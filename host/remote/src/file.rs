@@ -31,7 +31,7 @@ const OPENED: Duration = Duration::from_secs(10);
 /// What finds no place comes back then. In milliseconds.
 const LATER: u64 = 5_000;
 
-/// The places for files: one for each instance, so that files never have all its turns; of what is only the
+/// The places for files: one for each instance of a tenant, so that files never have all its turns; of what is only the
 /// platform's, one for each integration.
 #[derive(Default)]
 pub(crate) struct Places(Mutex<BTreeMap<String, Arc<Semaphore>>>);
@@ -57,10 +57,11 @@ impl Carrier {
         request: &HttpRequest,
         end: Instant,
     ) -> Result<Option<OwnedSemaphorePermit>, AnswerBody> {
+        let instance = || format!("{} {}", target.tenant, origin(&target.base_url));
         let whose = match &request.body {
-            Some(Body::File(_)) => origin(&target.base_url),
+            Some(Body::File(_)) => instance(),
             _ if request.want == Want::Text => return Ok(None),
-            _ if request.remote == Remote::Servicenow => origin(&target.base_url),
+            _ if request.remote == Remote::Servicenow => instance(),
             _ => target.integration.to_string(),
         };
         match tokio::time::timeout_at(end, self.places.of(whose).acquire_owned()).await {

@@ -1,5 +1,11 @@
 //! Secrets as an integration gives them: never printed, resolved when they are used.
 
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +27,69 @@ impl PartialEq for Secret {
 pub struct SecretError {
     reference: String,
     why: String,
+}
+
+/// A command is stopped after so long.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// What it said, or why it said nothing, holds for so long: each request to an instance needs it.
+const HOLDS: Duration = Duration::from_secs(5);
+
+/// What commands said lately. Each has its place, so that one runs once for all who need it.
+type Said = Mutex<Option<(Instant, Result<SecretString, String>)>>;
+static SAID: Mutex<BTreeMap<String, Arc<Said>>> = Mutex::new(BTreeMap::new());
+
+/// What a command says, by which a secret is had.
+fn said_by(command: &str) -> Result<SecretString, String> {
+    let said = {
+        let mut all = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(command.to_owned()).or_default())
+    };
+    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((at, value)) = &*said
+        && at.elapsed() < HOLDS
+    {
+        return value.clone();
+    }
+    let value = run(command, PATIENCE);
+    *said = Some((Instant::now(), value.clone()));
+    value
+}
+
+fn run(command: &str, patience: Duration) -> Result<SecretString, String> {
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", command])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| e.to_string())?;
+    let mut out = child.stdout.take().ok_or("it has no output")?;
+    let end = Instant::now() + patience;
+    let (done, result) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        let read = out.read_to_string(&mut text).map(|_| text);
+        let _ = done.send(read);
+    });
+    let text = result.recv_timeout(patience);
+    let status = loop {
+        match child.try_wait().map_err(|e| e.to_string())? {
+            Some(status) => break status,
+            None if text.is_ok() && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            None => {
+                // Nobody waits for it any more. What it has begun itself may go on.
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("the command did not end within {} s", patience.as_secs()));
+            }
+        }
+    };
+    if !status.success() {
+        return Err(format!("the command ended with {status}"));
+    }
+    let text = text.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+    Ok(SecretString::from(text))
 }
 
 impl Secret {
@@ -53,16 +122,8 @@ impl Secret {
             return std::fs::read_to_string(path).map(trimmed).map_err(|e| failed(e.to_string()));
         }
         if let Some(command) = text.strip_prefix("exec:") {
-            let output = std::process::Command::new("sh")
-                .args(["-c", command])
-                .output()
-                .map_err(|e| failed(e.to_string()))?;
-            if !output.status.success() {
-                return Err(failed(format!("the command ended with {}", output.status)));
-            }
-            return String::from_utf8(output.stdout)
-                .map(trimmed)
-                .map_err(|e| failed(e.to_string()));
+            let said = said_by(command).map_err(failed)?;
+            return Ok(trimmed(said.expose_secret().to_owned()));
         }
         Ok(self.0.clone())
     }
@@ -335,6 +396,31 @@ mod tests {
         assert!(accepts("c", "https://a.service-now.com"));
         assert!(!accepts("d", "https://a.service-now.com"));
         assert!(!accepts("c", "https://b.service-now.com"));
+    }
+
+    #[test]
+    fn a_command_that_hangs_keeps_nobody_waiting_for_long() {
+        let began = Instant::now();
+        let why = run("sleep 60", Duration::from_millis(100)).unwrap_err();
+        assert!(why.contains("did not end"), "{why}");
+        assert!(run("exec 1>&-; sleep 60", Duration::from_millis(100)).is_err());
+        assert!(began.elapsed() < Duration::from_secs(30));
+        assert_eq!(run("echo hush", PATIENCE).unwrap().expose_secret(), "hush\n");
+        assert!(run("exit 3", PATIENCE).unwrap_err().contains("ended with"));
+    }
+
+    #[test]
+    fn a_command_runs_once_for_all_who_need_it() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("runs");
+        let secret = Secret::new(format!("exec:echo x >> {}; echo hush", file.display()));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                let value = || secret.resolve().unwrap().expose_secret().to_owned();
+                scope.spawn(move || assert_eq!(value(), "hush"));
+            }
+        });
+        assert_eq!(std::fs::read_to_string(file).unwrap(), "x\n");
     }
 
     #[test]

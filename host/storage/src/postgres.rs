@@ -184,11 +184,22 @@ impl Postgres {
         Ok(Row { key, version: version.unsigned_abs(), value, due: due.map(Millis) })
     }
 
+    /// The end of the audit's chain, by number, and what proves it; and whether anybody but the host has rows.
+    fn end(&self) -> Result<(i64, Option<Vec<u8>>, bool), CommitError> {
+        let end = self.read(ALL, Statement::End, Vec::new())?;
+        let end =
+            end.first().ok_or_else(|| CommitError::Failed("the chain has no head".to_owned()))?;
+        let seq = end.try_get(0).map_err(failed)?;
+        Ok((seq, end.try_get(1).map_err(failed)?, end.try_get(2).map_err(failed)?))
+    }
+
     /// Looks at every line of the audit. `noted` is a head that was seen earlier.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn audit(&self, noted: Option<&str>) -> Result<AuditReport, CommitError> {
+        // Its end is looked at first: what others write meanwhile is behind it, and no fault.
+        let (last, mac, used) = self.end()?;
         let mut walk = Walk::new(&self.inner.ring, noted);
         let mut seq = 0_i64;
         loop {
@@ -197,6 +208,10 @@ impl Postgres {
                 let (id, sealed): (Option<i64>, Option<Vec<u8>>) =
                     (row.try_get(6).map_err(failed)?, row.try_get(5).map_err(failed)?);
                 seq = row.try_get(0).map_err(failed)?;
+                // Behind the end there is only what was written since; by then the end is further on.
+                if seq > last && self.end()?.0 >= seq {
+                    break;
+                }
                 walk.line(Line {
                     seq,
                     tenant: row.try_get(1).map_err(failed)?,
@@ -206,20 +221,14 @@ impl Postgres {
                     sealed: id.zip(sealed),
                 });
             }
-            if page.is_empty() {
+            if page.is_empty() || seq > last {
                 break;
             }
         }
         let strangers = self.read(ALL, Statement::Strangers, Vec::new())?;
         let strangers = strangers.iter().map(|row| text(row.try_get(0).map_err(failed)?));
         let strangers = strangers.collect::<Result<Vec<String>, CommitError>>()?;
-        let end = self.read(ALL, Statement::End, Vec::new())?;
-        let end =
-            end.first().ok_or_else(|| CommitError::Failed("the chain has no head".to_owned()))?;
-        let seq: i64 = end.try_get(0).map_err(failed)?;
-        let mac: Option<Vec<u8>> = end.try_get(1).map_err(failed)?;
-        let used: bool = end.try_get(2).map_err(failed)?;
-        Ok(walk.over(strangers, mac.map(|mac| (seq, mac)), used))
+        Ok(walk.over(strangers, mac.map(|mac| (last, mac)), used))
     }
 }
 

@@ -155,7 +155,11 @@ impl Sqlite {
             }
         };
         let result = f(&connection);
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        // Each keeps pages of its own.
+        if readers.len() < READERS {
+            readers.push(connection);
+        }
         result
     }
 
@@ -174,6 +178,9 @@ impl Drop for Sqlite {
         }
     }
 }
+
+/// So many connections are kept for whoever reads next.
+const READERS: usize = 8;
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_secs(5))?;

@@ -230,6 +230,41 @@ fn audit(store: &dyn Store, wanted: &Erased) {
     assert!(store.get(&[key("audit/_erased/1")]).unwrap()[0].is_some());
 }
 
+/// Whoever works on a store while its audit is looked at changes nothing of what is found.
+fn sound_while_written(store: &(impl Store + Sync), verify: impl Fn() -> Vec<AuditFault>) {
+    let ends = std::sync::atomic::AtomicBool::new(false);
+    let relaxed = std::sync::atomic::Ordering::Relaxed;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0.. {
+                if ends.load(relaxed) {
+                    return;
+                }
+                let line = put(&format!("audit/i/l/{n:05}"), Expect::Any, "line", None);
+                store.commit(&[line]).unwrap();
+            }
+        });
+        let found: Vec<_> = (0..60).flat_map(|_| verify()).collect();
+        ends.store(true, relaxed);
+        assert_eq!(found, []);
+    });
+    assert_eq!(verify(), []);
+}
+
+#[test]
+fn an_audit_that_is_written_is_no_audit_that_was_cut_off() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("firn.db");
+    let master = MasterKey::new([7; 32]);
+    let store = Sqlite::open(&path, &master).unwrap();
+    sound_while_written(&store, || {
+        Inspected::open(&path, &master).unwrap().audit(None).unwrap().faults
+    });
+    let Some(server) = Server::there() else { return };
+    let store = postgres(&server);
+    sound_while_written(&store, || store.audit(None).unwrap().faults);
+}
+
 /// Rows that grew, moved and made pages split left copies behind, and so did the log.
 #[test]
 fn what_is_erased_lies_nowhere_in_the_file() {
@@ -431,6 +466,41 @@ fn postgres_keeps_the_contract_and_its_rows() {
     let stored = server.sql_in("firn", "SELECT encode(value, 'escape') FROM rows").unwrap();
     assert!(stored.len() > 100 && !stored.contains("secret"), "values are sealed at rest");
     assert!(store.audit(None).unwrap().faults.is_empty());
+}
+
+/// A dump reads for long: nobody waits for it because somebody is forgotten.
+#[test]
+fn what_is_erased_while_the_database_is_dumped_keeps_nobody_waiting() {
+    let Some(server) = Server::there() else { return };
+    let (store, other) = (postgres(&server), postgres(&server));
+    store.commit(&[put("link/1", Expect::Any, "a", None)]).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let dump = "BEGIN; LOCK TABLE rows IN ACCESS SHARE MODE; SELECT pg_sleep(8); COMMIT";
+            server.sql_in("firn", dump).unwrap();
+        });
+        let locks = "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+                     WHERE c.relname = 'rows' AND l.mode = 'AccessShareLock'";
+        while server.sql_in("firn", locks).unwrap().trim() == "0" {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let began = std::time::Instant::now();
+        let erases = scope.spawn(|| {
+            store.erase(&[put("link/1", Expect::Any, "blank", None)], &[], &key("audit/_erased/1"))
+        });
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        other.commit(&[put("link/2", Expect::Any, "b", None)]).unwrap();
+        assert!(other.get(&[key("link/2")]).unwrap()[0].is_some());
+        let erased = erases.join().unwrap().unwrap();
+        assert!(began.elapsed() < std::time::Duration::from_secs(6), "nobody waits for the dump");
+        let Erased::FromRows { left } = erased else { panic!("{erased:?}") };
+        assert!(left.contains("VACUUM FULL rows clears them"), "{left}");
+        assert_eq!(store.get(&[key("link/1")]).unwrap()[0].as_ref().unwrap().value, "blank");
+    });
+    // Without one the table is written anew.
+    let erased = store.erase(&[], &[key("audit/i/l/1")], &key("audit/_erased/2")).unwrap();
+    let Erased::FromRows { left } = erased else { panic!("{erased:?}") };
+    assert!(!left.contains("VACUUM"), "{left}");
 }
 
 #[test]

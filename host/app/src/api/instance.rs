@@ -67,8 +67,11 @@ pub(crate) async fn test(at: At) -> Response {
     }
 }
 
-/// `GET /readyz`: whether the store can be read; without it nothing is taken.
+/// `GET /readyz`: whether the store can be read and written; without it nothing is taken.
 pub(crate) async fn able(State(shared): State<Shared>) -> Response {
+    if shared.host.takes_nothing() {
+        return problem(503, "not-ready", "Not ready", "the store cannot be written; see the log");
+    }
     let store = Arc::clone(shared.host.store());
     match tokio::task::spawn_blocking(move || store.next_due()).await {
         Ok(Ok(_)) => "ok\n".into_response(),

@@ -235,7 +235,7 @@ pub(super) async fn serve(arguments: Serve, token: Option<String>) -> Result<()>
         eprintln!("firn: FIRN_TOKEN is a token that Firn made; it opens the API as what it is");
     }
     let own = own.filter(|token| !token.trim().starts_with("firn_")).map(SecretString::from);
-    if own.is_none() {
+    if own.is_none() && !host.access().has_everybodys() {
         // Of several that start on an empty database, one makes it.
         let _naming = host.naming().await?;
         let first = host.access().first(crate::host::now(), |token| tell(&process.data, token))?;

@@ -25,8 +25,8 @@ const CONSENT_LASTS: u64 = CONSENT.as_secs() * 1_000;
 const SIGN_IN: Duration = Duration::from_secs(30);
 /// Where those are that are waited for.
 const WAITED: &str = "consent/";
-/// The most consents that are waited for.
-const MOST_CONSENTS: usize = 1_000;
+/// The most consents that are waited for of one integration.
+const MOST_CONSENTS: usize = 20;
 
 /// A consent that is waited for.
 #[derive(Serialize, Deserialize)]
@@ -164,8 +164,9 @@ impl Host {
         let mut waiting = 0;
         let mut changes = Vec::new();
         self.each(&system(), WAITED, |_, asked: Asked| {
-            waiting += 1;
-            if asked.until <= now() {
+            let is_over = asked.until <= now();
+            waiting += usize::from(!is_over && asked.integration == known.integration.id);
+            if is_over {
                 changes.push(Change {
                     key: place(&asked.consent.state),
                     expect: Expect::Any,
@@ -173,8 +174,8 @@ impl Host {
                 });
             }
         })?;
-        if waiting - changes.len() >= MOST_CONSENTS {
-            bail!("too many consents are waited for; try again in some minutes");
+        if waiting >= MOST_CONSENTS {
+            bail!("too many consents of it are waited for; try again in some minutes");
         }
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).remove(&known.integration.id);
         let key = place(&consent.state);

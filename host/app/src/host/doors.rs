@@ -47,7 +47,9 @@ impl Doors for HostDoors {
 
     fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
         let host = self.host()?;
-        host.store.commit(changes)?;
+        let committed = host.store.commit(changes);
+        host.writes(&committed);
+        committed?;
         host.committed(changes);
         Ok(())
     }

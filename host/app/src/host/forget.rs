@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-use super::{Host, now};
+use super::{Host, now, together};
 
 /// What was erased, and what could not be.
 #[derive(Debug, Default, Serialize, schemars::JsonSchema)]
@@ -114,12 +114,18 @@ impl Host {
             }
             all.forgotten.out_of_reach.extend(found.forgotten.out_of_reach);
         }
-        let Found { changes, lines, mut forgotten } = all;
+        let Found { mut changes, lines, mut forgotten } = all;
         if changes.is_empty() && lines.is_empty() {
             return Err(NotForgotten::Unknown);
         }
+        // Other processes show it too.
+        let value = now().0.to_string();
+        let put = Some(Put { value, due: None });
+        changes.push(Change { key: together::erased(tenant), expect: Expect::Any, put });
         let name = format!("{:015}-{:08x}", now().0.max(0), fastrand::u32(..));
         let told = Key::new(tenant, &["audit", "_erased", &name]);
+        // First, so that they are gone from the file too.
+        self.forget_answers()?;
         // The store's file may be written anew for it.
         let store = Arc::clone(&self.store);
         let erased = {
@@ -137,7 +143,6 @@ impl Host {
         if !lines.is_empty() {
             forgotten.erased.insert("lines of the audit", lines.len() as u64);
         }
-        self.forget_answers()?;
         forgotten.out_of_reach.sort();
         forgotten.out_of_reach.dedup();
         forgotten.out_of_reach.extend([
@@ -359,10 +364,17 @@ impl Host {
     /// Answers that were kept to be given again may hold anything.
     fn forget_answers(&self) -> Result<()> {
         let system = crate::vault::system();
-        let rows = self.store.scan(&system, "once/", None, 10_000)?;
-        let gone =
-            rows.into_iter().map(|row| Change { key: row.key, expect: Expect::Any, put: None });
-        self.store.commit(&gone.collect::<Vec<_>>()).map_err(Into::into)
+        const PAGE: u32 = 1_000;
+        loop {
+            let rows = self.store.scan(&system, "once/", None, PAGE)?;
+            let full = rows.len() == PAGE as usize;
+            let gone =
+                rows.into_iter().map(|row| Change { key: row.key, expect: Expect::Any, put: None });
+            self.store.commit(&gone.collect::<Vec<_>>())?;
+            if !full {
+                return Ok(());
+            }
+        }
     }
 
     fn present(&self, key: Key) -> Result<Option<Row>> {

@@ -1,7 +1,7 @@
 //! What was learnt from resolved tickets: read from the store, and indexed for each tenant in memory as long as
 //! nothing of it changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,9 +27,25 @@ const WORDS: usize = 2;
 /// So much of a payload is asked for, in characters. What was asked comes first in it.
 const ASKED: usize = 400;
 
-/// The indexes of tenants.
+/// The indexes of tenants, and those of whom one is being made or looked over for what is only shown.
 #[derive(Default)]
-pub(super) struct Indexes(Mutex<BTreeMap<TenantId, Kept>>);
+pub(super) struct Indexes(Mutex<BTreeMap<TenantId, Kept>>, Mutex<BTreeSet<TenantId>>);
+
+/// Looks over a tenant's index, beside which nobody else need do it.
+struct Looking<'h>(&'h Indexes, &'h TenantId);
+
+impl<'h> Looking<'h> {
+    fn begin(indexes: &'h Indexes, tenant: &'h TenantId) -> Option<Looking<'h>> {
+        let mut looking = indexes.1.lock().unwrap_or_else(PoisonError::into_inner);
+        looking.insert(tenant.clone()).then_some(Looking(indexes, tenant))
+    }
+}
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        self.0.1.lock().unwrap_or_else(PoisonError::into_inner).remove(self.1);
+    }
+}
 
 struct Kept {
     /// Which summaries it was made of.
@@ -114,12 +130,21 @@ impl Host {
         }
         let Some(question) = question(body) else { return Vec::new() };
         let tenant = &known.integration.tenant;
-        let lately = {
+        let kept = {
             let indexes = self.indexes.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let kept = indexes.get(tenant).filter(|kept| kept.looked.elapsed() < LATELY);
-            kept.map(|kept| Arc::clone(&kept.index))
+            let kept = indexes.get(tenant);
+            kept.map(|kept| (Arc::clone(&kept.index), kept.looked.elapsed() < LATELY))
         };
-        let index = match lately.map_or_else(|| self.knowledge(tenant), Ok) {
+        // Of very many that come at once one looks; the others take what there is.
+        let found = match kept {
+            Some((index, true)) => Ok(index),
+            kept => match (Looking::begin(&self.indexes, tenant), kept) {
+                (Some(_looking), _) => self.knowledge(tenant),
+                (None, Some((index, _))) => Ok(index),
+                (None, None) => return Vec::new(),
+            },
+        };
+        let index = match found {
             Ok(index) => index,
             Err(why) => {
                 tracing::warn!(%why, "like cases cannot be looked for");

@@ -141,6 +141,7 @@ pub struct Host {
     queues: Vec<Sender<Event>>,
     requests: AtomicU64,
     replies: Mutex<BTreeMap<u64, oneshot::Sender<Reply>>>,
+    written: Mutex<work::Written>,
     notices: broadcast::Sender<Notice>,
     /// Nonces of pings that came in, signed as agreed.
     pongs: broadcast::Sender<(IntegrationId, String)>,
@@ -212,6 +213,7 @@ impl Host {
             queues: channels.iter().map(|(sender, _)| sender.clone()).collect(),
             requests: AtomicU64::new(1),
             replies: Mutex::new(BTreeMap::new()),
+            written: Mutex::default(),
             notices: broadcast::channel(1_024).0,
             pongs: broadcast::channel(64).0,
             at_instance: Mutex::new(BTreeMap::new()),
@@ -556,10 +558,14 @@ impl Host {
                 like,
             })
         });
-        let reply = reply.await;
-        // Whoever waits for a ticket works on nothing.
-        drop(turn);
-        let Ok(reply) = reply else {
+        // Whoever hangs up leaves what was sent in the queue: its place is taken until that is answered. Whoever waits
+        // for a ticket works on nothing.
+        let reply = tokio::spawn(async move {
+            let reply = reply.await;
+            drop(turn);
+            reply
+        });
+        let Ok(Ok(reply)) = reply.await else {
             self.metrics.came(id, kind, 500, "");
             return answered(Err(()));
         };

@@ -14,7 +14,7 @@ use firn_storage::{Heard, Share, slot};
 
 use super::replicas::{KIND, RENEWED, Replicas, share};
 use super::{Host, now};
-use crate::vault::Known;
+use crate::vault::{Known, system};
 
 /// Without hearing anything, what is kept in memory is read anew this often: where nothing gets through, that is
 /// how late this process knows.
@@ -31,6 +31,14 @@ fn pong(tenant: &TenantId, integration: &IntegrationId, nonce: &str) -> Key {
     Key::new(tenant, &["pong", integration.as_str(), nonce])
 }
 
+/// Where it says of whom something was erased.
+const ERASED: &str = "erased";
+
+/// The row that says when something of a tenant was erased last.
+pub(super) fn erased(tenant: &TenantId) -> Key {
+    Key::new(&system(), &[ERASED, tenant.as_str()])
+}
+
 /// What of the due rows falls to this process.
 #[derive(Default)]
 pub(super) struct Together {
@@ -38,6 +46,8 @@ pub(super) struct Together {
     slots: Mutex<Option<Vec<u8>>>,
     /// When the scheduler looked last.
     looked: Mutex<Option<Instant>>,
+    /// The last that this process knows of what was erased, by its row's version.
+    erased: Mutex<BTreeMap<TenantId, u64>>,
 }
 
 impl Together {
@@ -199,10 +209,35 @@ impl Host {
         if tokens && let Err(why) = self.access.reload() {
             tracing::warn!(why = %format!("{why:#}"), "what others changed of tokens cannot be read");
         }
+        if any(&[ERASED]) {
+            self.erased_elsewhere();
+        }
         if work {
             self.wake.wake();
         }
         integrations && tokens
+    }
+
+    /// Of whom something was erased: nothing of it is shown any more.
+    fn erased_elsewhere(&self) {
+        let rows = match self.store.scan(&system(), &format!("{ERASED}/"), None, u32::MAX) {
+            Ok(rows) => rows,
+            Err(why) => {
+                return tracing::warn!(%why, "what others erased cannot be read");
+            }
+        };
+        for row in rows {
+            let tenant = row.key.path.strip_prefix(ERASED).and_then(|path| path.strip_prefix('/'));
+            let Some(tenant) = tenant.and_then(|tenant| TenantId::new(tenant).ok()) else {
+                continue;
+            };
+            let mut seen = self.share.erased.lock().unwrap_or_else(PoisonError::into_inner);
+            if seen.insert(tenant.clone(), row.version) != Some(row.version) {
+                drop(seen);
+                self.pulse.erased(&tenant);
+                self.forget_knowledge(&tenant);
+            }
+        }
     }
 
     /// What was known of integrations before it was read anew.

@@ -94,8 +94,13 @@ pub(super) async fn keep(host: Weak<Host>) {
     let Some(told) = host.upgrade().and_then(|host| host.pulse.watch()) else { return };
     let mut told = told;
     let mut paused: BTreeMap<IntegrationId, (Instant, Duration)> = BTreeMap::new();
+    let mut looked_at_all = Instant::now();
     loop {
-        let news = news(&mut told).await;
+        // What failed, or was there at the start, is looked at again however much is learnt elsewhere.
+        let news = news(&mut told).await.filter(|_| looked_at_all.elapsed() < LOOKS);
+        if news.is_none() {
+            looked_at_all = Instant::now();
+        }
         let Some(host) = host.upgrade() else { return };
         let known = host.vault.all().into_iter();
         let mut wanted: Vec<Arc<Known>> = known.filter(|known| model(known).is_some()).collect();
@@ -139,16 +144,19 @@ async fn news(told: &mut broadcast::Receiver<Arc<Beat>>) -> Option<BTreeSet<Inte
                 Ok(beat) => {
                     if matches!(beat.what, What::Changed(Topic::Knowledge | Topic::Settings)) {
                         of.insert(beat.integration.clone());
-                        return tokio::time::sleep(SOON).await;
+                        tokio::time::sleep(SOON).await;
+                        return false;
                     }
                 }
                 // Too much was told to listen to it all: something of it may have been ours.
-                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Lagged(_)) => return true,
                 Err(RecvError::Closed) => std::future::pending().await,
             }
         }
     };
-    tokio::time::timeout(LOOKS, all).await.ok()?;
+    if tokio::time::timeout(LOOKS, all).await.ok()? {
+        return None;
+    }
     while let Ok(beat) = told.try_recv() {
         if matches!(beat.what, What::Changed(Topic::Knowledge | Topic::Settings)) {
             of.insert(beat.integration.clone());

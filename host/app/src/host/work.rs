@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
-use firn_model::{AnswerBody, Event, Inbound, Key, Reply, Report, TenantId};
+use firn_model::{AnswerBody, CommitError, Event, Inbound, Key, Reply, Report, TenantId};
 use firn_runtime::Worker;
 
 use super::{Host, now};
@@ -102,7 +102,47 @@ pub(super) fn work(host: &Weak<Host>, queue: &Receiver<Event>, mut worker: Worke
     }
 }
 
+/// A store that took nothing is tried again after so long, and counts as one for so much longer.
+const UNWRITTEN: Duration = Duration::from_secs(1);
+const TAKES_NOTHING: Duration = Duration::from_secs(5);
+/// So often it is told.
+const SAID: Duration = Duration::from_secs(10);
+
+/// Whether the store takes what is written.
+#[derive(Default)]
+pub(super) struct Written {
+    failed: Option<Instant>,
+    said: Option<Instant>,
+}
+
 impl Host {
+    /// What became of a commit of the engine's.
+    pub(super) fn writes(&self, committed: &Result<(), CommitError>) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        match committed {
+            Ok(()) => *written = Written::default(),
+            Err(CommitError::Failed(why)) => {
+                let now = Instant::now();
+                if written.said.is_none_or(|said| now - said >= SAID) {
+                    tracing::error!(%why, "the store cannot be written; it is tried again each second");
+                    written.said = Some(now);
+                }
+                written.failed = Some(now);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn failed_since(&self, within: Duration) -> bool {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.failed.is_some_and(|failed| failed.elapsed() < within)
+    }
+
+    /// Whether what was written last, some seconds ago at most, was not taken.
+    pub(crate) fn takes_nothing(&self) -> bool {
+        self.failed_since(TAKES_NOTHING)
+    }
+
     fn reply(&self, request: u64, reply: Reply) {
         let waiting = self.replies.lock().unwrap_or_else(PoisonError::into_inner).remove(&request);
         if let Some(waiting) = waiting {
@@ -135,6 +175,10 @@ pub(super) fn schedule(host: &Weak<Host>) {
     while let Some(host) = host.upgrade() {
         if host.stopping.load(Ordering::SeqCst) {
             return;
+        }
+        if host.failed_since(UNWRITTEN) {
+            std::thread::sleep(LOOK);
+            continue;
         }
         let due = match host.due(PAGE) {
             // Who has very much waiting is not to hide what others have.

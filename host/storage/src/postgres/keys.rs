@@ -1,5 +1,7 @@
 //! A database as a store: its tables made, and its keys, which are kept in it, wrapped by the master key.
 
+use std::time::{Duration, Instant};
+
 use tokio_postgres::Client;
 
 use super::connect::Server;
@@ -12,7 +14,27 @@ mod migrations {
 }
 
 /// One at a time makes tables and keys: replicas may begin at the same moment.
-const LOCK: &str = "SELECT pg_advisory_lock(5208010)"; // Any number, always the same.
+const LOCK: &str = "SELECT pg_try_advisory_lock(5208010)"; // Any number, always the same.
+
+/// So often whoever waits for it looks, and says that it waits.
+const LOOKS: Duration = Duration::from_millis(100);
+const SAYS: Duration = Duration::from_secs(10);
+
+/// Waits until nobody else makes anything.
+async fn alone(client: &Client) -> Result<(), tokio_postgres::Error> {
+    // Of a machine that is gone without a word the server lets go soon.
+    let soon = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
+    client.batch_execute(soon).await?;
+    let mut said = Instant::now();
+    while !client.query_one(LOCK, &[]).await?.try_get::<_, bool>(0)? {
+        if said.elapsed() >= SAYS {
+            tracing::warn!("another process makes or changes the tables; waiting for it");
+            said = Instant::now();
+        }
+        tokio::time::sleep(LOOKS).await;
+    }
+    Ok(())
+}
 
 /// What becomes of tables and keys that are not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +58,7 @@ pub(super) async fn open(
     let failed = |why: &dyn std::error::Error| OpenError::failed(server.name(), told(why));
     let mut client = server.client().await.map_err(|why| failed(&why))?;
     if missing == Missing::Made {
-        client.batch_execute(LOCK).await.map_err(|why| failed(&why))?;
+        alone(&client).await.map_err(|why| failed(&why))?;
     }
     // A newer Firn has made changes that this one does not know.
     let runner = migrations::migrations::runner().set_abort_missing(true).set_abort_divergent(true);

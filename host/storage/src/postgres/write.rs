@@ -74,6 +74,37 @@ const CHAIN: usize = 4;
 const END: usize = 5;
 const NOTIFY: usize = 6;
 
+/// What keeps what was erased.
+const LEFT: &str = "its log, replicas and backups, where it lies sealed as long as they are kept";
+
+/// The largest table that is written anew while others wait: some seconds. In bytes.
+const SMALL: i64 = 256 << 20;
+
+/// The table was not written anew.
+fn left(why: &str) -> Erased {
+    let left = format!(
+        "PostgreSQL: free parts of its tables ({why}; VACUUM FULL rows clears them), {LEFT}"
+    );
+    Erased::FromRows { left }
+}
+
+/// Writes the table anew, or says why not.
+async fn rewrite(client: &tokio_postgres::Client) -> Result<(), String> {
+    let failed = |why: tokio_postgres::Error| told(&why);
+    let size = client.query_one("SELECT pg_total_relation_size('rows')", &[]).await;
+    let size: i64 = size.and_then(|row| row.try_get(0)).map_err(failed)?;
+    if size > SMALL {
+        return Err("they are too large for everybody to wait".to_owned());
+    }
+    client
+        .batch_execute("SET lock_timeout = '2s'; SET statement_timeout = '15s'")
+        .await
+        .map_err(failed)?;
+    let done = client.batch_execute("VACUUM FULL rows").await;
+    client.batch_execute("RESET lock_timeout; RESET statement_timeout").await.map_err(failed)?;
+    done.map_err(failed)
+}
+
 /// Who writes, on a connection of its own.
 pub(super) struct Writer {
     inner: Arc<Inner>,
@@ -120,22 +151,21 @@ impl Writer {
         }
     }
 
-    /// Writes the table anew, with what is live and nothing else.
-    async fn clear(&self) -> Erased {
-        let cleared = match &self.connection {
-            Some(connection) => connection.client.batch_execute("VACUUM FULL rows").await,
-            None => Ok(()), // It was cut off since; what is told holds all the more.
-        };
+    /// Writes the table anew, with what is live and nothing else. While it is written nobody can read it, nor while
+    /// somebody else (a dump) keeps it from being begun: so only if that is over soon.
+    async fn clear(&mut self) -> Erased {
+        let Some(connection) = self.connection.take() else { return left("it was cut off") };
+        let cleared = tokio::time::timeout(ANSWERS, rewrite(&connection.client)).await;
         let table = match cleared {
-            Ok(()) => String::new(),
-            Err(why) => {
-                format!("free parts of its tables ({}; VACUUM FULL rows clears them), ", told(&why))
+            Ok(cleared) => {
+                self.connection = Some(connection);
+                cleared.err()
             }
+            Err(_) => Some("the database did not answer".to_owned()),
         };
-        Erased::FromRows {
-            left: format!(
-                "PostgreSQL: {table}its log, replicas and backups, where it lies sealed as long as they are kept"
-            ),
+        match table {
+            Some(why) => left(&why),
+            None => Erased::FromRows { left: format!("PostgreSQL: {LEFT}") },
         }
     }
 

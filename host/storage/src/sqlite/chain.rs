@@ -63,6 +63,8 @@ pub(super) fn verify(
     ring: &Keyring,
     noted: Option<&str>,
 ) -> Result<AuditReport, CommitError> {
+    // Whoever works on the store meanwhile goes on: all of this is of one moment.
+    let _moment = connection.unchecked_transaction().map_err(failed)?;
     let mut chain = connection
         .prepare(
             "SELECT c.seq, c.tenant, c.path, c.digest, c.link, r.value, r.key FROM chain c
