@@ -692,3 +692,41 @@ pub(crate) fn platform_headers(
     .map(|(name, value)| (name.to_owned(), SecretString::from(value)))
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Credentials, Secret};
+
+    fn target(tenant: &str, integration: &str, limits: Limits) -> Target {
+        let password = Secret::new("p");
+        Target {
+            tenant: TenantId::new(tenant).unwrap(),
+            integration: IntegrationId::new(integration).unwrap(),
+            base_url: "https://acme.service-now.com".to_owned(),
+            platform: PlatformContract::default(),
+            secrets: Secrets {
+                credentials: Credentials::Basic { username: "u".to_owned(), password },
+                admin: None,
+                webhook: Vec::new(),
+                callback: None,
+                model: None,
+                resource: None,
+            },
+            granted: None,
+            limits,
+            restored: None,
+        }
+    }
+
+    #[test]
+    fn a_tenants_limits_are_its_own_on_an_instance_of_several() {
+        let carrier = Carrier::through(Addresses::default(), &Egress::default()).unwrap();
+        let slow = Limits { requests_per_second: 1, at_once: 1, requests_per_hour: Some(100) };
+        let ours = carrier.budget(&target("a", "int-1", Limits::default()));
+        let theirs = carrier.budget(&target("b", "int-2", slow));
+        assert!(!Arc::ptr_eq(&ours, &theirs), "whoever names the instance slows nobody else down");
+        let ours_too = carrier.budget(&target("a", "int-3", slow));
+        assert!(Arc::ptr_eq(&ours, &ours_too), "one's own share it, and the lowest hold");
+    }
+}

@@ -65,6 +65,22 @@ fn a_database_outlives_the_process_and_its_machine() {
     settle("it does not go on", || desk.ticket("inc-1", "short_description") == "Found");
     desk.at_rest();
 
+    // It can be read and not written (a standby took over too soon): that is told too.
+    let writable = |on: &str| {
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'firn'";
+        let set = format!("ALTER DATABASE firn SET default_transaction_read_only = {on}; {end}");
+        server.sql_in("postgres", &set).unwrap();
+    };
+    writable("on");
+    desk.edit("inc-1", json!({ "title": "Read, not written" }));
+    settle("it says that it is ready", || ready() == 503);
+    writable("off");
+    settle("it is not ready again", || ready() == 200);
+    settle("it does not go on", || {
+        desk.ticket("inc-1", "short_description") == "Read, not written"
+    });
+    desk.at_rest();
+
     // Killed, and begun again on another machine: the database and the key are all that it takes.
     let Desk { runtime, simulator, platform, firn, place, .. } = desk;
     drop(firn);

@@ -68,6 +68,20 @@ fn count(api: &Api) -> Option<f64> {
     metric(&text, "firn_replicas", &[])
 }
 
+/// A page of the console, as whoever signs in with the token sees it.
+fn page(firn: &Firn, path: &str) -> String {
+    let client = reqwest::blocking::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    let sign_in = client.post(format!("{}/sign-in", firn.url)).header("origin", &firn.url);
+    let signed_in = sign_in.form(&[("token", TOKEN)]).send().unwrap();
+    let cookie = signed_in.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap();
+    let page = client.get(format!("{}{path}", firn.url)).header("cookie", cookie).send().unwrap();
+    assert_eq!(page.status(), 200);
+    page.text().unwrap()
+}
+
 #[test]
 fn what_one_replica_is_told_the_others_know() {
     let Some(mut place) = Place::new() else { return };
@@ -122,6 +136,14 @@ fn what_one_replica_is_told_the_others_know() {
         let shown = at_one.get("/api/v1/integrations/desk");
         shown["settings"]["limits"]["requests_per_second"] == 7
     });
+
+    // Who is forgotten at one is shown by the other no more.
+    let shown = || [&one, &two].map(|firn| page(firn, "/console/desk").contains("Search is slow"));
+    settle("neither shows what was written", || shown().contains(&true));
+    settle("it cannot be forgotten", || {
+        at_one.call("POST", "/api/v1/tenants/acme/forget", &json!({ "key": "inc-1" })).0 == 200
+    });
+    settle("one of them shows it still", || shown() == [false, false]);
 
     // A token opens every door, and none once it was revoked at any.
     let asked = json!({ "name": "reader", "role": "viewer" });
