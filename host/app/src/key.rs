@@ -66,7 +66,7 @@ impl KeySource {
             KeySource::Elsewhere(secret) => secret,
             KeySource::Beside => return self.open_beside(data),
         };
-        let text = secret.resolve().context("the master key cannot be had")?;
+        let text = secret.resolve_at_start().context("the master key cannot be had")?;
         parse(text.expose_secret()).with_context(|| {
             format!("{} holds no key: 32 bytes, as base64 or hexadecimal", secret.expose())
         })

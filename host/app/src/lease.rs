@@ -15,7 +15,7 @@ use crate::vault::system;
 
 /// So often whoever waits looks.
 const LOOKS: Duration = Duration::from_millis(50);
-/// So long somebody waits: longer than what the longest of them that ended in the middle keeps others waiting.
+/// So long somebody waits: longer than who makes a name and ends in the middle keeps others waiting.
 const WAITS: Duration = Duration::from_secs(70);
 
 #[derive(Serialize, Deserialize)]

@@ -38,7 +38,7 @@ impl StorePlace {
 
     /// The address of a database.
     fn url(secret: &Secret) -> Result<String> {
-        let url = secret.resolve().context("the store's address cannot be had")?;
+        let url = secret.resolve_at_start().context("the store's address cannot be had")?;
         Ok(url.expose_secret().trim().to_owned())
     }
 

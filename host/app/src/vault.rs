@@ -118,6 +118,8 @@ impl Vault {
 
     /// Reads everything anew: another process may have changed it. Gives what was known before.
     pub(crate) fn reload(&self) -> Result<BTreeMap<IntegrationId, Arc<Known>>> {
+        // Nobody is in the middle of a change.
+        let _changing = self.changing();
         loop {
             let before = self.changes.load(Ordering::SeqCst);
             let stored = stored(&self.store)?;

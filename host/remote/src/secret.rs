@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,8 +30,9 @@ pub struct SecretError {
     why: String,
 }
 
-/// A command is stopped after so long.
+/// A command is stopped after so long: whatever it is for waits. At the start nothing does yet.
 const PATIENCE: Duration = Duration::from_secs(5);
+const AT_START: Duration = Duration::from_secs(120);
 /// What it said, or why it said nothing, holds for so long: each request to an instance needs it.
 const HOLDS: Duration = Duration::from_secs(5);
 
@@ -39,7 +41,7 @@ type Said = Mutex<Option<(Instant, Result<SecretString, String>)>>;
 static SAID: Mutex<BTreeMap<String, Arc<Said>>> = Mutex::new(BTreeMap::new());
 
 /// What a command says, by which a secret is had.
-fn said_by(command: &str) -> Result<SecretString, String> {
+fn said_by(command: &str, patience: Duration) -> Result<SecretString, String> {
     let said = {
         let mut all = SAID.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(all.entry(command.to_owned()).or_default())
@@ -50,7 +52,7 @@ fn said_by(command: &str) -> Result<SecretString, String> {
     {
         return value.clone();
     }
-    let value = run(command, PATIENCE);
+    let value = run(command, patience);
     *said = Some((Instant::now(), value.clone()));
     value
 }
@@ -60,6 +62,10 @@ fn run(command: &str, patience: Duration) -> Result<SecretString, String> {
         .args(["-c", command])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        // It may say more than a log should hold.
+        .stderr(Stdio::null())
+        // What it begins goes with it.
+        .process_group(0)
         .spawn()
         .map_err(|e| e.to_string())?;
     let mut out = child.stdout.take().ok_or("it has no output")?;
@@ -78,7 +84,8 @@ fn run(command: &str, patience: Duration) -> Result<SecretString, String> {
                 std::thread::sleep(Duration::from_millis(5));
             }
             None => {
-                // Nobody waits for it any more. What it has begun itself may go on.
+                let all = format!("-{}", child.id());
+                let _ = std::process::Command::new("kill").args(["-KILL", "--", &all]).status();
                 let _ = child.kill();
                 let _ = child.wait();
                 return Err(format!("the command did not end within {} s", patience.as_secs()));
@@ -109,6 +116,18 @@ impl Secret {
     /// # Errors
     /// When the variable, file or command does not give one.
     pub fn resolve(&self) -> Result<SecretString, SecretError> {
+        self.resolve_within(PATIENCE)
+    }
+
+    /// The same at a program's start, when nobody waits for anything else: a command may take two minutes.
+    ///
+    /// # Errors
+    /// When the variable, file or command does not give one.
+    pub fn resolve_at_start(&self) -> Result<SecretString, SecretError> {
+        self.resolve_within(AT_START)
+    }
+
+    fn resolve_within(&self, patience: Duration) -> Result<SecretString, SecretError> {
         let text = self.0.expose_secret();
         // A command may hold what it should not; a name or a path does not.
         let shown = if text.starts_with("exec:") { "exec:..." } else { text };
@@ -122,7 +141,7 @@ impl Secret {
             return std::fs::read_to_string(path).map(trimmed).map_err(|e| failed(e.to_string()));
         }
         if let Some(command) = text.strip_prefix("exec:") {
-            let said = said_by(command).map_err(failed)?;
+            let said = said_by(command, patience).map_err(failed)?;
             return Ok(trimmed(said.expose_secret().to_owned()));
         }
         Ok(self.0.clone())

@@ -149,6 +149,30 @@ impl<'k> Walk<'k> {
         }
     }
 
+    /// A line that was written since the walk began: it may tell of lines that were erased since.
+    pub(crate) fn behind(&mut self, line: Line) {
+        let Line { tenant, path, digest: written, sealed, .. } = line;
+        if let Some(value) = self.value(tenant, &path, sealed, &written)
+            && path.starts_with(ERASED)
+        {
+            self.erased.extend(serde_json::from_str::<Vec<u64>>(&value).unwrap_or_default());
+        }
+    }
+
+    /// What a line says, if that is what was written.
+    fn value(
+        &self,
+        tenant: String,
+        path: &str,
+        sealed: Option<(i64, Vec<u8>)>,
+        written: &[u8],
+    ) -> Option<String> {
+        let (id, sealed) = sealed?;
+        let key = Key { tenant: TenantId::new(tenant).ok()?, path: path.to_owned() };
+        let value = self.ring.open(&key, id, &sealed).ok()?;
+        (digest(self.ring, &value)[..] == *written).then_some(value)
+    }
+
     pub(crate) fn line(&mut self, line: Line) {
         let Line { seq, tenant, path, digest: written, link: linked, sealed } = line;
         self.lines += 1;
@@ -161,19 +185,14 @@ impl<'k> Walk<'k> {
         self.contained |= self.noted.is_some_and(|noted| noted.eq_ignore_ascii_case(&hex(&linked)));
         match sealed {
             None => self.missing.push((number, path)),
-            Some((id, sealed)) => {
-                let key =
-                    TenantId::new(tenant).ok().map(|tenant| Key { tenant, path: path.clone() });
-                let value = key.and_then(|key| self.ring.open(&key, id, &sealed).ok());
-                match value.filter(|value| digest(self.ring, value)[..] == written[..]) {
-                    Some(value) if path.starts_with(ERASED) => {
-                        let numbers = serde_json::from_str::<Vec<u64>>(&value);
-                        self.erased.extend(numbers.unwrap_or_default());
-                    }
-                    Some(_) => {}
-                    None => self.faults.push(AuditFault::Changed(number, path)),
+            sealed => match self.value(tenant, &path, sealed, &written) {
+                Some(value) if path.starts_with(ERASED) => {
+                    let numbers = serde_json::from_str::<Vec<u64>>(&value);
+                    self.erased.extend(numbers.unwrap_or_default());
                 }
-            }
+                Some(_) => {}
+                None => self.faults.push(AuditFault::Changed(number, path)),
+            },
         }
         self.before = linked;
     }

@@ -201,28 +201,37 @@ impl Postgres {
         // Its end is looked at first: what others write meanwhile is behind it, and no fault.
         let (last, mac, used) = self.end()?;
         let mut walk = Walk::new(&self.inner.ring, noted);
-        let mut seq = 0_i64;
+        let (mut seq, mut until, mut known) = (0_i64, last, last);
         loop {
             let page = self.read(ALL, Statement::Chain, vec![Box::new(seq)])?;
             for row in &page {
                 let (id, sealed): (Option<i64>, Option<Vec<u8>>) =
                     (row.try_get(6).map_err(failed)?, row.try_get(5).map_err(failed)?);
                 seq = row.try_get(0).map_err(failed)?;
-                // Behind the end there is only what was written since; by then the end is further on.
-                if seq > last && self.end()?.0 >= seq {
-                    break;
-                }
-                walk.line(Line {
+                let line = Line {
                     seq,
                     tenant: row.try_get(1).map_err(failed)?,
                     path: text(row.try_get(2).map_err(failed)?)?,
                     digest: row.try_get(3).map_err(failed)?,
                     link: row.try_get(4).map_err(failed)?,
                     sealed: id.zip(sealed),
-                });
+                };
+                if seq > known {
+                    known = self.end()?.0;
+                }
+                // Behind the end there is only what was written since; by then the end is further on.
+                match seq <= last || seq > known {
+                    true => walk.line(line),
+                    false => walk.behind(line),
+                }
             }
-            if page.is_empty() || seq > last {
-                break;
+            if page.is_empty() || seq >= until {
+                // What was erased while it was looked at is told of up to here.
+                let now = self.end()?.0;
+                if page.is_empty() || until > last || seq >= now {
+                    break;
+                }
+                until = now;
             }
         }
         let strangers = self.read(ALL, Statement::Strangers, Vec::new())?;

@@ -232,6 +232,12 @@ fn audit(store: &dyn Store, wanted: &Erased) {
 
 /// Whoever works on a store while its audit is looked at changes nothing of what is found.
 fn sound_while_written(store: &(impl Store + Sync), verify: impl Fn() -> Vec<AuditFault>) {
+    struct Ends<'a>(&'a std::sync::atomic::AtomicBool);
+    impl Drop for Ends<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
     let ends = std::sync::atomic::AtomicBool::new(false);
     let relaxed = std::sync::atomic::Ordering::Relaxed;
     std::thread::scope(|scope| {
@@ -242,10 +248,14 @@ fn sound_while_written(store: &(impl Store + Sync), verify: impl Fn() -> Vec<Aud
                 }
                 let line = put(&format!("audit/i/l/{n:05}"), Expect::Any, "line", None);
                 store.commit(&[line]).unwrap();
+                if n % 40 == 39 {
+                    let lines = [key(&format!("audit/i/l/{:05}", n / 2))];
+                    store.erase(&[], &lines, &key(&format!("audit/_erased/{n:05}"))).unwrap();
+                }
             }
         });
+        let _ends = Ends(&ends);
         let found: Vec<_> = (0..60).flat_map(|_| verify()).collect();
-        ends.store(true, relaxed);
         assert_eq!(found, []);
     });
     assert_eq!(verify(), []);

@@ -143,6 +143,8 @@ impl Host {
         if !lines.is_empty() {
             forgotten.erased.insert("lines of the audit", lines.len() as u64);
         }
+        // And those that were kept meanwhile.
+        self.forget_answers()?;
         forgotten.out_of_reach.sort();
         forgotten.out_of_reach.dedup();
         forgotten.out_of_reach.extend([

@@ -144,19 +144,16 @@ async fn news(told: &mut broadcast::Receiver<Arc<Beat>>) -> Option<BTreeSet<Inte
                 Ok(beat) => {
                     if matches!(beat.what, What::Changed(Topic::Knowledge | Topic::Settings)) {
                         of.insert(beat.integration.clone());
-                        tokio::time::sleep(SOON).await;
-                        return false;
+                        return tokio::time::sleep(SOON).await;
                     }
                 }
                 // Too much was told to listen to it all: something of it may have been ours.
-                Err(RecvError::Lagged(_)) => return true,
+                Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => std::future::pending().await,
             }
         }
     };
-    if tokio::time::timeout(LOOKS, all).await.ok()? {
-        return None;
-    }
+    tokio::time::timeout(LOOKS, all).await.ok()?;
     while let Ok(beat) = told.try_recv() {
         if matches!(beat.what, What::Changed(Topic::Knowledge | Topic::Settings)) {
             of.insert(beat.integration.clone());
