@@ -246,7 +246,7 @@ async fn a_file_of_one_record_never_reaches_another_on_its_ticket() {
     let (first, second) = (link("i1"), link("i2"));
     let (status, answer) = place.post(&at(&format!("links/{second}/unlink")), json!({})).await;
     assert_eq!(status, 200, "{answer}");
-    let ticket = json!({ "record": "i2", "ticket": pair.column("number") });
+    let ticket = json!({ "platform_id": "i2", "ticket": pair.column("number") });
     let (status, answer) = place.post(&at("links"), ticket).await;
     assert_eq!(status, 202, "{answer}");
     pair.settled().await;
