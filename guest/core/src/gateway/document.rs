@@ -143,7 +143,7 @@ fn check(
     read.faults.iter_mut().for_each(untold);
     let Some(document) = read.value.take() else { return (None, read.faults) };
     let mut faults = Vec::new();
-    if document.routes.is_empty() {
+    if document.routes.is_empty() && read.faults.is_empty() {
         faults.push(error(
             "routes",
             "there is no route",

@@ -96,7 +96,7 @@ pub fn questions(rules: &Rules) -> Vec<Question> {
             table: table.to_string(),
             query: String::new(),
             // What is written only is shown too, if it is there.
-            fields: rules.columns(table).into_iter().chain(columns.iter().cloned()).collect(),
+            fields: columns.union(&rules.columns(table).into_iter().collect()).cloned().collect(),
             limit: 1,
         });
         all.push(Question {
