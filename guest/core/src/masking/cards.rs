@@ -3,7 +3,7 @@
 //! `Karte4111 ...`). What else is written so is told by its lengths, its issuer and its check digit.
 
 use super::digits::{is_card, may_be_card};
-use super::scan::{Gap, Group, Scan, wordy};
+use super::scan::{Gap, Group, Scan, Sums, wordy};
 use super::words::{Topic, Topics};
 use super::{Candidate, Kind, Reason};
 
@@ -27,18 +27,16 @@ const WORDS: [&str; 20] = [
 
 /// `digits` is room to work in.
 pub(super) fn find(scan: &Scan, digits: &mut Vec<u8>, found: &mut Vec<Candidate>) {
-    for group in scan.glued {
-        if (12..=19).contains(&group.len()) {
-            at_a_word(scan, *group, digits, found);
+    if scan.sums.long {
+        for group in scan.glued {
+            if (12..=19).contains(&group.len()) {
+                at_a_word(scan, *group, digits, found);
+            }
         }
     }
-    let count = |length| {
-        let all = scan.groups.iter().chain(scan.glued);
-        all.filter(|group| group.len() == length).count()
-    };
     // What `SHAPES` need at least; most texts have no such groups.
-    let fours = count(4);
-    if fours < 4 && (fours == 0 || count(6) == 0) {
+    let Sums { fours, six, .. } = scan.sums;
+    if fours < 4 && (fours == 0 || !six) {
         return;
     }
     if scan.glued.is_empty() {

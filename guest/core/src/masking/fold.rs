@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use super::block::{BLOCK, Block};
+
 /// A text in one form.
 pub(super) struct Folded<'t> {
     /// What is searched. Bytes from 0x80 up belong to letters.
@@ -128,11 +130,17 @@ fn next_special(bytes: &[u8], from: usize) -> Option<usize> {
     if let Some(more) = bytes[from..].iter().take(8).position(|b| is_special(*b)) {
         return Some(from + more);
     }
-    let (many, _) = bytes[from..].as_chunks::<64>();
-    let free =
-        many.iter().take_while(|many| !many.iter().fold(false, |any, b| any | is_special(*b)));
-    let from = from + 64 * free.count();
-    bytes[from..].iter().position(|b| is_special(*b)).map(|more| from + more)
+    let mut base = from;
+    while base < bytes.len() {
+        let special = Block::of(&bytes[base..]).is(|bytes| {
+            bytes.within(0x80, 0xFF) | bytes.is(b'%') | bytes.is(b'&') | bytes.is(b'\\')
+        });
+        if special != 0 {
+            return Some(base + special.trailing_zeros() as usize);
+        }
+        base += BLOCK;
+    }
+    None
 }
 
 /// Folded bytes and the way back, while they are made.

@@ -8,6 +8,7 @@
 //! Masking twice is masking once: a text is masked until nothing is found in it. What cannot be
 //! masked is dropped, never passed on.
 
+mod block;
 mod cards;
 mod digits;
 mod document;

@@ -11,7 +11,9 @@ use super::{Candidate, Kind, Reason, digits};
 const NEAR: usize = 40;
 
 pub(super) fn find(scan: &Scan, found: &mut Vec<Candidate>) {
-    for (index, hit) in scan.hits.iter().enumerate() {
+    const NAMES: Topics = Topics::of(&[Topic::Birth, Topic::Passport, Topic::Bech32]);
+    let hits = if scan.speaks_of(NAMES) { scan.hits } else { &[] };
+    for (index, hit) in hits.iter().enumerate() {
         match hit.topic {
             Topic::Birth => birth(scan, index, hit.end, found),
             Topic::Passport => passport(scan, hit.end, found),

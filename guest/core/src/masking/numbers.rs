@@ -7,7 +7,7 @@ mod address;
 use std::cell::OnceCell;
 
 use super::digits::{is_card, is_itin, is_nhs, is_routing, is_ssn, may_be_card, number};
-use super::scan::{Gap, Group, Scan};
+use super::scan::{Gap, Group, Initials, Scan};
 use super::words::{Topic, Topics};
 use super::{Candidate, Kind, Reason};
 
@@ -589,9 +589,14 @@ impl Run<'_, '_> {
 
 /// Numbers that begin or end in letters: NINO, and device numbers aside.
 fn glued(scan: &Scan, found: &mut Vec<Candidate>) {
-    nino(scan, found);
-    iban(scan, found);
-    called(scan, found);
+    if scan.sums.initials {
+        nino(scan, scan.glued, found);
+        nino(scan, scan.groups, found);
+        iban(scan, found);
+    }
+    if scan.sums.long {
+        called(scan, found);
+    }
 }
 
 /// `tel4155550132`, `mobile07700900123`: a word for a phone is written at the number.
@@ -612,19 +617,20 @@ fn called(scan: &Scan, found: &mut Vec<Candidate>) {
 }
 
 /// Two letters, six digits in one group or in twos, a letter.
-fn nino(scan: &Scan, found: &mut Vec<Candidate>) {
-    for group in scan.glued.iter().chain(scan.groups) {
+fn nino(scan: &Scan, groups: &[Group], found: &mut Vec<Candidate>) {
+    for group in groups {
+        // The letters in front, perhaps one blank away.
+        let gap = match group.initials {
+            Initials::None => continue,
+            Initials::Joined => 0,
+            Initials::Apart => 1,
+        };
         if !matches!(group.len(), 6 | 2) {
             continue;
         }
         let bytes = scan.bytes;
-        // The letters in front, perhaps one blank away.
-        let gap = usize::from(matches!(scan.byte_before(group.start), Some(b' ' | b'-')));
-        let Some(start) = group.start.checked_sub(2 + gap) else { continue };
+        let Some(start) = group.start.checked_sub(gap + 2) else { continue };
         let prefix = [bytes[start], bytes[start + 1]];
-        if !prefix.iter().all(u8::is_ascii_alphabetic) || super::scan::wordy_before(bytes, start) {
-            continue;
-        }
         let mut at = group.start;
         let mut digits = 0;
         while digits < 6 {
@@ -658,11 +664,11 @@ fn nino(scan: &Scan, found: &mut Vec<Candidate>) {
 /// Country, two check digits, and groups of letters and digits.
 fn iban(scan: &Scan, found: &mut Vec<Candidate>) {
     for group in scan.glued {
-        let bytes = scan.bytes;
-        let Some(start) = group.start.checked_sub(2) else { continue };
-        if group.len() < 2 || super::scan::wordy_before(bytes, start) {
+        if group.len() < 2 || group.initials != Initials::Joined {
             continue;
         }
+        let bytes = scan.bytes;
+        let Some(start) = group.start.checked_sub(2) else { continue };
         let Some(length) = super::digits::iban_length(&bytes[start..group.start]) else { continue };
         let mut text = Vec::with_capacity(length);
         let mut at = start;

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::Piece;
+use super::block::{BLOCK, Block};
 use super::words::{self, Hit, Topic, Topics};
 
 /// Context reaches this many characters back.
@@ -42,6 +43,11 @@ const SPEAKERS: [&str; 12] = [
     "patient",
 ];
 
+/// Fewer digits that touch a letter are no number of a phone's, nor a card's.
+const LONG: usize = 7;
+/// So few digits between letters are nothing by themselves: `a1b22c`.
+const SMALL: usize = 2;
+
 /// A group of digits, as folded bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Group {
@@ -49,6 +55,40 @@ pub(super) struct Group {
     pub(super) end: usize,
     /// What stands between it and the group before.
     pub(super) gap: Gap,
+    /// The two letters that a country's or a person's number begins with.
+    pub(super) initials: Initials,
+}
+
+/// Whether a word of two letters stands in front of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Initials {
+    /// None does.
+    None,
+    /// Right in front.
+    Joined,
+    /// A blank or a dash away.
+    Apart,
+}
+
+impl Initials {
+    /// What stands in front of a place.
+    #[inline]
+    fn before(bytes: &[u8], start: usize) -> Initials {
+        let (initials, end) = match bytes[..start].last() {
+            Some(b' ' | b'-') => (Initials::Apart, start - 1),
+            _ => (Initials::Joined, start),
+        };
+        match bytes[..end] {
+            [.., first, second]
+                if first.is_ascii_alphabetic()
+                    && second.is_ascii_alphabetic()
+                    && !wordy_before(bytes, end - 2) =>
+            {
+                initials
+            }
+            _ => Initials::None,
+        }
+    }
 }
 
 /// What stands between two groups.
@@ -118,17 +158,54 @@ pub(super) struct Scan<'t> {
     pub(super) hits: &'t [Hit],
     /// Maximal groups of digits that touch no letter, in order.
     pub(super) groups: &'t [Group],
-    /// Maximal groups of digits that touch a letter in front or behind.
+    /// Maximal groups of digits that touch a letter in front or behind, without those of one or two that are
+    /// nothing.
     pub(super) glued: &'t [Group],
     pub(super) ats: &'t [usize],
     /// The first colon of each token that has at least two.
     pub(super) colons: &'t [usize],
     /// What the name of the value says, if it has a name (a JSON key, a column).
     pub(super) key: Option<Topic>,
+    /// What the groups have in common.
+    pub(super) sums: Sums,
     /// Blanks that end no word: `Folded::inner`.
     inner: &'t [u32],
     /// Everything that its words and its name speak of.
     topics: Topics,
+}
+
+/// What some groups have in common: most detectors need a look at no more.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sums {
+    /// How many have four digits.
+    pub(super) fours: u32,
+    /// Whether one has six.
+    pub(super) six: bool,
+    /// Whether a word of two letters stands in front of one.
+    pub(super) initials: bool,
+    /// Whether one that touches a letter has so many digits as a phone number.
+    pub(super) long: bool,
+}
+
+impl Sums {
+    fn of(groups: &[Group], glued: &[Group]) -> Sums {
+        let mut sums = Sums::default();
+        for group in groups {
+            sums.count(group);
+        }
+        for group in glued {
+            sums.count(group);
+            sums.long |= group.len() >= LONG;
+        }
+        sums
+    }
+
+    #[inline]
+    fn count(&mut self, group: &Group) {
+        self.fours += u32::from(group.len() == 4);
+        self.six |= group.len() == 6;
+        self.initials |= group.initials != Initials::None;
+    }
 }
 
 impl Notes {
@@ -182,20 +259,7 @@ impl Notes {
             return self.word_at(bytes, at);
         }
         match byte {
-            b'0'..=b'9' => {
-                let (start, end) = (at, past_digits(bytes, at + 1));
-                // `555-0132x12`: an extension.
-                let extended = end - start >= 4
-                    && matches!(bytes.get(end), Some(b'x' | b'X'))
-                    && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
-                if wordy_before(bytes, start) || wordy_at(bytes, end) && !extended {
-                    self.glued.push(Group { start, end, gap: Gap::Far });
-                } else {
-                    let gap = self.gap_before(bytes, start);
-                    self.groups.push(Group { start, end, gap });
-                }
-                return end;
-            }
+            b'0'..=b'9' => return self.digits_at(bytes, at),
             b'@' => self.ats.push(at),
             b':' => {
                 match &mut self.token {
@@ -207,7 +271,9 @@ impl Notes {
                     }
                     _ => self.token = Some((at, at)),
                 }
-                self.hits.extend(words::at(bytes, at));
+                if bytes[at..].starts_with(b"://") {
+                    self.hits.extend(words::at(bytes, at));
+                }
             }
             b'-' if bytes[at..].starts_with(b"-----") => return self.word_at(bytes, at),
             0x80.. if words::begins_word(bytes, at) => return self.word_at(bytes, at),
@@ -222,6 +288,33 @@ impl Notes {
         let Some(hit) = words::at(bytes, at) else { return at + 1 };
         self.hits.push(hit);
         hit.end
+    }
+
+    /// Digits that begin here; gives where they end.
+    #[inline]
+    fn digits_at(&mut self, bytes: &[u8], start: usize) -> usize {
+        let end = past_digits(bytes, start + 1);
+        let initials = Initials::before(bytes, start);
+        let wordy = wordy_before(bytes, start);
+        if !wordy && !wordy_at(bytes, end) {
+            let gap = self.gap_before(bytes, start);
+            self.groups.push(Group { start, end, gap, initials });
+            return end;
+        }
+        // `555-0132x12`: an extension.
+        let extended = end - start >= 4
+            && matches!(bytes.get(end), Some(b'x' | b'X'))
+            && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
+        if !wordy && extended {
+            let gap = self.gap_before(bytes, start);
+            self.groups.push(Group { start, end, gap, initials });
+        } else if end - start > SMALL
+            || initials == Initials::Joined
+            || !is_amid_letters(bytes, start, end)
+        {
+            self.glued.push(Group { start, end, gap: Gap::Far, initials });
+        }
+        end
     }
 
     /// What stands between the last group and one that begins here.
@@ -311,13 +404,15 @@ impl Notes {
         let group = |group: &Group| Group {
             start: moved(group.start, shift),
             end: moved(group.end, shift),
-            gap: group.gap,
+            ..*group
         };
         let groups = &old.groups[within(&old.groups, &range, |group| group.start)];
         if let [first, rest @ ..] = groups {
             // What stands in front of it may be another.
             let first = group(first);
-            self.groups.push(Group { gap: self.gap_before(new, first.start), ..first });
+            let (gap, initials) =
+                (self.gap_before(new, first.start), Initials::before(new, first.start));
+            self.groups.push(Group { gap, initials, ..first });
             self.groups.extend(rest.iter().map(group));
         }
         let glued = &old.glued[within(&old.glued, &range, |group| group.start)];
@@ -347,6 +442,7 @@ impl Notes {
             ats: &self.ats,
             colons: &self.colons,
             key,
+            sums: Sums::of(&self.groups, &self.glued),
             inner: &[],
             topics: topics.fold(Topics::NONE, Topics::with),
         }
@@ -355,7 +451,7 @@ impl Notes {
 
 /// An offset of the one text in the other.
 fn moved(at: usize, shift: isize) -> usize {
-    at.saturating_add_signed(shift)
+    at.wrapping_add_signed(shift)
 }
 
 impl<'t> Scan<'t> {
@@ -587,59 +683,46 @@ fn ends_paragraph(bytes: &[u8], at: usize) -> bool {
     bytes[at] == b'\n' && matches!(bytes[..at], [.., b'\n'] | [.., b'\n', b'\r'])
 }
 
-/// So many bytes are looked at together.
-const BLOCK: usize = 64;
-
 /// The places, up to `to`, at which something may have to be written down: a bit for each of the next
-/// bytes. Nothing here depends on what is there, so that many bytes are told at once.
+/// bytes.
+#[inline]
 fn places(bytes: &[u8], base: usize, to: usize) -> u64 {
-    // Each byte follows the one before it; a run of digits that was read is read.
-    let mut window = [0; BLOCK + 1];
-    if let Some(before) = base.checked_sub(1).map(|at| bytes[at]) {
-        window[0] = if before.is_ascii_digit() { 0 } else { before };
-    }
-    let block = &bytes[base..to.min(base + BLOCK)];
-    match block.first_chunk::<BLOCK>() {
-        Some(whole) => window[1..].copy_from_slice(whole),
-        None => window[1..=block.len()].copy_from_slice(block),
-    }
-    let (mut words, mut others) = ([0u8; BLOCK], [0u8; BLOCK]);
-    for at in 0..BLOCK {
-        words[at] = u8::from(begins_word(window[at], window[at + 1]));
-        others[at] = u8::from(is_place(window[at], window[at + 1]));
-    }
+    let block = Block::of(&bytes[base..to.min(base + BLOCK)]);
+    let letters = block.is(|bytes| bytes.lower().within(b'a', b'z'));
+    let upper = block.is(|bytes| bytes.within(b'A', b'Z'));
+    let digits = block.is(|bytes| bytes.within(b'0', b'9'));
+    let others = block.is(|bytes| bytes.within(0xC0, 0xFF) | bytes.is(b'@') | bytes.is(b':'));
+    // Of dashes those count that others follow; beyond the block it is not known.
+    let dashes = block.is(|bytes| bytes.is(b'-'));
+    let followed = |n: u32| dashes >> n | !(u64::MAX >> n);
+    let rules = dashes & followed(1) & followed(2) & followed(3) & followed(4);
+    // What is said of each byte's neighbour in front. A run of digits that was read is read.
+    let before = base.checked_sub(1).map_or(0, |at| bytes[at]);
+    let behind = |these: u64, before: bool| these << 1 | u64::from(before);
+    let after_letter = behind(letters, before.is_ascii_alphabetic());
+    let after_lower = behind(letters & !upper, before.is_ascii_lowercase());
+    let words = letters & !after_letter | upper & after_lower;
+    let amid = after_letter & letters >> 1;
+    let numbers = digits & !behind(digits, false) & !amid;
     // Of the words most are none that is looked for. Their places are left out without a branch,
     // which would be foreseen wrongly at every fifth.
-    let (mut words, mut kept) = (gathered(&words), 0);
-    while words != 0 {
-        let place = words.trailing_zeros();
-        words &= words - 1;
-        kept |= u64::from(words::may_begin(bytes, base + place as usize)) << place;
+    let words = match bytes.get(base..).and_then(|rest| rest.first_chunk()) {
+        Some(window) => kept(words, |place| words::may_begin_in(window, place)),
+        None => kept(words, |place| words::may_begin(bytes, base + place)),
+    };
+    words | numbers | others | rules
+}
+
+/// Those of some places of which something is so.
+#[inline]
+fn kept(mut places: u64, so: impl Fn(usize) -> bool) -> u64 {
+    let mut kept = 0;
+    while places != 0 {
+        let place = places.trailing_zeros();
+        places &= places - 1;
+        kept |= u64::from(so(place as usize)) << place;
     }
-    kept | gathered(&others)
-}
-
-/// The lowest bits of bytes, side by side.
-fn gathered(told: &[u8; BLOCK]) -> u64 {
-    const GATHER: u64 = 0x0102_0408_1020_4080;
-    let (eights, _) = told.as_chunks::<8>();
-    let gathered = eights.iter().map(|eight| u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56);
-    gathered.rev().fold(0, |all, eight| all << 8 | eight)
-}
-
-/// Whether a letter of ASCII may begin a word.
-#[inline]
-fn begins_word(before: u8, byte: u8) -> bool {
-    let letter = |b: u8| (b | 0x20).wrapping_sub(b'a') < 26;
-    letter(byte) & !letter(before)
-        | (byte.wrapping_sub(b'A') < 26) & (before.wrapping_sub(b'a') < 26)
-}
-
-/// Whether a number, a sign or a letter beyond ASCII may begin at a byte.
-#[inline]
-fn is_place(before: u8, byte: u8) -> bool {
-    let number = (byte.wrapping_sub(b'0') < 10) & (before.wrapping_sub(b'0') >= 10);
-    number | (byte >= 0xC0) | (byte == b'@') | (byte == b':') | (byte == b'-')
+    kept
 }
 
 /// The end of a run of digits, eight bytes at a time: a branch for each digit would be foreseen
@@ -667,6 +750,13 @@ fn past_digits(bytes: &[u8], mut at: usize) -> usize {
 
 fn is_address_byte(b: u8) -> bool {
     b.is_ascii_hexdigit() || b == b':' || b == b'.'
+}
+
+/// Whether letters touch it on both sides.
+#[inline]
+fn is_amid_letters(bytes: &[u8], start: usize, end: usize) -> bool {
+    bytes[..start].last().is_some_and(u8::is_ascii_alphabetic)
+        && bytes.get(end).is_some_and(u8::is_ascii_alphabetic)
 }
 
 /// Part of a word, so that a number that touches it is no number of its own.

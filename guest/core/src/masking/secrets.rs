@@ -5,7 +5,7 @@ mod said;
 
 pub(super) use self::said::names_secret;
 use super::scan::Scan;
-use super::words::Topic;
+use super::words::{Topic, Topics};
 use super::{Candidate, Kind, Reason};
 
 /// A token that its maker gave a beginning of its own.
@@ -109,6 +109,17 @@ pub(super) const PREFIXES: &[Prefix] = &[
 ];
 
 pub(super) fn find(scan: &Scan, found: &mut Vec<Candidate>) {
+    const SECRETS: Topics = Topics::of(&[
+        Topic::Pem,
+        Topic::Jwt,
+        Topic::Prefix,
+        Topic::Url,
+        Topic::Secret,
+        Topic::Scheme,
+    ]);
+    if !scan.speaks_of(SECRETS) {
+        return;
+    }
     let mut pem_until = 0;
     for (index, hit) in scan.hits.iter().enumerate() {
         match hit.topic {

@@ -2,6 +2,7 @@
 //! order's; and the beginnings of secrets. They are looked up where a word begins, in a table that
 //! the compiler makes.
 
+use super::block::BLOCK;
 use super::secrets::PREFIXES;
 
 /// What a word speaks of.
@@ -295,13 +296,10 @@ const COUNT: usize = {
 struct Table {
     /// By bucket, the longer first.
     patterns: [Pattern; COUNT],
-    /// The first four bytes of each pattern, to tell most of a bucket apart at once.
-    heads: [u32; COUNT],
+    /// The first eight bytes of each pattern and which of them it has, to tell most of a bucket apart at once.
+    heads: [(u64, u64); COUNT],
     /// Where each bucket begins; where the next one begins, it ends.
     buckets: [u16; BUCKETS + 1],
-    /// Which beginnings of four bytes, three and two some pattern of more, three and two bytes has:
-    /// most words of a text are told by these bits.
-    filters: [[u64; FILTER / 64]; 3],
     /// By the first two bytes of a word: which bytes may be the third of a pattern, a bit each. Of
     /// each byte the lower five bits.
     thirds: [u32; 1 << 10],
@@ -322,8 +320,6 @@ pub(super) const SIGHT: usize = {
 };
 
 const BUCKETS: usize = 2_048;
-/// The bits of a filter; one in forty is set.
-const FILTER: usize = 1 << 15;
 
 /// The first bytes of a word as a number. Letters lose their case by this bit; what else it
 /// changes, it changes on both sides.
@@ -335,13 +331,6 @@ const fn head(bytes: [u8; 4]) -> u32 {
 const fn bucket(head: u32, length: u32) -> usize {
     let key = head & (u32::MAX >> (32 - 8 * length));
     (key.wrapping_mul(0x9E37_79B1) >> 21) as usize
-}
-
-/// The bit of a filter for the first `length` bytes of a word.
-#[inline]
-const fn bit(head: u32, length: u32) -> usize {
-    let key = head & (u32::MAX >> (32 - 8 * length));
-    (key.wrapping_mul(0x9E37_79B1) >> 17) as usize
 }
 
 /// The first four bytes of a pattern; 0 where a shorter one has none.
@@ -359,11 +348,21 @@ const fn head_of(text: &[u8]) -> u32 {
     }
 }
 
-/// Whether a text that begins so may begin with the pattern.
-#[inline]
-fn fits(head: u32, pattern: u32) -> bool {
-    let mask = if pattern >> 24 != 0 { u32::MAX } else { 0x00FF_FFFF };
-    (head ^ pattern) & mask & (if pattern >> 16 != 0 { u32::MAX } else { 0xFFFF }) == 0
+/// The first eight bytes of a pattern, and which of them it has.
+const fn long_head_of(text: &[u8]) -> (u64, u64) {
+    let mut bytes = [0; 8];
+    let mut i = 0;
+    while i < 8 && i < text.len() {
+        bytes[i] = text[i];
+        i += 1;
+    }
+    let mask = u64::MAX >> (64 - 8 * i);
+    (long_head(bytes) & mask, mask)
+}
+
+/// The first eight bytes of a word as a number, as `head` is of four.
+const fn long_head(bytes: [u8; 8]) -> u64 {
+    u64::from_le_bytes(bytes) | 0x2020_2020_2020_2020
 }
 
 const fn bucket_of(text: &[u8]) -> usize {
@@ -426,10 +425,10 @@ const fn table() -> Table {
         filled[bucket] += 1;
         i += 1;
     }
-    let mut heads = [0; COUNT];
+    let mut heads = [(0, 0); COUNT];
     i = 0;
     while i < COUNT {
-        heads[i] = head_of(patterns[i].text);
+        heads[i] = long_head_of(patterns[i].text);
         i += 1;
     }
     let mut thirds = [0; 1 << 10];
@@ -440,15 +439,7 @@ const fn table() -> Table {
         thirds[first_two(head)] |= if all[i].text.len() == 2 { u32::MAX } else { 1 << third(head) };
         i += 1;
     }
-    let mut filters = [[0; FILTER / 64]; 3];
-    i = 0;
-    while i < COUNT {
-        let length = if all[i].text.len() > 4 { 4 } else { all[i].text.len() as u32 };
-        let bit = bit(head_of(all[i].text), length);
-        filters[4 - length as usize][bit / 64] |= 1 << (bit % 64);
-        i += 1;
-    }
-    Table { patterns, heads, buckets, filters, thirds }
+    Table { patterns, heads, buckets, thirds }
 }
 
 const fn first_two(head: u32) -> usize {
@@ -464,13 +455,6 @@ impl Table {
     #[inline]
     fn begins(&self, head: u32) -> bool {
         self.thirds[first_two(head)] >> third(head) & 1 != 0
-    }
-
-    /// Whether a pattern of this length, or of more if it is four, may begin so.
-    #[inline]
-    fn may_begin(&self, head: u32, length: u32) -> bool {
-        let bit = bit(head, length);
-        self.filters[4 - length as usize][bit / 64] >> (bit % 64) & 1 != 0
     }
 }
 
@@ -498,30 +482,35 @@ pub(super) fn may_begin(bytes: &[u8], start: usize) -> bool {
     TABLE.begins(head_at(bytes, start))
 }
 
-/// The longest word that begins here, where `begins_word`.
-pub(super) fn at(bytes: &[u8], start: usize) -> Option<Hit> {
-    let head = head_at(bytes, start);
-    if TABLE.may_begin(head, 4) | TABLE.may_begin(head, 3)
-        && let Some(hit) = among(bucket(head, 3), head, bytes, start)
-    {
-        return Some(hit);
-    }
-    // A word of two letters ends after them, but for a plural.
-    match bytes.get(start + 2) {
-        Some(b'a'..=b'r' | b't'..=b'z') => None,
-        _ if TABLE.may_begin(head, 2) => among(bucket(head, 2), head, bytes, start),
-        _ => None,
-    }
+/// The same within bytes that are known to be there.
+#[inline]
+pub(super) fn may_begin_in(window: &[u8; BLOCK + 4], place: usize) -> bool {
+    let at = place & (BLOCK - 1);
+    TABLE.begins(head([window[at], window[at + 1], window[at + 2], window[at + 3]]))
 }
 
-#[inline]
-fn among(bucket: usize, head: u32, bytes: &[u8], start: usize) -> Option<Hit> {
-    let (from, to) = (usize::from(TABLE.buckets[bucket]), usize::from(TABLE.buckets[bucket + 1]));
-    TABLE.heads[from..to]
-        .iter()
-        .zip(from..)
-        .filter(|(pattern, _)| fits(head, **pattern))
-        .find_map(|(_, index)| is_there(index, bytes, start))
+/// The longest word that begins here, where `begins_word`.
+pub(super) fn at(bytes: &[u8], start: usize) -> Option<Hit> {
+    let rest = &bytes[start..];
+    let head = match rest.first_chunk::<8>() {
+        Some(eight) => long_head(*eight),
+        None => {
+            let mut eight = [0; 8];
+            eight[..rest.len()].copy_from_slice(rest);
+            long_head(eight)
+        }
+    };
+    // Those of three letters and more, then those of two.
+    [3, 2].into_iter().find_map(|length| {
+        let bucket = bucket(head as u32, length);
+        let (from, to) =
+            (usize::from(TABLE.buckets[bucket]), usize::from(TABLE.buckets[bucket + 1]));
+        TABLE.heads[from..to]
+            .iter()
+            .zip(from..)
+            .filter(|((pattern, mask), _)| (head ^ pattern) & mask == 0)
+            .find_map(|(_, index)| is_there(index, bytes, start))
+    })
 }
 
 #[inline(never)]
@@ -529,8 +518,7 @@ fn is_there(index: usize, bytes: &[u8], start: usize) -> Option<Hit> {
     let pattern = &TABLE.patterns[index];
     let end = start + pattern.text.len();
     let text = bytes.get(start..end)?;
-    // From its end: that it begins so is known.
-    if !text.iter().zip(pattern.text).rev().all(|(b, p)| b.to_ascii_lowercase() == *p) {
+    if !is_in_lower_case(text, pattern.text) {
         return None;
     }
     // `eth0` is a network's.
@@ -548,6 +536,43 @@ fn is_there(index: usize, bytes: &[u8], start: usize) -> Option<Hit> {
         start,
         end,
     })
+}
+
+/// Whether a text is a word of as many bytes but for its case: eight of them at a time, the last ones first.
+#[inline]
+fn is_in_lower_case(text: &[u8], word: &[u8]) -> bool {
+    let same = |text: u64, word: u64| lowered(text) == word;
+    if let (Some(last), Some(end)) = (text.last_chunk(), word.last_chunk()) {
+        let (all, _) = text.as_chunks::<8>();
+        let (words, _) = word.as_chunks::<8>();
+        return same(u64::from_le_bytes(*last), u64::from_le_bytes(*end))
+            && all
+                .iter()
+                .zip(words)
+                .all(|(text, word)| same(u64::from_le_bytes(*text), u64::from_le_bytes(*word)));
+    }
+    match (outer(text), outer(word)) {
+        (Some(text), Some(word)) => same(text, word),
+        _ => text.iter().zip(word).all(|(b, p)| b.to_ascii_lowercase() == *p),
+    }
+}
+
+/// The first four bytes and the last four.
+#[inline]
+fn outer(text: &[u8]) -> Option<u64> {
+    let four = |four: &[u8; 4]| u64::from(u32::from_le_bytes(*four));
+    Some(four(text.first_chunk()?) | four(text.last_chunk()?) << 32)
+}
+
+/// Eight bytes, their letters of ASCII in lower case.
+#[inline]
+const fn lowered(bytes: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * EACH;
+    let low = bytes & !HIGH;
+    let from_a = low + (0x80 - b'A' as u64) * EACH;
+    let beyond_z = low + (0x7F - b'Z' as u64) * EACH;
+    bytes | (from_a & !beyond_z & !bytes & HIGH) >> 2
 }
 
 /// The most letters before or after a word within a placeholder.
