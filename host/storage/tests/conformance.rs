@@ -351,7 +351,7 @@ fn the_audits_chain_tells_of_every_change_to_a_line() {
             vec![AuditFault::Removed(1, "audit/i/l/1".into())],
         ),
         (
-            "INSERT INTO rows SELECT tenant, 'audit/i/l/9', version, value, due, key FROM rows WHERE path = 'audit/i/l/4'",
+            "INSERT INTO rows (tenant, path, version, value, due, key) SELECT tenant, 'audit/i/l/9', version, value, due, key FROM rows WHERE path = 'audit/i/l/4'",
             vec![AuditFault::Added("audit/i/l/9".into())],
         ),
         (
@@ -444,6 +444,53 @@ fn what_is_broken_is_told() {
     ] {
         assert!(why.contains("newer version"), "{why}");
     }
+}
+
+#[test]
+fn a_file_of_an_older_schema_becomes_one_of_today() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("firn.db");
+    let master = MasterKey::new([7; 32]);
+    let store = Sqlite::open(&path, &master).unwrap();
+    let long = "x".repeat(9_000);
+    store
+        .commit(&[
+            put("link/1", Expect::Any, "a", Some(5)),
+            put("link/2", Expect::Any, &long, None),
+            put("audit/1", Expect::Absent, "a line", None),
+        ])
+        .unwrap();
+    store.commit(&[put("link/2", Expect::Version(1), &long, Some(3))]).unwrap();
+    drop(store);
+    // As the third schema had it.
+    in_file(
+        &path,
+        "CREATE TABLE before (tenant TEXT NOT NULL, path TEXT NOT NULL, version INTEGER NOT NULL,
+           value BLOB NOT NULL, due INTEGER, key INTEGER NOT NULL DEFAULT 0,
+           PRIMARY KEY (tenant, path)) WITHOUT ROWID;
+         INSERT INTO before SELECT tenant, path, version, value, due, key FROM rows;
+         DROP TABLE rows;
+         ALTER TABLE before RENAME TO rows;
+         CREATE INDEX rows_due ON rows (due, tenant, path) WHERE due IS NOT NULL;
+         CREATE INDEX rows_due_of ON rows (tenant, due, path) WHERE due IS NOT NULL;
+         PRAGMA user_version = 3;",
+    );
+    assert!(
+        Inspected::open(&path, &master).unwrap().sound().is_ok(),
+        "it can be looked at as it is"
+    );
+    let store = Sqlite::open(&path, &master).unwrap();
+    let rows = store.get(&[key("link/1"), key("link/2")]).unwrap();
+    let rows: Vec<_> = rows.into_iter().flatten().map(|row| (row.version, row.value)).collect();
+    assert_eq!(rows, [(1, "a".to_owned()), (2, long.clone())]);
+    let due: Vec<_> =
+        store.due(Millis(9), 9).unwrap().into_iter().map(|(key, _)| key.path).collect();
+    assert_eq!(due, ["link/2", "link/1"]);
+    store.commit(&[put("link/2", Expect::Version(2), "b", None)]).unwrap();
+    assert!(store.commit(&[put("link/1", Expect::Absent, "b", None)]).is_err());
+    drop(store);
+    let report = Inspected::open(&path, &master).unwrap().audit(None).unwrap();
+    assert!(report.faults.is_empty() && report.lines == 1, "{report:?}");
 }
 
 // ---- PostgreSQL --------------------------------------------------------------------------------
