@@ -4,21 +4,35 @@
 
 mod markup;
 
+use std::borrow::Cow;
+
 use firn_model::TextFormat;
 use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 
 /// Reads a side's text as plain text: line ends unified, outer blanks gone.
 #[must_use]
 pub fn read(format: TextFormat, text: &str) -> String {
+    shown(format, Cow::Borrowed(text)).into_owned()
+}
+
+/// [`read`], copied only where something is changed.
+#[must_use]
+pub fn shown(format: TextFormat, text: Cow<'_, str>) -> Cow<'_, str> {
     let plain = match format {
-        TextFormat::Plain => text.to_owned(),
-        TextFormat::Html => from_html(text),
-        TextFormat::Markdown => from_markdown(text),
+        TextFormat::Plain => text,
+        TextFormat::Html => Cow::Owned(from_html(&text)),
+        TextFormat::Markdown => Cow::Owned(from_markdown(&text)),
     };
-    let plain = if plain.contains("\r\n") { plain.replace("\r\n", "\n") } else { plain };
-    match plain.trim() {
-        trimmed if trimmed.len() == plain.len() => plain,
-        trimmed => trimmed.to_owned(),
+    let plain = match memchr::memchr(b'\r', plain.as_bytes()) {
+        Some(_) if plain.contains("\r\n") => Cow::Owned(plain.replace("\r\n", "\n")),
+        _ => plain,
+    };
+    match plain {
+        Cow::Borrowed(plain) => Cow::Borrowed(plain.trim()),
+        Cow::Owned(plain) => match plain.trim() {
+            trimmed if trimmed.len() == plain.len() => Cow::Owned(plain),
+            trimmed => Cow::Owned(trimmed.to_owned()),
+        },
     }
 }
 

@@ -5,6 +5,7 @@
 //! *round trip* - what was written reads back as what was meant (`get(put(v, s)) == v`), up to the
 //! canonical form of a text (plain, trimmed, masked, cut) or of a date (its instant).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use firn_model::{
@@ -213,18 +214,22 @@ fn only(shape: &Shape) -> &Value {
     shape.0.values().next().unwrap_or(&Value::Empty)
 }
 
-fn plain(format: TextFormat, value: &Value) -> String {
-    format::read(format, &value.to_text())
+fn plain(format: TextFormat, value: &Value) -> Cow<'_, str> {
+    format::shown(format, value.as_text())
 }
 
 /// The text of a value as it is read on a side, without its markup.
 #[must_use]
 pub fn spoken(field: &FieldMapping, side: Side, value: &Value) -> String {
     match (&field.mapping, side) {
-        (Mapping::Text { platform_format, .. }, Side::Platform) => plain(*platform_format, value),
-        (Mapping::Text { external_format, .. }, Side::External) => plain(*external_format, value),
-        (Mapping::Markup { .. }, Side::Platform) => plain(TextFormat::Markdown, value),
-        (Mapping::Markup { .. }, Side::External) => plain(TextFormat::Html, value),
+        (Mapping::Text { platform_format, .. }, Side::Platform) => {
+            plain(*platform_format, value).into_owned()
+        }
+        (Mapping::Text { external_format, .. }, Side::External) => {
+            plain(*external_format, value).into_owned()
+        }
+        (Mapping::Markup { .. }, Side::Platform) => plain(TextFormat::Markdown, value).into_owned(),
+        (Mapping::Markup { .. }, Side::External) => plain(TextFormat::Html, value).into_owned(),
         _ => value.to_text(),
     }
 }
@@ -386,11 +391,11 @@ fn outgoing(field: &FieldMapping, platform: &Shape) -> Result<String, Untranslat
         }
         Mapping::ToServicenow { template, max, mask, .. } => {
             let text = render(template, "record", platform)?;
-            (plain(TextFormat::Plain, &Value::text(text)), *max, mask, TextFormat::Plain)
+            (format::shown(TextFormat::Plain, text.into()), *max, mask, TextFormat::Plain)
         }
         _ => return Err(Untranslatable::OneWay),
     };
-    Ok(cut_as(format, masked(mask.as_ref(), Side::External, text), max))
+    Ok(cut_as(format, masked(mask.as_ref(), Side::External, text.into_owned()), max))
 }
 
 /// Cuts a text so that what is written of it is no longer than that.
@@ -421,17 +426,17 @@ fn incoming(field: &FieldMapping, external: &Shape) -> Result<String, Untranslat
             return Ok(marked_up(mask.as_ref(), &only(external).to_text()));
         }
         Mapping::ToPlatform { template, mask, .. } => {
-            (render(template, "ticket", external)?.trim().to_owned(), mask)
+            (render(template, "ticket", external)?.trim().to_owned().into(), mask)
         }
         _ => return Err(Untranslatable::OneWay),
     };
-    Ok(masked(mask.as_ref(), Side::Platform, text))
+    Ok(masked(mask.as_ref(), Side::Platform, text.into_owned()))
 }
 
 /// HTML as the platform is shown it: Markdown, masked. What tags would hide from the masker is looked for once more
 /// in the words as they are read; if anything is left there, the words are shown without their markup.
 fn marked_up(mask: Option<&BothWays>, html: &str) -> String {
-    let as_read = |text: &str| plain(TextFormat::Markdown, &Value::text(text));
+    let as_read = |text: &str| format::read(TextFormat::Markdown, text);
     let hides_nothing = |text: &str| masked(mask, Side::Platform, text.to_owned()) == text;
     let html_masked = masked(mask, Side::Platform, html.to_owned());
     let told = format::markdown_of_html(&html_masked, &hides_nothing);
@@ -534,8 +539,12 @@ pub fn loses_on_the_way(field: &FieldMapping, from: Side, shape: &Shape) -> bool
 
 /// Bold, links, tables: plain text would take their place.
 fn is_formatted(format: TextFormat, value: &Value) -> bool {
-    let (original, text) = (value.to_text(), plain(format, value));
-    text != original.replace("\r\n", "\n").trim() && format::write(format, &text) != original
+    if format == TextFormat::Plain {
+        return false;
+    }
+    let (original, text) = (value.as_text(), plain(format, value));
+    text != format::shown(TextFormat::Plain, original.as_ref().into())
+        && format::write(format, &text) != original
 }
 
 /// Whether what a side has must not be overwritten with what the other has made of it: the two
@@ -567,10 +576,10 @@ pub fn agree(field: &FieldMapping, platform: &Shape, external: &Shape) -> bool {
             let there = plain(*external_format, only(external));
             let here = plain(*platform_format, value);
             // Not everything that can be written reads back as it was: blanks, empty lines.
-            let is_read = |format, text: &String, as_: &String| {
+            let is_read = |format, text: &str, as_: &str| {
                 text == as_
                     || format != TextFormat::Plain
-                        && plain(format, &Value::text(format::write(format, text))) == *as_
+                        && format::read(format, &format::write(format, text)) == as_
             };
             here == there
                 || outgoing(field, platform)

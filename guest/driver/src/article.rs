@@ -148,12 +148,12 @@ pub(crate) fn answered<D: Doors>(
         return counted(session, rules, key, draft, seen);
     }
     let Some(summary) = summary(session, &key.tenant, rules, &draft)? else {
-        return rest(session, key, draft, ArticleState::Wanted, None);
+        return not_now(session, key, draft);
     };
     match draft.state {
         // Opened again meanwhile, or not wanted any more.
         ArticleState::Looking(_) if summary.standing != Standing::Current || !drafts(rules) => {
-            return rest(session, key, draft, ArticleState::Wanted, None);
+            return not_now(session, key, draft);
         }
         ArticleState::Looking(_) if !rules.integration().enabled => {
             let later = session.now.plus(PAUSE);
@@ -397,6 +397,16 @@ fn rest<D: Doors>(
     due: Option<Millis>,
 ) -> Result<(), CommitError> {
     session.put(key, &ArticleDraft { state, ..draft }, due)
+}
+
+/// It is not wanted as things are. What more than one request may have made is counted all the same.
+fn not_now<D: Doors>(
+    session: &mut Session<'_, D>,
+    key: &Key,
+    draft: ArticleDraft,
+) -> Result<(), CommitError> {
+    let due = (draft.made > 1).then_some(session.now);
+    rest(session, key, draft, ArticleState::Wanted, due)
 }
 
 fn again<D: Doors>(

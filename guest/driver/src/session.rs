@@ -33,16 +33,26 @@ struct Slot {
     read: Option<u64>,
     now: Option<Put>,
     changed: bool,
+    /// What `now` says, if it is a link's row that was looked at.
+    link: Option<Rc<Link>>,
 }
 
 impl Slot {
     fn read(row: Option<Row>) -> Slot {
-        match row {
-            Some(Row { version, value, due, .. }) => {
-                Slot { read: Some(version), now: Some(Put { value, due }), changed: false }
-            }
-            None => Slot { read: Some(0), now: None, changed: false },
-        }
+        let (read, now) = match row {
+            Some(Row { version, value, due, .. }) => (version, Some(Put { value, due })),
+            None => (0, None),
+        };
+        Slot { read: Some(read), now, changed: false, link: None }
+    }
+
+    /// Of a row that was never read.
+    fn unread() -> Slot {
+        Slot { read: None, now: None, changed: true, link: None }
+    }
+
+    fn set(&mut self, now: Option<Put>) {
+        (self.now, self.changed, self.link) = (now, true, None);
     }
 }
 
@@ -52,22 +62,28 @@ pub(crate) struct Known {
     /// Settings, checked once a version.
     rules: BTreeMap<Key, (u64, Rc<Rules>)>,
     /// Links, each with the text of the row that it was read from or written as.
-    links: BTreeMap<Key, (String, Link)>,
+    links: BTreeMap<Key, (String, Rc<Link>)>,
 }
 
 impl Known {
     /// So many links are kept: some kilobytes each.
     const LINKS: usize = 512;
 
-    fn link(&self, key: &Key, text: &str) -> Option<Link> {
-        self.links.get(key).filter(|(known, _)| known == text).map(|(_, link)| link.clone())
+    fn link(&self, key: &Key, text: &str) -> Option<Rc<Link>> {
+        self.links.get(key).filter(|(known, _)| known == text).map(|(_, link)| Rc::clone(link))
     }
 
-    fn remember(&mut self, key: Key, text: String, link: Link) {
-        if self.links.len() >= Self::LINKS && !self.links.contains_key(&key) {
+    fn remember(&mut self, key: &Key, text: &str, link: &Rc<Link>) {
+        if let Some(known) = self.links.get_mut(key) {
+            known.0.clear();
+            known.0.push_str(text);
+            known.1 = Rc::clone(link);
+            return;
+        }
+        if self.links.len() >= Self::LINKS {
             self.links.clear();
         }
-        self.links.insert(key, (text, link));
+        self.links.insert(key.clone(), (text.to_owned(), Rc::clone(link)));
     }
 }
 
@@ -148,10 +164,12 @@ impl<'a, D: Doors> Session<'a, D> {
     }
 
     fn put_text(&mut self, key: &Key, value: String, due: Option<Millis>) {
-        let slot =
-            self.slots.entry(key.clone()).or_insert(Slot { read: None, now: None, changed: true });
-        slot.now = Some(Put { value, due });
-        slot.changed = true;
+        self.unread(key).set(Some(Put { value, due }));
+    }
+
+    /// A row as far as it is known.
+    fn unread(&mut self, key: &Key) -> &mut Slot {
+        self.slots.entry(key.clone()).or_insert_with(Slot::unread)
     }
 
     /// Leaves a row as it is, but due no more.
@@ -205,10 +223,7 @@ impl<'a, D: Doors> Session<'a, D> {
     }
 
     pub(crate) fn delete(&mut self, key: &Key) {
-        let slot =
-            self.slots.entry(key.clone()).or_insert(Slot { read: None, now: None, changed: true });
-        slot.now = None;
-        slot.changed = true;
+        self.unread(key).set(None);
     }
 
     /// Committed rows below a prefix, page by page. Not for what may be very many: links, checks.
@@ -280,8 +295,9 @@ impl<'a, D: Doors> Session<'a, D> {
         id: &IntegrationId,
     ) -> Result<Option<Rc<Rules>>, CommitError> {
         let key = rows::integration(tenant, id);
-        let slot = self.slot(&key)?;
-        let Some(put) = slot.now.clone() else { return Ok(None) };
+        self.slot(&key)?;
+        let Some(slot) = self.slots.get(&key) else { return Ok(None) };
+        let Some(put) = &slot.now else { return Ok(None) };
         // As this batch has changed it: what comes after that in the batch goes by the new settings.
         let version = slot.read.filter(|_| !slot.changed);
         if let (Some(version), Some((known, rules))) = (version, self.known.rules.get(&key))
@@ -313,14 +329,26 @@ impl<'a, D: Doors> Session<'a, D> {
     }
 
     pub(crate) fn link_at(&mut self, key: &Key) -> Result<Option<Link>, CommitError> {
+        Ok(self.shown(key)?.map(Rc::unwrap_or_clone))
+    }
+
+    /// A link, to be looked at only.
+    fn shown(&mut self, key: &Key) -> Result<Option<Rc<Link>>, CommitError> {
         self.slot(key)?;
-        let now = self.slots.get(key).and_then(|slot| slot.now.as_ref());
-        let Some(Put { value, .. }) = now else { return Ok(None) };
-        if let Some(link) = self.known.link(key, value) {
-            return Ok(Some(link));
+        let Some(slot) = self.slots.get_mut(key) else { return Ok(None) };
+        let Some(Put { value, .. }) = &slot.now else { return Ok(None) };
+        if let Some(link) = &slot.link {
+            return Ok(Some(Rc::clone(link)));
         }
-        let link: Link = decode(key, value)?;
-        self.known.remember(key.clone(), value.clone(), link.clone());
+        let link = match self.known.link(key, value) {
+            Some(link) => link,
+            None => {
+                let link = Rc::new(decode(key, value)?);
+                self.known.remember(key, value, &link);
+                link
+            }
+        };
+        slot.link = Some(Rc::clone(&link));
         Ok(Some(link))
     }
 
@@ -332,10 +360,12 @@ impl<'a, D: Doors> Session<'a, D> {
         due: Option<Millis>,
     ) -> Result<(), CommitError> {
         let key = rows::link(tenant, &link.integration, &link.id);
-        self.put(&key, &link, due)?;
-        if let Some(put) = self.slots.get(&key).and_then(|slot| slot.now.as_ref()) {
-            self.known.remember(key, put.value.clone(), link);
-        }
+        let value = text(&link)?;
+        let link = Rc::new(link);
+        self.known.remember(&key, &value, &link);
+        let slot = self.unread(&key);
+        slot.set(Some(Put { value, due }));
+        slot.link = Some(link);
         Ok(())
     }
 
@@ -346,11 +376,12 @@ impl<'a, D: Doors> Session<'a, D> {
         id: &IntegrationId,
         record: &PlatformId,
     ) -> Result<Option<Link>, CommitError> {
-        let mut link = self.link(tenant, id, &identity::link_id(id, record, 1))?;
-        while let Some(next) = link.as_ref().and_then(|l| l.successor.clone()) {
-            link = self.link(tenant, id, &next)?;
+        let at = |link: &LinkId| rows::link(tenant, id, link);
+        let mut link = self.shown(&at(&identity::link_id(id, record, 1)))?;
+        while let Some(next) = link.as_ref().and_then(|link| link.successor.as_ref()).map(at) {
+            link = self.shown(&next)?;
         }
-        Ok(link)
+        Ok(link.map(Rc::unwrap_or_clone))
     }
 
     /// The links on a ticket; the first speaks for it.
@@ -411,7 +442,8 @@ impl<'a, D: Doors> Session<'a, D> {
         links: &[LinkId],
     ) -> Result<bool, CommitError> {
         for link in links {
-            if !self.link(tenant, id, link)?.is_some_and(|link| link.is_forgotten()) {
+            let link = self.shown(&rows::link(tenant, id, link))?;
+            if !link.is_some_and(|link| link.is_forgotten()) {
                 return Ok(false);
             }
         }
@@ -440,21 +472,20 @@ impl<'a, D: Doors> Session<'a, D> {
                     let others = others.iter().filter(|other| **other != link.id);
                     self.still_holds(others.map(|other| rows::link(tenant, id, other)).collect())?;
                 }
-                self.linked(tenant, id, external.sys_id.as_str())?
+                self.on_ticket(tenant, id, external.sys_id.as_str())?
             }
             _ if found.held.is_empty() => return Ok(None),
             _ => Vec::new(),
         };
-        for other in shared.into_iter().filter(|other| other.id != link.id) {
+        for other in shared.into_iter().filter(|other| *other != link.id) {
+            let Some(other) = self.shown(&rows::link(tenant, id, &other))? else { continue };
             found.busy |= other.external_side.flight.is_some();
-            found.claimed.extend(other.entries.into_iter().filter_map(
-                |entry| match entry.mirror {
-                    Mirror::Mirrored(Some(row)) if entry.origin.side() == Side::Platform => {
-                        Some(row)
-                    }
-                    _ => None,
-                },
-            ));
+            found.claimed.extend(other.entries.iter().filter_map(|entry| match &entry.mirror {
+                Mirror::Mirrored(Some(row)) if entry.origin.side() == Side::Platform => {
+                    Some(row.clone())
+                }
+                _ => None,
+            }));
         }
         Ok(Some(found))
     }

@@ -1,5 +1,6 @@
 //! Values, and how a side represents a field.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::de::{Error, Visitor};
@@ -125,11 +126,17 @@ impl Value {
     /// The value as ServiceNow writes it: everything is text, empty is `""`.
     #[must_use]
     pub fn to_text(&self) -> String {
+        self.as_text().into_owned()
+    }
+
+    /// The same, copied only where it has to be made.
+    #[must_use]
+    pub fn as_text(&self) -> Cow<'_, str> {
         match self {
-            Value::Empty => String::new(),
-            Value::Boolean(b) => b.to_string(),
-            Value::Integer(n) => n.to_string(),
-            Value::Text(s) => s.clone(),
+            Value::Empty => Cow::Borrowed(""),
+            Value::Boolean(b) => Cow::Owned(b.to_string()),
+            Value::Integer(n) => Cow::Owned(n.to_string()),
+            Value::Text(s) => Cow::Borrowed(s),
         }
     }
 

@@ -39,6 +39,8 @@ fn seeds_that_once_failed() {
     ])
     // A comment that commits at the last moment; what was overwritten and not looked for in the history.
     .chain([169_822, 20_333, 20_672, 33_557, 54_643, 300_014_704])
+    // A second draft that came to be late, of a ticket that was opened again meanwhile: nobody was told.
+    .chain([600_369_478])
     {
         sim::run(seed).unwrap_or_else(|v| panic!("{v}"));
     }
