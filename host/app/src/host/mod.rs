@@ -7,6 +7,7 @@ mod examine;
 mod forget;
 mod instance;
 mod knowledge;
+mod lanes;
 pub(crate) mod pulse;
 mod replicas;
 mod together;
@@ -14,7 +15,6 @@ mod vectors;
 mod work;
 
 use std::collections::BTreeMap;
-use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -35,6 +35,7 @@ use tokio::sync::{Semaphore, broadcast, oneshot};
 
 use self::consent::VaultKeeper;
 use self::doors::HostDoors;
+use self::lanes::Lanes;
 use self::pulse::Pulse;
 use self::together::Together;
 use self::work::Wake;
@@ -138,7 +139,11 @@ pub struct Host {
     refusals: Mutex<BTreeMap<IntegrationId, String>>,
     public_url: String,
     tokio: tokio::runtime::Handle,
+    /// One for each worker; `lanes` tells whose is whose.
     queues: Vec<Sender<Event>>,
+    lanes: Lanes,
+    /// What comes in: it is taken whatever else there is to do.
+    intake: Sender<Event>,
     requests: AtomicU64,
     replies: Mutex<BTreeMap<u64, oneshot::Sender<Reply>>>,
     written: Mutex<work::Written>,
@@ -195,6 +200,7 @@ impl Host {
         let vault = Arc::new(vault);
         let access = Access::load(Arc::clone(&store)).context("the tokens cannot be loaded")?;
         let channels: Vec<_> = (0..config.workers.max(1)).map(|_| unbounded()).collect();
+        let (intake, comes_in) = unbounded();
         let host = Arc::new(Host {
             store,
             carrier: Carrier::through(config.addresses.clone(), &config.egress)?
@@ -211,6 +217,8 @@ impl Host {
             public_url: config.public_url.trim_end_matches('/').to_owned(),
             tokio: tokio::runtime::Handle::current(),
             queues: channels.iter().map(|(sender, _)| sender.clone()).collect(),
+            lanes: Lanes::new(channels.len()),
+            intake,
             requests: AtomicU64::new(1),
             replies: Mutex::new(BTreeMap::new()),
             written: Mutex::default(),
@@ -236,14 +244,16 @@ impl Host {
             None => None,
         };
         let mut threads = Vec::new();
-        for (i, (_, queue)) in channels.into_iter().enumerate() {
+        let queues = channels.into_iter().map(|(_, queue)| queue).enumerate();
+        let queues = queues.map(|(i, queue)| (format!("worker-{i}"), queue));
+        for (name, queue) in queues.chain([("intake".to_owned(), comes_in)]) {
             let doors = Arc::downgrade(&host);
             let worker = runtime
                 .worker(move || Box::new(HostDoors::new(Weak::clone(&doors))))
                 .recording(recorder.clone());
             let host = Arc::downgrade(&host);
             let run = move || work::work(&host, &queue, worker);
-            threads.push(std::thread::Builder::new().name(format!("worker-{i}")).spawn(run)?);
+            threads.push(std::thread::Builder::new().name(name).spawn(run)?);
         }
         let weak = Arc::downgrade(&host);
         threads.push(
@@ -339,7 +349,7 @@ impl Host {
         let file = |file: &PathBuf| size(file) + size(&file.with_extension("db-wal"));
         Process {
             store: self.file.as_ref().map(file),
-            waiting: self.queues.iter().map(Sender::len).sum(),
+            waiting: self.queues.iter().chain([&self.intake]).map(Sender::len).sum(),
         }
     }
 
@@ -431,18 +441,11 @@ impl Host {
     }
 
     fn push(&self, event: Event) {
-        let mut hasher = std::hash::DefaultHasher::new();
-        match &event {
-            Event::Inbound(inbound) => inbound.request.hash(&mut hasher),
-            Event::Operate { request, .. } => request.hash(&mut hasher),
-            Event::Due(key) => key.path.as_str().hash(&mut hasher),
-            // To the worker that its row's time goes to.
-            Event::Answer(answer) => {
-                answer.ticket.split('#').next().unwrap_or_default().hash(&mut hasher);
-            }
-        }
         tracing::trace!(target: "firn::sync", "{}", work::traced(&event));
-        let queue = &self.queues[hasher.finish() as usize % self.queues.len()];
+        let queue = match self.lanes.enter(&event) {
+            Some(worker) => &self.queues[worker],
+            None => &self.intake,
+        };
         let _ = queue.send(event);
     }
 

@@ -1,7 +1,7 @@
 //! Who works: workers with engine instances, and a scheduler that hands out what is due.
 //!
-//! Events of one row go to one worker, in order; what collides all the same is found by the row's
-//! version and looked at again.
+//! Events of one row go to one worker, in order (`lanes`); what collides all the same is found by the row's
+//! version and looked at again. What comes in has a worker of its own: it is taken whatever else there is to do.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -12,6 +12,7 @@ use crossbeam_channel::Receiver;
 use firn_model::{AnswerBody, CommitError, Event, Inbound, Key, Reply, Report, TenantId};
 use firn_runtime::Worker;
 
+use super::lanes::Lanes;
 use super::{Host, now};
 
 /// The most events of one batch, and so of one commit.
@@ -19,10 +20,12 @@ const BATCH: usize = 64;
 /// After a trap on a row, it is left alone for so long.
 const TRAPPED: Duration = Duration::from_secs(60);
 /// So much of what is due is looked at.
-const PAGE: u32 = 1_000;
+const PAGE: u32 = 512;
 /// So much of one tenant's is in work at once: the next one of another's has no more than that before it. Two batches
 /// for each of two workers.
 const OF_EACH: u32 = 256;
+/// Where more is due than is handed out at once, it is not looked at again sooner than this: each look reads all of it.
+const BACKLOG: Duration = Duration::from_millis(20);
 /// The same row is not handed out again sooner than this.
 const BREATH: Duration = Duration::from_millis(5);
 
@@ -68,8 +71,10 @@ pub(super) fn work(host: &Weak<Host>, queue: &Receiver<Event>, mut worker: Worke
                 _ => None,
             })
             .collect();
+        let of = Lanes::of(&batch);
         let handled = worker.handle(batch);
         let Some(host) = host.upgrade() else { return };
+        host.lanes.leave(of);
         for (event, trap) in &handled.trapped {
             tracing::error!(why = %trap, "the engine trapped on one event and goes on without it");
             host.metrics.trapped();
@@ -200,6 +205,7 @@ pub(super) fn schedule(host: &Weak<Host>) {
                 continue;
             }
         };
+        let backlog = due.len() > OF_EACH as usize;
         let mut ready: BTreeMap<TenantId, Vec<Key>> = BTreeMap::new();
         let mut sleep = LOOK;
         {
@@ -227,6 +233,9 @@ pub(super) fn schedule(host: &Weak<Host>) {
         }
         for key in in_turns(ready.into_values().collect()) {
             host.push(Event::Due(key));
+        }
+        if backlog {
+            std::thread::sleep(BACKLOG);
         }
         if let Ok(Some(next)) = host.next_due() {
             let ahead = next.since(now());
