@@ -47,7 +47,8 @@ pub(super) struct Serve {
     /// bytes as base64 or hexadecimal.
     #[arg(long, env = "FIRN_KEY")]
     key: Option<String>,
-    /// How many engine instances work [default: 2].
+    /// How many engine instances work, besides the one that takes what comes in; an integration has one of them at a
+    /// time [default: 2].
     #[arg(long)]
     workers: Option<usize>,
     /// Where compiled components are kept [default: cache in the data directory].

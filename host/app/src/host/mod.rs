@@ -112,7 +112,7 @@ pub(crate) struct Places {
 impl Places {
     /// Requests of one integration at once. The others have the rest of the connections.
     pub(crate) const AT_ONCE: usize = 1_024;
-    /// So many of them are worked on: a batch for each of two workers.
+    /// So many of them are taken at once: two batches.
     const IN_WORK: usize = 128;
 
     fn new() -> Places {

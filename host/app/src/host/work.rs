@@ -21,8 +21,8 @@ const BATCH: usize = 64;
 const TRAPPED: Duration = Duration::from_secs(60);
 /// So much of what is due is looked at.
 const PAGE: u32 = 512;
-/// So much of one tenant's is in work at once: the next one of another's has no more than that before it. Two batches
-/// for each of two workers.
+/// So much of one tenant's is in work at once: the next one of another's has no more than that before it. Four batches
+/// of a worker.
 const OF_EACH: u32 = 256;
 /// Where more is due than is handed out at once, it is not looked at again sooner than this: each look reads all of it.
 const BACKLOG: Duration = Duration::from_millis(20);
