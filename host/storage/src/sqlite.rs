@@ -8,7 +8,7 @@ mod keys;
 
 pub use keep::{Alone, Inspected, alone, opens, rotate};
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -347,7 +347,7 @@ fn as_expected(
         .prepare_cached("SELECT id, version, due FROM rows WHERE tenant = ?1 AND path = ?2")
         .map_err(failed)?;
     // One change may build on another.
-    let mut versions: HashMap<&Key, Option<i64>> = HashMap::with_capacity(changes.len());
+    let mut versions: BTreeMap<&Key, Option<i64>> = BTreeMap::new();
     let mut found = Vec::with_capacity(changes.len());
     for change in changes {
         let there = |row: &rusqlite::Row<'_>| -> rusqlite::Result<There> {
@@ -388,7 +388,7 @@ fn put_all(
     let mut postpone =
         prepared("UPDATE rows SET version = ?2, value = ?3, key = ?4, due = ?5 WHERE id = ?1")?;
     let mut delete = prepared("DELETE FROM rows WHERE id = ?1")?;
-    let mut written: HashMap<&Key, Option<There>> = HashMap::with_capacity(changes.len());
+    let mut written: BTreeMap<&Key, Option<There>> = BTreeMap::new();
     for (change, there) in changes.iter().zip(there) {
         let there = written.entry(&change.key).or_insert(*there);
         let (tenant, path) = (change.key.tenant.as_str(), change.key.path.as_str());
@@ -625,10 +625,11 @@ mod tests {
         Change { key, expect, put }
     }
 
+    /// Path, version and value of each row.
+    type Rows = Vec<(String, u64, String)>;
+
     /// The rows that there are after some commits that were made together, and what became of each.
-    fn after(
-        commits: &[Vec<Change>],
-    ) -> (Vec<(String, u64, String)>, Vec<Result<(), CommitError>>) {
+    fn after(commits: &[Vec<Change>]) -> (Rows, Vec<Result<(), CommitError>>) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("firn.db");
         let store = Sqlite::open(&path, &MasterKey::new([7; 32])).unwrap();

@@ -2,13 +2,13 @@
 //! the same rows, and each would read what the other has just written. Who has nothing under way goes to whoever has
 //! least to do.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use firn_model::{Event, TenantId};
 
 /// Of whom an event is: a tenant's integration, or a request that is about none.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Of(TenantId, String);
 
 impl Of {
@@ -33,14 +33,14 @@ pub(super) struct Lanes {
 
 struct Now {
     /// Where each has something under way, and how much.
-    of: HashMap<Of, (usize, usize)>,
+    of: BTreeMap<Of, (usize, usize)>,
     /// How much each worker has.
     workers: Vec<usize>,
 }
 
 impl Lanes {
     pub(super) fn new(workers: usize) -> Lanes {
-        let (of, workers) = (HashMap::new(), vec![0; workers.max(1)]);
+        let (of, workers) = (BTreeMap::new(), vec![0; workers.max(1)]);
         Lanes { now: Mutex::new(Now { of, workers }) }
     }
 
