@@ -164,11 +164,11 @@ impl<'a, D: Doors> Session<'a, D> {
     }
 
     fn put_text(&mut self, key: &Key, value: String, due: Option<Millis>) {
-        self.unread(key).set(Some(Put { value, due }));
+        self.entry(key).set(Some(Put { value, due }));
     }
 
-    /// A row as far as it is known.
-    fn unread(&mut self, key: &Key) -> &mut Slot {
+    /// A row's place, without reading it.
+    fn entry(&mut self, key: &Key) -> &mut Slot {
         self.slots.entry(key.clone()).or_insert_with(Slot::unread)
     }
 
@@ -223,7 +223,7 @@ impl<'a, D: Doors> Session<'a, D> {
     }
 
     pub(crate) fn delete(&mut self, key: &Key) {
-        self.unread(key).set(None);
+        self.entry(key).set(None);
     }
 
     /// Committed rows below a prefix, page by page. Not for what may be very many: links, checks.
@@ -363,7 +363,7 @@ impl<'a, D: Doors> Session<'a, D> {
         let value = text(&link)?;
         let link = Rc::new(link);
         self.known.remember(&key, &value, &link);
-        let slot = self.unread(&key);
+        let slot = self.entry(&key);
         slot.set(Some(Put { value, due }));
         slot.link = Some(link);
         Ok(())

@@ -68,3 +68,29 @@ impl std::ops::BitOr for Lanes {
         Lanes(self.0 | other.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every byte in every place, whole blocks and the last, shorter ones.
+    #[test]
+    fn each_bit_is_what_is_so_of_its_byte() {
+        let bytes: Vec<u8> = (0..=255).chain((0..=255).rev()).collect();
+        for (from, to) in (0..bytes.len()).flat_map(|from| [(from, bytes.len()), (from, from + 5)])
+        {
+            let some = &bytes[from..to.min(bytes.len())];
+            let block = Block::of(some);
+            let each = |so: fn(u8) -> bool| {
+                some.iter().take(BLOCK).zip(0..).fold(0, |all, (b, i)| all | u64::from(so(*b)) << i)
+            };
+            assert_eq!(block.is(|b| b.is(b'-')), each(|b| b == b'-'));
+            assert_eq!(block.is(|b| b.within(b'0', b'9')), each(|b| b.is_ascii_digit()));
+            assert_eq!(block.is(|b| b.within(0xC0, 0xFF)), each(|b| b >= 0xC0));
+            assert_eq!(
+                block.is(|b| b.lower().within(b'a', b'z') | b.is(b'@')),
+                each(|b| b.is_ascii_alphabetic() || b == b'@')
+            );
+        }
+    }
+}

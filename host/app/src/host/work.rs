@@ -185,7 +185,9 @@ pub(super) fn schedule(host: &Weak<Host>) {
             std::thread::sleep(LOOK);
             continue;
         }
-        let due = match host.due(PAGE) {
+        let page = host.due(PAGE);
+        let backlog = page.as_ref().is_ok_and(|page| page.len() > OF_EACH as usize);
+        let due = match page {
             // Who has very much waiting is not to hide what others have.
             Ok(page) if page.len() >= PAGE as usize => {
                 let each = host.due_of_each(&reached, OF_EACH, 10 * PAGE);
@@ -205,7 +207,6 @@ pub(super) fn schedule(host: &Weak<Host>) {
                 continue;
             }
         };
-        let backlog = due.len() > OF_EACH as usize;
         let mut ready: BTreeMap<TenantId, Vec<Key>> = BTreeMap::new();
         let mut sleep = LOOK;
         {
