@@ -17,6 +17,7 @@ fn build() -> Result<(), String> {
     let root = here.ancestors().nth(2).ok_or("no workspace root")?.to_owned();
     let out = PathBuf::from(env::var("OUT_DIR").map_err(|e| e.to_string())?);
     for watched in [
+        "guest/memory",
         "guest/model",
         "guest/signature",
         "guest/core",

@@ -5,12 +5,13 @@ use std::process::Command;
 
 /// For each crate, the crates of ours that it may know. Development dependencies do not count.
 const MAY_KNOW: &[(&str, &[&str])] = &[
+    ("firn-memory", &[]),
     ("firn-model", &[]),
     ("firn-signature", &[]),
     ("firn-core", &["firn-model", "firn-signature"]),
     ("firn-driver", &["firn-model", "firn-core"]),
-    ("firn-core-component", &["firn-model", "firn-core"]),
-    ("firn-engine-component", &["firn-model", "firn-core", "firn-driver"]),
+    ("firn-core-component", &["firn-memory", "firn-model", "firn-core"]),
+    ("firn-engine-component", &["firn-memory", "firn-model", "firn-core", "firn-driver"]),
     ("firn-gateway-proxy", &["firn-model", "firn-core"]),
     ("firn-gateway-middleware", &["firn-model", "firn-core"]),
     ("firn-envoy-filter", &["firn-model", "firn-core"]),

@@ -22,6 +22,7 @@ use firn_core::masking::{Masker, Place, Policy, Tokens};
 use firn_core::plan::{Input, advance};
 use firn_core::settings::{Applied, FieldMapping, Rules, instance};
 use firn_core::{escalation, mapping as maps, merge};
+use firn_memory as _;
 use firn_model::{
     Attribute, Audit, Clock, FieldName, Guard, Integration, IntegrationId, JournalText, Level,
     Link, Millis, OffOwner, Owner, Permit, PlatformId, Presence, Reference, Revision, Shape, Side,

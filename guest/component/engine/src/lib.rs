@@ -10,6 +10,7 @@ use std::sync::Arc;
 use exports::firn::sync::handler;
 use firn::sync::{clock, http, log, rules, secrets, storage, types};
 use firn_driver::{Clock, Engine, Http, Log, Rules, Scheme, Secrets, Signature, Storage, Tokens};
+use firn_memory as _;
 use firn_model as model;
 
 struct Doors;
