@@ -608,6 +608,46 @@ fn stores_on_one_database_are_one_store() {
     assert_eq!(made, 1);
 }
 
+/// A server goes on with the plan that it made while a table was small, until it counts the rows anew.
+#[test]
+fn a_table_that_has_grown_is_not_read_whole() {
+    let Some(server) = Server::there() else { return };
+    let store = postgres(&server);
+    let keys: Vec<Key> = (0..20).map(|n| key(&format!("link/{n}"))).collect();
+    let all = |what: &str| {
+        let text = format!(
+            "SELECT sum({what}) FROM pg_stat_user_tables WHERE relname IN ('rows', 'chain')"
+        );
+        server.sql_in("firn", &text).unwrap().trim().parse::<u64>().unwrap()
+    };
+    // Often enough for a plan that is kept.
+    for _ in 0..10 {
+        assert!(store.get(&keys).unwrap().iter().all(Option::is_none));
+        store.commit(&[put("link/0", Expect::Absent, "x", None)]).unwrap();
+        store.commit(&[Change { key: key("link/0"), expect: Expect::Any, put: None }]).unwrap();
+    }
+    for page in 0..20 {
+        let rows = (0..100).flat_map(|n| {
+            let n = 100 * page + n;
+            let line = put(&format!("audit/i/l/{n}"), Expect::Any, "line", None);
+            [put(&format!("link/{n}"), Expect::Any, "x", Some(n)), line]
+        });
+        store.commit(&rows.collect::<Vec<_>>()).unwrap();
+    }
+    for _ in 0..10 {
+        assert!(store.get(&keys).unwrap().iter().all(Option::is_some));
+        store.commit(&[put("link/1", Expect::Any, "y", None)]).unwrap();
+        store.commit(&[Change { key: key("link/2"), expect: Expect::Any, put: None }]).unwrap();
+        store.commit(&[put("link/2", Expect::Absent, "z", None)]).unwrap();
+    }
+    // What it has done it tells a second later, when it does the next.
+    while all("idx_scan") < 2_000 {
+        store.get(&keys).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(all("seq_tup_read") < 2_000, "{} rows were walked over", all("seq_tup_read"));
+}
+
 #[test]
 fn no_statement_reaches_a_tenant_that_its_transaction_does_not_name() {
     let Some(server) = Server::there() else { return };
