@@ -640,9 +640,10 @@ fn a_table_that_has_grown_is_not_read_whole() {
         store.commit(&[Change { key: key("link/2"), expect: Expect::Any, put: None }]).unwrap();
         store.commit(&[put("link/2", Expect::Absent, "z", None)]).unwrap();
     }
-    // What it has done it tells a second later, when it does the next.
+    // What a connection has done it tells a second later, when it does the next.
     while all("idx_scan") < 2_000 {
         store.get(&keys).unwrap();
+        store.commit(&[put("link/3", Expect::Any, "w", None)]).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     assert!(all("seq_tup_read") < 2_000, "{} rows were walked over", all("seq_tup_read"));
