@@ -279,9 +279,11 @@ impl Statement {
     fn text(self) -> &'static str {
         match self {
             Statement::Get => {
-                "SELECT r.version, r.value, r.due, r.key, wanted.n FROM rows r
-                 JOIN unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS wanted (tenant, path, n)
-                 ON r.tenant = wanted.tenant COLLATE \"C\" AND r.path = wanted.path"
+                "SELECT r.version, r.value, r.due, r.key, wanted.n
+                 FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS wanted (tenant, path, n) CROSS JOIN LATERAL (
+                   SELECT version, value, due, key FROM rows
+                   WHERE tenant = wanted.tenant COLLATE \"C\" AND path = wanted.path LIMIT 1
+                 ) r"
             }
             Statement::Scan => {
                 "SELECT version, value, due, key, path FROM rows

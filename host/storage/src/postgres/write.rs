@@ -53,13 +53,21 @@ const STATEMENTS: [&str; 7] = [
     // Whoever commits holds it.
     "SELECT seq, link FROM chain_head FOR UPDATE",
     "SELECT wanted.n, r.version, c.seq FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS wanted (tenant, path, n)
-     LEFT JOIN rows r ON r.tenant = wanted.tenant COLLATE \"C\" AND r.path = wanted.path
-     LEFT JOIN chain c ON c.tenant = wanted.tenant COLLATE \"C\" AND c.path = wanted.path",
+     LEFT JOIN LATERAL (
+       SELECT version FROM rows WHERE tenant = wanted.tenant COLLATE \"C\" AND path = wanted.path LIMIT 1
+     ) r ON true
+     LEFT JOIN LATERAL (
+       SELECT seq FROM chain WHERE tenant = wanted.tenant COLLATE \"C\" AND path = wanted.path LIMIT 1
+     ) c ON true",
     "INSERT INTO rows (tenant, path, version, value, due, key)
      SELECT * FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bytea[], $5::bigint[], $6::bigint[])
      ON CONFLICT (tenant, path) DO UPDATE SET version = excluded.version, value = excluded.value, due = excluded.due, key = excluded.key",
-    "DELETE FROM rows r USING unnest($1::text[], $2::bytea[]) AS gone (tenant, path)
-     WHERE r.tenant = gone.tenant COLLATE \"C\" AND r.path = gone.path",
+    // Nobody else moves them meanwhile: the chain's head is held.
+    "DELETE FROM rows WHERE ctid = ANY (ARRAY (
+       SELECT r.ctid FROM unnest($1::text[], $2::bytea[]) AS gone (tenant, path) CROSS JOIN LATERAL (
+         SELECT ctid FROM rows WHERE tenant = gone.tenant COLLATE \"C\" AND path = gone.path LIMIT 1
+       ) r
+     ))",
     "INSERT INTO chain (seq, tenant, path, digest, link)
      SELECT * FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::bytea[], $5::bytea[])",
     "UPDATE chain_head SET seq = $1, link = $2, mac = $3",
