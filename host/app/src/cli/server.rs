@@ -225,7 +225,7 @@ pub(super) async fn serve(arguments: Serve, token: Option<String>) -> Result<()>
     };
     let traces = Traces::from_environment()?;
     // Found out before anything is made.
-    drop(crate::serve::bind(process.listen).await?);
+    let taken = crate::serve::take(process.listen)?;
     let (version, data) = (env!("CARGO_PKG_VERSION"), process.data.display());
     tracing::info!("firn {version} starts on {data}; the first start compiles the engine");
     let host = Host::traced(&config, traces.as_ref().map(Traces::tracer))?;
@@ -247,7 +247,7 @@ pub(super) async fn serve(arguments: Serve, token: Option<String>) -> Result<()>
     }
     let gate = Gate::guarded(own);
     let shared = Shared::new(std::sync::Arc::clone(&host), gate, process.exec_secrets);
-    let server = crate::listen(process.listen, router(shared)).await?;
+    let server = crate::serve::serve(taken, router(shared))?;
     println!("firn listens on http://{}", server.address);
     tracing::info!("listens on http://{}; the console is there", server.address);
     stopped().await;
