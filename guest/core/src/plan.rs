@@ -96,21 +96,61 @@ fn leave_to_people(link: &mut Link, neighbours: &Neighbours, now: Millis, effect
     if paired.is_empty() {
         return;
     }
-    let name = |twin: Twin| twin.number.unwrap_or_else(|| twin.sys_id.to_string());
-    let names: Vec<String> = paired.into_iter().map(name).collect();
+    let names = |twins: &[&Twin]| {
+        let name = |twin: &&Twin| twin.number.clone().unwrap_or_else(|| twin.sys_id.to_string());
+        twins.iter().map(name).collect::<Vec<_>>().join(", ")
+    };
+    let mut tell = |kind: FindingKind, text: String| {
+        effects.findings.push(Finding {
+            kind,
+            integration: link.integration.clone(),
+            link: Some(link.id.clone()),
+            field: None,
+            text,
+            at: now,
+        });
+    };
+    let all = names(&paired.iter().collect::<Vec<_>>());
     let text = format!(
-        "{}; {}: left to people, since a record is or was paired with it",
+        "{}; {all}: left to people, since a record is or was paired with it",
         land::more_than_one(link),
-        names.join(", ")
     );
-    effects.findings.push(Finding {
-        kind: FindingKind::DuplicateTicket,
-        integration: link.integration.clone(),
-        link: Some(link.id.clone()),
-        field: None,
-        text,
-        at: now,
+    tell(FindingKind::DuplicateTicket, text);
+    // What has left cannot be taken back, and nobody looks for it any more.
+    let may_close: Vec<&Twin> =
+        paired.iter().filter(|twin| twin.closing.is_some() || closes(link, twin)).collect();
+    if !may_close.is_empty() {
+        let text = format!(
+            "{}: a write that closes it as a duplicate had left when a record was paired with it; look at its history, and open it again if it was closed",
+            names(&may_close)
+        );
+        tell(FindingKind::OverwrittenUnseen, text);
+    }
+    let state = &mut link.external_side;
+    let is_asked = state.exchange.is_some();
+    let unsent = state.flight.as_ref().is_some_and(|flight| {
+        let is_of = |twin: &Twin| paired.iter().any(|other| other.sys_id == twin.sys_id);
+        matches!(&flight.write.verb, Verb::Retire { twin, .. } if is_of(twin))
+            && flight.phase == Phase::Sending
+            && !is_asked
     });
+    if unsent {
+        state.flight = None;
+    }
+}
+
+/// Whether a write that closes this further ticket is under way.
+fn closes(link: &Link, twin: &Twin) -> bool {
+    let state = &link.external_side;
+    state.flight.as_ref().is_some_and(|flight| {
+        let is_gone = match flight.phase {
+            Phase::Sending => state.exchange.is_some(),
+            Phase::Verifying { open, .. } => open,
+            Phase::Checking | Phase::Refused(_) => false,
+        };
+        is_gone
+            && matches!(&flight.write.verb, Verb::Retire { twin: other, .. } if other.sys_id == twin.sys_id)
+    })
 }
 
 /// Puts inputs into a link and says what comes next.

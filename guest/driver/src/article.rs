@@ -48,7 +48,7 @@ pub(crate) fn wanted<D: Doors>(
         sequence: 0,
         failures: 0,
     });
-    if draft.state == ArticleState::Left {
+    if matches!(draft.state, ArticleState::Left | ArticleState::CountingLeft(_)) {
         return Ok(());
     }
     (draft.link, draft.ticket) = (summary.link.clone(), summary.ticket.clone());
@@ -93,9 +93,17 @@ pub(crate) fn due<D: Doors>(
         return Ok(());
     }
     let Some(mut draft) = session.get::<ArticleDraft>(key)? else { return Ok(()) };
-    let counts = matches!(draft.state, ArticleState::Written | ArticleState::Counting(_));
-    if matches!(draft.state, ArticleState::Left | ArticleState::Refused) || counts && draft.made < 2
-    {
+    // In a time that is forgotten one may have been made that takes effect yet.
+    if draft.article.is_none() && rules.integration().restored.is_some() {
+        draft.made = draft.made.max(2);
+    }
+    let is_left = matches!(draft.state, ArticleState::Left | ArticleState::CountingLeft(_));
+    let counts = is_left
+        || matches!(
+            draft.state,
+            ArticleState::Written | ArticleState::Counting(_) | ArticleState::Refused
+        );
+    if counts && draft.made < 2 {
         return session.rest(key);
     }
     let summary = summary(session, &key.tenant, rules, &draft)?;
@@ -118,7 +126,7 @@ pub(crate) fn due<D: Doors>(
     draft.sequence += 1;
     let name = ticket(key, Side::External, draft.sequence);
     let (state, known): (fn(u64) -> ArticleState, _) = if counts {
-        (ArticleState::Counting, None)
+        (if is_left { ArticleState::CountingLeft } else { ArticleState::Counting }, None)
     } else {
         (ArticleState::Looking, draft.article.as_ref().filter(|_| !draft.missing))
     };
@@ -139,12 +147,18 @@ pub(crate) fn answered<D: Doors>(
     answer: &Answer,
 ) -> Result<(), CommitError> {
     let Some(draft) = session.get::<ArticleDraft>(key)? else { return Ok(()) };
-    let waits_for = [ArticleState::Looking, ArticleState::Writing, ArticleState::Counting];
-    if !waits_for.into_iter().any(|state| draft.state == state(number)) {
+    let waits_for = match draft.state {
+        ArticleState::Looking(n)
+        | ArticleState::Writing(n)
+        | ArticleState::Counting(n)
+        | ArticleState::CountingLeft(n) => Some(n),
+        _ => None,
+    };
+    if waits_for != Some(number) {
         return Ok(());
     }
     let seen = wire::seen(answer, &draft.ticket.sys_id, session.now);
-    if let ArticleState::Counting(_) = draft.state {
+    if let ArticleState::Counting(_) | ArticleState::CountingLeft(_) = draft.state {
         return counted(session, rules, key, draft, seen);
     }
     let Some(summary) = summary(session, &key.tenant, rules, &draft)? else {
@@ -216,11 +230,22 @@ fn written<D: Doors>(
     draft: ArticleDraft,
     article: Article,
 ) -> Result<(), CommitError> {
-    let limit = rules.settings().correlation.transaction_limit;
-    let due = (draft.made > 1).then(|| session.now.plus(LATE * limit));
     let article = Some(article);
     let draft = ArticleDraft { article, missing: false, sent: None, failures: 0, ..draft };
-    rest(session, key, draft, ArticleState::Written, due)
+    settled(session, rules, key, draft, ArticleState::Written)
+}
+
+/// Nothing more is to be done, but that there may be more than one by and by.
+fn settled<D: Doors>(
+    session: &mut Session<'_, D>,
+    rules: &Rules,
+    key: &Key,
+    draft: ArticleDraft,
+    state: ArticleState,
+) -> Result<(), CommitError> {
+    let limit = rules.settings().correlation.transaction_limit;
+    let due = (draft.made > 1).then(|| session.now.plus(LATE * limit));
+    rest(session, key, draft, state, due)
 }
 
 /// Whether there is more than one.
@@ -273,9 +298,10 @@ fn tell_of_more<D: Doors>(
 
 /// How a draft stands once it was counted how many there are.
 fn counted_as(draft: &ArticleDraft) -> ArticleState {
-    match draft.article {
-        Some(_) => ArticleState::Written,
-        None => ArticleState::Wanted,
+    match (&draft.state, &draft.article) {
+        (ArticleState::CountingLeft(_), _) => ArticleState::Left,
+        (_, Some(_)) => ArticleState::Written,
+        (_, None) => ArticleState::Wanted,
     }
 }
 
@@ -312,7 +338,7 @@ fn found<D: Doors>(
     let name = ticket(key, Side::External, number);
     let request = match (&draft.article, seen) {
         // Somebody deleted it, or hid it, or took its key word out of it. That is an answer.
-        (Some(_), None) => return rest(session, key, draft, ArticleState::Left, None),
+        (Some(_), None) => return settled(session, rules, key, draft, ArticleState::Left),
         (None, None) => {
             // One that was sent may still come to be.
             if let Some(until) = draft.sent.map(|sent| sent.plus(limit))
@@ -338,7 +364,7 @@ fn found<D: Doors>(
             let article = seen.article;
             (draft.article, draft.missing) = (Some(article.clone()), false);
             if !untouched {
-                return rest(session, key, draft, ArticleState::Left, None);
+                return settled(session, rules, key, draft, ArticleState::Left);
             }
             if draft.says.as_ref() == Some(&summary.id) {
                 return written(session, rules, key, draft, article);
@@ -384,7 +410,7 @@ fn failed<D: Doors>(
             "the instance refused the draft of an article: {why}; let the user write kb_knowledge in that knowledge base, or take [learning.articles] out; the next one is tried again"
         );
         tell(session, rules, key, &draft.link, text)?;
-        return rest(session, key, draft, ArticleState::Refused, None);
+        return settled(session, rules, key, draft, ArticleState::Refused);
     }
     again(session, key, draft, outcome.not_before(session.now))
 }

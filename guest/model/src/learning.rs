@@ -233,6 +233,8 @@ pub enum ArticleState {
     Written,
     /// It is looked whether there is more than one; the answer has this number.
     Counting(u64),
+    /// The same of one that is a person's.
+    CountingLeft(u64),
     /// It is a person's now: read, changed, published or deleted. Firn leaves it alone.
     Left,
     /// The instance refused it.

@@ -41,6 +41,14 @@ fn seeds_that_once_failed() {
     .chain([169_822, 20_333, 20_672, 33_557, 54_643, 300_014_704])
     // A second draft that came to be late, of a ticket that was opened again meanwhile: nobody was told.
     .chain([600_369_478])
+    // The same of a draft that is a person's, and of one made in a time that is forgotten.
+    .chain([800_171_238, 800_179_990])
+    // A record was paired with a duplicate when the write that closes it had left.
+    .chain([800_185_248])
+    // What its owner never showed, of a record that a forgotten ticket had opened.
+    .chain([800_264_711])
+    // A write that came late was told too early, and overwrote an edit when it came.
+    .chain([900_012_624])
     {
         sim::run(seed).unwrap_or_else(|v| panic!("{v}"));
     }

@@ -249,20 +249,18 @@ impl Planner<'_> {
         // ghost, and an edit again.
         let reworded = seen.shape != ghost.shape;
         if (agrees && (ghost.departed || reworded || since > 1)) || since > 2 {
-            let ghost = state.ghost.take();
-            let shape = ghost.as_ref().map(|ghost| &ghost.shape);
-            let seen = state.seen(Side::External);
-            let (before, now) =
-                (ghost.as_ref().and_then(|g| g.revision), seen.and_then(|seen| seen.revision));
-            let counts = (land::Came::Late, before, now);
-            let columns = land::columns(shape.into_iter().chain(seen.map(|seen| &seen.shape)));
+            let columns = land::columns([&ghost.shape, &seen.shape]);
+            let counts = (land::Came::Late, ghost.revision, seen.revision);
+            // It may have been somebody's edits of other columns, and the ghost comes yet.
+            ghost.shape = seen.shape.clone();
+            ghost.revision = seen.revision;
+            ghost.departed = !agrees;
             land::overwritten(&mut self.link, &field.name, columns, counts);
             let text = format!(
                 "our write of {}, whose answer never came, seems to have taken effect late, over what was written meanwhile: look at the ticket's history",
                 field.name
             );
             self.finding(FindingKind::OverwrittenUnseen, field, text);
-            return;
         }
         if over {
             state.ghost = None;

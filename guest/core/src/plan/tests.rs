@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use firn_model::{
-    Base, Clock, Ended, ExchangeKind, FieldName, FieldState, FindingKind, Flight, Ghost, Link,
-    Millis, Parked, ParkedWhy, Past, PastChange, Phase, Plan, Revision, Role, Seen, Shape, Side,
-    Step, Tombstone, Translated, Value, Verb, Write,
+    Base, Clock, Ended, ExchangeKind, Expectation, FieldName, FieldState, FindingKind, Flight,
+    Ghost, Link, Millis, Parked, ParkedWhy, Past, PastChange, Phase, Plan, Revision, Role, Seen,
+    Shape, Side, Step, SysId, Tombstone, Translated, Twin, Value, Verb, Write,
 };
 use serde_json::json;
 
@@ -374,11 +374,29 @@ fn a_late_write_is_told_when_it_may_have_gone_over_an_edit() {
         let plan = planned(pair("title", haunted(now, changes, EARLIER, departed)));
         let found = told(&plan).contains(&FindingKind::OverwrittenUnseen);
         assert_eq!(found, is_told, "{now} at {changes}, departed: {departed}");
-        assert_eq!(ghost_of(&plan).is_none(), is_told, "{now} at {changes}");
-        if let Some(ghost) = ghost_of(&plan) {
-            assert_eq!(ghost.departed, now == "theirs", "{now} at {changes}");
-        }
+        let Some(ghost) = ghost_of(&plan) else { panic!("{now} at {changes}: it may come yet") };
+        assert_eq!(ghost.departed, now == "theirs", "{now} at {changes}");
+        let since = if is_told { changed(changes, EARLIER) } else { changed(5, EARLIER) };
+        assert_eq!(ghost.revision, since, "{now} at {changes}: told once");
     }
+}
+
+/// An edit of other columns was taken for it; then it comes, over other words for the same.
+#[test]
+fn a_late_write_that_was_told_too_early_is_told_when_it_comes() {
+    let link = planned(pair("title", haunted("ours", 7, EARLIER, false))).link;
+    let mut state = link.fields[&name("title")].clone();
+    assert_eq!(told(&planned(pair("title", state.clone()))), []);
+    let mut seen = |now: &str, count: u32| {
+        let seen = state.external.as_mut().unwrap();
+        (seen.shape, seen.revision) =
+            (shape("title", Side::External, now), changed(count, EARLIER));
+        let plan = planned(pair("title", state.clone()));
+        state = plan.link.fields[&name("title")].clone();
+        told(&plan).contains(&FindingKind::OverwrittenUnseen)
+    };
+    assert!(!seen("theirs", 8));
+    assert!(seen("ours", 9));
 }
 
 /// What stood there when the write was given up was seen, and never meant to be overwritten.
@@ -432,6 +450,61 @@ fn a_late_write_is_waited_for_until_its_end_on_their_clock() {
         let plan = planned(link);
         assert_eq!(ghost_of(&plan).is_none(), over, "{updated} ms after, clock {ahead} ms ahead");
         assert_eq!(told(&plan), []);
+    }
+}
+
+// ---- further tickets with the link's key ----------------------------------------------------------
+
+/// Where the write stands that closes a duplicate when it turns out that a record was paired with it.
+enum Closing {
+    NotBegun,
+    Planned,
+    UnderWay,
+    GivenUp,
+}
+
+/// It cannot be taken back, and nobody would look for it any more.
+#[test]
+fn the_closing_of_a_ticket_that_was_paired_meanwhile_is_not_sent_or_told() {
+    for (closing, is_told) in [
+        (Closing::NotBegun, false),
+        (Closing::Planned, false),
+        (Closing::UnderWay, true),
+        (Closing::GivenUp, true),
+    ] {
+        let sys_id = SysId::new("00000000000000000000000000000007").unwrap();
+        let mut twin = Twin {
+            table: sample::link().table,
+            sys_id: sys_id.clone(),
+            number: Some("INC0000007".to_owned()),
+            changes: Some(3),
+            closing: None,
+        };
+        let write = Write {
+            key: "l-1-1".to_owned(),
+            side: Side::External,
+            verb: Verb::Retire { twin: twin.clone(), set: BTreeMap::new() },
+            expect: Expectation::default(),
+            reasons: Vec::new(),
+        };
+        let flight = |phase| Some(Flight { write, phase, attempts: 1 });
+        let mut link = pair("title", title("base", "base"));
+        match closing {
+            Closing::NotBegun => {}
+            Closing::Planned => link.external_side.flight = flight(Phase::Sending),
+            Closing::UnderWay => {
+                let sent = Phase::Verifying { sent: EARLIER, open: true, applied: false };
+                link.external_side.flight = flight(sent);
+            }
+            Closing::GivenUp => twin.closing = Some(EARLIER),
+        }
+        link.twins = vec![twin];
+        let neighbours = Neighbours { held: vec![sys_id], ..Neighbours::default() };
+        let plan = advance(&rules(), link, &[Input::Shared(neighbours)], NOW);
+        let findings = told(&plan);
+        assert!(findings.contains(&FindingKind::DuplicateTicket) && plan.link.twins.is_empty());
+        assert_eq!(findings.contains(&FindingKind::OverwrittenUnseen), is_told, "{findings:?}");
+        assert_eq!(plan.link.external_side.flight.is_some(), matches!(closing, Closing::UnderWay));
     }
 }
 

@@ -543,6 +543,14 @@ impl Scenario {
         self.world.site_mut().servicenow.articles.edit(id, column, value);
     }
 
+    /// The request that made an article takes effect once more, long after.
+    pub fn article_again(&mut self, id: &str) {
+        let articles = &mut self.world.site_mut().servicenow.articles;
+        let article = articles.rows[id].clone();
+        let again = format!("{:032x}", 0xa000_0000_u32 as usize + articles.rows.len());
+        articles.rows.insert(again, article);
+    }
+
     /// A column of articles that the user may neither write nor read.
     pub fn articles_lose(&mut self, column: &str) {
         self.world.site_mut().servicenow.articles.loses = Some(column.to_owned());

@@ -235,6 +235,32 @@ fn a_draft_whose_answer_is_lost_is_not_made_twice() {
     assert_eq!(world.rows("article")[0]["state"], "written");
 }
 
+/// Two requests may have made it, whatever became of the first of them since.
+#[test]
+fn a_second_draft_that_comes_late_is_told_and_changes_nothing_of_the_first() {
+    for state in ["written", "left", "refused"] {
+        let mut world = drafting();
+        let ticket = resolved(&mut world, "A");
+        let id = world.articles()[0].0.clone();
+        let path = ["article", "int-1", &ticket];
+        let mut row = world.stored(&path);
+        (row["made"], row["state"]) = (json!(2), json!(state));
+        world.left(&path, &row);
+        world.article_again(&id);
+        let before = world.articles();
+        world.due(&path);
+        world.pass(200_000);
+        let told = findings(&world, FindingKind::LearningFailed);
+        assert!(told[0].contains("has 2 drafts of an article"), "{state}: {told:?}");
+        let row = world.stored(&path);
+        let after = if state == "refused" { "written" } else { state };
+        assert_eq!((&row["made"], &row["state"]), (&json!(1), &json!(after)));
+        // It is asked once.
+        world.due(&path);
+        assert_eq!((world.articles(), world.stored(&path)), (before, row));
+    }
+}
+
 #[test]
 fn a_ticket_has_one_draft_whichever_link_speaks_for_it() {
     let mut world = drafting();
