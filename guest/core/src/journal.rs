@@ -516,6 +516,7 @@ mod tests {
             },
             phase: Phase::Sending,
             attempts: 1,
+            given_up: false,
         };
         for (text, before, waits) in [
             ("ok", Vec::new(), true),

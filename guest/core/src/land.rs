@@ -280,6 +280,12 @@ impl Landing<'_> {
             }
             // No more will be seen the next time: the same as a journal that shows nothing.
             (ExchangeKind::Journal, Outcome::Refused(_)) if !idle => return self.journal(&[]),
+            // A case whose journal is part of its address: it is not where it was.
+            (ExchangeKind::Journal, Outcome::Gone | Outcome::Deleted)
+                if self.side == Side::External =>
+            {
+                return self.lost();
+            }
             _ => {}
         }
         let state = self.link.side_mut(self.side);
@@ -408,10 +414,11 @@ impl Landing<'_> {
         if self.link.external.is_some() {
             return self.found_twins(&found);
         }
-        let Some(phase) = self.flight().map(|flight| flight.phase.clone()) else { return };
+        let flight = self.flight().map(|flight| (flight.phase.clone(), flight.given_up));
+        let Some((phase, given_up)) = flight else { return };
         // Of several the oldest that is still open.
         let ours = found.iter().find(|f| f.active).or(found.first()).map(|f| f.ticket.clone());
-        let is_another = matches!(phase, Phase::Checking | Phase::Refused(_));
+        let is_another = !given_up && matches!(phase, Phase::Checking | Phase::Refused(_));
         if is_another && !found.is_empty() && self.is_over_for_good(&found) {
             // A ticket of an earlier time that nobody has open takes no wish: the next one is made, under the next key.
             self.drop_flight();
@@ -420,9 +427,9 @@ impl Landing<'_> {
             return;
         }
         match (ours, phase) {
-            (Some(ticket), phase) => {
+            (Some(ticket), _) => {
                 // Found while checking, it was there before us; found while verifying, it is ours.
-                self.adopt(ticket, matches!(phase, Phase::Checking | Phase::Refused(_)));
+                self.adopt(ticket, is_another);
                 self.found_twins(&found);
             }
             (None, Phase::Checking | Phase::Sending) => self.phase(Phase::Sending),
@@ -450,6 +457,9 @@ impl Landing<'_> {
                 let unique = settings.correlation.mode == CorrelationMode::Unique || keyed;
                 if unique || self.too_late_to_commit(sent) {
                     self.link.resent |= !unique;
+                    if let Some(flight) = self.flight() {
+                        flight.given_up = true;
+                    }
                     self.phase(Phase::Sending);
                 } else {
                     self.wait_for_commit(sent);
@@ -471,31 +481,7 @@ impl Landing<'_> {
     /// Tickets with our key besides our own. Those that we made and that are open are closed, if the
     /// settings want it; the others are told of, once.
     fn found_twins(&mut self, found: &[Found]) {
-        let mut closing: Vec<(SysId, Millis)> = self
-            .link
-            .twins
-            .iter()
-            .filter_map(|twin| Some((twin.sys_id.clone(), twin.closing?)))
-            .collect();
-        // The answer to our closing one may have been lost; its counter tells what happened.
-        let may_come = match self.flight().map(|flight| &flight.phase) {
-            Some(Phase::Verifying { sent, open: true, .. }) => Some(*sent),
-            _ => None,
-        };
-        if let Some(Write { verb: Verb::Retire { twin, .. }, .. }) = self.drop_flight()
-            && let Some(now) = found.iter().find(|f| f.ticket.sys_id == twin.sys_id)
-        {
-            self.retired(&twin, now.ticket.changes);
-            // Sent again, one of them could close it when somebody has opened it once more. The others of the
-            // link's writes need not wait for that.
-            if now.ticket.changes == twin.changes {
-                closing.extend(may_come.map(|sent| (twin.sys_id, sent)));
-            }
-        }
-        let may_come = |sys_id: &SysId| {
-            let sent = closing.iter().filter(|(id, _)| id == sys_id).map(|(_, sent)| *sent).max();
-            sent.filter(|sent| !self.too_late_to_commit(*sent))
-        };
+        let closing = self.closings(found);
         let Some(own) = self.link.external.as_ref().map(|e| e.sys_id.clone()) else { return };
         let open: Vec<&Found> =
             found.iter().filter(|f| f.active && f.ticket.sys_id != own).collect();
@@ -514,10 +500,12 @@ impl Landing<'_> {
         let (closed, left): (Vec<&Found>, Vec<&Found>) = open.iter().partition(|f| {
             close && f.ours && is_known(f) && self.rules.closing(&f.ticket.table).is_some()
         });
-        self.link.twins = closed
-            .iter()
-            .map(|f| Twin { closing: may_come(&f.ticket.sys_id), ..f.ticket.clone() })
-            .collect();
+        let others = closed.iter().map(|f| &f.ticket).filter(|ticket| {
+            // Sent again, one of them could close it when somebody has opened it once more. The others of the link's
+            // writes need not wait for that.
+            closing.iter().all(|twin| twin.sys_id != ticket.sys_id)
+        });
+        self.link.twins = closing.iter().chain(others).cloned().collect();
         if open.is_empty() {
             return;
         }
@@ -535,30 +523,73 @@ impl Landing<'_> {
             ));
         }
         if !left.is_empty() {
-            let left = names(&left);
             text.push_str(&format!(
-                "; {left}: left to people, who close or merge what is too much"
+                "; {}: left to people, who close or merge what is too much",
+                names(&left)
             ));
+            let is_closing = |f: &&Found| closing.iter().any(|twin| twin.sys_id == f.ticket.sys_id);
+            let closing: Vec<&Found> = left.into_iter().filter(is_closing).collect();
+            if !closing.is_empty() {
+                text.push_str(&format!(
+                    "; {}: a write that closes it had left before, and may still take effect",
+                    names(&closing)
+                ));
+            }
         }
         self.finding(FindingKind::DuplicateTicket, None, text);
     }
 
+    /// The further tickets that a write of ours may still close. What is known of such writes is told: the answer may
+    /// have been lost, and the ticket's counter tells what happened.
+    fn closings(&mut self, found: &[Found]) -> Vec<Twin> {
+        let mut sent: Vec<Twin> =
+            self.link.twins.iter().filter(|twin| twin.closing.is_some()).cloned().collect();
+        let may_come = match self.flight().map(|flight| &flight.phase) {
+            Some(Phase::Verifying { sent, open: true, .. }) => Some(*sent),
+            _ => None,
+        };
+        if let Some(Write { verb: Verb::Retire { twin, .. }, .. }) = self.drop_flight() {
+            sent.push(Twin { closing: may_come, ..twin });
+        }
+        let mut open = Vec::new();
+        for mut twin in sent {
+            let Some(now) = found.iter().find(|f| f.ticket.sys_id == twin.sys_id) else { continue };
+            let changes = now.ticket.changes;
+            let is_told = self.retired(&twin, changes);
+            let is_once = changes == twin.changes.map(|before| before.saturating_add(1));
+            let is_done = now.ours && !now.active && is_once;
+            if is_told {
+                twin.changes = changes;
+            }
+            if twin.closing.is_some_and(|sent| !is_done && !self.too_late_to_commit(sent)) {
+                open.push(twin);
+            }
+        }
+        open
+    }
+
     /// After a further ticket was closed: more changes than ours mean that somebody began to work
-    /// in it between our look and our write.
-    fn retired(&mut self, twin: &Twin, now: Option<u32>) {
-        let (Some(before), Some(now)) = (twin.changes, now) else { return };
-        if now.saturating_sub(before) > 1 {
+    /// in it between our look and our write. Whether that is so.
+    fn retired(&mut self, twin: &Twin, now: Option<u32>) -> bool {
+        let (Some(before), Some(now)) = (twin.changes, now) else { return false };
+        let is_so = now.saturating_sub(before) > 1;
+        if is_so {
             let name = twin.number.as_deref().unwrap_or(twin.sys_id.as_str());
             let text = format!(
                 "somebody changed {name} while it was being closed as a duplicate; look at its history, and open it again if it is the one to go on with"
             );
             self.finding(FindingKind::OverwrittenUnseen, None, text);
         }
+        is_so
     }
 
     /// The link gets a ticket that was looked for; what it holds is read next.
     fn adopt(&mut self, ticket: Twin, adopted: bool) {
         let Twin { table, sys_id, number, .. } = ticket;
+        self.link.made_of = match self.flight().map(|flight| &flight.write.verb) {
+            Some(Verb::Create { of, .. }) if !adopted => of.clone(),
+            _ => BTreeMap::new(),
+        };
         if sys_id.as_str() == self.link.platform_id.as_str() {
             self.link.origin = Side::External; // The record was made of it, and that was forgotten.
         }
@@ -673,6 +704,7 @@ impl Landing<'_> {
                     revision: seen.revision,
                     until,
                     departed: false,
+                    told: false,
                 });
             }
         }

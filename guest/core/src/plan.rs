@@ -87,17 +87,35 @@ fn look_before_sending(link: &mut Link) {
     }
 }
 
+/// The further tickets that a write of ours may close, or has closed: it left, and what became of it is not known.
+fn closings(link: &Link) -> Vec<Twin> {
+    let state = &link.external_side;
+    let flight = state.flight.as_ref().filter(|flight| match flight.phase {
+        Phase::Sending => state.exchange.is_some(),
+        Phase::Verifying { .. } => true,
+        Phase::Checking | Phase::Refused(_) => false,
+    });
+    let under_way = flight.and_then(|flight| match &flight.write.verb {
+        Verb::Retire { twin, .. } => Some(twin.clone()),
+        _ => None,
+    });
+    link.twins.iter().filter(|twin| twin.closing.is_some()).cloned().chain(under_way).collect()
+}
+
 /// A further ticket with the link's key that is or was a pair's is no duplicate to be closed.
-fn leave_to_people(link: &mut Link, neighbours: &Neighbours, now: Millis, effects: &mut Effects) {
-    let (paired, twins): (Vec<Twin>, Vec<Twin>) = std::mem::take(&mut link.twins)
-        .into_iter()
-        .partition(|twin| neighbours.held.contains(&twin.sys_id));
+fn leave_to_people(
+    link: &mut Link,
+    neighbours: &Neighbours,
+    closing: Vec<Twin>,
+    now: Millis,
+    effects: &mut Effects,
+) {
+    let is_paired = |twin: &Twin| neighbours.held.contains(&twin.sys_id);
+    let (paired, twins): (Vec<Twin>, Vec<Twin>) =
+        std::mem::take(&mut link.twins).into_iter().partition(is_paired);
     link.twins = twins;
-    if paired.is_empty() {
-        return;
-    }
-    let names = |twins: &[&Twin]| {
-        let name = |twin: &&Twin| twin.number.clone().unwrap_or_else(|| twin.sys_id.to_string());
+    let names = |twins: &[Twin]| {
+        let name = |twin: &Twin| twin.number.clone().unwrap_or_else(|| twin.sys_id.to_string());
         twins.iter().map(name).collect::<Vec<_>>().join(", ")
     };
     let mut tell = |kind: FindingKind, text: String| {
@@ -110,47 +128,33 @@ fn leave_to_people(link: &mut Link, neighbours: &Neighbours, now: Millis, effect
             at: now,
         });
     };
-    let all = names(&paired.iter().collect::<Vec<_>>());
-    let text = format!(
-        "{}; {all}: left to people, since a record is or was paired with it",
-        land::more_than_one(link),
-    );
-    tell(FindingKind::DuplicateTicket, text);
-    // What has left cannot be taken back, and nobody looks for it any more.
-    let may_close: Vec<&Twin> =
-        paired.iter().filter(|twin| twin.closing.is_some() || closes(link, twin)).collect();
-    if !may_close.is_empty() {
+    if !paired.is_empty() {
+        let text = format!(
+            "{}; {}: left to people, since a record is or was paired with it",
+            land::more_than_one(link),
+            names(&paired)
+        );
+        tell(FindingKind::DuplicateTicket, text);
+    }
+    // What has left cannot be taken back.
+    let closing: Vec<Twin> = closing.into_iter().filter(is_paired).collect();
+    if !closing.is_empty() {
         let text = format!(
             "{}: a write that closes it as a duplicate had left when a record was paired with it; look at its history, and open it again if it was closed",
-            names(&may_close)
+            names(&closing)
         );
         tell(FindingKind::OverwrittenUnseen, text);
     }
     let state = &mut link.external_side;
     let is_asked = state.exchange.is_some();
     let unsent = state.flight.as_ref().is_some_and(|flight| {
-        let is_of = |twin: &Twin| paired.iter().any(|other| other.sys_id == twin.sys_id);
-        matches!(&flight.write.verb, Verb::Retire { twin, .. } if is_of(twin))
+        matches!(&flight.write.verb, Verb::Retire { twin, .. } if is_paired(twin))
             && flight.phase == Phase::Sending
             && !is_asked
     });
     if unsent {
         state.flight = None;
     }
-}
-
-/// Whether a write that closes this further ticket is under way.
-fn closes(link: &Link, twin: &Twin) -> bool {
-    let state = &link.external_side;
-    state.flight.as_ref().is_some_and(|flight| {
-        let is_gone = match flight.phase {
-            Phase::Sending => state.exchange.is_some(),
-            Phase::Verifying { open, .. } => open,
-            Phase::Checking | Phase::Refused(_) => false,
-        };
-        is_gone
-            && matches!(&flight.write.verb, Verb::Retire { twin: other, .. } if other.sys_id == twin.sys_id)
-    })
 }
 
 /// Puts inputs into a link and says what comes next.
@@ -166,6 +170,7 @@ pub fn advance(rules: &Rules, mut link: Link, inputs: &[Input], now: Millis) -> 
         look_before_sending(&mut link);
     }
     journal::forget_neighbours(&mut link, &neighbours);
+    let closing = closings(&link);
     let twins: Vec<SysId> = link.twins.iter().map(|twin| twin.sys_id.clone()).collect();
     let (was, table) = (link.tombstone.clone(), link.table.clone());
     for input in inputs {
@@ -196,7 +201,7 @@ pub fn advance(rules: &Rules, mut link: Link, inputs: &[Input], now: Millis) -> 
             land::land(rules, &mut link, &neighbours, exchange, reading, now, &mut effects);
         }
     }
-    leave_to_people(&mut link, &neighbours, now, &mut effects);
+    leave_to_people(&mut link, &neighbours, closing, now, &mut effects);
     let has_new_twins = link.twins.iter().any(|twin| !twins.contains(&twin.sys_id));
     let (wants, held, rivals) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     let failures = Vec::new();

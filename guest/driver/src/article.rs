@@ -2,6 +2,8 @@
 //! it is looked for by its key word before it is made, and made again only when the instance's transaction limit is
 //! over. What a person has touched is that person's.
 
+use std::collections::BTreeSet;
+
 use firn_core::land;
 use firn_core::settings::Rules;
 use firn_core::wire::article as wire;
@@ -93,17 +95,17 @@ pub(crate) fn due<D: Doors>(
         return Ok(());
     }
     let Some(mut draft) = session.get::<ArticleDraft>(key)? else { return Ok(()) };
-    // In a time that is forgotten one may have been made that takes effect yet.
-    if draft.article.is_none() && rules.integration().restored.is_some() {
+    // In a time that is forgotten one may have been made that takes effect yet. Whoever looks later sees it.
+    let limit = rules.settings().correlation.transaction_limit;
+    let restored = rules.integration().restored;
+    let is_soon = restored.is_some_and(|r| session.now < r.until.plus(LATE * limit));
+    if draft.article.is_none() && is_soon {
         draft.made = draft.made.max(2);
     }
     let is_left = matches!(draft.state, ArticleState::Left | ArticleState::CountingLeft(_));
-    let counts = is_left
-        || matches!(
-            draft.state,
-            ArticleState::Written | ArticleState::Counting(_) | ArticleState::Refused
-        );
-    if counts && draft.made < 2 {
+    let counts =
+        is_left || matches!(draft.state, ArticleState::Written | ArticleState::Counting(_));
+    if draft.state == ArticleState::Refused || counts && draft.made < 2 {
         return session.rest(key);
     }
     let summary = summary(session, &key.tenant, rules, &draft)?;
@@ -114,7 +116,6 @@ pub(crate) fn due<D: Doors>(
     if !(counts || wanted) {
         return session.rest(key);
     }
-    let limit = rules.settings().correlation.transaction_limit;
     let late = draft.sent.filter(|_| !wanted).map(|sent| sent.plus(LATE * limit));
     if let Some(late) = late.filter(|late| *late > session.now) {
         return session.put(key, &draft, Some(late));
@@ -204,6 +205,10 @@ pub(crate) fn answered<D: Doors>(
             // Unless it may have done something, or do it yet.
             let (mut draft, certain) = (draft, !matches!(*outcome, Outcome::Unknown(..)));
             let making = draft.article.is_none();
+            // Written again at once, the first one could come over what a person writes then.
+            if !making && !certain {
+                draft.sent = Some(session.now);
+            }
             if making && certain {
                 draft.made = draft.made.saturating_sub(1);
                 // One that was sent before may still take effect.
@@ -231,7 +236,7 @@ fn written<D: Doors>(
     article: Article,
 ) -> Result<(), CommitError> {
     let article = Some(article);
-    let draft = ArticleDraft { article, missing: false, sent: None, failures: 0, ..draft };
+    let draft = ArticleDraft { article, missing: false, sent: None, ..draft };
     settled(session, rules, key, draft, ArticleState::Written)
 }
 
@@ -245,7 +250,7 @@ fn settled<D: Doors>(
 ) -> Result<(), CommitError> {
     let limit = rules.settings().correlation.transaction_limit;
     let due = (draft.made > 1).then(|| session.now.plus(LATE * limit));
-    rest(session, key, draft, state, due)
+    rest(session, key, ArticleDraft { failures: 0, ..draft }, state, due)
 }
 
 /// Whether there is more than one.
@@ -281,15 +286,17 @@ fn tell_of_more<D: Doors>(
     draft: &ArticleDraft,
     seen: &[wire::Seen],
 ) -> Result<(), CommitError> {
-    if seen.len() > 1 {
-        let ids = seen.iter().map(|seen| {
-            seen.article.number.clone().unwrap_or_else(|| seen.article.sys_id.to_string())
-        });
-        let ids = ids.collect::<Vec<_>>().join(", ");
+    // Where articles have versions, each is a row with the same number.
+    let name = |seen: &wire::Seen| {
+        seen.article.number.clone().unwrap_or_else(|| seen.article.sys_id.to_string())
+    };
+    let names: BTreeSet<String> = seen.iter().map(name).collect();
+    if names.len() > 1 {
         let ticket = draft.ticket.number.as_deref().unwrap_or(draft.ticket.sys_id.as_str());
         let text = format!(
-            "{ticket} has {} drafts of an article ({ids}): one came to be after the instance's transaction limit; keep one and delete the rest",
-            seen.len()
+            "{ticket} has {} drafts of an article ({}): one came to be after the instance's transaction limit, or in a time of which nothing is known since a backup was put back; keep one and delete the rest",
+            names.len(),
+            names.into_iter().collect::<Vec<_>>().join(", ")
         );
         tell(session, rules, key, &draft.link, text)?;
     }
@@ -361,13 +368,19 @@ fn found<D: Doors>(
             // Where it is not shown how often, nobody can tell.
             let count = seen.article.mod_count;
             let untouched = seen.is_draft && count.is_some() && count == left;
-            let article = seen.article;
+            let (article, is_known) = (seen.article, known.is_some());
             (draft.article, draft.missing) = (Some(article.clone()), false);
             if !untouched {
                 return settled(session, rules, key, draft, ArticleState::Left);
             }
             if draft.says.as_ref() == Some(&summary.id) {
                 return written(session, rules, key, draft, article);
+            }
+            if is_known
+                && let Some(until) = draft.sent.map(|sent| sent.plus(limit))
+                && until > session.now
+            {
+                return rest(session, key, draft, ArticleState::Wanted, Some(until));
             }
             Some(wire::write(rules, &key.tenant, name, &article, summary))
         }
@@ -410,7 +423,7 @@ fn failed<D: Doors>(
             "the instance refused the draft of an article: {why}; let the user write kb_knowledge in that knowledge base, or take [learning.articles] out; the next one is tried again"
         );
         tell(session, rules, key, &draft.link, text)?;
-        return settled(session, rules, key, draft, ArticleState::Refused);
+        return rest(session, key, draft, ArticleState::Refused, None);
     }
     again(session, key, draft, outcome.not_before(session.now))
 }

@@ -573,13 +573,14 @@ impl<'a, D: Doors> Session<'a, D> {
         let mut links: Vec<LinkId> = self.get(&key)?.unwrap_or_default();
         let before = links.len();
         links.retain(|other| *other != link.id);
-        if links.len() == before {
-            return Ok(());
-        }
+        // A ticket that was found when its link was at rest already is no stranger's either.
         let mut former = self.formerly(tenant, &id, &external.sys_id)?;
         if !former.contains(&link.id) {
             former.push(link.id.clone());
             self.put(&rows::formerly(tenant, &id, external.sys_id.as_str()), &former, None)?;
+        }
+        if links.len() == before {
+            return Ok(());
         }
         for other in &links {
             if let Some(mut other) = self.link(tenant, &id, other)? {

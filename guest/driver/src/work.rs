@@ -158,7 +158,14 @@ fn webhook<D: Doors>(
         }
         let hidden =
             rules.may_write(Side::External) && !observation.record.attributes.contains_key(column);
-        if hidden && age <= UNKNOWN_TICKET_PATIENCE {
+        let polls = rules.settings().polling.mode != Polling::Off;
+        // Where no table is asked, nothing else tells our own ticket from others as long as it may come to be.
+        let limit = i64::try_from(rules.settings().correlation.transaction_limit);
+        let patience = match limit {
+            Ok(limit) if !polls => limit.max(UNKNOWN_TICKET_PATIENCE),
+            _ => UNKNOWN_TICKET_PATIENCE,
+        };
+        if hidden && age <= patience {
             return Ok(None);
         }
         if let Some(led) = recover::take_up(session, rules, &key.tenant, &observation.record)? {
@@ -168,9 +175,8 @@ fn webhook<D: Doors>(
         let class = class.and_then(|class| TableName::new(class).ok());
         let asks = rules.asks_for_more(Gate::Mirror, &observation.record.attributes);
         // Where no table is asked, a webhook has to do.
-        let is_unclear = poll::forgotten(rules, &observation.record) == Forgotten::Unclear
-            && rules.settings().polling.mode != Polling::Off;
-        if asks || is_unclear {
+        let is_unclear = poll::forgotten(rules, &observation.record) == Forgotten::Unclear;
+        if asks || polls && (is_unclear || hidden) {
             // What the webhook does not show, a row of its table does.
             return Ok(match class {
                 Some(table) => match sweep::hurry(session, &key.tenant, rules, table)? {

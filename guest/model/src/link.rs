@@ -47,7 +47,10 @@ pub struct Link {
     /// Its create was sent once more after an answer that never came: there may be two tickets.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resent: bool,
-    /// Further open tickets with its key that we made.
+    /// What its ticket was made of, of each field that ServiceNow has not shown since: the answer never came.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub made_of: BTreeMap<FieldName, Shape>,
+    /// Further open tickets with its key that we made, and those that a write of ours may yet close.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub twins: Vec<Twin>,
     /// Writes of ours that may have gone over what nobody has seen: the ticket's history is asked for it.
@@ -108,6 +111,7 @@ impl Link {
             attach: None,
             before: None,
             resent: false,
+            made_of: BTreeMap::new(),
             twins: Vec::new(),
             unseen: Vec::new(),
             asked: Vec::new(),
@@ -262,7 +266,8 @@ pub struct Twin {
     /// How often it had been changed when it was found (`sys_mod_count`), if that was shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<u32>,
-    /// When a write left that is to close it, and that may still take effect: until then it is left alone.
+    /// When a write left that is to close it, and that may still take effect: until then it is left alone, and what
+    /// becomes of it is looked at, also where it is none to be closed any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closing: Option<Millis>,
 }
@@ -392,6 +397,9 @@ pub struct Ghost {
     pub until: Millis,
     /// Whether the field has had another value since.
     pub departed: bool,
+    /// Whether somebody was told that it may have landed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub told: bool,
 }
 
 /// Everything about one mapped field of a link.
@@ -478,6 +486,9 @@ pub struct Flight {
     pub phase: Phase,
     /// How often it was sent.
     pub attempts: u32,
+    /// Whether one of those may have taken effect, or may yet, although it was sent again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub given_up: bool,
 }
 
 /// What is asked of a side.

@@ -258,6 +258,11 @@ impl Plan {
     /// This plan, and one made from its link right after it.
     #[must_use]
     pub fn then(mut self, next: Plan) -> Plan {
+        // Who else is on a further ticket was not known the first time.
+        let again = |finding: &Finding| finding.kind == FindingKind::DuplicateTicket;
+        if next.findings.iter().any(again) {
+            self.findings.retain(|finding| !again(finding));
+        }
         self.link = next.link;
         self.steps = next.steps;
         self.inquiry = next.inquiry;

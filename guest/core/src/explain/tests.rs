@@ -213,7 +213,8 @@ fn what_comes_next_is_told_of_every_standing() {
         expect: firn_model::Expectation::default(),
         reasons: Vec::new(),
     };
-    link.external_side.flight = Some(Flight { write, phase: Phase::Sending, attempts: 1 });
+    link.external_side.flight =
+        Some(Flight { write, phase: Phase::Sending, attempts: 1, given_up: false });
     says(&rules, &link, "a write to the external side is under way");
     // Apart, and decided.
     let mut link = pair("ours", "theirs");

@@ -2,13 +2,13 @@
 
 use firn_model::{
     Answer, AnswerBody, Attribute, Base, Clock, CorrelationKey, Exchange, ExchangeKind, FieldName,
-    FieldState, Flight, HttpResponse, Link, Millis, Observation, ObservationSource, ObservedRecord,
-    Outcome, Parked, ParkedWhy, Phase, Plan, Presence, Reference, Refusal, Revision, Seen, Shape,
-    Side, SysId, Translated, Value, Verb, Write,
+    FieldState, FindingKind, Flight, HttpResponse, Link, Millis, Observation, ObservationSource,
+    ObservedRecord, Outcome, Parked, ParkedWhy, Phase, Plan, Presence, Reference, Refusal,
+    Revision, Seen, Shape, Side, SysId, Translated, Twin, Value, Verb, Write,
 };
 use serde_json::json;
 
-use super::Reading;
+use super::{Found, Reading};
 use crate::mapping::{attribute, platform_attribute};
 use crate::plan::{Input, advance};
 use crate::sample;
@@ -86,7 +86,8 @@ fn writing(mut link: Link, side: Side) -> Link {
     expect.fields.insert(title(), Some(shape(side, "base")));
     let verb = Verb::Update { set, with: [].into() };
     let write = Write { key: "w".to_owned(), side, verb, expect, reasons: Vec::new() };
-    link.side_mut(side).flight = Some(Flight { write, phase: Phase::Sending, attempts: 1 });
+    link.side_mut(side).flight =
+        Some(Flight { write, phase: Phase::Sending, attempts: 1, given_up: false });
     let other = link.fields.get_mut(&title()).unwrap().seen_mut(side.other());
     other.as_mut().unwrap().shape = shape(side.other(), "ours");
     asking(&mut link, side, ExchangeKind::Send);
@@ -247,7 +248,8 @@ fn a_field_that_stands_as_it_was_created_is_agreed_on() {
         let (key, side) = ("w".to_owned(), Side::External);
         let expect = firn_model::Expectation::default();
         let write = Write { key, side, verb, expect, reasons: Vec::new() };
-        link.external_side.flight = Some(Flight { write, phase: Phase::Sending, attempts: 1 });
+        link.external_side.flight =
+            Some(Flight { write, phase: Phase::Sending, attempts: 1, given_up: false });
         asking(&mut link, Side::External, ExchangeKind::Send);
         let mut shown = ObservedRecord {
             id: "0".repeat(32),
@@ -266,6 +268,109 @@ fn a_field_that_stands_as_it_was_created_is_agreed_on() {
         assert_eq!(writes, is_agreed && edited == "second", "{stored}, {edited}");
         let is_conflict = !next.conflicts.is_empty();
         assert_eq!(is_conflict, stored == "other", "{stored}, {edited}");
+    }
+}
+
+// ---- what is found by the key ------------------------------------------------------------------
+
+fn twin(sys_id: &str, changes: u32) -> Twin {
+    Twin {
+        table: sample::linked().table,
+        sys_id: SysId::new(sys_id).unwrap(),
+        number: Some("INC0000007".to_owned()),
+        changes: Some(changes),
+        closing: None,
+    }
+}
+
+const TWIN: &str = "00000000000000000000000000000007";
+
+/// The duplicate as it is found, and what is known of the write that closes it, given up at `NOW`.
+fn found_after(link: Link, changes: u32, active: bool, ours: bool, now: Millis) -> Plan {
+    let mut link = link;
+    asking(&mut link, Side::External, ExchangeKind::Find);
+    link.external_side.exchange.as_mut().unwrap().since = now;
+    let own = link.external.clone().unwrap();
+    let own = Twin { number: own.number, ..twin(own.sys_id.as_str(), 1) };
+    let found = |ticket: Twin, active, ours| Found { ticket, active, ours, made: Some(NOW) };
+    let all = vec![found(own, true, true), found(twin(TWIN, changes), active, ours)];
+    advance(&rules(false), link, &[answered(Side::External, Reading::Found(all))], now)
+}
+
+fn told(plan: &Plan) -> Vec<FindingKind> {
+    plan.findings.iter().map(|finding| finding.kind).collect()
+}
+
+/// The closing of a duplicate was given up, and an agent works in it meanwhile: it was forgotten, and came over that.
+#[test]
+fn the_closing_of_a_duplicate_is_watched_to_its_end_whatever_becomes_of_the_duplicate() {
+    let verb = Verb::Retire { twin: twin(TWIN, 3), set: [].into() };
+    let write = Write {
+        key: "w".to_owned(),
+        side: Side::External,
+        verb,
+        expect: firn_model::Expectation::default(),
+        reasons: Vec::new(),
+    };
+    let phase = Phase::Verifying { sent: NOW, open: true, applied: false };
+    let mut link = pair();
+    link.twins = vec![twin(TWIN, 3)];
+    link.external_side.flight = Some(Flight { write, phase, attempts: 1, given_up: false });
+    // An agent's edit: it is left to people, and may be closed yet.
+    let plan = found_after(link, 4, true, false, NOW.plus(1_000));
+    let [left] = plan.link.twins.as_slice() else { panic!("{:?}", plan.link.twins) };
+    assert_eq!((left.closing, left.changes), (Some(NOW), Some(3)));
+    let text = &plan.findings.iter().find(|f| f.kind == FindingKind::DuplicateTicket).unwrap().text;
+    assert!(text.contains("left to people") && text.contains("may still take effect"), "{text}");
+    assert!(plan.link.external_side.flight.is_none(), "the link's other writes go on");
+    // And then it came.
+    let limit = rules(false).settings().correlation.transaction_limit;
+    let over = found_after(plan.link.clone(), 5, false, false, NOW.plus(limit));
+    assert!(over.link.twins.is_empty() && told(&over).contains(&FindingKind::OverwrittenUnseen));
+    // Or did not.
+    let over = found_after(plan.link, 4, true, false, NOW.plus(limit));
+    assert!(over.link.twins.is_empty() && !told(&over).contains(&FindingKind::OverwrittenUnseen));
+}
+
+/// It came in time, and only its answer was lost.
+#[test]
+fn a_duplicate_that_is_closed_as_it_was_meant_is_not_looked_at_again() {
+    let mut link = pair();
+    link.twins = vec![Twin { closing: Some(NOW), ..twin(TWIN, 3) }];
+    let plan = found_after(link.clone(), 4, false, true, NOW.plus(1_000));
+    assert!(plan.link.twins.is_empty() && told(&plan).is_empty(), "{:?}", plan.findings);
+    // Not so if it was an agent.
+    let plan = found_after(link, 4, false, false, NOW.plus(1_000));
+    assert_eq!(plan.link.twins.len(), 1);
+}
+
+/// A create that was given up came to be, and was closed before it was found: it is this wish's, and no earlier one's.
+#[test]
+fn a_ticket_of_a_create_that_was_given_up_is_that_creates() {
+    for (given_up, generation) in [(false, 2), (true, 1)] {
+        let mut link = sample::link();
+        (link.asked, link.draft) = (vec!["wish".to_owned()], Some(firn_model::Draft::default()));
+        let key = link.key.clone();
+        let verb = Verb::Create { key, set: [].into(), keyed: false, of: [].into() };
+        let write = Write {
+            key: "w".to_owned(),
+            side: Side::External,
+            verb,
+            expect: firn_model::Expectation::default(),
+            reasons: Vec::new(),
+        };
+        link.external_side.flight =
+            Some(Flight { write, phase: Phase::Checking, attempts: 2, given_up });
+        asking(&mut link, Side::External, ExchangeKind::Find);
+        let closed = Found { ticket: twin(TWIN, 3), active: false, ours: false, made: Some(NOW) };
+        let input = answered(Side::External, Reading::Found(vec![closed]));
+        let rules = sample::rules_of(&json!({ "preset": "incidents",
+            "correlation": { "closed": "new" } }));
+        let plan = advance(&rules, link, &[input], NOW);
+        assert_eq!(plan.link.generation, generation, "given up: {given_up}");
+        let is_own = plan.link.external.is_some_and(|own| own.sys_id.as_str() == TWIN);
+        assert_eq!(is_own, given_up);
+        assert!(!given_up || plan.notice.is_some_and(|notice| notice.created));
     }
 }
 
@@ -311,6 +416,35 @@ fn a_reference_that_may_not_be_looked_up_stops_its_own_field_alone() {
     assert!(plan.findings.iter().any(|finding| finding.text.contains("403")));
     // The next time it is looked up anew: it may be there by then.
     assert!(plan.link.references.is_empty(), "{:?}", plan.link.references);
+}
+
+/// Of a case the journal is below its address. It was asked for once a minute, for ever, and nothing else was done.
+#[test]
+fn a_journal_that_is_gone_with_its_record_leads_to_what_became_of_that() {
+    for phase in [Phase::Checking, Phase::Verifying { sent: NOW, open: true, applied: false }] {
+        let mut link = pair();
+        let is_checking = phase == Phase::Checking;
+        let (id, text) = ("c1".to_owned(), "hello".to_owned());
+        let verb = Verb::Append {
+            entry: firn_model::EntryOrigin::Platform(id),
+            text: firn_model::JournalText::Comment(firn_model::Comment(text)),
+            before: Vec::new(),
+        };
+        let write = Write {
+            key: "w".to_owned(),
+            side: Side::External,
+            verb,
+            expect: firn_model::Expectation::default(),
+            reasons: Vec::new(),
+        };
+        link.external_side.flight = Some(Flight { write, phase, attempts: 1, given_up: false });
+        asking(&mut link, Side::External, ExchangeKind::Journal);
+        let gone = answered(Side::External, Reading::Outcome(Outcome::Gone));
+        let plan = advance(&rules(false), link, &[gone], NOW);
+        let asked = plan.link.external_side.exchange.map(|exchange| exchange.kind);
+        assert_eq!(asked, Some(ExchangeKind::Class));
+        assert_eq!(plan.link.external_side.flight.is_none(), is_checking);
+    }
 }
 
 #[test]

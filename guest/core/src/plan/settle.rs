@@ -19,10 +19,14 @@ impl Planner<'_> {
     pub(super) fn settle(&mut self) {
         let rules = self.rules;
         let table = self.link.table.clone();
+        self.agree_on_what_was_made();
         for field in rules.fields(&table) {
             let Some(mut state) = self.link.fields.remove(&field.name) else { continue };
             // A link that shares its ticket only hears of its status.
             let shared = self.link.role == Role::Secondary && field.name != rules.lifecycle().field;
+            if self.link.tombstone.is_some() {
+                self.let_go_of_ghost(field, &mut state);
+            }
             if !shared && self.applies(field, &state) {
                 match self.link.tombstone.clone() {
                     None => self.settle_field(field, &mut state),
@@ -31,6 +35,26 @@ impl Planner<'_> {
             }
             self.link.fields.insert(field.name.clone(), state);
         }
+    }
+
+    /// A ticket that was found again was made of what the platform had shown: what stands there as it was written was
+    /// agreed on, and whichever side changed it since, it alone did.
+    fn agree_on_what_was_made(&mut self) {
+        let link = &mut self.link;
+        let fields = &mut link.fields;
+        let (rules, table) = (self.rules, &link.table);
+        link.made_of.retain(|name, platform| {
+            let (Some(field), Some(state)) = (rules.field(table, name), fields.get_mut(name))
+            else {
+                return false;
+            };
+            let Some(seen) = &state.external else { return true };
+            if state.base.is_none() && mapping::agree(field, platform, &seen.shape) {
+                let (platform, external) = (platform.clone(), seen.shape.clone());
+                state.base = Some(Base { platform, external });
+            }
+            false
+        });
     }
 
     /// Whether the field is synchronised at the moment. A condition that cannot be evaluated is
@@ -248,22 +272,40 @@ impl Planner<'_> {
         // The ghost over other words for the same; an edit and then the ghost; or an edit, the
         // ghost, and an edit again.
         let reworded = seen.shape != ghost.shape;
-        if (agrees && (ghost.departed || reworded || since > 1)) || since > 2 {
+        let most = if mapping::agree(field, &ghost.of, &ghost.shape) { 2 } else { 1 };
+        let is_back = agrees && (ghost.departed || reworded);
+        if is_back || (agrees && since > 1) || since > most {
             let columns = land::columns([&ghost.shape, &seen.shape]);
             let counts = (land::Came::Late, ghost.revision, seen.revision);
-            // It may have been somebody's edits of other columns, and the ghost comes yet.
+            // It may have been somebody's edits of other columns, and the ghost comes yet: what is only counted is told
+            // once, and looked for in the history each time.
+            let is_news = is_back || !ghost.told;
             ghost.shape = seen.shape.clone();
             ghost.revision = seen.revision;
-            ghost.departed = !agrees;
+            (ghost.departed, ghost.told) = (!agrees, true);
             land::overwritten(&mut self.link, &field.name, columns, counts);
-            let text = format!(
-                "our write of {}, whose answer never came, seems to have taken effect late, over what was written meanwhile: look at the ticket's history",
-                field.name
-            );
-            self.finding(FindingKind::OverwrittenUnseen, field, text);
+            if is_news {
+                let text = format!(
+                    "our write of {}, whose answer never came, seems to have taken effect late, over what was written meanwhile: look at the ticket's history",
+                    field.name
+                );
+                self.finding(FindingKind::OverwrittenUnseen, field, text);
+            }
         }
         if over {
             state.ghost = None;
+        }
+    }
+
+    /// A pair at rest is not looked at any more: what may come yet is told of.
+    fn let_go_of_ghost(&mut self, field: &FieldMapping, state: &mut FieldState) {
+        let Some(ghost) = state.ghost.take() else { return };
+        if ghost.until > self.now {
+            let text = format!(
+                "our write of {}, whose answer never came, may still take effect, over whatever is written there now that the pair is no longer kept in step: look at the ticket's history",
+                field.name
+            );
+            self.finding(FindingKind::OverwrittenUnseen, field, text);
         }
     }
 

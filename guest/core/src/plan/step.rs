@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use firn_model::{
-    Attribute, Audit, Ended, Exchange, ExchangeKind, Expectation, FindingKind, Flight, Mirror,
-    ParkedWhy, Phase, Reference, Search, Shape, Side, Step, Tombstone, Translated, Value, Verb,
-    Why, Write, Written, servicenow_text,
+    Attribute, Audit, Ended, Exchange, ExchangeKind, Expectation, FindingKind, Flight, GonePolicy,
+    Mirror, ParkedWhy, Phase, Reference, Search, Shape, Side, Step, Tombstone, Translated, Value,
+    Verb, Why, Write, Written, servicenow_text,
 };
 
 use super::ask::Course;
@@ -20,6 +20,8 @@ const PAUSE: [u64; 2] = [2_000, 60_000];
 
 /// How soon rules are asked that could not be asked now. In milliseconds.
 const SHORTLY: u64 = 500;
+/// So often it is tried to see a ticket whose record is gone.
+const LOOKS: u32 = 10;
 
 /// How soon a ticket that another link writes to is looked at again. In milliseconds.
 const BUSY: u64 = 500;
@@ -157,10 +159,21 @@ impl Planner<'_> {
                 }
             }
         }
-        match end.why {
-            Ended::Gone(gone) if gone != side => self.update(side),
-            _ => None,
+        let Ended::Gone(gone) = end.why else { return None };
+        if gone == side {
+            return None;
         }
+        // A ticket that was found after its record was gone: how it stands was never seen.
+        let lifecycle = self.rules.lifecycle();
+        let closes = lifecycle.gone == GonePolicy::Close;
+        let is_unseen =
+            self.link.fields.get(&lifecycle.field).is_some_and(|state| state.seen(side).is_none());
+        let state = self.link.side(side);
+        if closes && is_unseen && state.look && state.failures < LOOKS && self.rules.may_read(side)
+        {
+            return Some(ExchangeKind::Read);
+        }
+        self.update(side)
     }
 
     fn exchange(&mut self, side: Side, kind: ExchangeKind) -> Step {
@@ -244,8 +257,12 @@ impl Planner<'_> {
             (Side::Platform, _) | (_, Verb::Retire { .. }) => Phase::Sending,
             (Side::External, _) => Phase::Checking,
         };
-        let flight =
-            Flight { write: Write { key, side, verb, expect, reasons }, phase, attempts: 0 };
+        let flight = Flight {
+            write: Write { key, side, verb, expect, reasons },
+            phase,
+            attempts: 0,
+            given_up: false,
+        };
         let kind = asks(&flight);
         self.link.side_mut(side).flight = Some(flight);
         kind

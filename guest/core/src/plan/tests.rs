@@ -158,7 +158,8 @@ fn writing(mut link: Link) -> Link {
         expect,
         reasons: Vec::new(),
     };
-    link.external_side.flight = Some(Flight { write, phase: Phase::Checking, attempts: 1 });
+    link.external_side.flight =
+        Some(Flight { write, phase: Phase::Checking, attempts: 1, given_up: false });
     link
 }
 
@@ -351,6 +352,7 @@ fn haunted(now: &str, mod_count: u32, updated: Millis, departed: bool) -> FieldS
         shape: shape("title", Side::External, "ours"),
         revision: changed(5, EARLIER),
         until: NOW,
+        told: false,
         departed,
     });
     state
@@ -397,6 +399,12 @@ fn a_late_write_that_was_told_too_early_is_told_when_it_comes() {
     };
     assert!(!seen("theirs", 8));
     assert!(seen("ours", 9));
+    // By counting it is told once.
+    assert!(!seen("ours", 11));
+    assert!(!seen("theirs", 12));
+    // Over that, and somebody's edit again.
+    assert!(!seen("others", 14));
+    assert!(seen("ours", 15));
 }
 
 /// What stood there when the write was given up was seen, and never meant to be overwritten.
@@ -432,6 +440,7 @@ fn a_late_write_over_other_words_for_the_same_is_told() {
         shape: shape("status", Side::External, "1"),
         revision: None,
         until: NOW,
+        told: false,
         departed: false,
     });
     let plan = planned(pair("status", state.clone()));
@@ -453,6 +462,21 @@ fn a_late_write_is_waited_for_until_its_end_on_their_clock() {
     }
 }
 
+/// Nobody looks at a pair at rest.
+#[test]
+fn a_late_write_that_may_come_when_its_pair_is_apart_is_told_once() {
+    for (updated, is_told) in [(NOW.plus(1), true), (NOW, false)] {
+        let mut link = pair("title", haunted("ours", 5, EARLIER, false));
+        if let Some(ghost) = &mut link.fields.get_mut(&name("title")).unwrap().ghost {
+            ghost.until = updated;
+        }
+        link.tombstone = Some(Tombstone { why: Ended::Unlinked { by: "ann".into() }, at: NOW });
+        let plan = planned(link);
+        assert_eq!(told(&plan).contains(&FindingKind::OverwrittenUnseen), is_told);
+        assert_eq!(told(&planned(plan.link)), []);
+    }
+}
+
 // ---- further tickets with the link's key ----------------------------------------------------------
 
 /// Where the write stands that closes a duplicate when it turns out that a record was paired with it.
@@ -460,6 +484,8 @@ enum Closing {
     NotBegun,
     Planned,
     UnderWay,
+    /// It answered with a failure, and may have closed it all the same.
+    Failed,
     GivenUp,
 }
 
@@ -470,6 +496,7 @@ fn the_closing_of_a_ticket_that_was_paired_meanwhile_is_not_sent_or_told() {
         (Closing::NotBegun, false),
         (Closing::Planned, false),
         (Closing::UnderWay, true),
+        (Closing::Failed, true),
         (Closing::GivenUp, true),
     ] {
         let sys_id = SysId::new("00000000000000000000000000000007").unwrap();
@@ -487,13 +514,14 @@ fn the_closing_of_a_ticket_that_was_paired_meanwhile_is_not_sent_or_told() {
             expect: Expectation::default(),
             reasons: Vec::new(),
         };
-        let flight = |phase| Some(Flight { write, phase, attempts: 1 });
+        let flight = |phase| Some(Flight { write, phase, attempts: 1, given_up: false });
         let mut link = pair("title", title("base", "base"));
         match closing {
             Closing::NotBegun => {}
             Closing::Planned => link.external_side.flight = flight(Phase::Sending),
-            Closing::UnderWay => {
-                let sent = Phase::Verifying { sent: EARLIER, open: true, applied: false };
+            Closing::UnderWay | Closing::Failed => {
+                let open = matches!(closing, Closing::UnderWay);
+                let sent = Phase::Verifying { sent: EARLIER, open, applied: false };
                 link.external_side.flight = flight(sent);
             }
             Closing::GivenUp => twin.closing = Some(EARLIER),
@@ -504,7 +532,8 @@ fn the_closing_of_a_ticket_that_was_paired_meanwhile_is_not_sent_or_told() {
         let findings = told(&plan);
         assert!(findings.contains(&FindingKind::DuplicateTicket) && plan.link.twins.is_empty());
         assert_eq!(findings.contains(&FindingKind::OverwrittenUnseen), is_told, "{findings:?}");
-        assert_eq!(plan.link.external_side.flight.is_some(), matches!(closing, Closing::UnderWay));
+        let is_looked_up = matches!(closing, Closing::UnderWay | Closing::Failed);
+        assert_eq!(plan.link.external_side.flight.is_some(), is_looked_up);
     }
 }
 

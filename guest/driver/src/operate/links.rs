@@ -57,7 +57,8 @@ pub(super) fn attach<D: Doors>(
         session.problem(request, &Problem::new(409, "already-linked", "Already linked", detail));
         return Ok(());
     }
-    let busy = known.as_ref().is_some_and(under_way);
+    let limit = rules.settings().correlation.transaction_limit;
+    let busy = known.as_ref().is_some_and(|link| under_way(link, limit, session.now));
     if busy {
         session.problem(request, &not_now());
         return Ok(());
@@ -102,9 +103,11 @@ pub(super) fn attach<D: Doors>(
     Ok(())
 }
 
-/// Whether a write is under way whose fate nobody would learn otherwise.
-fn under_way(link: &Link) -> bool {
+/// Whether a write is under way whose fate nobody would learn otherwise, or one that closes a further ticket may come yet.
+fn under_way(link: &Link, limit: u64, now: Millis) -> bool {
+    let mut closings = link.twins.iter().filter_map(|twin| twin.closing);
     Side::BOTH.into_iter().any(|side| link.side(side).flight.is_some())
+        || closings.any(|sent| sent.plus(limit) > now)
 }
 
 fn not_now() -> Problem {
@@ -131,9 +134,16 @@ fn relinked(
         TicketName::Number(number) => before.number.as_ref() == Some(number),
     });
     for entry in &mut link.entries {
-        let Mirror::Withheld(why) = &entry.mirror else { continue };
         let is_evidence =
             matches!(&entry.origin, EntryOrigin::Firn(id) if escalation::is_evidence(id));
+        // What was learnt from the ticket before is no other's.
+        if matches!(entry.origin, EntryOrigin::Firn(_)) && !is_evidence && !same {
+            if entry.mirror == Mirror::Pending {
+                entry.mirror = Mirror::Withheld(journal::APART.to_owned());
+            }
+            continue;
+        }
+        let Mirror::Withheld(why) = &entry.mirror else { continue };
         let was_apart = *why == journal::APART && (same || entry.origin.side() == Side::Platform);
         if is_evidence || was_apart {
             entry.mirror = Mirror::Pending;

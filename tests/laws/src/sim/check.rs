@@ -282,6 +282,7 @@ fn converges(
         // A record that an agent's ticket opened does not have what was empty there. Found again after a restore it is the
         // platform's: what its owner never showed is not taken from the other side.
         let unsaid = world.site().restored.is_some()
+            && !record.starts_with("rec-")
             && link.origin == Side::Platform
             && field.owner == Owner::Platform
             && state.base.is_none()
@@ -597,11 +598,17 @@ fn keeps(
     findings: &[Finding],
 ) -> Result<(), Violation> {
     let masked = |value: &str| rules.masks().shown(value);
-    // Without a field it is about a ticket that was closed as a duplicate.
-    let told = |field: &str| {
+    let number = |ticket: &str| {
+        world.site().servicenow.tickets.get(ticket).map(|ticket| &ticket.columns["number"])
+    };
+    let told = |ticket: &str, field: &str| {
         findings.iter().any(|f| {
-            f.kind == FindingKind::OverwrittenUnseen
-                && f.field.as_ref().is_none_or(|n| n.as_str() == field)
+            let is_it = match &f.field {
+                Some(name) => name.as_str() == field,
+                // It is about a ticket that was closed as a duplicate.
+                None => number(ticket).is_none_or(|number| f.text.contains(number)),
+            };
+            f.kind == FindingKind::OverwrittenUnseen && is_it
         })
     };
     let recorded = |side: Side, field: &str, attribute: &str, value: &str| {
@@ -630,7 +637,7 @@ fn keeps(
         if matches!(lost.column.as_str(), "close_code" | "close_notes" | "hold_reason") {
             continue;
         }
-        if !told(field) && !recorded(Side::External, field, attribute, &lost.value) {
+        if !told(&lost.ticket, field) && !recorded(Side::External, field, attribute, &lost.value) {
             return Err(world.violation(format!(
                 "keeps: {}.{} was {:?}, overwritten without a trace",
                 lost.ticket, lost.column, lost.value

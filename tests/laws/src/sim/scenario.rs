@@ -368,6 +368,12 @@ impl Scenario {
         self.operate(Operation::Unlink { integration: self.id(), link })
     }
 
+    /// What the time is.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        self.world.now
+    }
+
     /// A row as another Firn has left it, due now.
     pub fn left(&mut self, path: &[&str], value: &Json) {
         self.world.left(path, value);

@@ -46,6 +46,21 @@ fn a_lost_answer_to_a_create_is_looked_up_and_never_sent_blindly() {
     assert_eq!(world.link("A").external.unwrap().sys_id.as_str(), world.ticket_of("A"));
 }
 
+/// The ticket was found again, and what it was made of forgotten: an edit of the one side alone was a conflict.
+#[test]
+fn what_changed_on_one_side_while_a_create_was_looked_up_is_carried() {
+    let mut world = incidents(json!({ "fields": { "title": { "owner": "shared" } } }));
+    world.lose_next_answer();
+    world.platform_edits_unsettled("A", &[("title", "Down"), ("description", "since noon")]);
+    world.pass(400);
+    assert_eq!(world.tickets(), 1, "it is there, and nobody knows");
+    assert!(world.link("A").external.is_none());
+    world.platform_edits("A", &[("title", "Down again")]);
+    assert_eq!(world.column("A", "short_description"), "Down again");
+    assert!(world.rows("conflict").is_empty() && world.link("A").made_of.is_empty());
+    assert_eq!(world.tickets(), 1);
+}
+
 // ---- records that we did not make --------------------------------------------------------------
 
 #[test]
@@ -78,6 +93,31 @@ fn our_own_insert_heard_before_its_answer_is_joined() {
     world.pass(60_000);
     world.settle();
     assert_eq!((world.tickets(), world.rows("link").len()), (1, 1));
+}
+
+/// A webhook that does not show the key says nothing of whose ticket it is: its row does. It was mirrored as a new record
+/// when our insert came to be long after its answer was lost.
+#[test]
+fn our_own_insert_that_comes_late_and_hides_its_key_is_no_record_of_others() {
+    let mut world = incidents(json!({ "filters": { "mirror": "true" },
+        "correlation": { "transaction_limit": 300_000 } }));
+    world.deaf = true;
+    world.lose_next_answer();
+    world.platform_edits_unsettled("A", &[("title", "Down")]);
+    world.pass(400);
+    let ticket = world.newest_ticket();
+    world.hide(&ticket);
+    let number = world.column(&ticket, "number");
+    let update = json!({ "number": number, "sys_id": ticket, "short_description": "Down",
+        "state": "1", "updated_on": "2026-04-29 14:15:00" });
+    world.webhook(update);
+    world.pass(20_000);
+    world.admin_shows_all();
+    for _ in 0..10 {
+        world.pass(60_000);
+    }
+    assert!(!world.has_record(&ticket), "{:?}", world.rows("link"));
+    assert_eq!(world.ticket_of("A"), ticket);
 }
 
 // ---- attach ------------------------------------------------------------------------------------
@@ -132,6 +172,29 @@ fn attach_to_a_number_that_is_not_there_says_so() {
 }
 
 // ---- unlink and re-link ------------------------------------------------------------------------
+
+/// A write that closes a further ticket may still come: it would close the new pair's, and nobody would look for it.
+#[test]
+fn attach_waits_for_what_may_still_take_effect() {
+    let mut world = incidents(json!({ "correlation": { "transaction_limit": 60_000 } }));
+    world.platform_edits("A", &[]);
+    let number = world.agent_opens("incident", &[]);
+    let other = world.newest_ticket();
+    world.unlink("A");
+    let path = ["link", "int-1", world.link("A").id.as_str()].map(str::to_owned);
+    let path = [path[0].as_str(), &path[1], &path[2]];
+    let mut link = world.stored(&path);
+    link["twins"] = json!([{ "table": "incident", "sys_id": other, "number": number,
+        "changes": 0, "closing": world.now() }]);
+    world.left(&path, &link);
+    let (status, said) = world.attach("A", &number);
+    assert_eq!(status, 409, "{said}");
+    assert!(said["type"].to_string().contains("write-under-way"), "{said}");
+    world.pass(60_000);
+    let (status, said) = world.attach("A", &number);
+    assert_eq!(status, 202, "{said}");
+    assert_eq!(world.ticket_of("A"), other);
+}
 
 #[test]
 fn unlinked_records_stay_and_are_not_kept_in_step() {

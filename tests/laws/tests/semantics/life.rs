@@ -35,6 +35,23 @@ fn gone_may_close_the_other_side() {
     assert!(whys(&world).contains(&Why::OtherGone));
 }
 
+/// The ticket was found when its record was gone already: how it stands was never seen, and it stayed open.
+#[test]
+fn gone_may_close_a_ticket_that_is_found_after() {
+    let mut world = incidents(json!({ "lifecycle": { "gone": "close" },
+        "correlation": { "transaction_limit": 300_000 } }));
+    world.lose_next_answer();
+    world.platform_edits_unsettled("A", &[("title", "Down")]);
+    world.pass(400);
+    let ticket = world.newest_ticket();
+    world.hide(&ticket);
+    world.platform_deletes("A", 410, true);
+    world.admin_shows_all();
+    world.pass(400_000);
+    assert!(world.link("A").tombstone.is_some());
+    assert_eq!(world.column(&ticket, "state"), "7");
+}
+
 #[test]
 fn a_lone_404_proves_nothing() {
     let mut world = plain();
