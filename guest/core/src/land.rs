@@ -280,11 +280,12 @@ impl Landing<'_> {
             }
             // No more will be seen the next time: the same as a journal that shows nothing.
             (ExchangeKind::Journal, Outcome::Refused(_)) if !idle => return self.journal(&[]),
-            // A case whose journal is part of its address: it is not where it was.
+            // A case's journal is below its own address: whether the case is still there is asked first.
             (ExchangeKind::Journal, Outcome::Gone | Outcome::Deleted)
-                if self.side == Side::External =>
+                if self.side == Side::External
+                    && crate::wire::has_activities(self.rules, &self.link.table) =>
             {
-                return self.lost();
+                self.let_go_of_entry();
             }
             _ => {}
         }
@@ -296,6 +297,24 @@ impl Landing<'_> {
             _ => {}
         }
         self.back_off(&outcome);
+    }
+
+    /// The journal in which an entry was to be is not there: nothing can be written in it, or seen of what was. One that
+    /// may have been written is not written again, and somebody is told.
+    fn let_go_of_entry(&mut self) {
+        let flight = self.flight().map(|flight| (flight.phase.clone(), flight.write.verb.clone()));
+        let Some((phase, Verb::Append { entry, .. })) = flight else { return };
+        match phase {
+            Phase::Verifying { sent, .. } if !self.too_late_to_commit(sent) => return,
+            Phase::Verifying { .. } => {
+                journal::settle(self.link, &entry, Mirror::Mirrored(None));
+                let text = "whether our entry reached the record before its journal could no longer be read is unknown; look, and write it again if it did not".to_owned();
+                self.finding(FindingKind::UnseenEdit, None, text);
+            }
+            _ => {}
+        }
+        self.drop_flight();
+        self.link.side_mut(self.side).look = true;
     }
 
     /// The record is not where it was. Deleted, of another class, or hidden by rights: that is told
@@ -491,8 +510,10 @@ impl Landing<'_> {
             is_open || f.ours
         });
         let policy = self.rules.settings().correlation.duplicates;
-        let close =
-            policy == DuplicatePolicy::Close && goes_on && self.rules.may_write(Side::External);
+        let close = policy == DuplicatePolicy::Close
+            && goes_on
+            && self.link.tombstone.is_none()
+            && self.rules.may_write(Side::External);
         // What was paired in a time of which we know nothing shows nowhere.
         let restored = self.rules.integration().restored;
         let is_known =

@@ -206,8 +206,8 @@ pub(crate) fn answered<D: Doors>(
             let (mut draft, certain) = (draft, !matches!(*outcome, Outcome::Unknown(..)));
             let making = draft.article.is_none();
             // Written again at once, the first one could come over what a person writes then.
-            if !making && !certain {
-                draft.sent = Some(session.now);
+            if !making {
+                draft.sent = (!certain).then_some(session.now);
             }
             if making && certain {
                 draft.made = draft.made.saturating_sub(1);
@@ -382,6 +382,7 @@ fn found<D: Doors>(
             {
                 return rest(session, key, draft, ArticleState::Wanted, Some(until));
             }
+            draft.sent = Some(session.now);
             Some(wire::write(rules, &key.tenant, name, &article, summary))
         }
     };

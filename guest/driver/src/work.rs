@@ -9,7 +9,7 @@ use firn_core::{attachment, intake};
 use firn_model::{
     Answer, CommitError, Delivery, DeliveryState, Draft, ExternalRecord, InboundKind,
     IntegrationId, Key, Link, LinkId, Observation, ObservationSource, ObservedRecord, PlatformId,
-    Polling, Presence, Preset, Side, SysId, TableName, TenantId,
+    Polling, Presence, Preset, PullBy, Side, SysId, TableName, TenantId,
 };
 use serde_json::json;
 
@@ -101,7 +101,9 @@ fn delivery<D: Doors>(
         }
         None => {
             delivery.state = DeliveryState::Waiting;
-            let later = session.now.plus(500);
+            // The longer it has waited, the less often it is looked at.
+            let age = u64::try_from(session.now.since(delivery.received)).unwrap_or_default();
+            let later = session.now.plus(500.max(age / 8));
             session.put(key, &delivery, Some(later))
         }
     }
@@ -158,11 +160,15 @@ fn webhook<D: Doors>(
         }
         let hidden =
             rules.may_write(Side::External) && !observation.record.attributes.contains_key(column);
-        let polls = rules.settings().polling.mode != Polling::Off;
-        // Where no table is asked, nothing else tells our own ticket from others as long as it may come to be.
-        let limit = i64::try_from(rules.settings().correlation.transaction_limit);
-        let patience = match limit {
-            Ok(limit) if !polls => limit.max(UNKNOWN_TICKET_PATIENCE),
+        // It may be our own, which comes to be long after its answer was lost: its row shows the key. Where none is
+        // asked by when it was changed, nothing but the time tells it from others.
+        let polling = &rules.settings().polling;
+        let polls = polling.mode != Polling::Off;
+        let mirrors = hidden && poll::shows_all(rules);
+        let shows_row = polls && polling.pull_by == PullBy::Updated;
+        let limit = rules.settings().correlation.transaction_limit;
+        let patience = match i64::try_from(limit) {
+            Ok(limit) if mirrors && !shows_row => limit.max(UNKNOWN_TICKET_PATIENCE),
             _ => UNKNOWN_TICKET_PATIENCE,
         };
         if hidden && age <= patience {
@@ -173,10 +179,11 @@ fn webhook<D: Doors>(
         }
         let class = observation.record.class.clone();
         let class = class.and_then(|class| TableName::new(class).ok());
+        let class = class.or_else(|| rules.tables().next().cloned().filter(|_| mirrors));
         let asks = rules.asks_for_more(Gate::Mirror, &observation.record.attributes);
         // Where no table is asked, a webhook has to do.
         let is_unclear = poll::forgotten(rules, &observation.record) == Forgotten::Unclear;
-        if asks || polls && (is_unclear || hidden) {
+        if asks || polls && is_unclear || mirrors && shows_row {
             // What the webhook does not show, a row of its table does.
             return Ok(match class {
                 Some(table) => match sweep::hurry(session, &key.tenant, rules, table)? {

@@ -420,14 +420,22 @@ fn a_reference_that_may_not_be_looked_up_stops_its_own_field_alone() {
 
 /// Of a case the journal is below its address. It was asked for once a minute, for ever, and nothing else was done.
 #[test]
-fn a_journal_that_is_gone_with_its_record_leads_to_what_became_of_that() {
-    for phase in [Phase::Checking, Phase::Verifying { sent: NOW, open: true, applied: false }] {
-        let mut link = pair();
-        let is_checking = phase == Phase::Checking;
-        let (id, text) = ("c1".to_owned(), "hello".to_owned());
+fn a_journal_that_is_gone_with_its_case_leads_to_the_case() {
+    let rules = sample::rules_of(&json!({ "preset": "incidents",
+        "tickets": [{ "table": "sn_customerservice_case" }], "journal": { "source": "activities" },
+        "platform": { "callback_url": "https://p.example/callback" } }));
+    let limit = i64::try_from(rules.settings().correlation.transaction_limit).unwrap();
+    let sent = |ago: i64| {
+        let sent = Millis(ASKED.0 - ago);
+        Phase::Verifying { sent, open: true, applied: false }
+    };
+    for (phase, goes_on, is_told) in
+        [(Phase::Checking, true, false), (sent(0), false, false), (sent(limit), true, true)]
+    {
+        let entry = firn_model::EntryOrigin::Platform("c1".to_owned());
         let verb = Verb::Append {
-            entry: firn_model::EntryOrigin::Platform(id),
-            text: firn_model::JournalText::Comment(firn_model::Comment(text)),
+            entry: entry.clone(),
+            text: firn_model::JournalText::Comment(firn_model::Comment("hello".to_owned())),
             before: Vec::new(),
         };
         let write = Write {
@@ -437,13 +445,15 @@ fn a_journal_that_is_gone_with_its_record_leads_to_what_became_of_that() {
             expect: firn_model::Expectation::default(),
             reasons: Vec::new(),
         };
+        let mut link = pair();
+        link.table = firn_model::TableName::new("sn_customerservice_case").unwrap();
         link.external_side.flight = Some(Flight { write, phase, attempts: 1, given_up: false });
         asking(&mut link, Side::External, ExchangeKind::Journal);
         let gone = answered(Side::External, Reading::Outcome(Outcome::Gone));
-        let plan = advance(&rules(false), link, &[gone], NOW);
-        let asked = plan.link.external_side.exchange.map(|exchange| exchange.kind);
-        assert_eq!(asked, Some(ExchangeKind::Class));
-        assert_eq!(plan.link.external_side.flight.is_none(), is_checking);
+        let plan = advance(&rules, link, &[gone], NOW);
+        assert_eq!(plan.link.external_side.flight.is_none(), goes_on);
+        assert_eq!(plan.link.external_side.look, goes_on, "the case itself is read next");
+        assert_eq!(told(&plan).contains(&FindingKind::UnseenEdit), is_told);
     }
 }
 

@@ -300,7 +300,8 @@ impl Planner<'_> {
     /// A pair at rest is not looked at any more: what may come yet is told of.
     fn let_go_of_ghost(&mut self, field: &FieldMapping, state: &mut FieldState) {
         let Some(ghost) = state.ghost.take() else { return };
-        if ghost.until > self.now {
+        let gone = self.link.tombstone.as_ref().map(|end| &end.why);
+        if ghost.until > self.now && gone != Some(&Ended::Gone(Side::External)) {
             let text = format!(
                 "our write of {}, whose answer never came, may still take effect, over whatever is written there now that the pair is no longer kept in step: look at the ticket's history",
                 field.name

@@ -159,6 +159,12 @@ impl Planner<'_> {
                 }
             }
         }
+        if side == Side::External
+            && self.link.external_side.failures < LOOKS
+            && let Some(kind) = self.retired()
+        {
+            return Some(kind);
+        }
         let Ended::Gone(gone) = end.why else { return None };
         if gone == side {
             return None;
@@ -458,20 +464,24 @@ impl Planner<'_> {
         self.finding(kind, field, text);
     }
 
+    /// What became of the closing of a further ticket that was given up is looked at once it can take effect no more.
+    fn retired(&mut self) -> Option<ExchangeKind> {
+        let limit = self.rules.settings().correlation.transaction_limit;
+        let over = self.link.twins.iter().filter_map(|twin| twin.closing).min()?.plus(limit);
+        if over <= self.now {
+            return Some(ExchangeKind::Find);
+        }
+        self.hold(Side::External, over);
+        None
+    }
+
     /// Closes a further ticket that was made for our key.
     fn retire(&mut self) -> Option<ExchangeKind> {
         if !self.rules.may_write(Side::External) {
-            return None;
+            return self.retired();
         }
         let Some(twin) = self.link.twins.iter().find(|twin| twin.closing.is_none()).cloned() else {
-            let limit = self.rules.settings().correlation.transaction_limit;
-            let over = self.link.twins.iter().filter_map(|twin| twin.closing).min()?.plus(limit);
-            // What became of it is looked at before it is tried again.
-            if over <= self.now {
-                return Some(ExchangeKind::Find);
-            }
-            self.hold(Side::External, over);
-            return None;
+            return self.retired();
         };
         let mut set = self.rules.closing(&twin.table)?;
         let own = self.link.external.as_ref().and_then(|e| e.number.clone()).unwrap_or_default();

@@ -170,6 +170,7 @@ fn relinked(
     link.unseen = Vec::new();
     // They were the other ticket's.
     link.twins = Vec::new();
+    link.made_of = BTreeMap::new();
     // What was said there before is from before the pair.
     link.created = now;
     link
