@@ -196,6 +196,37 @@ fn attach_waits_for_what_may_still_take_effect() {
     assert_eq!(world.ticket_of("A"), other);
 }
 
+/// What the first ticket was made of says nothing of the second.
+#[test]
+fn attach_forgets_what_another_ticket_was_made_of() {
+    let mut world = incidents(json!({ "fields": { "title": { "owner": "shared" } },
+        "platform": { "callback_url": "https://platform.example/callback" },
+        "correlation": { "transaction_limit": 300_000 } }));
+    world.lose_next_answer();
+    world.platform_edits_unsettled("A", &[("title", "Down")]);
+    world.pass(400);
+    let first = world.newest_ticket();
+    world.hide(&first);
+    world.unlink("A");
+    world.admin_shows_all();
+    world.pass(400_000);
+    assert_eq!(world.link("A").external.unwrap().sys_id.as_str(), first);
+    assert!(!world.link("A").made_of.is_empty(), "nobody has read it");
+    world.platform_edits("A", &[("title", "Up again")]);
+    world.agent_opens("incident", &[("short_description", "Down")]);
+    let second = world.newest_ticket();
+    world.operate(Operation::Attach {
+        integration: integration(),
+        record: firn_model::PlatformId::new("A").unwrap(),
+        ticket: firn_model::TicketName::SysId(firn_model::SysId::new(second.clone()).unwrap()),
+        table: None,
+    });
+    assert_eq!(world.ticket_of("A"), second);
+    // Both say something else, and never agreed: a person decides.
+    assert_eq!(world.column(&second, "short_description"), "Down");
+    assert_eq!(world.rows("conflict").len(), 1);
+}
+
 #[test]
 fn unlinked_records_stay_and_are_not_kept_in_step() {
     let mut world = plain();
