@@ -97,7 +97,8 @@ pub(super) fn named(scan: &Scan, start: usize, from: usize, found: &mut Vec<Cand
                 && (b.is_ascii_alphabetic() || *b >= 0x80 || matches!(b, b'"' | b'\'' | b'`')) =>
         {
             // `password is X`, `password for the portal is X`, `password X1!`
-            let polish = bytes[start..from].to_ascii_lowercase().starts_with(b"has");
+            let polish =
+                bytes[start..from].get(..3).is_some_and(|b| b.eq_ignore_ascii_case(b"has"));
             match verb(bytes, at, polish || is_set(bytes, start)) {
                 Some(next) => {
                     at = next;
@@ -203,10 +204,10 @@ fn past_markup(bytes: &[u8], mut at: usize) -> usize {
 
 /// `set the password to X`: there `to` is what `is` is elsewhere.
 fn is_set(bytes: &[u8], start: usize) -> bool {
-    let before = bytes[start.saturating_sub(24)..start].to_ascii_lowercase();
-    let mut words =
-        before.split(|b| !b.is_ascii_alphabetic()).filter(|word| !word.is_empty()).rev();
-    words.by_ref().take(3).any(|word| matches!(word, b"set" | b"change" | b"reset" | b"update"))
+    let before = &bytes[start.saturating_sub(24)..start];
+    let words = before.split(|b| !b.is_ascii_alphabetic()).filter(|word| !word.is_empty()).rev();
+    let sets = [&b"set"[..], b"change", b"reset", b"update"];
+    words.take(3).any(|word| sets.iter().any(|known| word.eq_ignore_ascii_case(known)))
 }
 
 fn is_in_arn(bytes: &[u8], start: usize) -> bool {
@@ -219,11 +220,13 @@ fn is_in_arn(bytes: &[u8], start: usize) -> bool {
 fn beside(bytes: &[u8], from: usize) -> Option<usize> {
     const REACH: usize = 64;
     let rest = &bytes[from..bytes.len().min(from + REACH)];
-    let begins =
-        rest.first().is_none_or(|b| !b.is_ascii_alphanumeric()) || rest.starts_with(b"value");
+    // In prose another word follows: nothing is looked for then.
+    if rest.first().is_some_and(u8::is_ascii_alphanumeric) && !rest.starts_with(b"value") {
+        return None;
+    }
     let lines = |upto: &[u8]| upto.iter().filter(|b| **b == b'\n').count();
     let names = [&b"value="[..], b"content=", b"value: ", b"default = ", b"value = "];
-    let found = names.iter().find_map(|name| {
+    names.iter().find_map(|name| {
         let at = memchr::memmem::find(rest, name)?;
         let between = &rest[..at];
         let in_tag = name.ends_with(b"=")
@@ -237,8 +240,7 @@ fn beside(bytes: &[u8], from: usize) -> Option<usize> {
             && lines(between) == 1
             && between.iter().all(|b| b.is_ascii_whitespace() || *b == b'{');
         (in_tag || in_block).then_some(from + at + name.len())
-    });
-    found.filter(|_| begins)
+    })
 }
 
 /// The first word of what YAML writes below: `>-` and an end of a line, `|` and one.
