@@ -700,8 +700,10 @@ impl Landing<'_> {
                         if open && !self.too_late_to_commit(sent) {
                             self.remember_ghosts(&write, sent);
                         }
-                    } else if between > 2 {
-                        // It may have landed after one edit and before another.
+                    } else if between > 2 || set.iter().any(|(name, t)| self.stands_there(name, t))
+                    {
+                        // It may have landed after one edit and before another; or it has, and a rule of the instance
+                        // has rewritten a part of it.
                         self.overwritten_unseen(&write);
                     }
                 } else {

@@ -51,6 +51,8 @@ fn seeds_that_once_failed() {
     .chain([900_012_624])
     // A create that was given up came to be and was closed before it was found: another ticket for one wish.
     .chain([900_189_361])
+    // A write without an answer went over an edit, and a rule of the instance rewrote another part of it.
+    .chain([1_000_309_435])
     {
         sim::run(seed).unwrap_or_else(|v| panic!("{v}"));
     }
