@@ -94,6 +94,13 @@ fn writing(mut link: Link, side: Side) -> Link {
     link
 }
 
+/// A write to ServiceNow that expects nothing.
+fn write_of(verb: Verb) -> Write {
+    let (key, side) = ("w".to_owned(), Side::External);
+    let expect = firn_model::Expectation::default();
+    Write { key, side, verb, expect, reasons: Vec::new() }
+}
+
 fn record(side: Side, link: &Link, value: &str, revision: Option<Revision>) -> ObservedRecord {
     let id = match side {
         Side::Platform => link.platform_id.to_string(),
@@ -245,9 +252,7 @@ fn a_field_that_stands_as_it_was_created_is_agreed_on() {
         let set = [(attribute("short_description"), Value::text("first"))].into();
         let of = [(title(), shape(Side::Platform, "first"))].into();
         let verb = Verb::Create { key: link.key.clone(), set, keyed: false, of };
-        let (key, side) = ("w".to_owned(), Side::External);
-        let expect = firn_model::Expectation::default();
-        let write = Write { key, side, verb, expect, reasons: Vec::new() };
+        let write = write_of(verb);
         link.external_side.flight =
             Some(Flight { write, phase: Phase::Sending, attempts: 1, given_up: false });
         asking(&mut link, Side::External, ExchangeKind::Send);
@@ -305,13 +310,7 @@ fn told(plan: &Plan) -> Vec<FindingKind> {
 #[test]
 fn the_closing_of_a_duplicate_is_watched_to_its_end_whatever_becomes_of_the_duplicate() {
     let verb = Verb::Retire { twin: twin(TWIN, 3), set: [].into() };
-    let write = Write {
-        key: "w".to_owned(),
-        side: Side::External,
-        verb,
-        expect: firn_model::Expectation::default(),
-        reasons: Vec::new(),
-    };
+    let write = write_of(verb);
     let phase = Phase::Verifying { sent: NOW, open: true, applied: false };
     let mut link = pair();
     link.twins = vec![twin(TWIN, 3)];
@@ -352,13 +351,7 @@ fn a_ticket_of_a_create_that_was_given_up_is_that_creates() {
         (link.asked, link.draft) = (vec!["wish".to_owned()], Some(firn_model::Draft::default()));
         let key = link.key.clone();
         let verb = Verb::Create { key, set: [].into(), keyed: false, of: [].into() };
-        let write = Write {
-            key: "w".to_owned(),
-            side: Side::External,
-            verb,
-            expect: firn_model::Expectation::default(),
-            reasons: Vec::new(),
-        };
+        let write = write_of(verb);
         link.external_side.flight =
             Some(Flight { write, phase: Phase::Checking, attempts: 2, given_up });
         asking(&mut link, Side::External, ExchangeKind::Find);
@@ -438,13 +431,7 @@ fn a_journal_that_is_gone_with_its_case_leads_to_the_case() {
             text: firn_model::JournalText::Comment(firn_model::Comment("hello".to_owned())),
             before: Vec::new(),
         };
-        let write = Write {
-            key: "w".to_owned(),
-            side: Side::External,
-            verb,
-            expect: firn_model::Expectation::default(),
-            reasons: Vec::new(),
-        };
+        let write = write_of(verb);
         let mut link = pair();
         link.table = firn_model::TableName::new("sn_customerservice_case").unwrap();
         link.external_side.flight = Some(Flight { write, phase, attempts: 1, given_up: false });

@@ -161,7 +161,7 @@ impl Planner<'_> {
         }
         if side == Side::External
             && self.link.external_side.failures < LOOKS
-            && let Some(kind) = self.retired()
+            && let Some(kind) = self.look_at_closings()
         {
             return Some(kind);
         }
@@ -465,7 +465,7 @@ impl Planner<'_> {
     }
 
     /// What became of the closing of a further ticket that was given up is looked at once it can take effect no more.
-    fn retired(&mut self) -> Option<ExchangeKind> {
+    fn look_at_closings(&mut self) -> Option<ExchangeKind> {
         let limit = self.rules.settings().correlation.transaction_limit;
         let over = self.link.twins.iter().filter_map(|twin| twin.closing).min()?.plus(limit);
         if over <= self.now {
@@ -478,10 +478,10 @@ impl Planner<'_> {
     /// Closes a further ticket that was made for our key.
     fn retire(&mut self) -> Option<ExchangeKind> {
         if !self.rules.may_write(Side::External) {
-            return self.retired();
+            return self.look_at_closings();
         }
         let Some(twin) = self.link.twins.iter().find(|twin| twin.closing.is_none()).cloned() else {
-            return self.retired();
+            return self.look_at_closings();
         };
         let mut set = self.rules.closing(&twin.table)?;
         let own = self.link.external.as_ref().and_then(|e| e.number.clone()).unwrap_or_default();
