@@ -537,6 +537,27 @@ fn the_closing_of_a_ticket_that_was_paired_meanwhile_is_not_sent_or_told() {
     }
 }
 
+/// Also of a pair at rest.
+#[test]
+fn the_closing_of_a_further_ticket_is_looked_at_once_it_can_come_no_more() {
+    let limit = i64::try_from(rules().settings().correlation.transaction_limit).unwrap();
+    for (ago, is_asked) in [(limit - 1, false), (limit, true)] {
+        let mut link = pair("title", title("base", "base"));
+        link.tombstone = Some(Tombstone { why: Ended::Unlinked { by: "ann".into() }, at: NOW });
+        link.twins = vec![Twin {
+            table: sample::link().table,
+            sys_id: SysId::new("00000000000000000000000000000007").unwrap(),
+            number: None,
+            changes: Some(3),
+            closing: Some(Millis(NOW.0 - ago)),
+        }];
+        let plan = planned(link);
+        let asked = plan.link.external_side.exchange.as_ref().map(|exchange| &exchange.kind);
+        assert_eq!(asked == Some(&ExchangeKind::Find), is_asked);
+        assert!(is_asked || plan.wake() == Some(NOW.plus(1)), "{:?}", plan.steps);
+    }
+}
+
 // ---- one side is gone ----------------------------------------------------------------------------
 
 /// A pair of which a side is gone.
