@@ -124,6 +124,9 @@ pub(crate) fn due<D: Doors>(
         let later = session.now.plus(PAUSE);
         return session.put(key, &draft, Some(later));
     }
+    if let Some(until) = rules.rests_until(session.now) {
+        return session.put(key, &draft, Some(until));
+    }
     draft.sequence += 1;
     let name = ticket(key, Side::External, draft.sequence);
     let (state, known): (fn(u64) -> ArticleState, _) = if counts {

@@ -110,17 +110,13 @@ fn of_others<D: Doors>(
 pub(crate) fn relink<D: Doors>(
     session: &mut Session<'_, D>,
     tenant: &TenantId,
+    rules: &Rules,
     link: &Link,
 ) -> Result<(), CommitError> {
     let key = rows::attachments(tenant, &link.integration, &link.id);
     let Some(mut set) = session.get::<Attachments>(&key)? else { return Ok(()) };
-    set.part();
-    set.files.retain(|known| known.side == Side::Platform);
-    for known in &mut set.files {
-        (known.fate, known.failures, known.not_before) = (Fate::Pending, 0, None);
-    }
-    (set.look, set.listed, set.exchange) = (true, None, None);
     let now = session.now;
+    set.pair_anew(now.plus(rules.settings().correlation.transaction_limit));
     session.put(&key, &set, Some(now))
 }
 

@@ -23,6 +23,9 @@ pub(crate) fn due<D: Doors>(
         let later = session.now.plus(PAUSE);
         return session.put_off(key, later);
     }
+    if let Some(until) = rules.rests_until(session.now) {
+        return session.put_off(key, until);
+    }
     let by = "the restore";
     reconcile::begin(session, &key.tenant, rules, RunMode::AutoHeal, by)?;
     if let Some(Restored { since, until }) = rules.integration().restored {

@@ -200,6 +200,25 @@ impl Attachments {
         self.former.extend(put.collect::<Vec<_>>());
     }
 
+    /// Its link is paired anew, with another ticket or with the same: all of the platform's files are to be there. What
+    /// was on its way may be there, or come until then: it is looked for before it is sent.
+    pub fn pair_anew(&mut self, until: Millis) {
+        self.part();
+        let exchange = self.exchange.take();
+        self.files.retain(|known| known.side == Side::Platform);
+        for known in &mut self.files {
+            let sends = AttachmentWork::Send(known.side, known.file.id.clone());
+            let leaves = exchange.as_ref().is_some_and(|exchange| exchange.work == sends);
+            known.fate = match known.fate {
+                Fate::Sent(until) => Fate::Sent(until),
+                _ if leaves => Fate::Sent(until),
+                _ => Fate::Pending,
+            };
+            (known.failures, known.not_before) = (0, None);
+        }
+        (self.look, self.listed) = (true, None);
+    }
+
     /// What is left when everything about its record was erased: what was put on tickets, by id or digest.
     #[must_use]
     pub fn forgotten(mut self) -> Attachments {

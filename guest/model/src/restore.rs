@@ -31,6 +31,26 @@ impl Restored {
     }
 }
 
+impl Integration {
+    /// Until when it begins nothing on either side, after a backup was put in the place of its store: what an instance
+    /// was still doing for the process before may take effect up to its transaction limit later, and would be done
+    /// twice by whoever looks for it earlier.
+    #[must_use]
+    pub fn rests_until(&self) -> Option<Millis> {
+        let restored = self.restored?;
+        Some(restored.until.plus(self.settings.correlation.transaction_limit))
+    }
+}
+
+/// What is to be written for an integration whose store is that of a backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restoring {
+    /// That it is so, and that both sides are to be asked: to be written before anything works on the store.
+    pub changes: [Change; 2],
+    /// Until when it begins nothing.
+    pub rests_until: Option<Millis>,
+}
+
 /// Times of which an integration knows nothing and that are closer than this are one. In milliseconds.
 const SOON: i64 = 86_400_000;
 
@@ -39,7 +59,7 @@ const SOON: i64 = 86_400_000;
 ///
 /// # Errors
 /// The row is no integration.
-pub fn restored(row: &Row, since: Millis, until: Millis) -> Result<[Change; 2], serde_json::Error> {
+pub fn restored(row: &Row, since: Millis, until: Millis) -> Result<Restoring, serde_json::Error> {
     let mut integration: Integration = serde_json::from_str(&row.value)?;
     let earlier = integration.restored.filter(|earlier| since.since(earlier.until) < SOON);
     let since = earlier.map_or(since, |earlier| earlier.since.min(since));
@@ -49,13 +69,11 @@ pub fn restored(row: &Row, since: Millis, until: Millis) -> Result<[Change; 2], 
         Change { key, expect, put }
     };
     let recover = Key::new(&row.key.tenant, &["recover", integration.id.as_str()]);
-    Ok([
-        change(
-            row.key.clone(),
-            Expect::Version(row.version),
-            serde_json::to_string(&integration)?,
-            row.due,
-        ),
-        change(recover, Expect::Any, "{}".to_owned(), Some(until)),
-    ])
+    let told = serde_json::to_string(&integration)?;
+    let rests_until = integration.rests_until();
+    let changes = [
+        change(row.key.clone(), Expect::Version(row.version), told, row.due),
+        change(recover, Expect::Any, "{}".to_owned(), Some(rests_until.unwrap_or(until))),
+    ];
+    Ok(Restoring { changes, rests_until })
 }

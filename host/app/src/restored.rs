@@ -18,6 +18,8 @@ pub(crate) struct Told {
     pub(crate) left_out: Vec<String>,
     /// As of when the store is.
     pub(crate) since: Millis,
+    /// Until when they begin nothing, the one that waits longest.
+    pub(crate) rests_until: Millis,
 }
 
 impl Told {
@@ -28,8 +30,10 @@ impl Told {
             1 => "1 integration asks".to_owned(),
             n => format!("{n} integrations ask"),
         };
-        let since = rfc3339_text(self.since);
-        format!("{what} both sides for what happened since {since} when Firn starts")
+        let (since, rests) = (rfc3339_text(self.since), rfc3339_text(self.rests_until));
+        format!(
+            "{what} both sides for what happened since {since} when Firn starts; nothing is begun before {rests}, as the instance may be still at what was sent to it (correlation.transaction_limit)"
+        )
     }
 }
 
@@ -53,11 +57,13 @@ pub(crate) fn tell(store: &dyn Store, since: Option<Millis>, until: Millis) -> R
             last.min(until)
         }
     };
-    let mut told = Told { integrations: 0, left_out: Vec::new(), since };
+    let mut told = Told { integrations: 0, left_out: Vec::new(), since, rests_until: until };
     for row in all {
         match firn_model::restored(&row, since, until) {
-            Ok(changes) => {
-                store.commit(&changes)?;
+            Ok(restoring) => {
+                store.commit(&restoring.changes)?;
+                let rests_until = restoring.rests_until.unwrap_or(until);
+                told.rests_until = told.rests_until.max(rests_until);
                 told.integrations += 1;
             }
             Err(_) => told.left_out.push(row.key.path),

@@ -27,6 +27,10 @@ impl Work<'_> {
             let waits = self.set.look || self.set.files.iter().any(|f| self.work(f).is_some());
             return (false, waits.then(|| self.now.plus(PAUSED)));
         }
+        if let Some(until) = self.rules.rests_until(self.now) {
+            let waits = self.set.look || self.set.files.iter().any(|f| self.work(f).is_some());
+            return (false, waits.then_some(until));
+        }
         let quiet = self.set.not_before.filter(|at| *at > self.now);
         let mut wake: Option<Millis> = None;
         let mut next = None;

@@ -208,6 +208,8 @@ proptest! {
         lucks in proptest::collection::vec(luck(), 0..30),
         echoes in any::<bool>(),
         tells in any::<bool>(),
+        // A person takes the pair apart and makes it again, whatever is under way.
+        paired_anew in proptest::option::of(0_u16..5_000),
     ) {
         let rules = sample::rules_of(&json!({
             "preset": "incidents", "correlation": { "transaction_limit": 4_000 },
@@ -220,6 +222,7 @@ proptest! {
         let mut puts: Vec<Put> = puts;
         puts.sort_by_key(|put| put.at);
         let (mut now, mut told) = (Millis(1_000_000), 0);
+        let mut paired_anew = paired_anew.map(|at| now.plus(u64::from(at)));
         let mut news: Vec<(Side, AttachmentSeen)> = Vec::new();
         let mut waiting = std::collections::VecDeque::from(puts.clone());
         for step in 0..4_000 {
@@ -262,6 +265,9 @@ proptest! {
                 }
                 let luck = lucks.next().unwrap_or(Luck::Good);
                 let landed = carry(&mut world, &turn.files, &exchange.work, luck, now);
+                if paired_anew.take_if(|at| *at <= now).is_some() {
+                    turn.files.pair_anew(now.plus(4_000));
+                }
                 let answered = [Input::Answered(exchange.number, landed)];
                 turn = advance(&rules, &link, turn.files, &answered, now);
                 let told = turn.findings.iter().all(|f| f.text.contains("tried again and again"));
@@ -586,4 +592,46 @@ fn what_a_link_has_put_on_a_ticket_is_known_while_it_is_on_its_way_and_when_it_h
         assert!(!turn.ask && turn.files.files.iter().all(|f| matches!(f.fate, Fate::There(_))));
         assert!(!turn.files.has_put(&seen) && !turn.files.forgotten().has_put(&seen));
     }
+}
+
+/// What is under way, and not answered, when a pair is taken apart and made anew may be on the same ticket.
+#[test]
+fn an_upload_that_may_come_yet_is_looked_for_when_the_pair_is_made_anew() {
+    let (rules, link) = (rules(), link());
+    let mut now = Millis(1_000_000);
+    let seen = [Input::Seen(Side::Platform, vec![file("p1", 3, true)])];
+    let listed = |turn: &Turn| {
+        let number = turn.files.exchange.as_ref().unwrap().number;
+        [Input::Answered(number, Landed::Listed(Vec::new(), BTreeSet::new()))]
+    };
+    let turn = advance(&rules, &link, fresh(), &seen, now);
+    let mut turn = advance(&rules, &link, turn.files.clone(), &listed(&turn), now);
+    let sends = AttachmentWork::Send(Side::Platform, "p1".to_owned());
+    assert_eq!(turn.files.exchange.as_ref().unwrap().work, sends);
+    let until = now.plus(4_000);
+    turn.files.pair_anew(until);
+    let mut turn = advance(&rules, &link, turn.files, &[], now);
+    while turn.files.exchange.as_ref().is_none_or(|exchange| exchange.work != sends) {
+        if turn.ask {
+            turn = advance(&rules, &link, turn.files.clone(), &listed(&turn), now);
+        } else {
+            now = turn.wake.unwrap();
+            turn = advance(&rules, &link, turn.files, &[], now);
+        }
+    }
+    assert!(now >= until, "{now:?}");
+}
+
+/// After a backup was put in the place of the store nothing is asked until what was under way has come.
+#[test]
+fn nothing_is_carried_while_an_integration_rests() {
+    let (rules, link, until) = (rules(), link(), Millis(1_000_000));
+    let mut integration = rules.integration().clone();
+    integration.restored = Some(firn_model::Restored { since: Millis(0), until });
+    let rests = crate::settings::compile(integration).unwrap();
+    let over = until.plus(rests.settings().correlation.transaction_limit);
+    let seen = [Input::Seen(Side::Platform, vec![file("p1", 3, true)])];
+    let turn = advance(&rests, &link, fresh(), &seen, until.plus(1));
+    assert_eq!((turn.ask, turn.wake), (false, Some(over)));
+    assert!(advance(&rests, &link, turn.files, &[], over).ask);
 }

@@ -43,6 +43,10 @@ impl Planner<'_> {
             let waited = now.since(self.link.updated).unsigned_abs();
             return Step::Wait(now.plus((waited * 2).clamp(PAUSE[0], PAUSE[1])));
         }
+        // What was under way when the store was replaced may take effect yet.
+        if let Some(until) = self.rules.rests_until(now) {
+            return Step::Wait(until);
+        }
         // One write at a time to a ticket, whichever link it comes from.
         if side == Side::External && self.neighbours.busy && state.flight.is_none() {
             return Step::Wait(now.plus(BUSY));

@@ -746,6 +746,21 @@ fn each_conflict_has_an_id_of_its_own_and_shows_no_personal_data() {
     assert_ne!(next.conflicts[0].id, conflict.id);
 }
 
+/// What the process before a restore has sent may take effect up to the transaction limit later.
+#[test]
+fn nothing_is_begun_while_an_integration_rests() {
+    let mut integration = rules().integration().clone();
+    integration.restored = Some(firn_model::Restored { since: Millis(0), until: NOW });
+    let rests = crate::settings::compile(integration).unwrap();
+    let over = NOW.plus(rests.settings().correlation.transaction_limit);
+    let link = pair("title", title("ours", "base"));
+    let plan = advance(&rests, link, &[], NOW);
+    assert!(written(&plan, Side::External).is_empty());
+    assert_eq!(plan.wake(), Some(over));
+    let plan = advance(&rests, plan.link, &[], over);
+    assert!(!written(&plan, Side::External).is_empty());
+}
+
 /// Very many links may wait for days.
 #[test]
 fn a_paused_link_is_looked_at_ever_more_seldom() {

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use firn_model::rule::{Beginning, Turn};
 use firn_model::{
     Attribute, ChoicePair, Direction, Fault, FieldName, Guard, Hook, Integration, IntegrationId,
-    Level, Lifecycle, OffOwner, Owner, PlatformContract, Precision, Settings, Shape, Side, Sink,
-    Strategy, TableName, TextFormat, Value,
+    Level, Lifecycle, Millis, OffOwner, Owner, PlatformContract, Precision, Settings, Shape, Side,
+    Sink, Strategy, TableName, TextFormat, Value,
 };
 use serde::Serialize;
 
@@ -300,6 +300,12 @@ impl Rules {
     #[must_use]
     pub fn integration(&self) -> &Integration {
         &self.integration
+    }
+
+    /// Until when nothing is begun, if that is not over yet: see [`Integration::rests_until`].
+    #[must_use]
+    pub fn rests_until(&self, now: Millis) -> Option<Millis> {
+        self.integration.rests_until().filter(|until| *until > now)
     }
 
     /// How the platform is reached.

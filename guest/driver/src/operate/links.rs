@@ -92,7 +92,7 @@ pub(super) fn attach<D: Doors>(
         }
     }
     link.platform_side.look = rules.may_read(Side::Platform);
-    attach::relink(session, tenant, &link)?;
+    attach::relink(session, tenant, &rules, &link)?;
     if let Some(before) = &apart {
         close_conflicts(session, tenant, before)?;
     }

@@ -41,6 +41,8 @@ impl Stage {
 fn integration(api: &Api, simulator: &Simulator, name: &str, preset: &str) -> String {
     let body = json!({ "organization_id": "acme", "name": name, "preset": preset,
         "base_url": simulator.url(), "provision": true,
+        // So long nothing is begun after a restore.
+        "settings": { "correlation": { "transaction_limit": 2000 } },
         "credentials": { "username": "integration", "password": "integration",
             "admin_username": "admin", "admin_password": "admin" } });
     let (status, made) = api.call("POST", "/api/v1/integrations", &body);
@@ -135,6 +137,7 @@ fn fault_38_what_was_carried_since_a_backup_is_not_carried_again() {
         "platform": { "callback_url": format!("{base}/callback"), "read_url": format!("{base}/records/{{id}}") },
         // Firn is somewhere else afterwards: webhooks do not find it.
         "settings": { "fields": { "description": { "owner": "shared" } },
+            "correlation": { "transaction_limit": 2000 },
             "polling": { "interval": 5000, "interval_alone": 5000 } },
         "credentials": { "username": "integration", "password": "integration",
             "admin_username": "admin", "admin_password": "admin" } });
@@ -190,6 +193,7 @@ fn fault_38_what_was_carried_since_a_backup_is_not_carried_again() {
         "{said}"
     );
     assert!(!data.join("restoring.lock").exists() && !data.join("restoring.db-wal").exists());
+    assert!(said.contains("nothing is begun before 20"), "{said}");
     let firn = Firn::start(&data, &[], None);
     let api = Api::new(&firn, Some(TOKEN));
     connect(&firn);

@@ -61,6 +61,8 @@ enum Message {
     Told { kind: InboundKind, body: String },
     /// A request on its way to a side.
     Request { request: Box<HttpRequest>, answer_lost: bool },
+    /// One that the process before a restore has sent: nobody waits for its answer.
+    Forgotten(Box<HttpRequest>),
     /// A response on its way back.
     Response { ticket: String, body: AnswerBody },
     /// The client gives up.
@@ -670,6 +672,10 @@ impl World {
                 self.execute(&request, answer_lost);
                 None
             }
+            Message::Forgotten(request) => {
+                self.execute_forgotten(&request);
+                None
+            }
             Message::Response { ticket, body } => self.answered(ticket, body),
             Message::Timeout { ticket } => {
                 self.answered(ticket, AnswerBody::Lost("timeout".to_owned()))
@@ -736,7 +742,7 @@ impl World {
         let queued = self.queue.values().all(|(_, message)| match message {
             Message::Request { request, .. } => is_sweep(&request.ticket),
             Message::Response { ticket, .. } | Message::Timeout { ticket } => is_sweep(ticket),
-            Message::Webhook { .. } | Message::Told { .. } => false,
+            Message::Webhook { .. } | Message::Told { .. } | Message::Forgotten(_) => false,
         });
         let due = self.shared.store.due(horizon, u32::MAX).unwrap_or_default();
         let caught_up = |site: &Site| {

@@ -3,13 +3,13 @@
 
 use firn_driver::Engine;
 use firn_model::{
-    DeadFilter, Integration, Key, Link, Millis, OffOwner, Operation, Owner, Strategy,
+    DeadFilter, HttpRequest, Integration, Key, Link, Millis, OffOwner, Operation, Owner, Strategy,
 };
 use firn_storage::{Memory, Store};
 use serde_json::json;
 
 use super::doors::Doors;
-use super::{Message, Site, World};
+use super::{Message, Site, TRANSACTION_LIMIT, World};
 use crate::sim::servicenow::Rule;
 
 /// One seed in so many, and which.
@@ -92,22 +92,45 @@ impl World {
         }
     }
 
-    /// The process ends, and its connections with it. What was on its way to a side arrives there: it takes a while
-    /// until another store is in place.
+    /// The process ends, and its connections with it. What was on its way to a side arrives there: before another store
+    /// is in place, or within the transaction limit after that.
     fn stop(&mut self) {
         self.pending.clear();
         let here = self.at;
+        // By the clock: another draw would make other worlds of all known seeds.
+        let late = self.now.0 % 2 == 1;
+        let restored = self.now.plus(TAKES);
         for (when, (at, message)) in std::mem::take(&mut self.queue) {
             self.at = at;
             match message {
+                Message::Request { request, .. } if late => {
+                    self.met("fault: late commit after a restore");
+                    let takes = (when.0.0.unsigned_abs() * 7_919) % (TRANSACTION_LIMIT - 200);
+                    let arrives = (restored.plus(takes), when.1);
+                    self.queue.insert(arrives, (at, Message::Forgotten(request)));
+                }
                 Message::Request { request, .. } => self.execute(&request, true),
                 Message::Response { .. } | Message::Timeout { .. } => {}
-                Message::Webhook { .. } | Message::Told { .. } => {
+                Message::Webhook { .. } | Message::Told { .. } | Message::Forgotten(_) => {
                     self.queue.insert(when, (at, message));
                 }
             }
         }
         self.at = here;
+    }
+
+    /// What the process before a restore has sent takes effect: there is no more to be asked about it than about what it
+    /// did before.
+    pub(super) fn execute_forgotten(&mut self, request: &HttpRequest) {
+        let site = self.site();
+        let ([external, platform], bodies) = (overwritten(site), site.servicenow.bodies.len());
+        let keys = site.platform.keys.len();
+        self.execute(request, true);
+        let site = self.site_mut();
+        site.servicenow.overwritten.truncate(external);
+        site.platform.overwritten.truncate(platform);
+        site.servicenow.bodies.truncate(bodies);
+        site.unexplained.extend(site.platform.keys.iter().skip(keys).cloned());
     }
 
     /// Another process begins on a copy of the store, as `firn restore` leaves it.
@@ -189,8 +212,8 @@ impl World {
         );
         let row = self.shared.store.get(&[key]).ok().and_then(|mut rows| rows.pop().flatten());
         let Some(row) = row else { return };
-        let changes = firn_model::restored(&row, taken, self.now);
-        let told = changes.map(|changes| self.shared.store.commit(&changes));
+        let restoring = firn_model::restored(&row, taken, self.now);
+        let told = restoring.map(|restoring| self.shared.store.commit(&restoring.changes));
         assert!(matches!(told, Ok(Ok(()))), "{told:?}");
     }
 
