@@ -376,7 +376,7 @@ fn find_in(
     named::find(&scan, found);
     secrets::find(&scan, found);
     masker.find_own(&folded.bytes, found);
-    choose(found, taken, folded.bytes.len());
+    choose(found, taken);
     for candidate in found.iter() {
         let strategy = masker.strategy(candidate.kind);
         if strategy == MaskStrategy::Keep {
@@ -425,25 +425,42 @@ fn instead(masker: &Masker, kind: Kind, strategy: MaskStrategy, value: &[u8]) ->
 
 /// Leaves the candidates that stand: by rank, the longer first; never two over one byte. Sorted.
 /// `taken` is room to work in.
-fn choose(found: &mut Vec<Candidate>, taken: &mut Vec<bool>, length: usize) {
-    found.sort_unstable_by_key(|c| c.start);
-    if found.windows(2).all(|two| two[0].end <= two[1].start) {
-        return; // Most are apart.
-    }
-    found.sort_unstable_by_key(|c| {
-        (c.kind.rank(), std::cmp::Reverse(c.end - c.start), c.start, c.rule)
-    });
-    // One for each byte: time in proportion to the text, whatever was found in which order.
-    taken.clear();
-    taken.resize(length, false);
-    found.retain(|c| {
-        let free = !taken[c.start..c.end].iter().any(|taken| *taken);
-        if free {
-            taken[c.start..c.end].fill(true);
+fn choose(found: &mut Vec<Candidate>, taken: &mut Vec<bool>) {
+    // Each detector finds them in order, or nearly so, which a stable sort makes use of.
+    found.sort_by_key(|c| c.start);
+    let (mut kept, mut first) = (0, 0);
+    while let Some(Candidate { start, mut end, .. }) = found.get(first).copied() {
+        // Those that overlap, each another one of them. Most are by themselves.
+        let mut next = first + 1;
+        while let Some(other) = found.get(next).filter(|other| other.start < end) {
+            end = end.max(other.end);
+            next += 1;
         }
-        free
-    });
-    found.sort_unstable_by_key(|c| c.start);
+        if next - first > 1 {
+            found[first..next].sort_unstable_by_key(|c| {
+                (c.kind.rank(), std::cmp::Reverse(c.end - c.start), c.start, c.rule)
+            });
+            // One for each byte: time in proportion to the text, whatever was found in which order.
+            taken.clear();
+            taken.resize(end - start, false);
+        }
+        let stands = kept;
+        for at in first..next {
+            let candidate = found[at];
+            if next - first > 1 {
+                let bytes = &mut taken[candidate.start - start..candidate.end - start];
+                if bytes.iter().any(|taken| *taken) {
+                    continue;
+                }
+                bytes.fill(true);
+            }
+            found[kept] = candidate;
+            kept += 1;
+        }
+        found[stands..kept].sort_unstable_by_key(|c| c.start);
+        first = next;
+    }
+    found.truncate(kept);
 }
 
 fn render(text: &str, pieces: &[Piece]) -> String {

@@ -46,8 +46,9 @@ pub(super) fn find(scan: &Scan, digits: &mut Vec<u8>, found: &mut Vec<Candidate>
                 digits.extend(scan.bytes[group.start..group.end].iter().map(|b| b - b'0'));
             }
             let mut digits = digits.as_slice();
+            let next = OnceCell::new();
             for one in first..end {
-                from(scan, one, digits, spoken, found);
+                from(scan, one, digits, (spoken, &next), found);
                 digits = &digits[groups[one].len()..];
             }
         }
@@ -65,8 +66,15 @@ const FEWEST: usize = 7;
 const QUAD: usize = 4;
 
 /// Numbers that begin with a group, whose digits and those after them are given. `spoken`: the text
-/// speaks of what may be in many small groups.
-fn from(scan: &Scan, first: usize, digits: &[u8], spoken: bool, found: &mut Vec<Candidate>) {
+/// speaks of what may be in many small groups; and which word comes next, which is the same for all of a run: no word
+/// stands within it.
+fn from(
+    scan: &Scan,
+    first: usize,
+    digits: &[u8],
+    (spoken, next): (bool, &OnceCell<usize>),
+    found: &mut Vec<Candidate>,
+) {
     let groups = scan.groups;
     let Group { start, gap, .. } = groups[first];
     let piece = gap.is_tight();
@@ -97,7 +105,7 @@ fn from(scan: &Scan, first: usize, digits: &[u8], spoken: bool, found: &mut Vec<
             last,
             plus,
             piece,
-            called: &called,
+            called: (next, &called),
         };
         if n < FEWEST && !run.is_address() {
             continue;
@@ -149,7 +157,7 @@ fn cards(
             continue;
         }
         let (groups, digits) = (&groups[first..=last], &digits[..n]);
-        let called = &OnceCell::new();
+        let called = (&OnceCell::new(), &OnceCell::new());
         let run = Run { scan, groups, digits, last, plus: false, piece, called };
         if !run.continues_identifier() {
             run.card(found);
@@ -195,9 +203,9 @@ struct Run<'s, 't> {
     plus: bool,
     /// Joined tightly to the group in front.
     piece: bool,
-    /// What the words before it say of a phone number that begins here, and the word after them. The
-    /// same for all that begin here: no word stands within a run.
-    called: &'s OnceCell<(usize, Option<bool>)>,
+    /// The word that comes after it, and what the words before say of a phone number that begins here. The same for all
+    /// that begin here.
+    called: (&'s OnceCell<usize>, &'s OnceCell<Option<bool>>),
 }
 
 fn has_plus(scan: &Scan, start: usize) -> bool {
@@ -445,10 +453,10 @@ impl Run<'_, '_> {
         if !self.scan.speaks_of(PHONE) {
             return false;
         }
-        let (next, before) = *self.called.get_or_init(|| {
-            let next = self.scan.hit_after(self.start());
-            (next, self.scan.said_before(next, self.start(), PHONE, NOT_A_PHONE))
-        });
+        let (next, before) = self.called;
+        let next = *next.get_or_init(|| self.scan.hit_after(self.start()));
+        let before =
+            *before.get_or_init(|| self.scan.said_before(next, self.start(), PHONE, NOT_A_PHONE));
         before.unwrap_or_else(|| self.scan.said_after(next, self.end(), PHONE, NOT_A_PHONE))
     }
 

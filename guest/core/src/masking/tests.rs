@@ -568,4 +568,33 @@ proptest! {
         let text = format!("paid with {card} yesterday");
         prop_assert!(!mask(&text).text.contains(&card[..12]));
     }
+
+    /// By rank, the longer first, over all of the text.
+    #[test]
+    fn of_what_overlaps_the_first_by_rank_stands(
+        spans in proptest::collection::vec((0_u8..6, 0_usize..60, 1_usize..12), 0..40),
+    ) {
+        const KINDS: [Kind; 6] =
+            [Kind::PrivateKey, Kind::Jwt, Kind::Email, Kind::CreditCard, Kind::UkNhs, Kind::Phone];
+        let all = spans.iter().map(|(kind, start, length)| Candidate {
+            kind: KINDS[usize::from(*kind)],
+            rule: "",
+            reason: Reason::Range,
+            start: *start,
+            end: start + length,
+        });
+        let mut found: Vec<Candidate> = all.collect();
+        let mut by_rank = found.clone();
+        by_rank.sort_by_key(|c| (c.kind.rank(), std::cmp::Reverse(c.end - c.start), c.start));
+        let mut expected: Vec<(usize, usize, u8)> = Vec::new();
+        for c in by_rank {
+            if expected.iter().all(|(start, end, _)| c.end <= *start || *end <= c.start) {
+                expected.push((c.start, c.end, c.kind.rank()));
+            }
+        }
+        expected.sort_unstable();
+        choose(&mut found, &mut Vec::new());
+        let stand: Vec<_> = found.iter().map(|c| (c.start, c.end, c.kind.rank())).collect();
+        prop_assert_eq!(stand, expected);
+    }
 }
