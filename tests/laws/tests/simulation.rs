@@ -53,6 +53,8 @@ fn seeds_that_once_failed() {
     .chain([900_189_361])
     // A write without an answer went over an edit, and a rule of the instance rewrote another part of it.
     .chain([1_000_309_435])
+    // What the process before a restore had sent came after it, and was done twice.
+    .chain([1_100_103_380])
     {
         sim::run(seed).unwrap_or_else(|v| panic!("{v}"));
     }

@@ -99,7 +99,13 @@ fn our_own_insert_heard_before_its_answer_is_joined() {
 /// when our insert came to be long after its answer was lost.
 #[test]
 fn our_own_insert_that_comes_late_and_hides_its_key_is_no_record_of_others() {
-    let mut world = incidents(json!({ "filters": { "mirror": "true" },
+    for polling in [json!({}), json!({ "mode": "off" }), json!({ "pull_by": "created" })] {
+        late_and_hidden(&polling);
+    }
+}
+
+fn late_and_hidden(polling: &Json) {
+    let mut world = incidents(json!({ "filters": { "mirror": "true" }, "polling": polling,
         "correlation": { "transaction_limit": 300_000 } }));
     world.deaf = true;
     world.lose_next_answer();
@@ -116,7 +122,7 @@ fn our_own_insert_that_comes_late_and_hides_its_key_is_no_record_of_others() {
     for _ in 0..10 {
         world.pass(60_000);
     }
-    assert!(!world.has_record(&ticket), "{:?}", world.rows("link"));
+    assert!(!world.has_record(&ticket), "{polling}: {:?}", world.rows("link"));
     assert_eq!(world.ticket_of("A"), ticket);
 }
 
