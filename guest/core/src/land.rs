@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use firn_model::{
     Apart, Base, ClosedPolicy, CorrelationMode, DuplicatePolicy, EntrySeen, Exchange, ExchangeKind,
     ExternalRecord, FieldName, Finding, FindingKind, Flight, Ghost, Link, Millis, Mirror, Notice,
-    ObservationSource, ObservedRecord, Order, Outcome, Past, Phase, Reference, Refusal, Search,
-    Side, SysId, TableName, Translated, Twin, Uncertainty, Verb, Write,
+    ObservationSource, ObservedRecord, Order, Outcome, Past, Phase, Reference, Refusal, SEEN_LATE,
+    Search, Side, SysId, TableName, Translated, Twin, Uncertainty, Verb, Write,
 };
 
 use serde::{Deserialize, Serialize};
@@ -25,9 +25,6 @@ use crate::settings::Rules;
 use crate::{identity, journal, mapping, observe};
 
 pub(crate) use history::{Came, changes_between, columns, overwritten, overwritten_text};
-
-/// A row of the journal may be seen only so long after its write was answered. In milliseconds.
-pub const SEEN_LATE: u64 = 5_000;
 
 /// A ticket that was looked for: what tells it from others, and no more.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -116,7 +116,7 @@ pub(crate) fn relink<D: Doors>(
     let key = rows::attachments(tenant, &link.integration, &link.id);
     let Some(mut set) = session.get::<Attachments>(&key)? else { return Ok(()) };
     let now = session.now;
-    set.pair_anew(now.plus(rules.settings().correlation.transaction_limit));
+    set.pair_anew(now, rules.settings().correlation.transaction_limit);
     session.put(&key, &set, Some(now))
 }
 

@@ -323,6 +323,9 @@ fn told<D: Doors>(
         let later = session.now.plus(PAUSE);
         return session.put(key, &learning, Some(later));
     }
+    if let Some(until) = rules.rests_until(session.now) {
+        return session.put(key, &learning, Some(until));
+    }
     let event = match summary.standing {
         Standing::Current => "case_summary.made",
         Standing::Superseded => "case_summary.superseded",

@@ -28,7 +28,7 @@ pub(crate) fn due<D: Doors>(
     }
     let by = "the restore";
     reconcile::begin(session, &key.tenant, rules, RunMode::AutoHeal, by)?;
-    if let Some(Restored { since, until }) = rules.integration().restored {
+    if let Some(Restored { since, until, .. }) = rules.integration().restored {
         let lost =
             format!("nothing is known of {} to {}", rfc3339_text(since), rfc3339_text(until));
         operate::note_of(session, &key.tenant, rules.id(), None, "restored", (&lost, by))?;

@@ -140,7 +140,9 @@ fn webhook<D: Doors>(
         // Our own insert may be heard before its answer. A ticket that shows another key than ours,
         // or none, is not ours; one whose key is not shown may turn out to be.
         let column = &rules.settings().correlation.column;
-        let age = session.now.since(delivery.received);
+        // While an integration rests after a restore nobody looks for what is its own.
+        let rested = rules.integration().restored.map(|restored| restored.settled());
+        let age = session.now.since(rested.map_or(delivery.received, |r| r.max(delivery.received)));
         if let Some(mut link) = by_shown_key(session, rules, &key.tenant, &observation.record)? {
             let sys_id = SysId::new(observation.record.id.clone()).ok();
             let was_paired = match &sys_id {

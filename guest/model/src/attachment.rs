@@ -201,10 +201,12 @@ impl Attachments {
     }
 
     /// Its link is paired anew, with another ticket or with the same: all of the platform's files are to be there. What
-    /// was on its way may be there, or come until then: it is looked for before it is sent.
-    pub fn pair_anew(&mut self, until: Millis) {
+    /// was on its way may be there, or come until the instance's limit after it was sent at the latest: it is looked for
+    /// before it is sent.
+    pub fn pair_anew(&mut self, now: Millis, limit: u64) {
         self.part();
         let exchange = self.exchange.take();
+        let until = exchange.as_ref().map_or(now, |e| e.deadline.max(now)).plus(limit);
         self.files.retain(|known| known.side == Side::Platform);
         for known in &mut self.files {
             let sends = AttachmentWork::Send(known.side, known.file.id.clone());

@@ -60,7 +60,7 @@ pub use operator::{
 pub use plan::{
     Alert, Audit, Finding, FindingFilter, FindingKind, KeptFinding, Plan, Step, Why, Written,
 };
-pub use restore::{Restored, Restoring, restored};
+pub use restore::{Restored, Restoring, SEEN_LATE, restored};
 pub use revision::{Order, Revision};
 pub use row::{Change, CommitError, Expect, Key, Put, Row};
 pub use rule::{ActiveRules, Hook, Inquiry, OnRuleFailure};

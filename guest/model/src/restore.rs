@@ -12,6 +12,10 @@ pub struct Restored {
     pub since: Millis,
     /// When it was put in place.
     pub until: Millis,
+    /// What the process before has sent may come to be seen until then: so much later as the instance works on a
+    /// request at most, and shows what it did. An earlier version did not write it down.
+    #[serde(default)]
+    pub settled: Millis,
 }
 
 impl Restored {
@@ -27,18 +31,14 @@ impl Restored {
     /// Whether something that a side has written down for an instant is certainly of a later time.
     #[must_use]
     pub fn is_over_by(&self, at: Millis) -> bool {
-        at.since(self.until) > Self::CLOCKS
+        at.since(self.settled()) > Self::CLOCKS
     }
-}
 
-impl Integration {
-    /// Until when it begins nothing on either side, after a backup was put in the place of its store: what an instance
-    /// was still doing for the process before may take effect up to its transaction limit later, and would be done
-    /// twice by whoever looks for it earlier.
+    /// Until when what was sent before may take effect. Nothing is begun on either side before: whoever looks for it
+    /// earlier would do it once more.
     #[must_use]
-    pub fn rests_until(&self) -> Option<Millis> {
-        let restored = self.restored?;
-        Some(restored.until.plus(self.settings.correlation.transaction_limit))
+    pub fn settled(&self) -> Millis {
+        self.settled.max(self.until)
     }
 }
 
@@ -48,8 +48,11 @@ pub struct Restoring {
     /// That it is so, and that both sides are to be asked: to be written before anything works on the store.
     pub changes: [Change; 2],
     /// Until when it begins nothing.
-    pub rests_until: Option<Millis>,
+    pub settled: Millis,
 }
+
+/// A row of the journal may be seen only so long after it was written. In milliseconds.
+pub const SEEN_LATE: u64 = 5_000;
 
 /// Times of which an integration knows nothing and that are closer than this are one. In milliseconds.
 const SOON: i64 = 86_400_000;
@@ -63,17 +66,17 @@ pub fn restored(row: &Row, since: Millis, until: Millis) -> Result<Restoring, se
     let mut integration: Integration = serde_json::from_str(&row.value)?;
     let earlier = integration.restored.filter(|earlier| since.since(earlier.until) < SOON);
     let since = earlier.map_or(since, |earlier| earlier.since.min(since));
-    integration.restored = Some(Restored { since, until });
+    let settled = until.plus(integration.settings.correlation.transaction_limit + SEEN_LATE);
+    integration.restored = Some(Restored { since, until, settled });
     let change = |key: Key, expect: Expect, value: String, due: Option<Millis>| {
         let put = Some(Put { value, due });
         Change { key, expect, put }
     };
     let recover = Key::new(&row.key.tenant, &["recover", integration.id.as_str()]);
     let told = serde_json::to_string(&integration)?;
-    let rests_until = integration.rests_until();
     let changes = [
         change(row.key.clone(), Expect::Version(row.version), told, row.due),
-        change(recover, Expect::Any, "{}".to_owned(), Some(rests_until.unwrap_or(until))),
+        change(recover, Expect::Any, "{}".to_owned(), Some(settled)),
     ];
-    Ok(Restoring { changes, rests_until })
+    Ok(Restoring { changes, settled })
 }

@@ -19,7 +19,7 @@ pub(crate) struct Told {
     /// As of when the store is.
     pub(crate) since: Millis,
     /// Until when they begin nothing, the one that waits longest.
-    pub(crate) rests_until: Millis,
+    pub(crate) settled: Millis,
 }
 
 impl Told {
@@ -30,9 +30,9 @@ impl Told {
             1 => "1 integration asks".to_owned(),
             n => format!("{n} integrations ask"),
         };
-        let (since, rests) = (rfc3339_text(self.since), rfc3339_text(self.rests_until));
+        let (since, settled) = (rfc3339_text(self.since), rfc3339_text(self.settled));
         format!(
-            "{what} both sides for what happened since {since} when Firn starts; nothing is begun before {rests}, as the instance may be still at what was sent to it (correlation.transaction_limit)"
+            "{what} both sides for what happened since {since} when Firn starts; nothing is begun before {settled}, as the instance may be still at what was sent to it (correlation.transaction_limit)"
         )
     }
 }
@@ -57,13 +57,12 @@ pub(crate) fn tell(store: &dyn Store, since: Option<Millis>, until: Millis) -> R
             last.min(until)
         }
     };
-    let mut told = Told { integrations: 0, left_out: Vec::new(), since, rests_until: until };
+    let mut told = Told { integrations: 0, left_out: Vec::new(), since, settled: until };
     for row in all {
         match firn_model::restored(&row, since, until) {
             Ok(restoring) => {
                 store.commit(&restoring.changes)?;
-                let rests_until = restoring.rests_until.unwrap_or(until);
-                told.rests_until = told.rests_until.max(rests_until);
+                told.settled = told.settled.max(restoring.settled);
                 told.integrations += 1;
             }
             Err(_) => told.left_out.push(row.key.path),

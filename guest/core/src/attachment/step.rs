@@ -27,11 +27,8 @@ impl Work<'_> {
             let waits = self.set.look || self.set.files.iter().any(|f| self.work(f).is_some());
             return (false, waits.then(|| self.now.plus(PAUSED)));
         }
-        if let Some(until) = self.rules.rests_until(self.now) {
-            let waits = self.set.look || self.set.files.iter().any(|f| self.work(f).is_some());
-            return (false, waits.then_some(until));
-        }
         let quiet = self.set.not_before.filter(|at| *at > self.now);
+        let quiet = quiet.max(self.rules.rests_until(self.now));
         let mut wake: Option<Millis> = None;
         let mut next = None;
         if self.set.look && takes(self.link, Side::External) {
@@ -158,7 +155,9 @@ impl Work<'_> {
                 if let Some(other) = self.set.files.iter().find(unknown) {
                     return Some(AttachmentWork::Measure(to, other.file.id.clone()));
                 }
-                let fresh = |at: Millis| self.now.since(at) < FRESH;
+                // What was sent before a restore is in no list of before.
+                let settled = self.rules.integration().restored.map(|restored| restored.settled());
+                let fresh = |at: Millis| self.now.since(at) < FRESH && Some(at) >= settled;
                 if to == Side::External && !self.set.listed.is_some_and(fresh) {
                     return Some(AttachmentWork::List);
                 }

@@ -266,7 +266,7 @@ proptest! {
                 let luck = lucks.next().unwrap_or(Luck::Good);
                 let landed = carry(&mut world, &turn.files, &exchange.work, luck, now);
                 if paired_anew.take_if(|at| *at <= now).is_some() {
-                    turn.files.pair_anew(now.plus(4_000));
+                    turn.files.pair_anew(now, 4_000);
                 }
                 let answered = [Input::Answered(exchange.number, landed)];
                 turn = advance(&rules, &link, turn.files, &answered, now);
@@ -608,8 +608,9 @@ fn an_upload_that_may_come_yet_is_looked_for_when_the_pair_is_made_anew() {
     let mut turn = advance(&rules, &link, turn.files.clone(), &listed(&turn), now);
     let sends = AttachmentWork::Send(Side::Platform, "p1".to_owned());
     assert_eq!(turn.files.exchange.as_ref().unwrap().work, sends);
-    let until = now.plus(4_000);
-    turn.files.pair_anew(until);
+    // It may be sent until nobody waits for its answer any more.
+    let until = turn.files.exchange.as_ref().unwrap().deadline.plus(4_000);
+    turn.files.pair_anew(now, 4_000);
     let mut turn = advance(&rules, &link, turn.files, &[], now);
     while turn.files.exchange.as_ref().is_none_or(|exchange| exchange.work != sends) {
         if turn.ask {
@@ -627,9 +628,9 @@ fn an_upload_that_may_come_yet_is_looked_for_when_the_pair_is_made_anew() {
 fn nothing_is_carried_while_an_integration_rests() {
     let (rules, link, until) = (rules(), link(), Millis(1_000_000));
     let mut integration = rules.integration().clone();
-    integration.restored = Some(firn_model::Restored { since: Millis(0), until });
+    let over = until.plus(60_000);
+    integration.restored = Some(firn_model::Restored { since: Millis(0), until, settled: over });
     let rests = crate::settings::compile(integration).unwrap();
-    let over = until.plus(rests.settings().correlation.transaction_limit);
     let seen = [Input::Seen(Side::Platform, vec![file("p1", 3, true)])];
     let turn = advance(&rests, &link, fresh(), &seen, until.plus(1));
     assert_eq!((turn.ask, turn.wake), (false, Some(over)));

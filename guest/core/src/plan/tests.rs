@@ -750,9 +750,10 @@ fn each_conflict_has_an_id_of_its_own_and_shows_no_personal_data() {
 #[test]
 fn nothing_is_begun_while_an_integration_rests() {
     let mut integration = rules().integration().clone();
-    integration.restored = Some(firn_model::Restored { since: Millis(0), until: NOW });
+    let over = NOW.plus(60_000);
+    integration.restored =
+        Some(firn_model::Restored { since: Millis(0), until: NOW, settled: over });
     let rests = crate::settings::compile(integration).unwrap();
-    let over = NOW.plus(rests.settings().correlation.transaction_limit);
     let link = pair("title", title("ours", "base"));
     let plan = advance(&rests, link, &[], NOW);
     assert!(written(&plan, Side::External).is_empty());

@@ -302,10 +302,10 @@ impl Rules {
         &self.integration
     }
 
-    /// Until when nothing is begun, if that is not over yet: see [`Integration::rests_until`].
+    /// Until when nothing is begun, if that is not over yet: see [`firn_model::Restored::settled`].
     #[must_use]
     pub fn rests_until(&self, now: Millis) -> Option<Millis> {
-        self.integration.rests_until().filter(|until| *until > now)
+        self.integration.restored.map(|restored| restored.settled()).filter(|until| *until > now)
     }
 
     /// How the platform is reached.

@@ -365,7 +365,7 @@ mod tests {
             }
         };
         let first = BTreeSet::from([format!("{:032x}", 1)]);
-        assert_eq!(listed(Some(Restored { since, until })), (3, first));
+        assert_eq!(listed(Some(Restored { since, until, settled: until })), (3, first));
         assert_eq!(listed(None), (3, BTreeSet::new()));
     }
 

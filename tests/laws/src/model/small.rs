@@ -23,7 +23,7 @@ pub(crate) const LIMIT: u64 = 4_000_000;
 
 /// After so long nothing that was sent can still commit, nor be seen late.
 #[allow(clippy::cast_possible_wrap)] // Some thousand seconds.
-pub(crate) const OVER: i64 = (LIMIT + firn_core::land::SEEN_LATE) as i64;
+pub(crate) const OVER: i64 = (LIMIT + firn_model::SEEN_LATE) as i64;
 const US: &str = "integration";
 
 /// A property that does not hold.
