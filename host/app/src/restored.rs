@@ -18,7 +18,7 @@ pub(crate) struct Told {
     pub(crate) left_out: Vec<String>,
     /// As of when the store is.
     pub(crate) since: Millis,
-    /// Until when they begin nothing, the one that waits longest.
+    /// Until when they write nothing, the one that waits longest.
     pub(crate) settled: Millis,
 }
 
@@ -32,7 +32,7 @@ impl Told {
         };
         let (since, settled) = (rfc3339_text(self.since), rfc3339_text(self.settled));
         format!(
-            "{what} both sides for what happened since {since} when Firn starts; nothing is begun before {settled}, as the instance may be still at what was sent to it (correlation.transaction_limit)"
+            "{what} both sides for what happened since {since} when Firn starts; nothing is written to them before {settled}, as the instance may be still at what was sent to it (correlation.transaction_limit)"
         )
     }
 }

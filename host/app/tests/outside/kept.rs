@@ -193,7 +193,7 @@ fn fault_38_what_was_carried_since_a_backup_is_not_carried_again() {
         "{said}"
     );
     assert!(!data.join("restoring.lock").exists() && !data.join("restoring.db-wal").exists());
-    assert!(said.contains("nothing is begun before 20"), "{said}");
+    assert!(said.contains("nothing is written to them before 20"), "{said}");
     let firn = Firn::start(&data, &[], None);
     let api = Api::new(&firn, Some(TOKEN));
     connect(&firn);
