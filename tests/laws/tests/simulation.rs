@@ -54,7 +54,8 @@ fn seeds_that_once_failed() {
     // A write without an answer went over an edit, and a rule of the instance rewrote another part of it.
     .chain([1_000_309_435])
     // What the process before a restore had sent came after it, and was done twice.
-    .chain([1_100_103_380])
+    // And one whose row in the journal was seen later still.
+    .chain([1_100_103_380, 1_100_264_554])
     {
         sim::run(seed).unwrap_or_else(|v| panic!("{v}"));
     }
