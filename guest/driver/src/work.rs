@@ -142,7 +142,7 @@ fn webhook<D: Doors>(
         let column = &rules.settings().correlation.column;
         // While an integration rests after a restore nobody looks for what is its own.
         let rested = rules.integration().restored.map(|restored| restored.settled());
-        let age = session.now.since(rested.map_or(delivery.received, |r| r.max(delivery.received)));
+        let age = session.now.since(rested.unwrap_or_default().max(delivery.received));
         if let Some(mut link) = by_shown_key(session, rules, &key.tenant, &observation.record)? {
             let sys_id = SysId::new(observation.record.id.clone()).ok();
             let was_paired = match &sys_id {

@@ -205,19 +205,18 @@ impl Attachments {
     /// before it is sent.
     pub fn pair_anew(&mut self, now: Millis, limit: u64) {
         self.part();
-        let exchange = self.exchange.take();
-        let until = exchange.as_ref().map_or(now, |e| e.deadline.max(now)).plus(limit);
-        self.files.retain(|known| known.side == Side::Platform);
-        for known in &mut self.files {
-            let sends = AttachmentWork::Send(known.side, known.file.id.clone());
-            let leaves = exchange.as_ref().is_some_and(|exchange| exchange.work == sends);
-            known.fate = match known.fate {
-                Fate::Sent(until) => Fate::Sent(until),
-                _ if leaves => Fate::Sent(until),
-                _ => Fate::Pending,
-            };
+        let may_come = self.exchange.as_ref().map_or(now, |e| e.deadline.max(now)).plus(limit);
+        let leaving: Vec<bool> = self.files.iter().map(|known| self.is_leaving(known)).collect();
+        for (known, leaves) in self.files.iter_mut().zip(leaving) {
+            match known.fate {
+                Fate::Sent(_) => {}
+                _ if leaves => known.fate = Fate::Sent(may_come),
+                _ => known.fate = Fate::Pending,
+            }
             (known.failures, known.not_before) = (0, None);
         }
+        self.files.retain(|known| known.side == Side::Platform);
+        self.exchange = None;
         (self.look, self.listed) = (true, None);
     }
 

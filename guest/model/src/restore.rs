@@ -66,7 +66,7 @@ pub fn restored(row: &Row, since: Millis, until: Millis) -> Result<Restoring, se
     let mut integration: Integration = serde_json::from_str(&row.value)?;
     let earlier = integration.restored.filter(|earlier| since.since(earlier.until) < SOON);
     let since = earlier.map_or(since, |earlier| earlier.since.min(since));
-    let settled = until.plus(integration.settings.correlation.transaction_limit + SEEN_LATE);
+    let settled = until.plus(integration.settings.correlation.transaction_limit).plus(SEEN_LATE);
     integration.restored = Some(Restored { since, until, settled });
     let change = |key: Key, expect: Expect, value: String, due: Option<Millis>| {
         let put = Some(Put { value, due });

@@ -103,6 +103,7 @@ pub const MUST_BE_MET: &[&str] = &[
     "fault: a column may not be written",
     "operator: backs up",
     "operator: restores",
+    "fault: late commit after a restore",
     "operator: changes settings",
     "operator: decides on dead letters",
     "escalation: asked for",

@@ -436,26 +436,26 @@ fn choose(found: &mut Vec<Candidate>, taken: &mut Vec<bool>) {
             end = end.max(other.end);
             next += 1;
         }
-        if next - first > 1 {
-            found[first..next].sort_unstable_by_key(|c| {
-                (c.kind.rank(), std::cmp::Reverse(c.end - c.start), c.start, c.rule)
-            });
-            // One for each byte: time in proportion to the text, whatever was found in which order.
-            taken.clear();
-            taken.resize(end - start, false);
+        if next - first == 1 {
+            found[kept] = found[first];
+            (kept, first) = (kept + 1, next);
+            continue;
         }
+        found[first..next].sort_unstable_by_key(|c| {
+            (c.kind.rank(), std::cmp::Reverse(c.end - c.start), c.start, c.rule)
+        });
+        // One for each byte: time in proportion to the text, whatever was found in which order.
+        taken.clear();
+        taken.resize(end - start, false);
         let stands = kept;
         for at in first..next {
             let candidate = found[at];
-            if next - first > 1 {
-                let bytes = &mut taken[candidate.start - start..candidate.end - start];
-                if bytes.iter().any(|taken| *taken) {
-                    continue;
-                }
+            let bytes = &mut taken[candidate.start - start..candidate.end - start];
+            if bytes.iter().all(|taken| !*taken) {
                 bytes.fill(true);
+                found[kept] = candidate;
+                kept += 1;
             }
-            found[kept] = candidate;
-            kept += 1;
         }
         found[stands..kept].sort_unstable_by_key(|c| c.start);
         first = next;

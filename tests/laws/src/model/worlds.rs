@@ -25,7 +25,7 @@ const APART: &[Edit] = &[
     on(Side::External, What::Resolved),
 ];
 
-/// One side changes one field twice, and both make the same change to the other.
+/// One side changes one field, and both make the same change to the other.
 const TOGETHER: &[Edit] = &[
     on(Side::External, What::Title("x")),
     on(Side::Platform, What::Resolved),

@@ -105,6 +105,7 @@ impl World {
             match message {
                 Message::Request { request, .. } if late => {
                     self.met("fault: late commit after a restore");
+                    // Anywhere within the limit, also by what is no draw.
                     let takes = (when.0.0.unsigned_abs() * 7_919) % (TRANSACTION_LIMIT - 200);
                     let arrives = (restored.plus(takes), when.1);
                     self.queue.insert(arrives, (at, Message::Forgotten(request)));
